@@ -1,0 +1,82 @@
+"""Progress of a long job: share done, rate and time left on a terminal, nothing in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Bar:
+    """Counts finished units; the terminal part is replaced by subclasses."""
+
+    def __init__(self, *, total: int) -> None:
+        self.total = total
+        self.done = 0
+
+    def advance(self, units: int = 1) -> None:
+        """Report ``units`` more as finished."""
+        self.done += units
+
+    def describe(self, text: str) -> None:
+        """Replace the text before the bar."""
+
+
+@contextmanager
+def progress(label: str, *, total: int, unit: str = "item") -> Iterator[Bar]:
+    """Show a bar with rate and time left while the body runs.
+
+    Args:
+        label: what is being done, one or two words.
+        total: number of units the whole job has.
+        unit: name of one unit, singular; the rate reads ``unit/s``.
+
+    On anything but a terminal the bar is silent, so logs and pipes stay clean.
+
+    >>> with progress("count", total=3) as bar:
+    ...     bar.advance(3)
+    """
+    if total <= 0 or not sys.stderr.isatty():
+        yield Bar(total=total)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            shown = "–" if not speed else (f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}")
+            return Text(f"{shown} {unit}/s", style="cyan")
+
+    class TerminalBar(Bar):
+        def advance(self, units: int = 1) -> None:
+            super().advance(units)
+            display.advance(task, units)
+
+        def describe(self, text: str) -> None:
+            display.update(task, description=text)
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        # The rate is an average over the last two minutes: chunks are slow and uneven.
+        speed_estimate_period=120.0,
+    ) as display:
+        task = display.add_task(label, total=total)
+        yield TerminalBar(total=total)
