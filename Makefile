@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+#   PYTHON   interpreter to build the environment with (3.11 or later)
+#   VENV     where the environment lives
+#   ORACLES  0 leaves out PyTorch, torchvision, timm and transformers, against which the tests
+#            check the encoders, converters and transforms; those tests then skip
+
+PYTHON  ?= python3
+VENV    ?= .venv
+ORACLES ?= 1
+OUT     ?= demo_output
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.core
+	$(BIN)/mgm demo -o $(OUT)
+
+test: $(VENV)/.test$(ORACLES)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.test$(ORACLES)
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv .venv-* demo_output out
+
+$(VENV)/.core: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test0: $(VENV)/.core
+	$(PIP) --editable '.[test]'
+	touch $@
+
+# The oracles are pinned: what a test compares with should not move under it. torchvision goes
+# without its dependencies, because PyTorch's CPU build satisfies them under another name.
+$(VENV)/.test1: $(VENV)/.test0
+	$(PIP) torch==2.13.0
+	$(PIP) --no-deps torchvision==0.28.0
+	$(PIP) --editable '.[test,oracle,convert]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.test1
+	$(PIP) --editable '.[dev]'
+	touch $@

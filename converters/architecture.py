@@ -1,0 +1,136 @@
+"""The spec of an encoder from the shapes of its canonical weights.
+
+Shapes give the block kind, the widths, the depth, the patch and the grid. They do not give the
+number of heads, the LayerNorm epsilon, the GELU variant or the padding: the first follows from the
+width by convention, the others take the value of the family, and :func:`assumptions` says so.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from converters.naming.rules import Family
+from mgm_jax.encoders import CifarResNetSpec, Conv4Spec, EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.errors import InputError
+
+State = Mapping[str, np.ndarray]
+
+# Heads of width 64, as in every published ViT from Ti to H but MoCo-v3's small one.
+_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+_MOCO_V3_PREFIX = re.compile(r"(?:^|\.)(?:base_encoder|momentum_encoder)\.$")
+_MOCO_V3_HEADS = _HEADS | {384: 12}
+
+
+def infer_spec(family: Family, state: State, *, prefix: str = "") -> EncoderSpec:
+    """The spec that a canonical state of ``family`` belongs to.
+
+    Args:
+        family: of the encoder.
+        state: canonical name to array; only names and shapes are looked at.
+        prefix: what stood before the names in the file; MoCo-v3's decides the number of heads.
+
+    Raises:
+        InputError: a weight that decides the spec is missing, or has a shape no spec has.
+    """
+    match family:
+        case "conv4":
+            return Conv4Spec(channels=_shape(state, "blocks.0.conv.weight", 4)[0])
+        case "resnet_cifar":
+            return CifarResNetSpec(
+                blocks=_count(r"layer1\.(\d+)\.", state),
+                channels=_shape(state, "conv1.weight", 4)[0],
+            )
+        case "resnet":
+            return _resnet(state)
+        case "vit":
+            return _vit(state, heads=_MOCO_V3_HEADS if _MOCO_V3_PREFIX.search(prefix) else _HEADS)
+
+
+def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
+    """What no weight reveals about ``spec``, with the value that was taken."""
+    match spec:
+        case Conv4Spec():
+            return (f"input of {spec.image_size} pixels", f"BatchNorm epsilon {_eps(spec)}")
+        case ResNetSpec():
+            strides = "stride in the 3x3 convolution of a bottleneck, "
+            return (
+                f"{strides if spec.block == 'bottleneck' else ''}{spec.padding} padding",
+                f"BatchNorm epsilon {_eps(spec)}",
+            )
+        case ViTSpec():
+            return (
+                f"{spec.heads} heads",
+                f"LayerNorm epsilon {spec.layer_norm_eps:g}",
+                f"{spec.gelu} GELU",
+            )
+        case _:
+            return (f"BatchNorm epsilon {_eps(spec)}",)
+
+
+def _eps(spec: EncoderSpec) -> str:
+    return f"{vars(spec)['batch_norm_eps']:g}"
+
+
+def _resnet(state: State) -> ResNetSpec:
+    channels, _, kernel, _ = _shape(state, "conv1.weight", 4)
+    if kernel not in (3, 7):
+        raise InputError(f"conv1.weight: expected a 7x7 or 3x3 stem, got {kernel}x{kernel}")
+    bottleneck = "layer1.0.conv3.weight" in state
+    inner = _shape(state, "layer1.0.conv1.weight", 4)[0]
+    stages = _count(r"layer(\d+)\.", state, first=1)
+    return ResNetSpec(
+        blocks=tuple(_count(rf"layer{stage}\.(\d+)\.", state) for stage in range(1, stages + 1)),
+        block="bottleneck" if bottleneck else "basic",
+        channels=channels,
+        inner_factor=max(1, inner // channels) if bottleneck else 1,
+        stem="imagenet" if kernel == 7 else "cifar",
+        image_size=224 if kernel == 7 else 32,
+    )
+
+
+def _vit(state: State, *, heads: Mapping[int, int]) -> ViTSpec:
+    dim, _, patch, _ = _shape(state, "patch_embed.proj.weight", 4)
+    if dim not in heads:
+        raise InputError(
+            f"no weight reveals the number of attention heads, and {dim} is the width of no "
+            f"published ViT ({', '.join(map(str, heads))}); name the architecture"
+        )
+    class_token = "cls_token" in state
+    tokens = _shape(state, "pos_embed", 3)[1] - class_token
+    grid = math.isqrt(max(tokens, 0))
+    if grid < 1 or grid**2 != tokens:
+        raise InputError(
+            f"pos_embed: expected positions of a square grid, got {tokens} patches "
+            f"{'after the class token' if class_token else 'and no class token'}"
+        )
+    return ViTSpec(
+        image_size=grid * patch,
+        patch=patch,
+        embed_dim=dim,
+        layers=_count(r"blocks\.(\d+)\.", state),
+        heads=heads[dim],
+        mlp_dim=_shape(state, "blocks.0.mlp.fc1.weight", 2)[0],
+        class_token=class_token,
+        registers=_shape(state, "register_tokens", 3)[1] if "register_tokens" in state else 0,
+        layer_scale="blocks.0.ls1.gamma" in state,
+        qkv_bias="blocks.0.attn.qkv.bias" in state,
+    )
+
+
+def _shape(state: State, name: str, rank: int) -> tuple[int, ...]:
+    if name not in state:
+        raise InputError(f"{name} is missing, and the architecture depends on it")
+    shape = state[name].shape
+    if len(shape) != rank:
+        raise InputError(f"{name}: expected {rank} axes, got shape {shape}")
+    return shape
+
+
+def _count(pattern: str, names: Iterable[str], *, first: int = 0) -> int:
+    """How many numbers stand in the group of ``pattern``, counted from ``first`` to the highest."""
+    numbers = [int(match[1]) for name in names if (match := re.match(pattern, name))]
+    return max(numbers, default=first - 1) - first + 1

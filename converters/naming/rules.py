@@ -1,0 +1,192 @@
+"""Rules that lead from the names in a checkpoint to canonical names, and how they are applied.
+
+A :class:`Naming` is one published spelling of one family: a signature that tells it from others,
+and anchored rules. A pattern must match a whole name; every name must be matched by exactly one
+rule; every rule must match at least one name unless it says otherwise. So a name that nobody
+foresaw is a problem that is reported, never a weight that is silently lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import numpy as np
+
+Family = Literal["conv4", "resnet_cifar", "resnet", "vit"]
+Arrays = Mapping[str, np.ndarray]
+Place = TypeVar("Place", int, str)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rename:
+    """A tensor that at most changes its name; ``target`` may use the groups of ``pattern``.
+
+    Without a target the name stays as it is.
+    """
+
+    pattern: str
+    target: str = r"\g<0>"
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One of several tensors that the canonical state holds joined along their first axis."""
+
+    pattern: str
+    target: str
+    position: int
+    of: int
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A tensor stored a second time; dropped once it equals ``original`` bit for bit."""
+
+    pattern: str
+    original: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """A tensor that is no part of the encoder, and why."""
+
+    pattern: str
+    reason: str
+    optional: bool = True
+
+
+Rule = Rename | Part | Copy | Drop
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """One published spelling of the weights of one family.
+
+    Attributes:
+        name: what to call it in reports.
+        family: the family of encoders it spells.
+        signature: names that every file in this spelling has, behind one common prefix.
+        absent: names that no file in this spelling has behind that prefix.
+        rules: what becomes of each name, the prefix taken off.
+    """
+
+    name: str
+    family: Family
+    signature: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Translation:
+    """What the rules made of the names of one checkpoint.
+
+    Attributes:
+        state: canonical name to array.
+        mapped: name in the file to canonical name.
+        dropped: name in the file to the reason why it is not in ``state``.
+        problems: one sentence for everything that did not go as the rules demand.
+    """
+
+    state: dict[str, np.ndarray] = field(default_factory=dict)
+    mapped: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+COUNTERS = Drop(
+    pattern=r"(?:.*\.)?num_batches_tracked", reason="a counter of training steps, not a weight"
+)
+
+
+def matching(rules: Iterable[AnyRule], name: str) -> list[tuple[AnyRule, re.Match[str]]]:
+    """The rules whose pattern is all of ``name``, each with its match."""
+    tried = ((rule, re.fullmatch(rule.pattern, name)) for rule in rules)
+    return [(rule, match) for rule, match in tried if match is not None]
+
+
+def translate(naming: Naming, arrays: Arrays) -> Translation:
+    """Apply the rules of ``naming`` to named arrays, the prefix already taken off.
+
+    Never raises: everything that is wrong stands in ``problems``.
+    """
+    made = Translation()
+    parts: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+    expected_parts: dict[str, int] = {}
+    used: set[Rule] = set()
+    for name, array in arrays.items():
+        found = matching(naming.rules, name)
+        if len(found) != 1:
+            made.problems.append(_mismatch(name, [rule for rule, _ in found]))
+            continue
+        rule, match = found[0]
+        used.add(rule)
+        if isinstance(rule, Drop):
+            made.dropped[name] = rule.reason
+        elif isinstance(rule, Copy):
+            _take_copy(made, name, original=match.expand(rule.original), arrays=arrays)
+        elif isinstance(rule, Part):
+            target = match.expand(rule.target)
+            expected_parts[target] = rule.of
+            _place(made, parts[target], rule.position, name, target, array)
+        else:
+            target = match.expand(rule.target)
+            _place(made, made.state, target, name, target, array)
+    for target, pieces in parts.items():
+        _join(made, target, pieces, of=expected_parts[target])
+    made.problems.extend(
+        f"no name in the file matches {rule.pattern}, which the {naming.name} naming has"
+        for rule in naming.rules
+        if not rule.optional and rule not in used
+    )
+    return made
+
+
+def _place(
+    made: Translation, taken: dict[Place, np.ndarray], place: Place, name: str, target: str, array: np.ndarray
+) -> None:
+    made.mapped[name] = target
+    if place in taken:
+        made.problems.append(f"{target} is filled twice, the second time from {name}")
+    taken[place] = array
+
+
+def _mismatch(name: str, rules: list[Rule]) -> str:
+    if not rules:
+        return f"{name} is known to no rule"
+    return f"{name} is claimed by several rules: {', '.join(rule.pattern for rule in rules)}"
+
+
+def _take_copy(made: Translation, name: str, *, original: str, arrays: Arrays) -> None:
+    if original not in arrays:
+        made.problems.append(f"{name} should repeat {original}, which is missing")
+    elif not _same_bits(arrays[name], arrays[original]):
+        made.problems.append(f"{name} should repeat {original} bit for bit, but differs")
+    else:
+        made.dropped[name] = f"repeats {original} bit for bit"
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    # Compared as bytes: NaN must equal itself here, and 0.0 must not equal -0.0.
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def _join(made: Translation, target: str, pieces: Mapping[int, np.ndarray], *, of: int) -> None:
+    missing = [str(position + 1) for position in range(of) if position not in pieces]
+    if missing:
+        made.problems.append(f"{target} is joined from {of} tensors; missing {', '.join(missing)}")
+        return
+    ordered = [pieces[position] for position in range(of)]
+    if len({piece.shape for piece in ordered}) > 1:
+        shapes = ", ".join(str(piece.shape) for piece in ordered)
+        made.problems.append(f"{target} is joined from tensors of one shape; got {shapes}")
+        return
+    made.state[target] = np.concatenate(ordered)

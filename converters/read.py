@@ -1,0 +1,174 @@
+"""Reading a checkpoint file without running anything that stands in it.
+
+A PyTorch checkpoint is a pickle, and a pickle may name any function and have it called. So the
+file goes through PyTorch's restricted reader (``weights_only=True``), which builds tensors and plain
+containers and refuses every other type. Old training code stored a little more: its command line
+as an ``argparse.Namespace``, losses as NumPy scalars. For a short list of such harmless names the
+reader is handed an :class:`Inert` stand-in, so not even those types are imported or called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgm_jax.errors import InputError
+
+# Names a checkpoint may hold besides what PyTorch allows by itself. None of them is ever imported.
+HARMLESS_TYPES = (
+    "argparse.Namespace",
+    "types.SimpleNamespace",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib.PurePosixPath",
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+)
+
+# Before 2.6 the restricted reader itself could be made to run code (CVE-2025-32434).
+_OLDEST_SAFE_TORCH = (2, 6)
+
+
+class Inert:
+    """Stands where a file names a harmless type: keeps what the file says of it, does nothing.
+
+    Attributes:
+        arguments: what the file would have called the type with.
+        state: the attributes that the file gives the object, None where it gives none.
+    """
+
+    arguments: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *arguments: Any) -> Inert:
+        made = object.__new__(cls)
+        made.arguments = arguments
+        made.state = None
+        return made
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A file that was read.
+
+    Attributes:
+        path: where it lies.
+        sha256: of its bytes, hexadecimal.
+        format: ``pytorch`` or ``safetensors``.
+        content: what it holds: nested containers of tensors, plain values and :class:`Inert`.
+    """
+
+    path: Path
+    sha256: str
+    format: str
+    content: Any
+
+
+def read_checkpoint(file: str | Path) -> Checkpoint:
+    """Read a PyTorch or safetensors checkpoint; nothing in the file is executed.
+
+    Args:
+        file: path of a file written by ``torch.save`` (either of its formats) or by safetensors.
+
+    Raises:
+        InputError: the file is missing, truncated or of another kind, names a type outside
+            :data:`HARMLESS_TYPES` (the message says which), or PyTorch is missing or too old.
+    """
+    path = Path(file)
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: expected a checkpoint file, found {kind}")
+    torch = import_torch()
+    with path.open("rb") as stream:
+        head = stream.read(9)
+        stream.seek(0)
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not head:
+        raise InputError(f"{path}: the file is empty; fetch it again")
+    if path.suffix == ".safetensors" or _looks_like_safetensors(head, path.stat().st_size):
+        return Checkpoint(
+            path=path, sha256=sha256, format="safetensors", content=_read_safetensors(path)
+        )
+    return Checkpoint(path=path, sha256=sha256, format="pytorch", content=_read_pickle(path, torch))
+
+
+def import_torch() -> Any:
+    """The torch module; InputError where it is missing or its restricted reader is unsafe."""
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError(
+            "converting a checkpoint needs PyTorch, which is not installed: "
+            "pip install 'mgm_jax[convert]'"
+        ) from error
+    version = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
+    if version < _OLDEST_SAFE_TORCH:
+        raise InputError(
+            f"PyTorch {torch.__version__} can be made to run code that stands in a checkpoint; "
+            f"expected {'.'.join(map(str, _OLDEST_SAFE_TORCH))} or later: pip install -U torch"
+        )
+    return torch
+
+
+def _looks_like_safetensors(head: bytes, size: int) -> bool:
+    # The format opens with the length of its JSON header, eight bytes, little end first.
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(
+            f"{path}: reading it needs safetensors, which is not installed: "
+            "pip install 'mgm_jax[convert]'"
+        ) from error
+    try:
+        return load_file(path)
+    except Exception as error:
+        raise _damaged(path, "safetensors", error) from error
+
+
+def _read_pickle(path: Path, torch: Any) -> Any:
+    import pickle
+
+    stand_ins = [(type(name.rpartition(".")[2], (Inert,), {}), name) for name in HARMLESS_TYPES]
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+            # PyTorch warns of every pickle protocol but its own; the reader refuses what it must.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused is None:
+            raise _damaged(path, "PyTorch", error) from error
+        raise InputError(
+            f"{path}: the file names the type {refused[1]}, which is not among the harmless types "
+            "that a checkpoint may hold; nothing in the file was executed. If you trust where it "
+            "comes from, load it in a program of your own and save the weights alone: "
+            "torch.save(model.state_dict(), FILE)"
+        ) from error
+    except Exception as error:
+        # The bytes are anybody's: a damaged stream fails in more ways than can be listed.
+        raise _damaged(path, "PyTorch", error) from error
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> InputError:
+    said = str(error).strip().splitlines()
+    detail = f"{type(error).__name__}: {said[0][:200]}" if said else type(error).__name__
+    return InputError(
+        f"{path}: cannot be read as a {kind} checkpoint of {path.stat().st_size} bytes; it is "
+        f"truncated, damaged or of another kind ({detail}). Compare its size and sha256 with the "
+        "source, and fetch it again"
+    )

@@ -1,0 +1,274 @@
+"""The ``mgm`` commands: thin, each one call into the rooms below and a table for people."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mgm_jax.errors import InputError
+
+app = typer.Typer(
+    name="mgm",
+    help="Measure the geometry of the feature spaces of vision encoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StudyFile = Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results.")]
+Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
+
+
+@app.command()
+def run(
+    study: StudyFile = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint, converted folder or architecture; may be repeated."),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; may be repeated."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
+    ] = None,
+    views: Annotated[int, typer.Option(help="Views an image, without a study file.")] = 32,
+    count: Annotated[int, typer.Option(help="Images with views, without a study file.")] = 60,
+    out: Out = None,
+) -> None:
+    """Embed and measure everything a study names; stopped work goes on where it stopped.
+
+    Without a study file, --encoder, --images and -o make one and write it beside the results.
+    """
+    from mgm_jax.study import read_study
+
+    if study is not None:
+        if encoder or images or setting:
+            raise InputError("give either a study file or --encoder and --images, not both")
+        _run(read_study(study), out, base=study.parent)
+        return
+    if not (encoder and images and out):
+        raise InputError(
+            "give a study file, or --encoder, --images and -o: for example\n"
+            "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
+        )
+    made = _quick_study(encoder, images, setting, views=views, count=count)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "study.yaml").write_text(made.to_yaml(), encoding="utf-8")
+    _run(made, out, base=Path.cwd())
+
+
+@app.command()
+def demo(out: Out = Path("demo_output")) -> None:
+    """Run the built-in study: untrained encoders on handwritten digits; needs no other files."""
+    from mgm_jax.study import read_study
+
+    with resources.as_file(resources.files("mgm_jax") / "demo.yaml") as file:
+        _run(read_study(file), out, base=Path.cwd())
+
+
+@app.command()
+def convert(
+    file: Annotated[Path, typer.Argument(help="PyTorch or safetensors checkpoint.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder of Flax weights.")],
+    model: Annotated[
+        str | None, typer.Option(help="Architecture, instead of recognising it.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the encoder.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing folder.")] = False,
+    verify: Annotated[
+        bool, typer.Option(help="Compare with PyTorch at every tap, where torch is installed.")
+    ] = True,
+) -> None:
+    """Convert a checkpoint to Flax: recognised, mapped, verified, written with its source."""
+    from converters import convert as convert_checkpoint
+
+    result = convert_checkpoint(
+        file, out, model=model, name=name, verify=verify, overwrite=overwrite
+    )
+    typer.echo(str(result))
+
+
+@app.command()
+def models() -> None:
+    """List the known architectures."""
+    from mgm_jax.encoders import ARCHITECTURES
+
+    _print_table(
+        ("name", "input", "feature", "what it is", "source"),
+        [
+            (
+                name,
+                f"{one.preprocess.size} px",
+                f"{one.spec.width()}-d {one.spec.default_tap}",
+                one.description,
+                one.citation,
+            )
+            for name, one in ARCHITECTURES.items()
+        ],
+    )
+
+
+@app.command()
+def embed(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+    """First stage of run: convert, make views, embed, store."""
+    from mgm_jax.study import read_study
+
+    _stages(read_study(study), out, base=study.parent, until="embed")
+
+
+@app.command()
+def measure(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+    """First two stages of run: embed what is missing, measure, write the tables."""
+    from mgm_jax.study import read_study
+
+    _stages(read_study(study), out, base=study.parent, until="measure")
+
+
+@app.command()
+def compare(
+    results: Results,
+    images: Annotated[str | None, typer.Option(help="Image set, where there are several.")] = None,
+) -> None:
+    """Cluster the encoders of finished results by their metrics."""
+    from mgm_jax.report import cluster_results
+
+    for line in cluster_results(results, images=images):
+        typer.echo(line)
+
+
+@app.command()
+def report(results: Results) -> None:
+    """Write report.html from the tables of finished results."""
+    from mgm_jax.report import write_report
+
+    typer.echo(f"report: {write_report(results)}")
+
+
+def _run(study: Any, out: Path | None, *, base: Path) -> None:
+    from mgm_jax.report import write_report
+
+    result = _stages(study, out, base=base, until="measure")
+    page = write_report(result.out)
+    _print_summary(result.out)
+    typer.echo(f"\ntables: {result.out}\nreport: {page}")
+    if result.failures:
+        typer.echo(f"{len(result.failures)} part(s) failed; they are named in the report", err=True)
+        raise typer.Exit(1)
+
+
+def _stages(study: Any, out: Path | None, *, base: Path, until: str) -> Any:
+    from mgm_jax.sweep import run_study
+
+    if out is None:
+        if study.output is None:
+            raise InputError("give -o OUT, or output: in the study file")
+        out = base / study.output
+    return run_study(study, out.resolve(), base=base.resolve(), convert=_convert, until=until)
+
+
+def _convert(file: Path, entry: Any, cache: Path) -> Path:
+    """Convert a checkpoint into the study's cache, once for each content and converter version."""
+    from converters import CONVERTER_VERSION
+    from converters import convert as convert_checkpoint
+    from mgm_jax.files import file_sha256, safe_name
+
+    parts = (file_sha256(file)[:12], f"c{CONVERTER_VERSION}", entry.model or "recognised")
+    folder = cache / safe_name("-".join((file.name, *parts)), most=160)
+    if not folder.exists():
+        convert_checkpoint(file, folder, model=entry.model)
+    return folder
+
+
+def _quick_study(
+    encoders: list[str],
+    images: list[str],
+    settings: list[str] | None,
+    *,
+    views: int,
+    count: int,
+) -> Any:
+    from mgm_jax.study import make_study
+
+    augmentation: dict[str, Any] = {"views": views, "images": count}
+    if settings:
+        augmentation["settings"] = settings
+    return make_study(
+        {
+            "name": "A first look",
+            "encoders": [{"source": _absolute(one)} for one in encoders],
+            "images": [{"source": _absolute(one)} for one in images],
+            "augmentation": augmentation,
+        },
+        where="options",
+    )
+
+
+def _absolute(source: str) -> str:
+    """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() or "/" in source and ":" not in source else source
+
+
+def _print_summary(out: Path) -> None:
+    import pandas as pd
+
+    summary = pd.read_parquet(out / "summary.parquet")
+    shown = {
+        "nnk_degree": "degree",
+        "nnk_diameter": "diameter",
+        "nnk_affinity": "affinity",
+        "nnk_affinity_excess": "affinity excess",
+        "pca_dimension": "PCA dimension",
+    }
+    picked = summary[summary["metric"].isin(shown)]
+    keys = ["encoder", "images", "setting", "strength", "tap"]
+    rows = []
+    for cell, block in picked.groupby(keys, sort=False):
+        block = block.set_index("metric")
+        values = [
+            f"{line['mean']:.3g} [{line['low']:.3g}, {line['high']:.3g}]"
+            for line in (block.loc[metric] for metric in shown)
+        ]
+        encoder, images, setting, strength, _ = cell
+        at = setting if setting == "semantic" else f"{setting}@{strength:g}"
+        rows.append((str(encoder), str(images), at, *values))
+    _print_table(("encoder", "images", "setting", *shown.values()), rows)
+
+
+def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        # Text, not markup: a name may hold square brackets.
+        table.add_row(*(Text(value) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        # A pipe has no width; nothing is cut there.
+        console.width = 200
+    console.print(table)
+
+
+def main() -> None:
+    """Entry point of ``mgm``: bad input is one clear message and status 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Embeddings of views of images: computed once, kept on the disk, safe against being killed.
+
+``manifest`` says what a store holds, ``commits`` which of its chunks are finished, ``store`` reads
+and writes them; ``plan`` says which views of which images are wanted, ``embed`` computes them.
+"""
+
+from mgm_jax.embeddings.embed import EmbedReport, embed
+from mgm_jax.embeddings.manifest import Manifest, StoreDtype
+from mgm_jax.embeddings.plan import EncoderLike, ViewPlan, manifest_for
+from mgm_jax.embeddings.store import EmbeddingStore
+
+__all__ = [
+    "EmbedReport",
+    "EmbeddingStore",
+    "EncoderLike",
+    "Manifest",
+    "StoreDtype",
+    "ViewPlan",
+    "embed",
+    "manifest_for",
+]

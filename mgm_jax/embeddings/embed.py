@@ -1,0 +1,251 @@
+"""From images to stored embeddings: every view is made once and goes through every encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+import jax
+import numpy as np
+
+from mgm_jax.embeddings.batches import OnError, ViewBatch, view_batches
+from mgm_jax.embeddings.plan import EncoderLike, ViewPlan, manifest_for
+from mgm_jax.embeddings.store import EmbeddingStore
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.progress import Bar, progress
+
+if TYPE_CHECKING:
+    from mgm_jax.images.sources import ImageSource
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedReport:
+    """What one call of :func:`embed` did.
+
+    Attributes:
+        rows_done: embeddings computed by this call, over all stores.
+        rows_skipped: embeddings that were there before, over all stores.
+        failures: id of each image that has rows without embedding, and why; also those that an
+            earlier call found.
+    """
+
+    rows_done: int
+    rows_skipped: int
+    failures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One store to fill, from one tap of one encoder."""
+
+    encoder: EncoderLike
+    store: EmbeddingStore
+    missing: frozenset[int]
+
+    @property
+    def tap(self) -> str:
+        return self.store.manifest.tap
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Jobs with the same network share one forward pass."""
+        return self.encoder.digest, self.encoder.dtype
+
+    @property
+    def missing_rows(self) -> int:
+        slices = map(self.store.manifest.chunk_slice, self.missing)
+        return sum(rows.stop - rows.start for rows in slices)
+
+
+def embed(
+    encoders: Sequence[EncoderLike],
+    source: ImageSource,
+    plan: ViewPlan,
+    stores: Sequence[EmbeddingStore],
+    *,
+    batch_views: int = 256,
+    on_error: OnError = "raise",
+) -> EmbedReport:
+    """Fill each store with the embeddings that its encoder makes of the planned views.
+
+    Only chunks that are missing or damaged are computed. The tap is that of the store's manifest;
+    to read two taps, name the encoder twice, with a store for each: it still runs once.
+
+    Args:
+        encoders: encoders ``[e]``; those that look at the same pixels share the views.
+        source: the images.
+        plan: which views of which images.
+        stores: one store per encoder, opened with the manifest of :func:`manifest_for`.
+        batch_views: views per step of an encoder, at most. Another value may change the last
+            bits of a result; being interrupted and resumed never does.
+        on_error: ``raise`` stops at the first image that cannot be read or whose features are
+            NaN or Inf, and tries those again that an earlier call skipped; ``skip`` marks their
+            rows as failed.
+
+    Raises:
+        InputError: stores that do not fit the encoders, the images and the plan, or a failed
+            image with ``on_error="raise"``.
+
+    Example::
+
+        plan = ViewPlan(indices=range(len(source)), setting=SETTINGS["augs"], views=32)
+        store = EmbeddingStore.open(folder, manifest_for(encoder, source, plan))
+        embed([encoder], source, plan, [store])
+        x = store.read()  # [n, d], n = images * 32
+    """
+    if batch_views < 1:
+        raise InputError(f"embed: batch_views must be 1 or more, got {batch_views}")
+    if on_error not in get_args(OnError):
+        raise InputError(f"embed: on_error must be 'raise' or 'skip', got {on_error!r}")
+    if len(encoders) != len(stores):
+        raise InputError(
+            "embed: expected one store per encoder, "
+            f"got {len(encoders)} encoders and {len(stores)} stores"
+        )
+    jobs = [
+        _make_job(encoder, source, plan, store, retry=on_error == "raise")
+        for encoder, store in zip(encoders, stores, strict=True)
+    ]
+    todo = sum(job.missing_rows for job in jobs)
+    with progress(f"embed {plan.setting.name}", total=todo, unit="view") as bar:
+        for sharing in _by_pixels(jobs):
+            batches = view_batches(
+                source,
+                plan,
+                sorted(frozenset().union(*(job.missing for job in sharing))),
+                preprocess=sharing[0].encoder.preprocess,
+                batch_views=batch_views,
+                on_error=on_error,
+            )
+            # The device starts on the next batch before the host fetches this one.
+            steps = _one_ahead(_forward(sharing, batches))
+            for chunk, of_chunk in groupby(steps, key=lambda step: step[0].chunk):
+                _write_chunk(chunk, of_chunk, _lacking(sharing, chunk), on_error, bar)
+    return EmbedReport(
+        rows_done=todo,
+        rows_skipped=len(jobs) * plan.rows - todo,
+        failures=_failures(jobs, source, plan),
+    )
+
+
+def _make_job(
+    encoder: EncoderLike,
+    source: ImageSource,
+    plan: ViewPlan,
+    store: EmbeddingStore,
+    *,
+    retry: bool,
+) -> _Job:
+    """Check that the store is the encoder's, and find the chunks that must be computed."""
+    held = store.manifest
+    wanted = manifest_for(encoder, source, plan, tap=held.tap, dtype=held.dtype)
+    if held != wanted:
+        raise InputError(
+            f"embed: the store {store.folder} is not for {encoder.name} and this plan: "
+            f"{'; '.join(held.differences(wanted))} (here = in the store, there = asked for)"
+        )
+    missing = set(store.missing())
+    if retry:
+        missing.update(row // held.chunk_rows for row in store.failures)
+    return _Job(encoder=encoder, store=store, missing=frozenset(missing))
+
+
+def _by_pixels(jobs: Iterable[_Job]) -> list[list[_Job]]:
+    """Jobs with work to do, together where their encoders look at the same pixels."""
+    groups: dict[tuple[int, int, str], list[_Job]] = {}
+    for job in jobs:
+        input_ = job.encoder.preprocess
+        groups.setdefault((input_.size, input_.resize, input_.interpolation), []).append(job)
+    return [group for group in groups.values() if any(job.missing for job in group)]
+
+
+def _lacking(jobs: Iterable[_Job], chunk: int) -> list[_Job]:
+    return [job for job in jobs if chunk in job.missing]
+
+
+def _forward(
+    jobs: list[_Job], batches: Iterable[ViewBatch]
+) -> Iterator[tuple[ViewBatch, list[jax.Array]]]:
+    """Start each batch through the encoders whose stores lack its chunk.
+
+    Yields:
+        The batch, and one array ``[b, d]`` for each of those jobs, in their order.
+    """
+    taps: dict[tuple[str, str], tuple[str, ...]] = {}
+    for job in jobs:
+        taps[job.network] = tuple(dict.fromkeys((*taps.get(job.network, ()), job.tap)))
+    for batch in batches:
+        lacking = _lacking(jobs, batch.chunk)
+        networks = {job.network: job.encoder for job in lacking}
+        # All taps are read, also where a store has the chunk: the same compiled program runs
+        # whatever is missing, and gives the same bits.
+        features = {
+            network: encoder.features(batch.views, taps=taps[network])
+            for network, encoder in networks.items()
+        }
+        yield batch, [features[job.network][job.tap] for job in lacking]
+
+
+def _write_chunk(
+    chunk: int,
+    steps: Iterable[tuple[ViewBatch, list[jax.Array]]],
+    jobs: list[_Job],
+    on_error: OnError,
+    bar: Bar,
+) -> None:
+    """Gather the batches of one chunk and write it to the stores that lack it."""
+    rows = jobs[0].store.manifest.chunk_slice(chunk)
+    shapes = [(rows.stop - rows.start, job.store.manifest.width) for job in jobs]
+    blocks = [
+        np.full(shape, np.nan, job.store.dtype) for job, shape in zip(jobs, shapes, strict=True)
+    ]
+    unread: dict[int, str] = {}
+    for batch, features in steps:
+        unread.update(batch.failed)
+        real = batch.rows >= 0
+        for block, found in zip(blocks, features, strict=True):
+            block[batch.rows[real]] = np.asarray(found)[real]
+        bar.advance(int(real.sum()) * len(jobs))
+    for job, block in zip(jobs, blocks, strict=True):
+        not_finite = _not_finite(job, block, unread)
+        if not_finite and on_error == "raise":
+            named = name_some(rows.start + row for row in not_finite)
+            raise InputError(
+                f"embed: {next(iter(not_finite.values()))} for rows {named} of {job.store.folder}; "
+                "check the weights, store float32 instead of bfloat16, or skip such rows with "
+                "on_error='skip'"
+            )
+        job.store.write(chunk, block, failed={**not_finite, **unread})
+
+
+def _not_finite(job: _Job, block: np.ndarray, unread: dict[int, str]) -> dict[int, str]:
+    """Rows of images that were read but whose features are NaN or Inf, with the reason."""
+    bad = np.flatnonzero(~np.isfinite(block).all(axis=1)).tolist()
+    reason = f"{job.encoder.name} gives NaN or Inf at {job.tap} ({job.store.manifest.dtype})"
+    return {row: reason for row in bad if row not in unread}
+
+
+def _failures(
+    jobs: Iterable[_Job], source: ImageSource, plan: ViewPlan
+) -> tuple[tuple[str, str], ...]:
+    """Each failed image and its reason once, over all stores."""
+    found = {
+        (source.ids[plan.indices[row // plan.views]], reason): None
+        for job in jobs
+        for row, reason in job.store.failures.items()
+    }
+    return tuple(found)
+
+
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, each handed out only after the one behind it has been made."""
+    waiting: list[Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting

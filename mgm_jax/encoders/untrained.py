@@ -1,0 +1,72 @@
+"""Random weights as the reference implementations start from, for untrained encoders."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from mgm_jax.encoders.canonical import State, expected_shapes
+from mgm_jax.encoders.spec import EncoderSpec
+from mgm_jax.errors import InputError
+
+
+def random_state(spec: EncoderSpec, *, seed: int) -> State:
+    """Canonical state of an encoder before its first training step.
+
+    ============  =================================================================================
+    resnet        convolutions normal with variance 2 / fan_out (torchvision), BatchNorm identity
+    resnet_cifar  convolutions normal with variance 2 / fan_in (He et al. 2015), BatchNorm identity
+    conv4         weights and biases uniform in +-1/sqrt(fan_in) (PyTorch), BatchNorm identity
+    vit           matrices and positions normal with deviation 0.02, biases 0, class and register
+                  tokens normal with deviation 1e-6, layer scale 1e-5; patch projection as conv4
+                  (timm)
+    ============  =================================================================================
+
+    Each tensor has a stream of its own, drawn from the seed and its name, so that two specs give
+    the same values wherever they share a name and a shape.
+
+    Args:
+        spec: the encoder.
+        seed: at least 0.
+
+    Raises:
+        InputError: where the seed is negative.
+
+    >>> from mgm_jax.encoders.spec import Conv4Spec
+    >>> sorted(random_state(Conv4Spec(), seed=0))[0]
+    'blocks.0.bn.bias'
+    """
+    if seed < 0:
+        raise InputError(f"seed: expected an integer of at least 0, got {seed}")
+    shapes = expected_shapes(spec)
+    return {name: _draw(spec, name, shape, shapes, seed) for name, shape in shapes.items()}
+
+
+def _draw(
+    spec: EncoderSpec,
+    name: str,
+    shape: tuple[int, ...],
+    shapes: dict[str, tuple[int, ...]],
+    seed: int,
+) -> np.ndarray:
+    generator = np.random.default_rng([seed, *hashlib.sha256(name.encode()).digest()])
+    owner, _, part = name.rpartition(".")
+    convolution = shapes.get(f"{owner}.weight", ())
+
+    if len(convolution) == 4 and spec.family in ("conv4", "vit"):
+        bound = 1.0 / np.sqrt(np.prod(convolution[1:]))
+        value = generator.uniform(-bound, bound, shape)
+    elif len(convolution) == 4:
+        outputs, inputs, *kernel = convolution
+        fan = (outputs if spec.family == "resnet" else inputs) * np.prod(kernel)
+        value = generator.normal(0.0, np.sqrt(2.0 / fan), shape)
+    elif len(shape) == 2 or name == "pos_embed":
+        value = generator.normal(0.0, 0.02, shape)
+    elif name in ("cls_token", "register_tokens"):
+        value = generator.normal(0.0, 1e-6, shape)
+    elif part == "gamma":
+        value = np.full(shape, 1e-5)
+    else:
+        value = np.full(shape, float(part in ("weight", "running_var")))
+    return value.astype(np.float32)

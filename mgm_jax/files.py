@@ -1,0 +1,71 @@
+"""Files that are either whole or absent, whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` to write to; rename it into place at the end.
+
+    Readers see the old file or the new one, never a part. If the body raises, the temporary file
+    is removed and ``path`` is left as it was.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole_file(Path(folder) / "a.txt") as part:
+    ...         _ = part.write_text("done")
+    ...     (Path(folder) / "a.txt").read_text()
+    'done'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last, because writers choose their format by it.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a result is as readable as the user's other files.
+        part.chmod(0o666 & ~_umask())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def file_sha256(path: str | Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safe_name(text: str, *, most: int = 80) -> str:
+    """Turn any text into a file name: letters, digits, ``.``, ``_``, ``-``, ``@``, ``=`` kept.
+
+    Names that had to be changed or cut get eight digits of their hash, so that two different
+    texts never meet in one file.
+
+    >>> safe_name("resnet18-s0")
+    'resnet18-s0'
+    >>> safe_name("a/b")
+    'a-b-c14cddc0'
+    """
+    kept = re.sub(r"[^A-Za-z0-9._@=-]+", "-", text).strip(".-") or "unnamed"
+    if kept == text and len(kept) <= most:
+        return kept
+    return f"{kept[:most]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

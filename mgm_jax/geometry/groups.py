@@ -1,0 +1,176 @@
+"""Groups of points: codes for any labels, and batches of groups padded to a few fixed shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mgm_jax.errors import InputError, name_some
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """A partition of n points into g groups.
+
+    Attributes:
+        codes: group of every point, ``[n]`` int32 from 0 to g - 1, in sorted order of the values.
+        values: what the caller named the groups, ``[g]``, sorted.
+        sizes: number of points of every group, ``[g]`` int32, all at least 1.
+    """
+
+    codes: np.ndarray
+    values: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of groups."""
+        return int(self.sizes.size)
+
+    def members(self) -> list[np.ndarray]:
+        """Rows of every group, ascending; one array a group, in the order of the codes."""
+        order = np.argsort(self.codes, kind="stable").astype(np.int32)
+        return np.split(order, np.cumsum(self.sizes)[:-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupBatch:
+    """Groups of about one size, padded to one shape.
+
+    Attributes:
+        groups: code of every group, ``[G]`` int32; -1 where the batch is filled up.
+        rows: rows of its points, ``[G, m]`` int32, ascending; -1 where the group is filled up.
+        mask: whether an entry of ``rows`` is a point, ``[G, m]`` bool.
+    """
+
+    groups: np.ndarray
+    rows: np.ndarray
+    mask: np.ndarray
+
+
+def encode_groups(groups: Any, n: int) -> Groups:
+    """Turn one label a point into dense codes.
+
+    Args:
+        groups: integers or strings, shape ``[n]``; floats are taken where they are whole
+            numbers. None puts all points into one group with value 0.
+        n: number of points.
+
+    Returns:
+        The partition, with codes in the sorted order of the labels, whatever order they come in.
+
+    Raises:
+        InputError: not one label a point, missing labels, or labels that are no names.
+
+    Example:
+        >>> encode_groups(["cat", "ant", "cat"], 3).codes.tolist()
+        [1, 0, 1]
+    """
+    if groups is None:
+        return Groups(
+            codes=np.zeros(n, np.int32), values=np.zeros(1, np.int64), sizes=np.array([n], np.int32)
+        )
+    labels = np.asarray(groups)
+    if labels.shape != (n,):
+        raise InputError(
+            f"groups must hold one label for each of the {n} points; got shape {labels.shape}."
+        )
+    values, codes, sizes = np.unique(
+        _as_names(labels), return_inverse=True, return_counts=True
+    )
+    return Groups(
+        codes=codes.reshape(n).astype(np.int32), values=values, sizes=sizes.astype(np.int32)
+    )
+
+
+def _as_names(labels: np.ndarray) -> np.ndarray:
+    """Labels as an integer, boolean or string array; anything else is refused."""
+    if labels.dtype.kind == "O":
+        _refuse_missing([row for row, label in enumerate(labels) if _is_missing(label)])
+        if all(isinstance(label, str) for label in labels):
+            return labels.astype(str)
+        if all(isinstance(label, (int, np.integer)) for label in labels):
+            return labels.astype(np.int64)
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise InputError(
+            f"groups must be all integers or all strings; got {name_some(kinds)}. "
+            "Convert the labels to strings."
+        )
+    if labels.dtype.kind == "f":
+        _refuse_missing(np.flatnonzero(np.isnan(labels)))
+        broken = np.flatnonzero(labels != np.round(labels))
+        if broken.size or not np.isfinite(labels).all():
+            raise InputError(
+                "groups must be integers or strings; got fractions or infinity "
+                f"in {broken.size} rows (rows {name_some(broken)})."
+            )
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "biuUST":
+        raise InputError(f"groups must be integers or strings; got dtype {labels.dtype}.")
+    return labels.astype(str) if labels.dtype.kind == "T" else labels
+
+
+def _is_missing(label: object) -> bool:
+    return label is None or label != label
+
+
+def _refuse_missing(rows: list[int] | np.ndarray) -> None:
+    if len(rows):
+        raise InputError(
+            f"groups must name a group for every point; got no label in {len(rows)} rows "
+            f"(rows {name_some(rows)}). Leave these points out, or give them a label."
+        )
+
+
+def padded_size(size: int) -> int:
+    """Smallest of a few fixed sizes that holds ``size`` points.
+
+    Multiples of 8 up to 64, of 32 up to 256, of 128 above: the padding costs little work and
+    few sizes means few compilations.
+
+    >>> [padded_size(size) for size in (1, 60, 65, 300)]
+    [8, 64, 96, 384]
+    """
+    step = 8 if size <= 64 else 32 if size <= 256 else 128
+    return -(-size // step) * step
+
+
+def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
+    """Batch the groups so that only a few shapes occur.
+
+    Groups are ordered by padded size, then by code. All batches of one padded size m hold the
+    same number G of groups (the last is filled up with group -1), at most ``max_points // m``
+    and at least 1, so each m compiles once. What a group holds does not depend on the others.
+
+    Args:
+        groups: the partition.
+        max_points: most points (padding included) of one batch; a larger group is a batch alone.
+
+    Yields:
+        Batches that hold every group once.
+
+    Raises:
+        InputError: ``max_points`` below 1.
+
+    Example:
+        >>> [b.rows.shape for b in group_batches(encode_groups([0, 0, 1], 3), max_points=64)]
+        [(2, 8)]
+    """
+    if max_points < 1:
+        raise InputError(f"max_points must be at least 1; got {max_points}.")
+    members = groups.members()
+    padded = np.array([padded_size(int(size)) for size in groups.sizes], dtype=np.int64)
+    for m in np.unique(padded).tolist():
+        codes = np.flatnonzero(padded == m).astype(np.int32)
+        batches = -(-codes.size // max(1, max_points // m))
+        per_batch = -(-codes.size // batches)
+        for start in range(0, codes.size, per_batch):
+            chosen = codes[start : start + per_batch]
+            batch_codes = np.full(per_batch, -1, np.int32)
+            batch_codes[: chosen.size] = chosen
+            rows = np.full((per_batch, m), -1, np.int32)
+            for place, code in enumerate(chosen):
+                rows[place, : members[code].size] = members[code]
+            yield GroupBatch(groups=batch_codes, rows=rows, mask=rows >= 0)

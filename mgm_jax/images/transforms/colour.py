@@ -1,0 +1,159 @@
+"""Colour: brightness, contrast, saturation, hue, grey, and the jitter of the four in any order.
+
+The arithmetic runs on three planes ``[3, h, w]``, where pixels lie side by side; an image with its
+channels last would be read in steps of three. XLA drops the pair of transposes between one
+transform and the next.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+# Weights of red, green and blue in the grey value, as in torchvision (ITU-R 601-2, rounded).
+LUMA = (0.2989, 0.587, 0.114)
+
+
+def to_planes(image: jax.Array) -> jax.Array:
+    """Channels first: ``[h, w, 3]`` to ``[3, h, w]``."""
+    return jnp.moveaxis(image, -1, 0)
+
+
+def to_image(planes: jax.Array) -> jax.Array:
+    """Channels last: ``[3, h, w]`` to ``[h, w, 3]``."""
+    return jnp.moveaxis(planes, 0, -1)
+
+
+def blend(image: jax.Array, other: ArrayLike, *, factor: ArrayLike) -> jax.Array:
+    """Straight line through two images, ``factor * image + (1 - factor) * other``, within [0, 1].
+
+    Factor 1 is the image, 0 the other one, above 1 leads away from it.
+
+    >>> blend(jnp.array([0.5]), 1.0, factor=0.5).tolist()
+    [0.75]
+    """
+    return jnp.clip(factor * image + (1.0 - factor) * other, 0.0, 1.0)
+
+
+def _grey(planes: jax.Array) -> jax.Array:
+    return LUMA[0] * planes[0] + LUMA[1] * planes[1] + LUMA[2] * planes[2]
+
+
+def adjust_brightness(image: jax.Array, *, factor: ArrayLike) -> jax.Array:
+    """Scale all values by a factor of 0 (black) upwards; 1 changes nothing."""
+    return blend(image, 0.0, factor=factor)
+
+
+def adjust_contrast(image: jax.Array, *, factor: ArrayLike) -> jax.Array:
+    """Blend with the mean grey value of the image; 0 is flat, 1 changes nothing."""
+    planes = to_planes(image)
+    return to_image(blend(planes, jnp.mean(_grey(planes)), factor=factor))
+
+
+def adjust_saturation(image: jax.Array, *, factor: ArrayLike) -> jax.Array:
+    """Blend with the grey image; 0 is grey, 1 changes nothing."""
+    planes = to_planes(image)
+    return to_image(blend(planes, _grey(planes), factor=factor))
+
+
+def greyscale(image: jax.Array) -> jax.Array:
+    """Grey image ``0.2989 r + 0.587 g + 0.114 b`` in three equal channels.
+
+    >>> greyscale(jnp.ones((2, 2, 3))).shape
+    (2, 2, 3)
+    """
+    planes = to_planes(image)
+    return to_image(jnp.broadcast_to(_grey(planes), planes.shape))
+
+
+def _shift_hue(planes: jax.Array, shift: ArrayLike) -> jax.Array:
+    red, green, blue = planes
+    highest = jnp.maximum(jnp.maximum(red, green), blue)
+    lowest = jnp.minimum(jnp.minimum(red, green), blue)
+    span = highest - lowest
+    per_span = 1.0 / jnp.where(span > 0, span, 1.0)
+    # The hue in sixths of a turn: 0 red, 2 green, 4 blue.
+    hue = jnp.where(
+        highest == red,
+        (green - blue) * per_span,
+        jnp.where(
+            highest == green, 2.0 + (blue - red) * per_span, 4.0 + (red - green) * per_span
+        ),
+    )
+    hue += 6.0 * jnp.asarray(shift, jnp.float32)
+
+    def channel(corner: float) -> jax.Array:
+        # Each channel is a trapezoid over the hue circle, at its lowest around its corner + 2.
+        along = hue + corner
+        along -= 6.0 * jnp.floor(along / 6.0)
+        return highest - span * jnp.clip(jnp.minimum(along, 4.0 - along), 0.0, 1.0)
+
+    shifted = jnp.stack([channel(5.0), channel(3.0), channel(1.0)])
+    return jnp.where(shift == 0.0, planes, shifted)
+
+
+def adjust_hue(image: jax.Array, *, shift: ArrayLike) -> jax.Array:
+    """Turn the hue by a share of the colour circle; the highest and lowest channel values stay.
+
+    Args:
+        image: ``[h, w, 3]``.
+        shift: share of a full turn, -0.5 to 0.5; 0 changes nothing.
+
+    Returns:
+        ``[h, w, 3]``.
+
+    >>> adjust_hue(jnp.array([[[1.0, 0.0, 0.0]]]), shift=1 / 3).round(4)[0, 0].tolist()
+    [0.0, 1.0, 0.0]
+    """
+    return to_image(_shift_hue(to_planes(image), shift))
+
+
+def colour_jitter(
+    image: jax.Array,
+    *,
+    brightness: ArrayLike,
+    contrast: ArrayLike,
+    saturation: ArrayLike,
+    hue: ArrayLike,
+    order: ArrayLike = (0, 1, 2, 3),
+) -> jax.Array:
+    """Brightness, contrast, saturation and hue, one after the other in a given order.
+
+    The first three are blends, each with its own second image, so a step of unknown kind is one
+    formula with looked-up coefficients. The hue, the costly one, is computed once: the blends that
+    come before it in the order are made before, the others after it.
+
+    Args:
+        image: ``[h, w, 3]``.
+        brightness, contrast, saturation: factors, scalars; 1 changes nothing.
+        hue: shift, scalar; 0 changes nothing.
+        order: int32 ``[4]``, a permutation of 0 brightness, 1 contrast, 2 saturation, 3 hue.
+
+    Returns:
+        ``[h, w, 3]``.
+
+    >>> image = jnp.full((2, 2, 3), 0.25)
+    >>> same = colour_jitter(image, brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0)
+    >>> bool((same == image).all())
+    True
+    """
+    kinds = jnp.asarray(order, jnp.int32)
+    factors = jnp.stack([jnp.asarray(f, jnp.float32) for f in (brightness, contrast, saturation, 1)])
+    share_of_mean = jnp.array([0.0, 1.0, 0.0, 0.0])
+    share_of_grey = jnp.array([0.0, 0.0, 1.0, 0.0])
+    place_of_hue = jnp.argmax(kinds == 3)
+
+    def step(planes: jax.Array, place: int, *, wanted: jax.Array) -> jax.Array:
+        kind = kinds[place]
+        grey = _grey(planes)
+        other = share_of_mean[kind] * jnp.mean(grey) + share_of_grey[kind] * grey
+        return blend(planes, other, factor=jnp.where(wanted, factors[kind], 1.0))
+
+    planes = to_planes(image)
+    for place in range(3):
+        planes = step(planes, place, wanted=place < place_of_hue)
+    planes = _shift_hue(planes, hue)
+    for place in range(1, 4):
+        planes = step(planes, place, wanted=place > place_of_hue)
+    return to_image(planes)

@@ -1,0 +1,78 @@
+"""Short, distinct and harmless text for names that people chose freely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+
+def shorten(name: str, *, most: int) -> str:
+    """Cut the middle out of a long name, so that its start and end stay readable.
+
+    >>> shorten("protoclr_miniimagenet_1s3q", most=15)
+    'protoclr…t_1s3q'
+    """
+    name = " ".join(name.split())
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2 + 1 if most < 12 else (most * 4) // 7
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
+
+
+def short_labels(names: Iterable[str], *, most: int) -> dict[str, str]:
+    """A label of at most ``most`` characters for each name; equal labels are numbered.
+
+    >>> short_labels(["alpha-beta-0-gamma", "alpha-beta-1-gamma"], most=9)
+    {'alpha-beta-0-gamma': 'alpha…mma', 'alpha-beta-1-gamma': 'alp…mma 2'}
+    """
+    labels: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        label, number = shorten(name, most=most), 2
+        while label in taken:
+            suffix = f" {number}"
+            label = shorten(name, most=most - len(suffix)) + suffix
+            number += 1
+        taken.add(label)
+        labels[name] = label
+    return labels
+
+
+def plotly_text(text: str) -> str:
+    """Text that Plotly shows letter by letter: its labels understand a little HTML.
+
+    >>> plotly_text("<b>a</b> & b")
+    '&lt;b&gt;a&lt;/b&gt; &amp; b'
+    """
+    return escape(text, quote=False)
+
+
+def hover_name(name: str, *, width: int = 48, most: int = 192) -> str:
+    """A full name in bold for a hover box, broken into lines so that the box stays small."""
+    name = shorten(name, most=most)
+    lines = [name[start : start + width] for start in range(0, len(name), width)]
+    return "<br>".join(f"<b>{plotly_text(line)}</b>" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent where that stays readable.
+
+    >>> [number(x) for x in (0.12345, 12.345, 1234.5, float("nan"))]
+    ['0.123', '12.3', '1234', '–']
+    """
+    if value != value:
+        return "–"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e5 or size < 1e-3:
+        return f"{value:.2e}"
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:.{decimals}f}"
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """A mean with its interval in brackets, the interval left out where there is none."""
+    if low != low or high != high:
+        return number(mean)
+    return f"{number(mean)} [{number(low)}, {number(high)}]"

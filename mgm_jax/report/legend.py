@@ -1,0 +1,78 @@
+"""Which colour and marker each model has, and in which order models are listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+# Colours live in the style sheet (Okabe and Ito 2008), so that they suit light and dark ground.
+_COLOURS = tuple(f"--series-{number}" for number in range(1, 8))
+_CONTROL_COLOUR = "--series-control"
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One colour group.
+
+    Attributes:
+        name: what its models share.
+        colour: name of a custom property of the style sheet.
+        symbol: Plotly's name of the marker; differs where colours repeat.
+        models: its models in the order of the study.
+    """
+
+    name: str
+    colour: str
+    symbol: str
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legend:
+    """Colour groups of all models.
+
+    Attributes:
+        kind: what the groups are: ``family``, ``paradigm`` or ``encoder``.
+        entries: the groups, the raw pixels last.
+    """
+
+    kind: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """All models, group by group."""
+        return [model for entry in self.entries for model in entry.models]
+
+    @property
+    def colour_of(self) -> dict[str, str]:
+        """Custom property of the colour of each model."""
+        return {model: entry.colour for entry in self.entries for model in entry.models}
+
+
+def make_legend(models: pd.DataFrame) -> Legend:
+    """Colour by family where there are several, else by training paradigm.
+
+    Args:
+        models: rows with ``model``, ``family`` and ``paradigm``.
+    """
+    rows = models.drop_duplicates("model")
+    control = rows["family"] == "pixels"
+    kind = next(
+        (kind for kind in ("family", "paradigm") if rows.loc[~control, kind].nunique() > 1),
+        "family",
+    )
+    names = rows[kind].where(~control, "raw pixels").fillna("unknown").astype(str)
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name == "raw pixels")
+    entries = tuple(
+        Entry(
+            name=name,
+            colour=_CONTROL_COLOUR if name == "raw pixels" else _COLOURS[rank % len(_COLOURS)],
+            symbol=_SYMBOLS[rank // len(_COLOURS) % len(_SYMBOLS)],
+            models=tuple(rows.loc[names == name, "model"]),
+        )
+        for rank, name in enumerate(ordered)
+    )
+    return Legend(kind=kind, entries=entries)

@@ -1,0 +1,121 @@
+"""The tables of a finished study, read and checked once for every part of the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.report.definitions import KEY_METRICS
+
+CELL = ("encoder", "images", "setting", "strength", "tap")
+_SUMMARY = (*CELL, "family", "paradigm", "metric", "mean", "low", "high", "groups", "points")
+_GROUPS = (*CELL, "group")
+_MODELS = ("encoder", "family", "paradigm", "images", "tap")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTables:
+    """Tables and facts of one study; each table has a column ``model`` naming encoder and tap.
+
+    Attributes:
+        summary: long table, one row a model, image set, setting, strength and metric.
+        groups: group means, one row a model, image set, setting, strength and group.
+        models: wide table, one row a model and image set.
+        points: per-point values of the key metrics; empty where the study kept none.
+        study: the content of ``study.json``.
+    """
+
+    summary: pd.DataFrame
+    groups: pd.DataFrame
+    models: pd.DataFrame
+    points: pd.DataFrame
+    study: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def image_sets(self) -> list[str]:
+        """Names of the image sets in the order of the study."""
+        return list(dict.fromkeys(self.models["images"]))
+
+    @property
+    def settings(self) -> list[str]:
+        """Names of the settings in the order of the study, ``semantic`` first."""
+        names = list(dict.fromkeys(self.summary["setting"]))
+        return sorted(names, key=lambda name: name != "semantic")
+
+    @property
+    def key_metrics(self) -> list[str]:
+        """The key metrics that were measured, in the order in which figures offer them."""
+        measured = self.summary.loc[self.summary["mean"].notna(), "metric"].unique()
+        return [name for name in KEY_METRICS if name in measured]
+
+
+def read_tables(folder: Path) -> StudyTables:
+    """Read ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and ``study.json``.
+
+    Only the columns of ``points`` that the figures need are read: it is the one large table.
+
+    Raises:
+        InputError: a table is missing, empty, cannot be read, or lacks columns.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected the output folder of a study, found no such folder.")
+    tables = {
+        "summary": _read(folder / "summary.parquet", _SUMMARY),
+        "groups": _read(folder / "groups.parquet", _GROUPS),
+        "models": _read(folder / "models.parquet", _MODELS),
+        "points": _read(folder / "points.parquet", CELL, only=(*CELL, *KEY_METRICS)),
+    }
+    several_taps = tables["models"].groupby("encoder")["tap"].nunique().max() > 1
+    for frame in tables.values():
+        frame["strength"] = frame["strength"].fillna(1.0) if "strength" in frame else 1.0
+        frame["model"] = frame["encoder"].astype(str)
+        if several_taps:
+            frame["model"] += " · " + frame["tap"].astype(str)
+    return StudyTables(**tables, study=_read_study(folder / "study.json"))
+
+
+def _read(
+    path: Path, columns: tuple[str, ...], *, only: tuple[str, ...] | None = None
+) -> pd.DataFrame:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise InputError(
+            f"{path}: the table is missing. Finish the study with `mgm run` before its report."
+        )
+    try:
+        known = parquet.read_schema(path).names
+        missing = [name for name in columns if name not in known]
+        if missing:
+            raise InputError(
+                f"{path}: expected the columns {', '.join(columns)}; missing "
+                f"{name_some(missing)}. Run the study again with this version."
+            )
+        wanted = [name for name in known if only is None or name in only]
+        frame = parquet.read_table(path, columns=wanted).to_pandas()
+    except (arrow.ArrowException, OSError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a Parquet table ({error}). Delete it and run again."
+        ) from error
+    if frame.empty:
+        raise InputError(f"{path}: the table has no rows, so there is nothing to report.")
+    return frame
+
+
+def _read_study(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        study = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}).") from error
+    if not isinstance(study, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(study).__name__}.")
+    return study

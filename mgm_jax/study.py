@@ -1,0 +1,217 @@
+"""The study file: what to measure, as frozen and validated models.
+
+A study names encoders, image sets, augmentation settings and metrics. It is read from YAML with
+``yaml.safe_load``; nothing in it is ever executed. Two studies with the same content have the
+same digest, whatever the order of their keys or the layout of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mgm_jax.errors import InputError, name_some
+
+
+class _Frozen(BaseModel):
+    # Unknown keys are refused: a misspelt option that is silently ignored is a wrong result.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EncoderEntry(_Frozen):
+    """One encoder, or several of one kind.
+
+    Attributes:
+        source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
+            or the name of an architecture (``mgm models``) for an untrained encoder.
+        name: the name in tables and figures; by default the file's stem or the architecture.
+        model: for a checkpoint, the architecture, where recognition should be overridden.
+        seeds: for an untrained architecture, one encoder a seed.
+        family: encoders that belong together in comparisons; by default the architecture.
+        paradigm: how it was trained, e.g. ``contrastive``; by default what the checkpoint says.
+        taps: layers to read; empty means the encoder's default feature.
+        size: side of the input in pixels, where it differs from the architecture's own.
+    """
+
+    source: str
+    name: str | None = None
+    model: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    family: str | None = None
+    paradigm: str | None = None
+    taps: tuple[str, ...] = ()
+    size: int | None = Field(default=None, ge=8, le=2048)
+
+    @field_validator("seeds")
+    @classmethod
+    def _some_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError("expected one or more distinct seeds, 0 or larger")
+        return seeds
+
+
+class ImagesEntry(_Frozen):
+    """One image set.
+
+    Attributes:
+        source: a folder of classes, an ``.npz`` or ``.npy`` file, ``digits`` (built in), or
+            ``tfds:name/split``.
+        name: the name in tables and figures; by default taken from the source.
+        per_class: keep this many images of each class, drawn by ``seed``.
+        count: keep this many images in all, drawn by ``seed``.
+        seed: seed of the drawing.
+    """
+
+    source: str
+    name: str | None = None
+    per_class: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+class Augmentation(_Frozen):
+    """Augmentation manifolds: many views of one image are one group.
+
+    Attributes:
+        settings: names of augmentation settings, built in or defined under ``custom_settings``.
+        strengths: factors on each setting; 0 is the identity, 1 the setting as defined.
+        images: how many images, spread evenly over the classes.
+        views: how many views of each image.
+    """
+
+    settings: tuple[str, ...] = ("augs", "crop", "colorjitter", "rotation")
+    strengths: tuple[float, ...] = (1.0,)
+    images: int = Field(default=60, ge=1)
+    views: int = Field(default=32, ge=3)
+
+    @field_validator("strengths")
+    @classmethod
+    def _sane_strengths(cls, strengths: tuple[float, ...]) -> tuple[float, ...]:
+        if not strengths or len(set(strengths)) != len(strengths) or min(strengths) < 0:
+            raise ValueError("expected one or more distinct strengths, 0 or larger")
+        return strengths
+
+    @field_validator("settings")
+    @classmethod
+    def _distinct_settings(cls, settings: tuple[str, ...]) -> tuple[str, ...]:
+        if not settings or len(set(settings)) != len(settings) or "semantic" in settings:
+            raise ValueError("expected one or more distinct settings other than 'semantic'")
+        return settings
+
+
+class MetricOptions(_Frozen):
+    """How the manifolds are measured.
+
+    Attributes:
+        k: candidates a point; None means 50, or the group's size less one where it is smaller.
+        kernel: ``cosine`` (shifted cosine, (1 + cos)/2) or ``gaussian``.
+        bandwidth: width of the Gaussian kernel; None means per point.
+        center: ``global`` subtracts the mean embedding of the whole image set before
+            normalising; None leaves the embeddings as they are.
+        pca_threshold: share of the variance that local PCA has to explain, in (0, 1].
+        resamples: bootstrap resamples of the intervals.
+        level: coverage of the intervals, in (0, 1).
+    """
+
+    k: int | None = Field(default=None, ge=1)
+    kernel: Literal["cosine", "gaussian"] = "cosine"
+    bandwidth: float | None = Field(default=None, gt=0)
+    center: Literal["global"] | None = None
+    pca_threshold: float = Field(default=0.95, gt=0, le=1)
+    resamples: int = Field(default=2000, ge=100)
+    level: float = Field(default=0.95, gt=0, lt=1)
+
+
+class Study(_Frozen):
+    """Everything ``mgm run`` needs to know.
+
+    Attributes:
+        name: title of the report.
+        encoders: what is measured.
+        images: on which images.
+        semantic: measure semantic manifolds (groups are classes, images as they are).
+        augmentation: measure augmentation manifolds; None leaves them out.
+        custom_settings: augmentation settings of your own, name -> list of operations.
+        metrics: how the manifolds are measured.
+        seed: seed of every random draw: views, null pairs, bootstrap.
+        dtype: number format of the stored embeddings.
+        on_error: what an unreadable image does: ``raise`` or ``skip`` (named and counted).
+        output: folder of the results; relative to the study file. ``-o`` overrides it.
+    """
+
+    name: str = "study"
+    encoders: tuple[EncoderEntry, ...] = Field(min_length=1)
+    images: tuple[ImagesEntry, ...] = Field(min_length=1)
+    semantic: bool = True
+    augmentation: Augmentation | None = Augmentation()
+    custom_settings: dict[str, list[Any]] = Field(default_factory=dict)
+    metrics: MetricOptions = MetricOptions()
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    on_error: Literal["raise", "skip"] = "raise"
+    output: str | None = None
+
+    @model_validator(mode="after")
+    def _something_to_measure(self) -> Study:
+        if not self.semantic and self.augmentation is None:
+            raise ValueError("nothing to measure: set semantic: true or give augmentation")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of what is measured; title and output folder do not enter."""
+        content = self.model_dump(mode="json", exclude={"name", "output"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def to_yaml(self) -> str:
+        """The study as YAML that :func:`read_study` reads back, defaults left out."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read and validate a study file.
+
+    Raises:
+        InputError: the file is missing, is no YAML mapping, or a field is wrong; all wrong
+            fields are named at once.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"study {path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"study {path}: is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"study {path}: expected a mapping with the keys encoders and images, "
+            f"got {type(content).__name__}"
+        )
+    return make_study(content, where=f"study {path}")
+
+
+def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
+    """Validate a study given as a mapping.
+
+    >>> make_study({"encoders": [{"source": "pixels"}], "images": [{"source": "digits"}]}).name
+    'study'
+    """
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            field = ".".join(str(part) for part in problem["loc"]) or "the whole"
+            got = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
+            problems.append(f"  {field}: {problem['msg']}{got}")
+        raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
+
+
+def _short(value: Any) -> str:
+    return name_some([repr(value)[:80]])

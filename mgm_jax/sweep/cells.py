@@ -1,0 +1,120 @@
+"""What a study has to embed and measure, one cell at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgm_jax.embeddings import Manifest, ViewPlan
+from mgm_jax.files import safe_name
+from mgm_jax.images import ImageSource
+from mgm_jax.study import Augmentation, MetricOptions
+from mgm_jax.sweep.subjects import Subject
+
+#: Raise it when a change of the code changes the numbers of a measured cell.
+MEASURE_VERSION = 1
+
+#: The setting without augmentation: images as they are, resized and cropped.
+SEMANTIC = "semantic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """An opened image set under the name it has in the tables."""
+
+    name: str
+    source: ImageSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One encoder layer on one image set under one setting and strength.
+
+    Attributes:
+        subject: the encoder.
+        tap: the layer that is read.
+        images: the image set.
+        plan: which views of which images, under which setting.
+        manifest: what identifies the embeddings.
+    """
+
+    subject: Subject
+    tap: str
+    images: ImageSet
+    plan: ViewPlan
+    manifest: Manifest
+
+    @property
+    def setting(self) -> str:
+        """Name of the augmentation setting, or ``semantic``."""
+        return self.plan.setting.name
+
+    @property
+    def strength(self) -> float:
+        """Strength of the setting; 0 for ``semantic``, which does nothing."""
+        return 0.0 if self.setting == SEMANTIC else self.plan.strength
+
+    @property
+    def label(self) -> str:
+        """The cell in one line, for progress and errors."""
+        strength = "" if self.setting == SEMANTIC else f"@{self.strength:g}"
+        return f"{self.subject.name} · {self.images.name} · {self.setting}{strength} · {self.tap}"
+
+    def embeddings_folder(self, out: Path) -> Path:
+        """Where the embeddings are stored below the study's output."""
+        strength = "" if self.setting == SEMANTIC else f"@{self.strength:g}"
+        leaf = f"{self.images.name}-{self.setting}{strength}-{self.tap}"
+        digest = self.manifest.digest[:12]
+        return out / "embeddings" / safe_name(self.subject.name) / f"{safe_name(leaf)}-{digest}"
+
+    def groups(self) -> np.ndarray:
+        """Name of the manifold that each embedding belongs to, [m * v]."""
+        if self.setting != SEMANTIC:
+            return self.points()
+        source = self.images.source
+        return np.asarray([source.classes[source.labels[i]] for i in self.plan.indices])
+
+    def points(self) -> np.ndarray:
+        """Image id of each embedding, [m * v]."""
+        ids = self.images.source.ids
+        return np.repeat(np.asarray([ids[i] for i in self.plan.indices]), self.plan.views)
+
+    def view_numbers(self) -> np.ndarray:
+        """View number of each embedding, [m * v]."""
+        return np.tile(np.arange(self.plan.views, dtype=np.int32), len(self.plan.indices))
+
+    def measure_digest(self, options: MetricOptions, *, seed: int, reference: Cell) -> str:
+        """Digest of the cell's records: embeddings, reference embeddings, options, version."""
+        content = {
+            "version": MEASURE_VERSION,
+            "embeddings": self.manifest.digest,
+            "reference": reference.manifest.digest,
+            "options": options.model_dump(mode="json"),
+            "seed": seed,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def spread_over_classes(source: ImageSource, count: int, *, seed: int) -> np.ndarray:
+    """Indices of ``count`` images, as even over the classes as can be, sorted.
+
+    Each class is shuffled by ``seed`` and the classes are dealt from in turn, so a smaller count
+    is a subset of a larger one.
+    """
+    labels = np.asarray(source.labels)
+    rng = np.random.default_rng(seed)
+    decks = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    deepest = max(len(deck) for deck in decks)
+    dealt = [deck[turn] for turn in range(deepest) for deck in decks if turn < len(deck)]
+    return np.sort(np.asarray(dealt[:count], dtype=np.int64))
+
+
+def settings_of(augmentation: Augmentation | None) -> tuple[tuple[str, float], ...]:
+    """Every (setting, strength) of the augmentation manifolds."""
+    if augmentation is None:
+        return ()
+    return tuple((name, s) for name in augmentation.settings for s in augmentation.strengths)

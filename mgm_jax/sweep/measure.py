@@ -1,0 +1,107 @@
+"""One cell: embeddings in, per-point records and the encoder's panel out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.metrics import manifold_metrics, panel
+from mgm_jax.probe import knn_accuracy
+from mgm_jax.study import MetricOptions
+
+#: Smallest manifold that is measured: with two points everything is determined by one distance.
+MIN_POINTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the un-augmented embeddings of an encoder say about its scale.
+
+    Attributes:
+        mean: mean embedding, [d].
+        panel: metrics of the encoder as a whole, by name.
+    """
+
+    mean: np.ndarray
+    panel: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that :meth:`from_json` reads back to the same digits."""
+        return {"mean": self.mean.tolist(), "panel": self.panel}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Reference:
+        """The reference that :meth:`to_json` described."""
+        return cls(mean=np.asarray(content["mean"]), panel=content["panel"])
+
+    @property
+    def typical_distance(self) -> float:
+        """Median k-NN distance between different images, on the sphere."""
+        return self.panel["typical_distance"]
+
+
+def measure_reference(x: np.ndarray, labels: np.ndarray, *, seed: int) -> Reference:
+    """Panel of baseline metrics of the un-augmented embeddings ``x`` [n, d], ``labels`` [n]."""
+    values = panel(x, seed=seed).to_dict()
+    if len(np.unique(labels)) > 1:
+        accuracy = knn_accuracy(x, labels, k=min(10, len(x) - 1))
+        values |= {
+            "knn_accuracy": accuracy.accuracy,
+            "knn_accuracy_low": accuracy.low,
+            "knn_accuracy_high": accuracy.high,
+        }
+    return Reference(
+        mean=np.asarray(x, np.float64).mean(axis=0),
+        panel=values,
+    )
+
+
+def measure_points(
+    x: np.ndarray,
+    groups: np.ndarray,
+    *,
+    options: MetricOptions,
+    reference: Reference,
+    seed: int,
+) -> pd.DataFrame:
+    """Per-point records of one cell.
+
+    Args:
+        x: embeddings, [n, d].
+        groups: manifold of each embedding, [n].
+        options: how to measure.
+        reference: of the same encoder's un-augmented embeddings.
+        seed: of the null pairs.
+
+    Returns:
+        One row a point, in the order of ``x``; the index says which row. Points of manifolds
+        with fewer than three points are left out.
+
+    Raises:
+        InputError: no manifold is large enough, or the embeddings cannot be measured.
+    """
+    _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(sizes[codes] >= MIN_POINTS)
+    if not len(kept):
+        raise InputError(
+            f"no manifold has {MIN_POINTS} points or more; sizes: {name_some(sizes)}. "
+            "Take more images of each class, or more views"
+        )
+    metrics = manifold_metrics(
+        x[kept],
+        groups=groups[kept],
+        k=options.k,
+        kernel=options.kernel,
+        bandwidth=options.bandwidth,
+        center=reference.mean if options.center == "global" else None,
+        reference_distance=reference.typical_distance,
+        pca_threshold=options.pca_threshold,
+        seed=seed,
+    )
+    table = metrics.to_pandas()
+    table.index = kept
+    return table

@@ -1,0 +1,164 @@
+"""The encoders of a study, loaded and named."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mgm_jax.encoders import ARCHITECTURES, Encoder, load_encoder
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.progress import progress
+from mgm_jax.study import EncoderEntry
+
+#: Turns a checkpoint file into a folder of Flax weights below the given one and returns it.
+Convert = Callable[[Path, EncoderEntry, Path], Path]
+
+_SUFFIXES = (".tar", ".pth", ".pt", ".th", ".ckpt", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One encoder under study.
+
+    Attributes:
+        name: unique within the study.
+        encoder: the loaded encoder.
+        family: encoders that are compared as one group.
+        paradigm: how it was trained.
+        seed: of the random weights; None for trained encoders.
+        taps: layers to read.
+    """
+
+    name: str
+    encoder: Encoder
+    family: str
+    paradigm: str
+    seed: int | None
+    taps: tuple[str, ...]
+
+    @property
+    def architecture(self) -> str:
+        """The architecture's name, as in ``mgm models``."""
+        return str(self.encoder.meta.get("architecture") or self.encoder.spec.family)
+
+
+def load_subjects(
+    entries: tuple[EncoderEntry, ...], *, base: Path, cache: Path, convert: Convert | None
+) -> tuple[Subject, ...]:
+    """Load every encoder that the entries name.
+
+    Args:
+        entries: from the study file.
+        base: folder that relative paths start from.
+        cache: folder for converted checkpoints.
+        convert: called for each checkpoint file; None where no converter is at hand.
+
+    Raises:
+        InputError: a source that does not exist, or two encoders of one name.
+    """
+    jobs = [job for entry in entries for job in _expand(entry, base=base)]
+    subjects = []
+    with progress("encoders", total=len(jobs), unit="encoder") as bar:
+        for entry, source, seed in jobs:
+            subjects.append(_load(entry, source, seed, cache=cache, convert=convert))
+            bar.advance()
+    counts = Counter(subject.name for subject in subjects)
+    twice = sorted(name for name, times in counts.items() if times > 1)
+    if twice:
+        raise InputError(
+            f"encoders: the name(s) {name_some(twice)} stand for more than one encoder; "
+            "give each entry a name of its own"
+        )
+    return tuple(subjects)
+
+
+def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+    """One job a file of a glob, a folder, or a seed of an untrained architecture."""
+    path = base / Path(entry.source).expanduser()
+    if path.exists():
+        yield entry, path, 0
+    elif glob.has_magic(entry.source):
+        files = sorted(Path(found) for found in glob.glob(str(path), recursive=True))
+        if not files:
+            raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
+        if len(files) > 1 and entry.name:
+            # One name for many files would clash; it becomes the prefix of their stems.
+            for file in files:
+                yield entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"}), file, 0
+        else:
+            for file in files:
+                yield entry, file, 0
+    elif entry.source.partition(":")[0] in ARCHITECTURES:
+        for seed in entry.seeds:
+            yield entry, entry.source, seed
+    else:
+        raise InputError(
+            f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
+            f"architecture; `mgm models` lists the architectures"
+        )
+
+
+def _load(
+    entry: EncoderEntry,
+    source: Path | str,
+    seed: int,
+    *,
+    cache: Path,
+    convert: Convert | None,
+) -> Subject:
+    if isinstance(source, str):
+        return _untrained(entry, source, seed)
+    if source.is_dir():
+        folder = source
+    elif convert is None:
+        raise InputError(
+            f"encoders: {source} is a checkpoint; convert it first with `mgm convert {source}`"
+        )
+    else:
+        folder = convert(source, entry, cache)
+    encoder = load_encoder(folder, name=entry.name or _stem(source))
+    return Subject(
+        name=encoder.name,
+        encoder=encoder,
+        family=entry.family or str(encoder.meta.get("architecture") or encoder.spec.family),
+        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
+        seed=None,
+        taps=_check_taps(encoder, entry.taps),
+    )
+
+
+def _untrained(entry: EncoderEntry, architecture: str, seed: int) -> Subject:
+    base_name = architecture.partition(":")[0]
+    several = len(entry.seeds) > 1
+    name = (entry.name or base_name) + (f"-s{seed}" if several else "")
+    size = "" if entry.size is None else f":size={entry.size}"
+    encoder = load_encoder(f"{architecture}:seed={seed}{size}", name=name)
+    trainable = encoder.spec.family != "pixels"
+    return Subject(
+        name=name,
+        encoder=encoder,
+        family=entry.family or base_name,
+        paradigm=entry.paradigm or ("untrained" if trainable else "none"),
+        seed=seed if trainable else None,
+        taps=_check_taps(encoder, entry.taps),
+    )
+
+
+def _check_taps(encoder: Encoder, taps: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [tap for tap in taps if tap not in encoder.taps]
+    if unknown:
+        raise InputError(
+            f"encoders: {encoder.name} has no tap {name_some(unknown)}; "
+            f"it has {', '.join(encoder.taps)}"
+        )
+    return taps or (encoder.default_tap,)
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    while Path(name).suffix.lower() in _SUFFIXES:
+        name = Path(name).stem
+    return name

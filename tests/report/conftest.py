@@ -1,0 +1,291 @@
+"""Synthetic tables of a study, with the exact columns that a sweep writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+METRICS = (
+    "k_effective",
+    "saturated",
+    "duplicates",
+    "degenerate",
+    "nnk_degree",
+    "nnk_diameter",
+    "nnk_radius",
+    "nnk_affinity",
+    "nnk_affinity_excess",
+    "nnk_affinity_null",
+    "nnk_residual",
+    "nnk_kkt",
+    "pca_dimension",
+    "pca_participation_ratio",
+    "knn_distance",
+    "relative_diameter",
+)
+VIEWS = ("augs", "crop", "colorjitter", "rotation")
+
+HOSTILE_NAMES = (
+    "</script><script>document.title='broken'</script>",
+    "<b>bold</b> & \"quoted\" 'name'",
+    "encoder-" + "a" * 285 + "-seed=0",
+    "encoder-" + "a" * 285 + "-seed=1",
+    "ünï·cødé 模型 🦊",
+    "{{ 7 * 7 }} ${x} %s",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeEncoder:
+    """One encoder of a synthetic study; ``collapse`` in 0 .. 1 pulls all images together."""
+
+    name: str
+    family: str = "conv4"
+    architecture: str = "conv4"
+    paradigm: str = "contrastive"
+    seed: int = 0
+    collapse: float = 0.3
+
+
+def one_encoder() -> list[FakeEncoder]:
+    """A first look at one network."""
+    return [FakeEncoder(name="resnet50", family="resnet", architecture="resnet50")]
+
+
+def demo_encoders() -> list[FakeEncoder]:
+    """Three untrained families of three seeds, and raw pixels."""
+    rows = [
+        FakeEncoder(
+            name=f"{architecture}:seed={seed}",
+            family=family,
+            architecture=architecture,
+            paradigm="untrained",
+            seed=seed,
+            collapse=collapse + 0.004 * seed,
+        )
+        for family, architecture, collapse in (
+            ("resnet", "resnet18", 0.95),
+            ("conv4", "conv4", 0.8),
+            ("vit", "vit_mini", 0.35),
+        )
+        for seed in range(3)
+    ]
+    pixels = FakeEncoder(
+        name="pixels", family="pixels", architecture="pixels", paradigm="untrained", collapse=0.4
+    )
+    return [*rows, pixels]
+
+
+def population(count: int) -> list[FakeEncoder]:
+    """Many trained encoders of one architecture."""
+    paradigms = ("contrastive", "contrastive+clustering", "supervised", "untrained")
+    return [
+        FakeEncoder(
+            name=f"{paradigms[i % 4].split('+')[-1]}_{100 * 2 ** (i // 8)}img_run{i}",
+            paradigm=paradigms[i % 4],
+            seed=i,
+            collapse=0.2 + 0.5 * ((i * 7) % 40) / 40,
+        )
+        for i in range(count)
+    ]
+
+
+def hostile_encoders() -> list[FakeEncoder]:
+    """Names that hold markup, templates, non-Latin letters, or 300 characters."""
+    return [
+        FakeEncoder(name=name, collapse=0.2 + 0.1 * i) for i, name in enumerate(HOSTILE_NAMES)
+    ]
+
+
+def write_study(
+    folder: Path,
+    encoders: Sequence[FakeEncoder],
+    *,
+    images: Sequence[str] = ("digits",),
+    settings: Sequence[str] = ("semantic", *VIEWS),
+    strengths: Sequence[float] = (1.0,),
+    groups: int = 10,
+    points: int = 24,
+    missing: bool = False,
+    failures: int = 0,
+) -> Path:
+    """Write the tables of a synthetic study into ``folder`` and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = [
+        _points_of(encoder, image_set, setting, strength, groups, points)
+        for encoder in encoders
+        for image_set in images
+        for setting in settings
+        for strength in (strengths if setting != "semantic" else (1.0,))
+    ]
+    table = pd.concat(frames, ignore_index=True)
+    if missing:
+        table.loc[table.index[::11], ["nnk_affinity_excess", "nnk_diameter"]] = np.nan
+        table.loc[table["encoder"] == encoders[0].name, "nnk_degree"] = np.nan
+    grouped = _group_means(table)
+    summary = _summary(grouped, table, encoders)
+    models = _models(summary, encoders, images, missing=missing)
+    for name, frame in (
+        ("points", table),
+        ("groups", grouped),
+        ("summary", summary),
+        ("models", models),
+    ):
+        frame.to_parquet(folder / f"{name}.parquet", index=False)
+    examples = [[f"class_{i}/img<{i}>.jpg", "truncated file"] for i in range(min(failures, 5))]
+    study = {
+        "study": {
+            "name": "synthetic <study>",
+            "encoders": [encoder.name for encoder in encoders],
+            "images": list(images),
+            "settings": list(settings),
+            "seed": 0,
+        },
+        "digest": "6f1c0ffee",
+        "versions": {"mgm_jax": "0.1.0", "jax": "0.10.1", "python": "3.11.9"},
+        "failures": {
+            image_set: {"count": failures, "images": 1500, "examples": examples}
+            for image_set in images
+        },
+    }
+    (folder / "study.json").write_text(json.dumps(study))
+    return folder
+
+
+def _points_of(
+    encoder: FakeEncoder, images: str, setting: str, strength: float, groups: int, points: int
+) -> pd.DataFrame:
+    word = f"{encoder.name}{images}{setting}"
+    generator = np.random.default_rng([*word.encode(), round(100 * strength)])
+    size = groups * points
+    group = np.repeat(np.arange(groups), points)
+    spread = {"semantic": 1.0, "augs": 0.62, "crop": 0.55, "colorjitter": 0.3, "rotation": 0.5}
+    reach = spread.get(setting, 0.4) * (1.0 if setting == "semantic" else strength**0.7)
+    wobble = generator.normal(0, 0.05, groups)[group] + generator.normal(0, 0.1, size)
+    diameter = np.clip(1.3 * (1 - encoder.collapse) * reach * np.exp(wobble), 0, 2)
+    degree = np.clip(generator.poisson(4 + 12 * reach * (1 - encoder.collapse / 2), size), 1, 31)
+    values = {
+        "k_effective": np.full(size, points - 1),
+        "saturated": generator.random(size) < 0.02,
+        "duplicates": np.zeros(size),
+        "degenerate": np.zeros(size, bool),
+        "nnk_degree": degree.astype(float),
+        "nnk_diameter": diameter,
+        "nnk_radius": 0.7 * diameter,
+        "nnk_affinity": np.clip(0.66 + 0.02 * encoder.collapse + 0.05 * wobble, 0, 1),
+        "nnk_affinity_excess": 0.2 + 0.3 * encoder.collapse + 0.2 * wobble,
+        "nnk_affinity_null": np.clip(0.58 + 0.05 * wobble, 0, 1),
+        "nnk_residual": 0.02 * np.exp(wobble),
+        "nnk_kkt": np.full(size, 1e-8),
+        "pca_dimension": np.round(degree * 0.8 + 1),
+        "pca_participation_ratio": degree * 0.5,
+        "knn_distance": 0.5 * diameter,
+        "relative_diameter": diameter / (0.9 * (1 - encoder.collapse)),
+    }
+    labels = {
+        "encoder": encoder.name,
+        "images": images,
+        "setting": setting,
+        "strength": strength,
+        "tap": "pool",
+        "group": [f"class_{code}" for code in group],
+        "point": [f"image_{i}" for i in range(size)],
+        "view": np.tile(np.arange(points), groups),
+    }
+    return pd.DataFrame({**labels, **values})
+
+
+_CELL = ["encoder", "images", "setting", "strength", "tap"]
+
+
+def _group_means(points: pd.DataFrame) -> pd.DataFrame:
+    keys = [*_CELL, "group"]
+    return points.groupby(keys, sort=False)[list(METRICS)].mean().reset_index()
+
+
+def _summary(
+    grouped: pd.DataFrame, points: pd.DataFrame, encoders: Sequence[FakeEncoder]
+) -> pd.DataFrame:
+    facts = {encoder.name: encoder for encoder in encoders}
+    rows = []
+    for cell, part in grouped.groupby(_CELL, sort=False):
+        encoder = facts[str(cell[0])]  # pyright: ignore[reportIndexIssue]
+        inside = points.loc[(points[_CELL] == list(cell)).all(axis=1)]  # pyright: ignore
+        for metric in METRICS:
+            values = part[metric].dropna().astype(float)
+            error = 1.96 * values.std() / np.sqrt(len(values)) if len(values) > 1 else np.nan
+            rows.append(
+                {
+                    **dict(zip(_CELL, cell, strict=True)),  # pyright: ignore
+                    "family": encoder.family,
+                    "architecture": encoder.architecture,
+                    "paradigm": encoder.paradigm,
+                    "metric": metric,
+                    "mean": values.mean(),
+                    "std": values.std(),
+                    "median": values.median(),
+                    "q25": values.quantile(0.25),
+                    "q75": values.quantile(0.75),
+                    "low": values.mean() - error,
+                    "high": values.mean() + error,
+                    "groups": len(values),
+                    "points": int(inside[metric].notna().sum()),
+                    "left_out": int(inside[metric].isna().sum()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _models(
+    summary: pd.DataFrame,
+    encoders: Sequence[FakeEncoder],
+    images: Sequence[str],
+    *,
+    missing: bool,
+) -> pd.DataFrame:
+    rows = []
+    for encoder in encoders:
+        for image_set in images:
+            part = summary[(summary["encoder"] == encoder.name) & (summary["images"] == image_set)]
+            several = part["strength"].nunique() > 1
+            cells = {
+                f"{s}.{m}" if t == 1 or not several else f"{s}@{t:g}.{m}": v
+                for s, t, m, v in part[["setting", "strength", "metric", "mean"]].itertuples(
+                    index=False
+                )
+            }
+            generator = np.random.default_rng([*encoder.name.encode(), *image_set.encode()])
+            rows.append(
+                {
+                    "encoder": encoder.name,
+                    "architecture": encoder.architecture,
+                    "paradigm": encoder.paradigm,
+                    "family": encoder.family,
+                    "seed": encoder.seed,
+                    "images": image_set,
+                    "tap": "pool",
+                    **cells,
+                    "rankme": 1 + 200 * (1 - encoder.collapse) * generator.uniform(0.95, 1.05),
+                    "alpha_req": 1 + encoder.collapse,
+                    "nesum": 4 + 10 * (1 - encoder.collapse),
+                    "uniformity": -4 * (1 - encoder.collapse),
+                    "mean_cosine": min(1.0, encoder.collapse + 0.04),
+                    "typical_distance": 0.9 * (1 - encoder.collapse),
+                    "knn_accuracy": np.nan
+                    if missing and encoder is encoders[0]
+                    else float(np.clip(0.9 - 0.3 * encoder.collapse, 0, 1)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def study_writer() -> Callable[..., Path]:
+    """The function that writes a synthetic study."""
+    return write_study

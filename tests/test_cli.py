@@ -1,0 +1,78 @@
+"""The commands as a user types them: exit codes, messages, files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mgm_jax.study import read_study
+
+ROOT = Path(__file__).parents[1]
+
+
+def mgm(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mgm_jax.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def test_a_first_look_needs_no_study_file(tmp_path: Path) -> None:
+    done = mgm(
+        *("run", "--encoder", "pixels:size=32", "--encoder", "conv4:size=32"),
+        *("--images", "digits", "--setting", "crop", "--views", "6", "--count", "4"),
+        *("-o", "results"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "results"
+    assert read_study(out / "study.yaml").augmentation.views == 6  # type: ignore[union-attr]
+    for left in ("report.html", "summary.csv", "points.parquet", "models.csv"):
+        assert (out / left).stat().st_size > 0
+    assert "conv4" in done.stdout and "degree" in done.stdout
+    # Quiet when piped: no bars, no control characters.
+    assert "\x1b" not in done.stdout + done.stderr and "view/s" not in done.stderr
+    again = mgm("report", str(out))
+    assert again.returncode == 0 and "report.html" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "absent.yaml"), "absent.yaml"),
+        (("run", "--encoder", "pixels"), "--images"),
+        (("run", "--encoder", "resnet81", "--images", "digits", "-o", "{tmp}/o"), "resnet81"),
+        (("report", "{tmp}/nothing"), "nothing"),
+        (("convert", "{tmp}/absent.pth", "-o", "{tmp}/o"), "absent.pth"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(tmp_path: Path, arguments, said) -> None:
+    done = mgm(*(part.format(tmp=tmp_path) for part in arguments))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_models_lists_the_architectures() -> None:
+    done = mgm("models")
+    assert done.returncode == 0
+    for name in ("conv4", "resnet50", "vit_b16", "pixels"):
+        assert name in done.stdout
+
+
+def test_importing_the_package_is_light() -> None:
+    code = (
+        "import sys; import mgm_jax; "
+        "print([m for m in ('flax','pandas','torch','orbax','tensorflow','pydantic','grain')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[]"

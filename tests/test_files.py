@@ -1,0 +1,47 @@
+"""Files are whole or absent, and names are safe and distinct."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgm_jax.files import file_sha256, safe_name, whole_file
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), whole_file(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_the_body_writes_beside_the_target_with_its_suffix(tmp_path) -> None:
+    path = tmp_path / "new" / "table.parquet"
+    with whole_file(path) as part:
+        assert part.parent == path.parent and part.suffix == ".parquet"
+        assert not path.exists()
+        part.write_bytes(b"abc")
+    assert path.read_bytes() == b"abc"
+
+
+def test_sha256_is_that_of_the_bytes(tmp_path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    # The test vector of FIPS 180-2, appendix B.1.
+    assert file_sha256(path).startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+@given(st.text(max_size=400))
+def test_any_text_becomes_one_short_path_part(text) -> None:
+    name = safe_name(text)
+    assert name and len(name.encode()) <= 100
+    assert "/" not in name and "\0" not in name and name not in (".", "..")
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_different_texts_get_different_names(a, b) -> None:
+    assert (safe_name(a) == safe_name(b)) == (a == b)

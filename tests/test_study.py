@@ -1,0 +1,98 @@
+"""The study file: what is read, what is refused, and what its digest depends on."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgm_jax.errors import InputError
+from mgm_jax.study import Study, make_study, read_study
+
+SMALL = {"encoders": [{"source": "pixels"}], "images": [{"source": "digits"}]}
+
+
+def test_defaults_are_those_of_the_documentation() -> None:
+    study = make_study(SMALL)
+    assert study.semantic and study.augmentation is not None
+    assert study.augmentation.settings == ("augs", "crop", "colorjitter", "rotation")
+    assert (study.augmentation.images, study.augmentation.views) == (60, 32)
+    assert study.metrics.k is None and study.metrics.kernel == "cosine"
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    views=st.integers(3, 500),
+    strengths=st.lists(st.floats(0, 10), min_size=1, max_size=4, unique=True),
+    name=st.text(max_size=30),
+)
+def test_yaml_round_trip_keeps_the_study(seed, views, strengths, name) -> None:
+    study = make_study(
+        SMALL
+        | {
+            "name": name,
+            "seed": seed,
+            "augmentation": {"views": views, "strengths": strengths, "settings": ["crop"]},
+        }
+    )
+    again = Study.model_validate(yaml.safe_load(study.to_yaml()))
+    assert again == study
+    assert again.digest == study.digest
+
+
+def test_digest_ignores_key_order_title_and_output_but_nothing_else() -> None:
+    study = make_study(SMALL)
+    assert make_study(dict(reversed(SMALL.items()))).digest == study.digest
+    assert make_study(SMALL | {"name": "other", "output": "x"}).digest == study.digest
+    assert make_study(SMALL | {"seed": 1}).digest != study.digest
+    assert make_study(SMALL | {"metrics": {"k": 10}}).digest != study.digest
+
+
+def test_all_problems_are_named_at_once(tmp_path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "encoders: []\nimages: [{source: digits, per_class: 0}]\nmetrics: {kernal: cosine}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        read_study(file)
+    message = str(caught.value)
+    for part in ("encoders", "images.0.per_class", "metrics.kernal", "problem(s)"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1\n- 2\n", "expected a mapping"),
+        ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused(tmp_path, text, said) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_study(file)
+
+
+def test_a_missing_file_is_named(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"absent\.yaml"):
+        read_study(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augmentation": {"settings": ["semantic"]}},
+        {"augmentation": {"strengths": [1.0, 1.0]}},
+        {"augmentation": {"strengths": [-1.0]}},
+        {"augmentation": None, "semantic": False},
+        {"encoders": [{"source": "resnet18", "seeds": [1, 1]}]},
+        {"seed": -1},
+    ],
+)
+def test_contradictions_are_refused(change) -> None:
+    with pytest.raises(InputError):
+        make_study(SMALL | change)
