@@ -10,17 +10,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from converters.naming.rules import Family
-from mgm_jax.encoders import CifarResNetSpec, Conv4Spec, EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders import (
+    ARCHITECTURES,
+    CifarResNetSpec,
+    Conv4Spec,
+    EncoderSpec,
+    ResNetSpec,
+    ViTSpec,
+)
+from mgm_jax.encoders.registry import VIT_SIZES
 from mgm_jax.errors import InputError
 
 State = Mapping[str, np.ndarray]
 
-# Heads of width 64, as in every published ViT from Ti to H but MoCo-v3's small one.
-_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+_HEADS = {dim: heads for dim, _, heads in VIT_SIZES.values()}
+# MoCo-v3 gave its small ViT twice the usual heads.
 _MOCO_V3_PREFIX = re.compile(r"(?:^|\.)(?:base_encoder|momentum_encoder)\.$")
 _MOCO_V3_HEADS = _HEADS | {384: 12}
 
@@ -48,6 +58,42 @@ def infer_spec(family: Family, state: State, *, prefix: str = "") -> EncoderSpec
             return _resnet(state)
         case "vit":
             return _vit(state, heads=_MOCO_V3_HEADS if _MOCO_V3_PREFIX.search(prefix) else _HEADS)
+
+
+def named_spec(model: str, state: State) -> EncoderSpec:
+    """The spec of a named architecture, with the optional parts that the weights have.
+
+    For a ViT the name decides widths, depth, heads and what else no weight reveals; the grid, the
+    class and register tokens and the layer scales are taken from the weights.
+
+    Args:
+        model: a name in ``ARCHITECTURES``.
+        state: canonical name to array.
+
+    Raises:
+        InputError: a weight that decides an optional part has a shape no spec has.
+    """
+    spec = ARCHITECTURES[model].spec
+    if not isinstance(spec, ViTSpec):
+        return spec
+    class_token = "cls_token" in state
+    return replace(
+        spec,
+        image_size=_grid(state, class_token=class_token) * spec.patch,
+        class_token=class_token,
+        **_optional_parts(state),
+    )
+
+
+def architecture_name(spec: EncoderSpec) -> str:
+    """Name in ``ARCHITECTURES`` of ``spec`` at any input size, or the family where it has none."""
+    shown = _without_size(spec)
+    names = (name for name, known in ARCHITECTURES.items() if _without_size(known.spec) == shown)
+    return next(names, spec.family)
+
+
+def _without_size(spec: EncoderSpec) -> dict[str, Any]:
+    return spec.to_dict() | {"image_size": None}
 
 
 def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
@@ -100,6 +146,20 @@ def _vit(state: State, *, heads: Mapping[int, int]) -> ViTSpec:
             f"published ViT ({', '.join(map(str, heads))}); name the architecture"
         )
     class_token = "cls_token" in state
+    return ViTSpec(
+        image_size=_grid(state, class_token=class_token) * patch,
+        patch=patch,
+        embed_dim=dim,
+        layers=_count(r"blocks\.(\d+)\.", state),
+        heads=heads[dim],
+        mlp_dim=_shape(state, "blocks.0.mlp.fc1.weight", 2)[0],
+        class_token=class_token,
+        **_optional_parts(state),
+    )
+
+
+def _grid(state: State, *, class_token: bool) -> int:
+    """Patches along one side, from the stored positions."""
     tokens = _shape(state, "pos_embed", 3)[1] - class_token
     grid = math.isqrt(max(tokens, 0))
     if grid < 1 or grid**2 != tokens:
@@ -107,18 +167,15 @@ def _vit(state: State, *, heads: Mapping[int, int]) -> ViTSpec:
             f"pos_embed: expected positions of a square grid, got {tokens} patches "
             f"{'after the class token' if class_token else 'and no class token'}"
         )
-    return ViTSpec(
-        image_size=grid * patch,
-        patch=patch,
-        embed_dim=dim,
-        layers=_count(r"blocks\.(\d+)\.", state),
-        heads=heads[dim],
-        mlp_dim=_shape(state, "blocks.0.mlp.fc1.weight", 2)[0],
-        class_token=class_token,
-        registers=_shape(state, "register_tokens", 3)[1] if "register_tokens" in state else 0,
-        layer_scale="blocks.0.ls1.gamma" in state,
-        qkv_bias="blocks.0.attn.qkv.bias" in state,
-    )
+    return grid
+
+
+def _optional_parts(state: State) -> dict[str, Any]:
+    return {
+        "registers": _shape(state, "register_tokens", 3)[1] if "register_tokens" in state else 0,
+        "layer_scale": "blocks.0.ls1.gamma" in state,
+        "qkv_bias": "blocks.0.attn.qkv.bias" in state,
+    }
 
 
 def _shape(state: State, name: str, rank: int) -> tuple[int, ...]:

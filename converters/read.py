@@ -1,10 +1,10 @@
 """Reading a checkpoint file without running anything that stands in it.
 
 A PyTorch checkpoint is a pickle, and a pickle may name any function and have it called. So the
-file goes through PyTorch's restricted reader (``weights_only=True``), which builds tensors and plain
-containers and refuses every other type. Old training code stored a little more: its command line
-as an ``argparse.Namespace``, losses as NumPy scalars. For a short list of such harmless names the
-reader is handed an :class:`Inert` stand-in, so not even those types are imported or called.
+file goes through PyTorch's restricted reader (``weights_only=True``), which builds tensors and
+plain containers and refuses every other type. Old training code stored a little more: its command
+line as an ``argparse.Namespace``, losses as NumPy scalars. For a short list of such harmless names
+the reader is handed an :class:`Inert` stand-in, so not even those types are imported or called.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ import numpy as np
 
 Family = Literal["conv4", "resnet_cifar", "resnet", "vit"]
 Arrays = Mapping[str, np.ndarray]
-Place = TypeVar("Place", int, str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +118,9 @@ def translate(naming: Naming, arrays: Arrays) -> Translation:
     Never raises: everything that is wrong stands in ``problems``.
     """
     made = Translation()
-    parts: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
-    expected_parts: dict[str, int] = {}
+    # Target to its pieces by position; a weight that is only renamed is a single piece.
+    pieces: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
+    wanted: dict[str, int] = {}
     used: set[Rule] = set()
     for name, array in arrays.items():
         found = matching(naming.rules, name)
@@ -133,30 +133,22 @@ def translate(naming: Naming, arrays: Arrays) -> Translation:
             made.dropped[name] = rule.reason
         elif isinstance(rule, Copy):
             _take_copy(made, name, original=match.expand(rule.original), arrays=arrays)
-        elif isinstance(rule, Part):
-            target = match.expand(rule.target)
-            expected_parts[target] = rule.of
-            _place(made, parts[target], rule.position, name, target, array)
         else:
-            target = match.expand(rule.target)
-            _place(made, made.state, target, name, target, array)
-    for target, pieces in parts.items():
-        _join(made, target, pieces, of=expected_parts[target])
+            target = made.mapped[name] = match.expand(rule.target)
+            position, wanted[target] = (
+                (rule.position, rule.of) if isinstance(rule, Part) else (0, 1)
+            )
+            if position in pieces[target]:
+                made.problems.append(f"{target} is filled twice, the second time from {name}")
+            pieces[target][position] = array
+    for target, parts in pieces.items():
+        _join(made, target, parts, of=wanted[target])
     made.problems.extend(
         f"no name in the file matches {rule.pattern}, which the {naming.name} naming has"
         for rule in naming.rules
         if not rule.optional and rule not in used
     )
     return made
-
-
-def _place(
-    made: Translation, taken: dict[Place, np.ndarray], place: Place, name: str, target: str, array: np.ndarray
-) -> None:
-    made.mapped[name] = target
-    if place in taken:
-        made.problems.append(f"{target} is filled twice, the second time from {name}")
-    taken[place] = array
 
 
 def _mismatch(name: str, rules: list[Rule]) -> str:
@@ -171,7 +163,7 @@ def _take_copy(made: Translation, name: str, *, original: str, arrays: Arrays) -
     elif not _same_bits(arrays[name], arrays[original]):
         made.problems.append(f"{name} should repeat {original} bit for bit, but differs")
     else:
-        made.dropped[name] = f"repeats {original} bit for bit"
+        made.dropped[name] = "stored a second time, bit for bit the same"
 
 
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -189,4 +181,4 @@ def _join(made: Translation, target: str, pieces: Mapping[int, np.ndarray], *, o
         shapes = ", ".join(str(piece.shape) for piece in ordered)
         made.problems.append(f"{target} is joined from tensors of one shape; got {shapes}")
         return
-    made.state[target] = np.concatenate(ordered)
+    made.state[target] = ordered[0] if of == 1 else np.concatenate(ordered)

@@ -88,9 +88,7 @@ VIT_HUGGINGFACE_RECENT = Naming(
     absent=("layers.0.norm1.weight",),
     rules=(
         *_EMBEDDINGS,
-        *_joined(
-            _RECENT, (r"attention\.q_proj", r"attention\.k_proj", r"attention\.v_proj")
-        ),
+        *_joined(_RECENT, (r"attention\.q_proj", r"attention\.k_proj", r"attention\.v_proj")),
         *_renamed(
             _RECENT,
             {

@@ -38,7 +38,8 @@ class Collapse:
     """What untrained encoders do to different images, family by family.
 
     Attributes:
-        families: one entry a family of untrained encoders, the raw pixels last.
+        families: one entry a family of untrained encoders, the most collapsed first, the raw
+            pixels last.
         differences: one row a pair of families and a measure: ``measure, family, other,
             difference, low, high``, paired over the groups of images that both saw.
         claim: the paper's third claim (an untrained ResNet is collapsed, an untrained ViT is
@@ -228,7 +229,13 @@ def _judge(
                 else _verdict(estimates.get(COSINE.name), control, threshold),
             )
         )
-    return tuple(families)
+    return tuple(sorted(families, key=_reading_order))
+
+
+def _reading_order(family: FamilyCollapse) -> tuple[bool, float, str]:
+    """The most collapsed family first, the raw pixels last."""
+    cosine = family.measures.get(COSINE.name)
+    return family.control, -cosine.value if cosine else 0.0, family.family
 
 
 def _bounded(value: Estimate, measure: Measure) -> Estimate:

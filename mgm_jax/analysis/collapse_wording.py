@@ -9,10 +9,10 @@ from mgm_jax.analysis.families import COSINE, FamilyCollapse
 from mgm_jax.analysis.hierarchical import Estimate
 
 _CLAIMS = {
-    "holds": "the paper's third claim holds on {images}",
-    "fails": "the paper's third claim does not hold on {images}",
-    "open": "the paper's third claim stays open on {images}",
-    "untested": "the paper's third claim needs untrained ResNets and ViTs side by side",
+    "holds": "the paper’s third claim holds on {images}",
+    "fails": "the paper’s third claim does not hold on {images}",
+    "open": "the paper’s third claim stays open on {images}",
+    "untested": "the paper’s third claim needs untrained ResNets and ViTs side by side",
 }
 
 
@@ -22,13 +22,15 @@ def headline_of(families: Sequence[FamilyCollapse], claim: str, images: str) -> 
     The raw pixels do not appear in it.
     """
     judged = [family for family in families if not family.control]
-    parts = []
+    parts: list[str] = []
     for verdict in ("collapsed", "not collapsed", "undecided"):
         names = [family.name for family in judged if family.verdict == verdict]
         if names:
             verb = "is" if len(names) == 1 else "are"
-            parts.append(f"{'' if parts else 'Untrained '}{join_names(names)} {verb} {verdict}")
-    return f"{join_names(parts)}: {_CLAIMS[claim].format(images=images)}."
+            # After "is collapsed", a bare "is not" reads better.
+            word = "not" if parts and verdict == "not collapsed" else verdict
+            parts.append(f"{join_names(names)} {verb} {word}")
+    return f"Untrained {', '.join(parts)}: {_CLAIMS[claim].format(images=images)}."
 
 
 def statement_of(families: Sequence[FamilyCollapse], *, level: float) -> str:

@@ -5,17 +5,17 @@ and writes them; ``plan`` says which views of which images are wanted, ``embed``
 """
 
 from mgm_jax.embeddings.embed import EmbedReport, embed
-from mgm_jax.embeddings.manifest import Manifest, StoreDtype
-from mgm_jax.embeddings.plan import EncoderLike, ViewPlan, manifest_for
+from mgm_jax.embeddings.manifest import Manifest, StoreDtype, library_versions
+from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore
 
 __all__ = [
     "EmbedReport",
     "EmbeddingStore",
-    "EncoderLike",
     "Manifest",
     "StoreDtype",
     "ViewPlan",
     "embed",
+    "library_versions",
     "manifest_for",
 ]

@@ -98,14 +98,14 @@ def view_batches(
         on_error=on_error,
     )
     for (chunk, first, part), indices, canvas in zip(parts, padded, decoded, strict=True):
-        keys = np.stack([image_key(source.ids[index]) for index in indices])
+        keys = np.array([image_key(source.ids[index]) for index in indices], np.int64)
         failed = _failed_rows(source, plan, first, part, canvas.index, dict(canvas.failures))
         for start in range(0, plan.views, views):
             numbers = np.arange(start, start + views)
             made = make_views(
                 canvas.images,
                 keys,
-                np.minimum(numbers, plan.views - 1).astype(np.int32),
+                np.minimum(numbers, plan.views - 1),
                 setting=plan.setting,
                 strength=plan.strength,
                 seed=plan.seed,

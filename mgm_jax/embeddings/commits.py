@@ -44,7 +44,7 @@ def checksum(manifest: str, chunk: int, values: np.ndarray, failed: Mapping[int,
     heading = [manifest, chunk, str(values.dtype), values.shape, _pairs(failed)]
     total = hashlib.sha256(json.dumps(heading).encode())
     # bfloat16 has no buffer interface of its own; its bytes do.
-    total.update(np.ascontiguousarray(values).view(np.uint8))
+    total.update(np.ascontiguousarray(values).view(np.uint8).data)
     return total.hexdigest()
 
 

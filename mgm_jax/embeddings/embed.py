@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar, get_args
@@ -11,12 +12,13 @@ import jax
 import numpy as np
 
 from mgm_jax.embeddings.batches import OnError, ViewBatch, view_batches
-from mgm_jax.embeddings.plan import EncoderLike, ViewPlan, manifest_for
+from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.progress import Bar, progress
 
 if TYPE_CHECKING:
+    from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.sources import ImageSource
 
 Item = TypeVar("Item")
@@ -42,7 +44,7 @@ class EmbedReport:
 class _Job:
     """One store to fill, from one tap of one encoder."""
 
-    encoder: EncoderLike
+    encoder: Encoder
     store: EmbeddingStore
     missing: frozenset[int]
 
@@ -51,40 +53,40 @@ class _Job:
         return self.store.manifest.tap
 
     @property
-    def network(self) -> tuple[str, str]:
-        """Jobs with the same network share one forward pass."""
-        return self.encoder.digest, self.encoder.dtype
-
-    @property
     def missing_rows(self) -> int:
         slices = map(self.store.manifest.chunk_slice, self.missing)
         return sum(rows.stop - rows.start for rows in slices)
 
 
 def embed(
-    encoders: Sequence[EncoderLike],
+    encoders: Sequence[Encoder],
     source: ImageSource,
     plan: ViewPlan,
     stores: Sequence[EmbeddingStore],
     *,
+    taps: Sequence[str] | None = None,
     batch_views: int = 256,
     on_error: OnError = "raise",
+    bar: Bar | None = None,
 ) -> EmbedReport:
     """Fill each store with the embeddings that its encoder makes of the planned views.
 
-    Only chunks that are missing or damaged are computed. The tap is that of the store's manifest;
-    to read two taps, name the encoder twice, with a store for each: it still runs once.
+    Only chunks that are missing or damaged are computed. To read two taps of an encoder, name it
+    twice, with a store for each: it still runs once.
 
     Args:
         encoders: encoders ``[e]``; those that look at the same pixels share the views.
         source: the images.
         plan: which views of which images.
         stores: one store per encoder, opened with the manifest of :func:`manifest_for`.
+        taps: the layer for each store; by default the one of its manifest.
         batch_views: views per step of an encoder, at most. Another value may change the last
             bits of a result; being interrupted and resumed never does.
         on_error: ``raise`` stops at the first image that cannot be read or whose features are
             NaN or Inf, and tries those again that an earlier call skipped; ``skip`` marks their
             rows as failed.
+        bar: a bar of a larger job, to be advanced by every view of every store, those that were
+            there before at once; by default there is one of its own, for what is computed.
 
     Raises:
         InputError: stores that do not fit the encoders, the images and the plan, or a failed
@@ -106,43 +108,45 @@ def embed(
             "embed: expected one store per encoder, "
             f"got {len(encoders)} encoders and {len(stores)} stores"
         )
+    taps = [store.manifest.tap for store in stores] if taps is None else taps
+    if len(taps) != len(stores):
+        raise InputError(
+            f"embed: expected one tap per store, got {len(taps)} taps and {len(stores)} stores"
+        )
     jobs = [
-        _make_job(encoder, source, plan, store, retry=on_error == "raise")
-        for encoder, store in zip(encoders, stores, strict=True)
+        _make_job(encoder, source, plan, store, tap=tap, retry=on_error == "raise")
+        for encoder, store, tap in zip(encoders, stores, taps, strict=True)
     ]
     todo = sum(job.missing_rows for job in jobs)
-    with progress(f"embed {plan.setting.name}", total=todo, unit="view") as bar:
-        for sharing in _by_pixels(jobs):
-            batches = view_batches(
-                source,
-                plan,
-                sorted(frozenset().union(*(job.missing for job in sharing))),
-                preprocess=sharing[0].encoder.preprocess,
-                batch_views=batch_views,
-                on_error=on_error,
-            )
-            # The device starts on the next batch before the host fetches this one.
-            steps = _one_ahead(_forward(sharing, batches))
-            for chunk, of_chunk in groupby(steps, key=lambda step: step[0].chunk):
-                _write_chunk(chunk, of_chunk, _lacking(sharing, chunk), on_error, bar)
-    return EmbedReport(
-        rows_done=todo,
-        rows_skipped=len(jobs) * plan.rows - todo,
-        failures=_failures(jobs, source, plan),
-    )
+    skipped = len(jobs) * plan.rows - todo
+    with _shown(bar, plan, todo=todo, skipped=skipped) as bar:
+        _compute(jobs, source, plan, batch_views=batch_views, on_error=on_error, bar=bar)
+    return EmbedReport(rows_done=todo, rows_skipped=skipped, failures=_failures(jobs, source, plan))
+
+
+@contextmanager
+def _shown(bar: Bar | None, plan: ViewPlan, *, todo: int, skipped: int) -> Iterator[Bar]:
+    """The caller's bar, moved past what is there already, or a new one for what is left."""
+    if bar is not None:
+        bar.advance(skipped)
+        yield bar
+        return
+    with progress(f"embed {plan.setting.name}", total=todo, unit="view") as own:
+        yield own
 
 
 def _make_job(
-    encoder: EncoderLike,
+    encoder: Encoder,
     source: ImageSource,
     plan: ViewPlan,
     store: EmbeddingStore,
     *,
+    tap: str,
     retry: bool,
 ) -> _Job:
     """Check that the store is the encoder's, and find the chunks that must be computed."""
     held = store.manifest
-    wanted = manifest_for(encoder, source, plan, tap=held.tap, dtype=held.dtype)
+    wanted = manifest_for(encoder, source, plan, tap=tap, dtype=held.dtype)
     if held != wanted:
         raise InputError(
             f"embed: the store {store.folder} is not for {encoder.name} and this plan: "
@@ -152,6 +156,31 @@ def _make_job(
     if retry:
         missing.update(row // held.chunk_rows for row in store.failures)
     return _Job(encoder=encoder, store=store, missing=frozenset(missing))
+
+
+def _compute(
+    jobs: Sequence[_Job],
+    source: ImageSource,
+    plan: ViewPlan,
+    *,
+    batch_views: int,
+    on_error: OnError,
+    bar: Bar,
+) -> None:
+    """Compute and write every missing chunk of every job."""
+    for sharing in _by_pixels(jobs):
+        batches = view_batches(
+            source,
+            plan,
+            sorted(frozenset().union(*(job.missing for job in sharing))),
+            preprocess=sharing[0].encoder.preprocess,
+            batch_views=batch_views,
+            on_error=on_error,
+        )
+        # The device starts on the next batch before the host fetches this one.
+        steps = _one_ahead(_forward(sharing, batches))
+        for chunk, of_chunk in groupby(steps, key=lambda step: step[0].chunk):
+            _write_chunk(chunk, of_chunk, _lacking(sharing, chunk), on_error, bar)
 
 
 def _by_pixels(jobs: Iterable[_Job]) -> list[list[_Job]]:
@@ -175,19 +204,20 @@ def _forward(
     Yields:
         The batch, and one array ``[b, d]`` for each of those jobs, in their order.
     """
-    taps: dict[tuple[str, str], tuple[str, ...]] = {}
+    taps: dict[str, tuple[str, ...]] = {}
     for job in jobs:
-        taps[job.network] = tuple(dict.fromkeys((*taps.get(job.network, ()), job.tap)))
+        known = taps.get(job.encoder.digest, ())
+        taps[job.encoder.digest] = tuple(dict.fromkeys((*known, job.tap)))
     for batch in batches:
         lacking = _lacking(jobs, batch.chunk)
-        networks = {job.network: job.encoder for job in lacking}
+        networks = {job.encoder.digest: job.encoder for job in lacking}
         # All taps are read, also where a store has the chunk: the same compiled program runs
         # whatever is missing, and gives the same bits.
         features = {
-            network: encoder.features(batch.views, taps=taps[network])
-            for network, encoder in networks.items()
+            digest: encoder.features(batch.views, taps=taps[digest])
+            for digest, encoder in networks.items()
         }
-        yield batch, [features[job.network][job.tap] for job in lacking]
+        yield batch, [features[job.encoder.digest][job.tap] for job in lacking]
 
 
 def _write_chunk(

@@ -48,10 +48,9 @@ class Manifest:
     ``source`` stands for.
 
     Attributes:
-        encoder: digest of the encoder (architecture, preprocessing, weights).
-        precision: number format the encoder computes in.
+        encoder: digest of the encoder (architecture, preprocessing, weights, precision).
         tap: name of the layer that was read.
-        source: digest of the images and of their order.
+        source: digest of the embedded images and of their order.
         setting: name of the augmentation setting.
         operations: digest of what the setting does.
         strength: strength of the setting, 0 or more.
@@ -85,7 +84,6 @@ class Manifest:
     strength: float = 1.0
     seed: int = 0
     dtype: StoreDtype = "float32"
-    precision: str = "float32"
     format: int = FORMAT
     versions: tuple[tuple[str, str], ...] = field(default_factory=library_versions, compare=False)
 

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-import jax
+import numpy as np
 
 from mgm_jax.embeddings.manifest import Manifest, StoreDtype
 from mgm_jax.errors import InputError, name_some
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.spec import Preprocess
+    from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.settings import Setting
     from mgm_jax.images.sources import ImageSource
-
-
-class EncoderLike(Protocol):
-    """What embedding needs of an encoder; :class:`mgm_jax.encoders.Encoder` has it all."""
-
-    @property
-    def name(self) -> str:
-        """Name for messages."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Digest of architecture, preprocessing and weights."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """Number format of the forward pass."""
-        ...
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """Sizes and interpolation of its input."""
-        ...
-
-    @property
-    def default_tap(self) -> str:
-        """The layer that is read unless another is asked for."""
-        ...
-
-    def width(self, tap: str) -> int:
-        """Width ``d`` of the feature at a tap."""
-        ...
-
-    def features(self, views: jax.Array, *, taps: tuple[str, ...]) -> dict[str, jax.Array]:
-        """Views ``[b, s, s, 3]`` in [0, 1] to features ``[b, d]`` float32, by tap."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +25,7 @@ class ViewPlan:
     Row ``i * views + v`` of the embeddings is view ``v`` of image ``indices[i]``.
 
     Attributes:
-        indices: the images, as places in the source; any sequence of whole numbers, none twice.
+        indices: the images, as places in the source, none twice; kept as a tuple.
         setting: the augmentation setting.
         views: views per image, ``v``.
         strength: strength of the setting; 0 is the identity.
@@ -75,7 +36,7 @@ class ViewPlan:
         InputError: no image, an image twice, a size that is not positive.
     """
 
-    indices: tuple[int, ...]
+    indices: Sequence[int] | np.ndarray
     setting: Setting
     views: int = 1
     strength: float = 1.0
@@ -87,7 +48,7 @@ class ViewPlan:
         for name in ("views", "chunk_images"):
             if getattr(self, name) < 1:
                 raise InputError(f"plan: {name} must be 1 or more, got {getattr(self, name)}")
-        if not self.indices:
+        if len(self.indices) == 0:
             raise InputError("plan: indices must name one image or more, got none")
         seen: set[int] = set()
         twice = [one for one in self.indices if one in seen or seen.add(one)]
@@ -107,20 +68,11 @@ class ViewPlan:
     def chunk_indices(self, chunk: int) -> tuple[int, ...]:
         """The images of one chunk."""
         start = chunk * self.chunk_images
-        return self.indices[start : start + self.chunk_images]
-
-    def check(self, source: ImageSource) -> None:
-        """Refuse places that the source does not have, with InputError."""
-        outside = [one for one in self.indices if not 0 <= one < len(source)]
-        if outside:
-            raise InputError(
-                f"plan: indices must be in 0 .. {len(source) - 1} of {source.name}, "
-                f"got {name_some(outside)}"
-            )
+        return tuple(self.indices[start : start + self.chunk_images])
 
 
 def manifest_for(
-    encoder: EncoderLike,
+    encoder: Encoder,
     source: ImageSource,
     plan: ViewPlan,
     *,
@@ -136,36 +88,27 @@ def manifest_for(
         tap: the layer; the encoder's default where None.
         dtype: number format on the disk.
 
-    A setting without operations draws nothing, so strength and seed do not enter its manifest:
-    a study with another seed keeps such embeddings.
+    A setting without operations, or at strength 0, draws nothing. Then the seed (and without
+    operations the strength) does not enter the manifest: a study with another seed keeps such
+    embeddings.
 
     Raises:
         InputError: the plan names images that the source does not have, or an unknown tap.
     """
-    plan.check(source)
     tap = tap or encoder.default_tap
-    drawn = bool(plan.setting.ops)
+    strength = plan.strength if plan.setting.operations else 0.0
     return Manifest(
         encoder=encoder.digest,
-        precision=encoder.dtype,
         tap=tap,
-        source=_images_digest(source, plan.indices),
+        # Of the chosen images alone: images that come or go elsewhere change nothing.
+        source=source.subset(plan.indices).digest,
         setting=plan.setting.name,
-        operations=_digest(repr(plan.setting)),
-        strength=plan.strength if drawn else 0.0,
-        seed=plan.seed if drawn else 0,
+        operations=plan.setting.digest,
+        strength=strength,
+        seed=plan.seed if strength else 0,
         views=plan.views,
         rows=plan.rows,
         width=encoder.width(tap),
         dtype=dtype,
         chunk_rows=plan.chunk_rows,
     )
-
-
-def _images_digest(source: ImageSource, indices: Sequence[int]) -> str:
-    """Digest of the chosen images in their order: views depend on the ids, rows on the order."""
-    return _digest([source.digest, [source.ids[one] for one in indices]])
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

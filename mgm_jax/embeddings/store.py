@@ -98,13 +98,14 @@ class EmbeddingStore:
 
     @property
     def failures(self) -> dict[int, str]:
-        """Why rows have no embedding, by row of the store, over all committed chunks."""
+        """Why rows have no embedding, by row of the store; of undamaged chunks only."""
         reasons: dict[int, str] = {}
         for chunk in range(self.manifest.chunks):
             commit = self._commit(chunk)
-            start = self.manifest.chunk_slice(chunk).start
-            for row, reason in sorted(commit.failed.items()) if commit else ():
-                reasons[start + row] = reason
+            # The checksum covers the failed rows too; chunks without any need not be read.
+            if commit and commit.failed and self._checked(chunk) is not None:
+                start = self.manifest.chunk_slice(chunk).start
+                reasons |= {start + row: commit.failed[row] for row in sorted(commit.failed)}
         return reasons
 
     @property
@@ -209,10 +210,8 @@ class EmbeddingStore:
                 f"{self.folder}: failed rows must be in 0 .. {expected[0] - 1} of chunk {chunk}, "
                 f"got {name_some(outside)}"
             )
-        finite = np.isfinite(values).all(axis=1)
-        finite[list(failed)] = True
-        if not finite.all():
-            named = name_some((np.flatnonzero(~finite) + rows.start).tolist())
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist()
+        if named := name_some(rows.start + row for row in bad if row not in failed):
             raise InputError(
                 f"{self.folder}: rows {named} hold NaN or Inf in {self.manifest.dtype}; "
                 "pass them as failed, with the reason, or correct them"

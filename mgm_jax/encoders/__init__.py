@@ -1,8 +1,23 @@
-"""Encoders: images in, features at any named layer out."""
+"""Encoders: images in, features at any named layer out.
+
+========================  ========================================================================
+:mod:`spec`               what an encoder is without weights, and its preprocessing
+:mod:`canonical`          one naming of weights a family, folded into parameters
+:mod:`untrained`          random weights
+:mod:`conv4` ... `vit`    the modules, every layer a named tap
+:mod:`forward`            the one compiled function of all encoders
+:mod:`encoder`            Encoder, the value users hold
+:mod:`checkpoint`         Encoder to and from a folder
+:mod:`registry`           architectures by name, :func:`load_encoder`
+========================  ========================================================================
+"""
 
 from __future__ import annotations
 
-from mgm_jax.encoders.canonical import expected_shapes, to_params
+from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
+from mgm_jax.encoders.checkpoint import read_encoder, save_encoder
+from mgm_jax.encoders.encoder import Encoder
+from mgm_jax.encoders.registry import ARCHITECTURES, Architecture, load_encoder
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
@@ -15,14 +30,21 @@ from mgm_jax.encoders.spec import (
 from mgm_jax.encoders.untrained import random_state
 
 __all__ = [
+    "ARCHITECTURES",
+    "Architecture",
     "CifarResNetSpec",
     "Conv4Spec",
+    "Encoder",
     "EncoderSpec",
     "PixelsSpec",
     "Preprocess",
     "ResNetSpec",
     "ViTSpec",
+    "check_state",
     "expected_shapes",
+    "load_encoder",
     "random_state",
+    "read_encoder",
+    "save_encoder",
     "to_params",
 ]

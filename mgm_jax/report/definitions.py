@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STATUSES = {
-    "P": "stated by the paper (arXiv 2209.08622)",
-    "R": "our reconstruction: the paper names the property, the formula is ours",
+    "P": "the property is stated by the paper (arXiv 2209.08622)",
+    "R": "the formula is our reconstruction",
     "B": "standard in the literature, added beyond the paper",
     "–": "a check of the computation, not a property of the encoder",
 }
@@ -23,7 +23,7 @@ class Definition:
         formula: how it is computed, one line of plain text.
         reads: how to read small and large values.
         span: range of possible values.
-        status: key of ``STATUSES``.
+        status: keys of ``STATUSES``, joined by a comma.
         reference: column of the level expected by chance, drawn beside this one.
     """
 
@@ -45,7 +45,7 @@ _MANIFOLD = (
         formula="number of j with θᵢⱼ > 10⁻⁶ in the non-negative kernel regression of i",
         reads="more neighbours: higher intrinsic dimension",
         span="1 to k",
-        status="R",
+        status="P, R",
     ),
     Definition(
         name="relative_diameter",
@@ -63,7 +63,7 @@ _MANIFOLD = (
         formula="max over j, l in N(i) of ‖xⱼ − xₗ‖ on the unit sphere",
         reads="small: invariant; large: equivariant",
         span="0 to 2",
-        status="R",
+        status="P, R",
     ),
     Definition(
         name="nnk_radius",
@@ -90,7 +90,7 @@ _MANIFOLD = (
         formula="mean over j in N(i) of ‖Uᵢᵀ Uⱼ‖_F / √min(dᵢ, dⱼ)",
         reads="1: flat; towards chance: curved",
         span="0 to 1",
-        status="R",
+        status="P, R",
         reference="nnk_affinity_null",
     ),
     Definition(
@@ -122,8 +122,8 @@ _MANIFOLD = (
     ),
     Definition(
         name="knn_distance",
-        label="nearest neighbour distance",
-        axis="nearest neighbour (distance)",
+        label="neighbour distance",
+        axis="neighbour distance",
         formula="‖xᵢ − x of its nearest neighbour in the group‖ on the unit sphere",
         reads="small: densely filled manifold",
         span="0 to 2",

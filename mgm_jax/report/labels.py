@@ -15,7 +15,7 @@ def shorten(name: str, *, most: int) -> str:
     name = " ".join(name.split())
     if len(name) <= most:
         return name
-    head = (most - 1) // 2 + 1 if most < 12 else (most * 4) // 7
+    head = most * 4 // 7
     return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
 
 
@@ -23,7 +23,7 @@ def short_labels(names: Iterable[str], *, most: int) -> dict[str, str]:
     """A label of at most ``most`` characters for each name; equal labels are numbered.
 
     >>> short_labels(["alpha-beta-0-gamma", "alpha-beta-1-gamma"], most=9)
-    {'alpha-beta-0-gamma': 'alpha…mma', 'alpha-beta-1-gamma': 'alp…mma 2'}
+    {'alpha-beta-0-gamma': 'alpha…mma', 'alpha-beta-1-gamma': 'alph…ma 2'}
     """
     labels: dict[str, str] = {}
     taken: set[str] = set()

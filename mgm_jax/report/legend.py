@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mgm_jax.analysis.families import CONTROL_FAMILY, family_name
+
 # Colours live in the style sheet (Okabe and Ito 2008), so that they suit light and dark ground.
 _COLOURS = tuple(f"--series-{number}" for number in range(1, 8))
 _CONTROL_COLOUR = "--series-control"
@@ -59,17 +61,17 @@ def make_legend(models: pd.DataFrame) -> Legend:
         models: rows with ``model``, ``family`` and ``paradigm``.
     """
     rows = models.drop_duplicates("model")
-    control = rows["family"] == "pixels"
+    control = rows["family"] == CONTROL_FAMILY
     kind = next(
         (kind for kind in ("family", "paradigm") if rows.loc[~control, kind].nunique() > 1),
         "family",
     )
-    names = rows[kind].where(~control, "raw pixels").fillna("unknown").astype(str)
-    ordered = sorted(dict.fromkeys(names), key=lambda name: name == "raw pixels")
+    names = rows[kind].where(~control, CONTROL_FAMILY).fillna("unknown").astype(str)
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name == CONTROL_FAMILY)
     entries = tuple(
         Entry(
-            name=name,
-            colour=_CONTROL_COLOUR if name == "raw pixels" else _COLOURS[rank % len(_COLOURS)],
+            name=family_name(name),
+            colour=_CONTROL_COLOUR if name == CONTROL_FAMILY else _COLOURS[rank % len(_COLOURS)],
             symbol=_SYMBOLS[rank // len(_COLOURS) % len(_SYMBOLS)],
             models=tuple(rows.loc[names == name, "model"]),
         )

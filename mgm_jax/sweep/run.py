@@ -22,7 +22,7 @@ import numpy as np
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, library_versions, manifest_for
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
-from mgm_jax.images import Setting, find_setting, open_source
+from mgm_jax.images import Setting, find_setting, open_source, setting_from_config
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.cells import SEMANTIC, Cell, ImageSet, settings_of, spread_over_classes
@@ -154,7 +154,9 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
 
 
 def _setting(study: Study, name: str) -> Setting:
-    return find_setting(name, custom=study.custom_settings)
+    if name in study.custom_settings:
+        return setting_from_config(name, study.custom_settings[name])
+    return find_setting(name)
 
 
 def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
@@ -263,7 +265,7 @@ def _write_account(study: Study, failures: list[Failure], *, cells: int, out: Pa
 
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
-    """Hold the output folder for this process; the lock goes with the process, even a killed one."""
+    """Hold the output folder for this process; the lock dies with it."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("a+") as file:
         try:

@@ -110,39 +110,25 @@ def _load(
     convert: Convert | None,
 ) -> Subject:
     if isinstance(source, str):
-        return _untrained(entry, source, seed)
-    if source.is_dir():
-        folder = source
-    elif convert is None:
-        raise InputError(
-            f"encoders: {source} is a checkpoint; convert it first with `mgm convert {source}`"
-        )
+        where = source + ("" if ":seed=" in source else f":seed={seed}")
+        where += "" if entry.size is None else f":size={entry.size}"
+        name = (entry.name or source) + (f"-s{seed}" if len(entry.seeds) > 1 else "")
     else:
-        folder = convert(source, entry, cache)
-    encoder = load_encoder(folder, name=entry.name or _stem(source))
-    return Subject(
-        name=encoder.name,
-        encoder=encoder,
-        family=entry.family or str(encoder.meta.get("architecture") or encoder.spec.family),
-        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
-        seed=None,
-        taps=_check_taps(encoder, entry.taps),
-    )
-
-
-def _untrained(entry: EncoderEntry, architecture: str, seed: int) -> Subject:
-    base_name = architecture.partition(":")[0]
-    several = len(entry.seeds) > 1
-    name = (entry.name or base_name) + (f"-s{seed}" if several else "")
-    size = "" if entry.size is None else f":size={entry.size}"
-    encoder = load_encoder(f"{architecture}:seed={seed}{size}", name=name)
-    trainable = encoder.spec.family != "pixels"
+        where, name = source, entry.name or _stem(source)
+        if source.is_file():
+            if convert is None:
+                raise InputError(
+                    f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
+                )
+            where = convert(source, entry, cache)
+    encoder = load_encoder(where, name=name)
+    drawn = encoder.meta.get("seed")
     return Subject(
         name=name,
         encoder=encoder,
-        family=entry.family or base_name,
-        paradigm=entry.paradigm or ("untrained" if trainable else "none"),
-        seed=seed if trainable else None,
+        family=entry.family or str(encoder.meta.get("architecture") or encoder.spec.family),
+        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
+        seed=None if drawn is None else int(str(drawn)),
         taps=_check_taps(encoder, entry.taps),
     )
 

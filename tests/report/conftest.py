@@ -98,9 +98,7 @@ def population(count: int) -> list[FakeEncoder]:
 
 def hostile_encoders() -> list[FakeEncoder]:
     """Names that hold markup, templates, non-Latin letters, or 300 characters."""
-    return [
-        FakeEncoder(name=name, collapse=0.2 + 0.1 * i) for i, name in enumerate(HOSTILE_NAMES)
-    ]
+    return [FakeEncoder(name=name, collapse=0.2 + 0.1 * i) for i, name in enumerate(HOSTILE_NAMES)]
 
 
 def write_study(
@@ -213,10 +211,11 @@ def _summary(
     grouped: pd.DataFrame, points: pd.DataFrame, encoders: Sequence[FakeEncoder]
 ) -> pd.DataFrame:
     facts = {encoder.name: encoder for encoder in encoders}
+    present = points.groupby(_CELL, sort=False)[list(METRICS)].count()
+    sizes = points.groupby(_CELL, sort=False).size()
     rows = []
     for cell, part in grouped.groupby(_CELL, sort=False):
         encoder = facts[str(cell[0])]  # pyright: ignore[reportIndexIssue]
-        inside = points.loc[(points[_CELL] == list(cell)).all(axis=1)]  # pyright: ignore
         for metric in METRICS:
             values = part[metric].dropna().astype(float)
             error = 1.96 * values.std() / np.sqrt(len(values)) if len(values) > 1 else np.nan
@@ -235,8 +234,8 @@ def _summary(
                     "low": values.mean() - error,
                     "high": values.mean() + error,
                     "groups": len(values),
-                    "points": int(inside[metric].notna().sum()),
-                    "left_out": int(inside[metric].isna().sum()),
+                    "points": int(present.loc[cell, metric]),  # pyright: ignore
+                    "left_out": int(sizes[cell] - present.loc[cell, metric]),  # pyright: ignore
                 }
             )
     return pd.DataFrame(rows)
@@ -285,7 +284,30 @@ def _models(
     return pd.DataFrame(rows)
 
 
-@pytest.fixture
-def study_writer() -> Callable[..., Path]:
-    """The function that writes a synthetic study."""
-    return write_study
+CASES: dict[str, dict] = {
+    "one": {"encoders": one_encoder(), "groups": 4},
+    "single group": {"encoders": population(3), "groups": 1, "settings": ("semantic",)},
+    "demo": {"encoders": demo_encoders()},
+    "population": {"encoders": population(6), "points": 8, "settings": ("semantic", "augs")},
+    "sweep": {"encoders": population(3), "strengths": (0.5, 1.0, 2.0), "groups": 4},
+    "forty": {"encoders": population(40), "strengths": (0.5, 1.0), "groups": 4, "points": 8},
+    "hostile": {
+        "encoders": hostile_encoders(),
+        "missing": True,
+        "failures": 7,
+        "images": ("digits", "<i>other</i> set"),
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folder of a synthetic study by the name of its case; read-only, written once."""
+    folders: dict[str, Path] = {}
+
+    def find(case: str) -> Path:
+        if case not in folders:
+            folders[case] = write_study(tmp_path_factory.mktemp("study"), **CASES[case])
+        return folders[case]
+
+    return find

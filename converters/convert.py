@@ -1,0 +1,227 @@
+"""From a PyTorch checkpoint to a verified encoder: the one function behind ``mgm convert``.
+
+Read, unwrap, recognise, translate, build, verify, write. Everything that is wrong with the names
+and shapes is collected and reported at once; the folder is written last, and only when nothing is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.architecture import architecture_name, assumptions, infer_spec, named_spec
+from converters.naming.rules import Family, Translation, translate
+from converters.provenance import guess_paradigm, guess_preprocess
+from converters.read import import_torch, read_checkpoint
+from converters.recognise import Recognised, recognise
+from converters.report import ConversionError, Report
+from converters.unwrap import Unwrapped, unwrap
+from converters.verify import TapCheck
+from converters.verify import verify as compare
+from mgm_jax.encoders import (
+    ARCHITECTURES,
+    Encoder,
+    EncoderSpec,
+    Preprocess,
+    check_state,
+    save_encoder,
+)
+from mgm_jax.errors import InputError
+
+# Raised whenever a rule changes, so that a folder tells which rules it was made with.
+CONVERTER_VERSION = "1.0"
+
+_ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A converted encoder, and what became of its checkpoint.
+
+    Attributes:
+        encoder: ready to use.
+        report: every tensor of the file, and the comparison with PyTorch.
+        folder: where it was written; None where it was not.
+    """
+
+    encoder: Encoder
+    report: Report
+    folder: Path | None
+
+
+def convert(
+    file: str | Path,
+    out: str | Path | None = None,
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    preprocess: Preprocess | None = None,
+    verify: bool = True,
+    overwrite: bool = False,
+) -> Conversion:
+    """Convert a PyTorch or safetensors checkpoint into an encoder.
+
+    Args:
+        file: the checkpoint; nothing in it is executed.
+        out: folder to write the encoder to; nothing is written where None.
+        model: name of the architecture in ``ARCHITECTURES``, where the weights do not reveal it
+            or hold several encoders; by default it follows from names and shapes.
+        name: what tables and figures shall call the encoder; by default the file's, endings off.
+        preprocess: the input it was trained on; by default a guess from the spelling.
+        verify: compare with a PyTorch network at every tap, and fail where one differs by more
+            than a relative error of 1e-4.
+        overwrite: replace ``out`` where it is an encoder's folder.
+
+    Returns:
+        The encoder and the report.
+
+    Raises:
+        ConversionError: names, shapes or activations that do not fit, all problems at once.
+        InputError: a file that cannot be read or is not recognised, an unknown ``model``, or an
+            ``out`` that exists.
+
+    Example:
+        >>> conversion = convert("resnet50.pth", "encoders/resnet50")  # doctest: +SKIP
+        >>> print("\\n".join(conversion.report.lines()))  # doctest: +SKIP
+    """
+    family = None if model is None else _family(model)
+    checkpoint = read_checkpoint(file)
+    unwrapped = unwrap(checkpoint)
+    recognised = recognise(tuple(unwrapped.tensors), file=checkpoint.path, family=family)
+    translation, spec = _translate(checkpoint.path, unwrapped, recognised, model=model)
+    naming, prefix, facts = recognised.naming, recognised.prefix, unwrapped.facts
+    encoder = Encoder.from_state(
+        translation.state,
+        name=name or _stem(checkpoint.path),
+        spec=spec,
+        preprocess=preprocess or guess_preprocess(naming, spec, facts=facts),
+    )
+    checks = _verified(checkpoint.path, encoder, translation.state) if verify else ()
+    dropped = {
+        **unwrapped.passed,
+        **recognised.dropped,
+        **{prefix + key: reason for key, reason in translation.dropped.items()},
+    }
+    report = Report(
+        source=checkpoint.path.name,
+        sha256=checkpoint.sha256,
+        format=checkpoint.format,
+        keys=unwrapped.keys,
+        prefix=prefix,
+        naming=naming.name,
+        architecture=architecture_name(spec),
+        paradigm=guess_paradigm(naming, prefix=prefix, facts=facts, dropped=dropped),
+        mapped={prefix + key: target for key, target in translation.mapped.items()},
+        dropped=dropped,
+        left=recognised.left,
+        assumptions=(*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None)),
+        verification=checks,
+        converter_version=CONVERTER_VERSION,
+        torch_version=import_torch().__version__,
+    )
+    encoder = replace(encoder, meta=_meta(report))
+    folder = None if out is None else save_encoder(encoder, out, overwrite=overwrite)
+    return Conversion(encoder=encoder, report=report, folder=folder)
+
+
+def _family(model: str) -> Family:
+    """The family that ``--model`` names; only its spellings are looked for."""
+    if model not in ARCHITECTURES:
+        close = difflib.get_close_matches(model, ARCHITECTURES, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
+        raise InputError(f"model: there is no architecture {model!r}; {hint}")
+    family = ARCHITECTURES[model].spec.family
+    if family == "pixels":
+        raise InputError("model: pixels has no weights, so there is nothing to convert")
+    return family
+
+
+def _translate(
+    path: Path, unwrapped: Unwrapped, recognised: Recognised, *, model: str | None
+) -> tuple[Translation, EncoderSpec]:
+    """The canonical weights in float32 and their spec, or every problem at once."""
+    arrays, problems = _arrays(unwrapped, recognised)
+    translation = translate(recognised.naming, arrays)
+    problems += translation.problems
+    state = {key: a.astype(np.float32, copy=False) for key, a in translation.state.items()}
+    try:
+        if model is None:
+            spec = infer_spec(recognised.naming.family, state, prefix=recognised.prefix)
+        else:
+            spec = named_spec(model, state)
+        check_state(spec, state)
+    except InputError as error:
+        raise ConversionError(path, [*problems, str(error)]) from error
+    if problems:
+        raise ConversionError(path, problems)
+    return replace(translation, state=state), spec
+
+
+def _arrays(
+    unwrapped: Unwrapped, recognised: Recognised
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The encoder's tensors as arrays, the prefix taken off; those that cannot be are problems."""
+    arrays: dict[str, np.ndarray] = {}
+    problems: list[str] = []
+    for name in recognised.inside:
+        tensor = unwrapped.tensors[name]
+        if tensor.is_quantized or tensor.is_sparse or tensor.is_complex() or tensor.is_meta:
+            problems.append(f"{name}: expected a dense tensor of real numbers, got {tensor.dtype}")
+            continue
+        if tensor.is_floating_point() and tensor.element_size() < 4:
+            # NumPy lacks some half precisions; float32 holds every value of theirs.
+            tensor = tensor.float()
+        arrays[name.removeprefix(recognised.prefix)] = tensor.detach().numpy()
+    return arrays, problems
+
+
+def _verified(
+    path: Path, encoder: Encoder, state: Mapping[str, np.ndarray]
+) -> tuple[TapCheck, ...]:
+    checks = compare(encoder, state)
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise ConversionError(
+            path,
+            [
+                f"tap {check.tap}: differs from PyTorch by a relative error of {check.error:.1e}, "
+                f"expected at most {check.tolerance:.0e}"
+                for check in failed
+            ],
+        )
+    return checks
+
+
+def _meta(report: Report) -> dict[str, Any]:
+    """What is written beside the weights; the first entries are the ones that tables show."""
+    return {
+        "architecture": report.architecture,
+        "paradigm": report.paradigm,
+        "source": report.source,
+        "sha256": report.sha256,
+        "converter_version": report.converter_version,
+        "conversion": report.to_dict(),
+    }
+
+
+def _input(preprocess: Preprocess, *, given: bool) -> str:
+    values = "[0, 1] as it is"
+    if preprocess.mean != (0.0, 0.0, 0.0) or preprocess.std != (1.0, 1.0, 1.0):
+        values = f"mean {preprocess.mean}, deviation {preprocess.std}"
+    return (
+        f"short side {preprocess.resize}, centre {preprocess.size}, {preprocess.interpolation}, "
+        f"{values}{' (given)' if given else ''}"
+    )
+
+
+def _stem(path: Path) -> str:
+    """The file's name without the endings of checkpoints, ``best.pth.tar`` to ``best``."""
+    name = path.name
+    while name.endswith(_ENDINGS):
+        name = name[: name.rindex(".")]
+    return name or path.name

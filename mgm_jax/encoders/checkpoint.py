@@ -1,0 +1,164 @@
+"""Encoders on disk: Orbax weights and one JSON file beside them.
+
+The folder holds ``weights/`` (Orbax) and ``encoder.json``: format version, name, spec,
+preprocessing, origin, and the digest that the weights must have when they are read again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mgm_jax.encoders.canonical import Params
+from mgm_jax.encoders.encoder import Encoder
+from mgm_jax.encoders.forward import Precision, build_module
+from mgm_jax.encoders.spec import EncoderSpec, Preprocess
+from mgm_jax.errors import InputError
+
+FORMAT = 1
+DESCRIPTION = "encoder.json"
+WEIGHTS = "weights"
+
+
+def save_encoder(encoder: Encoder, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write an encoder to a folder; the folder appears whole or not at all.
+
+    Args:
+        encoder: what to write; its precision is not kept, weights are float32.
+        folder: must not exist, unless ``overwrite``.
+        overwrite: replace the folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: the folder exists and ``overwrite`` is False, or it exists and is not an
+            encoder's folder.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists():
+        if not overwrite:
+            raise InputError(f"{folder} exists already; choose another folder or overwrite it")
+        if not is_encoder_folder(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+            raise InputError(f"{folder} holds something else than an encoder; it is left alone")
+    description = {
+        "format": FORMAT,
+        "name": encoder.name,
+        "spec": encoder.spec.to_dict(),
+        "preprocess": encoder.preprocess.to_dict(),
+        "weights_sha256": encoder.weights_sha256,
+        "meta": dict(encoder.meta),
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        fresh.mkdir()
+        if encoder.params:
+            _write_weights(encoder.params, fresh / WEIGHTS)
+        (fresh / DESCRIPTION).write_text(text, encoding="utf-8")
+        _put_in_place(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Rename; a folder that stands there is moved away first and deleted last."""
+    if not folder.exists():
+        os.replace(fresh, folder)
+        return
+    old = fresh.with_name(fresh.name + ".old")
+    os.replace(folder, old)
+    os.replace(fresh, folder)
+    shutil.rmtree(old)
+
+
+def is_encoder_folder(path: str | Path) -> bool:
+    """Whether :func:`save_encoder` may have written this folder."""
+    return (Path(path) / DESCRIPTION).is_file()
+
+
+def read_encoder(folder: str | Path, *, dtype: Precision = "float32") -> Encoder:
+    """Read an encoder that :func:`save_encoder` wrote, and check its weights.
+
+    Args:
+        folder: where it was written.
+        dtype: precision to compute in.
+
+    Raises:
+        InputError: not such a folder, a newer format, or damaged: unreadable, or weights whose
+            digest is not the one written beside them.
+    """
+    folder = Path(folder).absolute()
+    if not is_encoder_folder(folder):
+        raise InputError(f"{folder} is not an encoder: it has no {DESCRIPTION}")
+    description = _read_description(folder)
+    try:
+        spec = EncoderSpec.from_dict(description["spec"])
+        encoder = Encoder(
+            name=description["name"],
+            spec=spec,
+            params=_read_weights(folder / WEIGHTS, spec),
+            preprocess=Preprocess.from_dict(description["preprocess"]),
+            meta=description["meta"],
+            dtype=dtype,
+        )
+        expected = description["weights_sha256"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / DESCRIPTION} is damaged: {error!r}") from error
+    if encoder.weights_sha256 != expected:
+        raise InputError(
+            f"{folder} is damaged: its weights have the SHA-256 {encoder.weights_sha256}, "
+            f"{DESCRIPTION} says {expected}; convert the checkpoint again"
+        )
+    return encoder
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    file = folder / DESCRIPTION
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        version = int(description["format"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged: {error}") from error
+    if version > FORMAT:
+        raise InputError(
+            f"{folder} has format {version}, this version reads up to {FORMAT}: update mgm_jax"
+        )
+    return description
+
+
+# Orbax takes seconds to import and most uses of an encoder never need it.
+
+
+def _write_weights(params: Params, folder: Path) -> None:
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder, params)
+
+
+def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
+    """The parameters of ``spec``, in the shapes the module itself declares."""
+    blank = jax.ShapeDtypeStruct((1, spec.image_size, spec.image_size, 3), jnp.float32)
+    shapes = jax.eval_shape(build_module(spec).init, jax.random.key(0), blank).get("params", {})
+    if not shapes:
+        return {}
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(folder, shapes)
+    # Orbax and TensorStore raise many types for a damaged folder; all mean the same to a user.
+    except Exception as error:
+        raise InputError(
+            f"{folder} is damaged or incomplete: {error}; convert the checkpoint again"
+        ) from error

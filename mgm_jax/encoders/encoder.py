@@ -1,0 +1,232 @@
+"""Encoder: a trained or untrained network with its preprocessing, as one callable value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mgm_jax.encoders.canonical import Params, to_params
+from mgm_jax.encoders.forward import Precision, forward
+from mgm_jax.encoders.framing import frame
+from mgm_jax.encoders.spec import EncoderSpec, Preprocess
+from mgm_jax.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Encoder:
+    """Images to features, read at any named layer. Make one with :func:`mgm_jax.load_encoder`.
+
+    Attributes:
+        name: what tables and figures call it.
+        spec: architecture.
+        params: weights of the Flax module, float32.
+        preprocess: how images become its input.
+        meta: facts about the origin: source, sha256, paradigm, converter version, ...
+        dtype: precision of the computation, ``float32`` or ``bfloat16``; features are float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from mgm_jax.encoders import load_encoder
+        >>> encoder = load_encoder("conv4:seed=1")
+        >>> encoder(np.zeros((2, 100, 120, 3), np.uint8)).shape
+        (2, 1600)
+    """
+
+    name: str
+    spec: EncoderSpec
+    params: Params
+    preprocess: Preprocess
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    dtype: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in get_args(Precision):
+            raise InputError(f"dtype: expected float32 or bfloat16, got {self.dtype!r}")
+        if self.preprocess.size != self.spec.image_size:
+            raise InputError(
+                f"encoder {self.name}: the network takes {self.spec.image_size} pixels, the "
+                f"preprocessing gives {self.preprocess.size}; make Preprocess.size equal to "
+                "EncoderSpec.image_size"
+            )
+        # On the device once, not once a call.
+        object.__setattr__(self, "params", jax.tree.map(jnp.asarray, self.params))
+
+    @staticmethod
+    def from_state(
+        state: Mapping[str, np.ndarray],
+        *,
+        name: str,
+        spec: EncoderSpec,
+        preprocess: Preprocess,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Encoder:
+        """An encoder from a canonical state (see :mod:`mgm_jax.encoders.canonical`).
+
+        Raises:
+            InputError: listing every weight that does not fit ``spec``.
+        """
+        params = to_params(spec, state)
+        return Encoder(name=name, spec=spec, params=params, preprocess=preprocess, meta=meta or {})
+
+    def __repr__(self) -> str:
+        return (
+            f"Encoder({self.name}: {self.spec.family}, {self.preprocess.size} px, "
+            f"{self.width()}-d at {self.default_tap}, {self.dtype})"
+        )
+
+    def with_dtype(self, dtype: Precision) -> Encoder:
+        """The same weights, computed in another precision."""
+        return replace(self, dtype=dtype)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of every layer that can be read, in the order of the forward pass."""
+        return self.spec.taps
+
+    @property
+    def default_tap(self) -> str:
+        """The layer that is read unless another is named."""
+        return self.spec.default_tap
+
+    def width(self, tap: str | None = None) -> int:
+        """Width d of the feature at ``tap``."""
+        return self.spec.width(tap)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Digest of the names, shapes and values of all weights."""
+        return digest_params(self.params)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all that decides a feature: weights, architecture, preprocessing, precision.
+
+        The name and the origin are not part of it.
+        """
+        facts = {
+            "spec": self.spec.to_dict(),
+            "preprocess": self.preprocess.to_dict(),
+            "weights": self.weights_sha256,
+            "dtype": self.dtype,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def __call__(
+        self,
+        images: np.ndarray | jax.Array,
+        tap: str | None = None,
+        *,
+        batch_size: int = 64,
+    ) -> jax.Array:
+        """Features of images at one tap.
+
+        Images are resized and cut as ``preprocess`` says, whatever their size; views that are
+        already cut go through :meth:`features`.
+
+        Args:
+            images: uint8 ``[b, h, w, 3]``.
+            tap: layer to read; the default tap where None. Maps are averaged over positions, of
+                tokens the class token is taken (the mean of the patches where there is none).
+            batch_size: images a forward pass; a larger ``b`` is walked through.
+
+        Returns:
+            float32 ``[b, d]``, d = ``width(tap)``.
+
+        Raises:
+            InputError: other shapes or types, no image, unknown tap.
+        """
+        if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+            raise InputError(
+                f"images: expected [b, h, w, 3] with at least one image, got {images.shape}"
+            )
+        if images.dtype != np.uint8:
+            raise InputError(
+                f"images: expected uint8, got {images.dtype}; for views with values in [0, 1] "
+                "call encoder.features"
+            )
+        if batch_size < 1:
+            raise InputError(f"batch_size: expected at least 1, got {batch_size}")
+        (tap,) = self.spec.check_taps((tap or self.default_tap,))
+        rows = [
+            self.features(frame(batch, self.preprocess), taps=(tap,))[tap]
+            for batch in _batches(images, min(batch_size, len(images)))
+        ]
+        return jnp.concatenate(rows)[: len(images)]
+
+    def features(
+        self, views: np.ndarray | jax.Array, *, taps: Iterable[str] | None = None
+    ) -> dict[str, jax.Array]:
+        """Pooled features of prepared views at several taps, from one forward pass.
+
+        Pure in its arguments: it may be called inside ``jax.jit``, and all encoders of one spec
+        share one compilation.
+
+        Args:
+            views: float ``[b, s, s, 3]`` in [0, 1], s = ``preprocess.size``; mean and deviation
+                are applied here.
+            taps: layers to read; the default tap where None.
+
+        Returns:
+            By tap, float32 ``[b, d]``.
+
+        Raises:
+            InputError: another shape or type, unknown taps.
+        """
+        return self._read(views, taps, pooled=True)
+
+    def activations(
+        self, views: np.ndarray | jax.Array, *, taps: Iterable[str] | None = None
+    ) -> dict[str, jax.Array]:
+        """As :meth:`features`, not pooled: maps ``[b, h, w, c]`` and tokens ``[b, t, d]``."""
+        return self._read(views, taps, pooled=False)
+
+    def _read(
+        self, views: np.ndarray | jax.Array, taps: Iterable[str] | None, *, pooled: bool
+    ) -> dict[str, jax.Array]:
+        side = self.preprocess.size
+        if views.ndim != 4 or views.shape[1:] != (side, side, 3):
+            raise InputError(
+                f"views: encoder {self.name} expects [b, {side}, {side}, 3], got {views.shape}; "
+                "images of other sizes go through encoder(images)"
+            )
+        if not jnp.issubdtype(views.dtype, jnp.floating):
+            raise InputError(
+                f"views: expected float values in [0, 1], got {views.dtype}; uint8 images go "
+                "through encoder(images)"
+            )
+        wanted = (taps,) if isinstance(taps, str) else tuple(taps or (self.default_tap,))
+        return forward(
+            self.params,
+            jnp.asarray(views),
+            jnp.asarray(self.preprocess.mean, jnp.float32),
+            jnp.asarray(self.preprocess.std, jnp.float32),
+            spec=self.spec,
+            taps=self.spec.check_taps(wanted),
+            dtype=self.dtype,
+            pooled=pooled,
+        )
+
+
+def digest_params(params: Params) -> str:
+    """SHA-256 over path, shape and float32 bytes of every weight, in the order of the paths."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        value = np.ascontiguousarray(leaf, dtype="<f4")
+        digest.update(f"{jax.tree_util.keystr(path)}{value.shape}".encode())
+        digest.update(value.data)
+    return digest.hexdigest()
+
+
+def _batches(images: np.ndarray | jax.Array, size: int) -> Iterator[jax.Array]:
+    """Batches of one size; the last is filled up with zeros, so that one shape compiles."""
+    for start in range(0, len(images), size):
+        batch = jnp.asarray(images[start : start + size])
+        yield jnp.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0)))

@@ -1,0 +1,107 @@
+"""The one compiled function of all encoders: parameters in, the asked-for taps out.
+
+Parameters, mean and deviation are arguments and only the spec, the taps and the precision are
+static, so a whole population of encoders of one architecture compiles once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, cast
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mgm_jax.encoders.canonical import Params
+from mgm_jax.encoders.conv4 import Conv4
+from mgm_jax.encoders.pixels import Pixels
+from mgm_jax.encoders.resnet import ResNet
+from mgm_jax.encoders.resnet_cifar import CifarResNet
+from mgm_jax.encoders.spec import (
+    CifarResNetSpec,
+    Conv4Spec,
+    EncoderSpec,
+    PixelsSpec,
+    ResNetSpec,
+    ViTSpec,
+)
+from mgm_jax.encoders.vit import ViT
+from mgm_jax.errors import InputError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def build_module(spec: EncoderSpec) -> nn.Module:
+    """The Flax module of a spec: normalised images ``[b, s, s, 3]`` to a dict of every tap."""
+    match spec:
+        case Conv4Spec():
+            return Conv4(spec)
+        case CifarResNetSpec():
+            return CifarResNet(spec)
+        case ResNetSpec():
+            return ResNet(spec)
+        case ViTSpec():
+            return ViT(spec)
+        case PixelsSpec():
+            return Pixels(spec)
+    raise InputError(f"there is no module for the family {spec.family}")
+
+
+@partial(jax.jit, static_argnames=("spec", "taps", "dtype", "pooled"))
+def forward(
+    params: Params,
+    views: jax.Array,
+    mean: jax.Array,
+    std: jax.Array,
+    *,
+    spec: EncoderSpec,
+    taps: tuple[str, ...],
+    dtype: Precision,
+    pooled: bool,
+) -> dict[str, jax.Array]:
+    """Run one encoder once and read ``taps``; what no tap needs is not computed.
+
+    Args:
+        params: as :func:`~mgm_jax.encoders.canonical.to_params` makes them.
+        views: float ``[b, s, s, 3]`` in [0, 1].
+        mean: ``[3]``, subtracted first.
+        std: ``[3]``, divided by.
+        spec: architecture of ``params``.
+        taps: names to read.
+        dtype: precision of weights and activations; sums are float32 either way.
+        pooled: one row ``[b, d]`` a tap (see :func:`pool`) instead of maps or tokens.
+
+    Returns:
+        float32 arrays by tap.
+    """
+    weights = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    x = ((views.astype(jnp.float32) - mean) / std).astype(dtype)
+    # An accelerator multiplies float32 in fewer bits unless told otherwise.
+    with jax.default_matmul_precision("highest" if dtype == "float32" else "default"):
+        activations = build_module(spec).apply({"params": weights}, x)
+    read = {tap: cast(dict[str, jax.Array], activations)[tap] for tap in taps}
+    if pooled:
+        read = {tap: pool(value, spec=spec, tap=tap) for tap, value in read.items()}
+    return {tap: value.astype(jnp.float32) for tap, value in read.items()}
+
+
+def pool(activation: jax.Array, *, spec: EncoderSpec, tap: str) -> jax.Array:
+    """One row an image: the mean of a map, the class token, or the mean of the patch tokens.
+
+    Args:
+        activation: map ``[b, h, w, c]``, tokens ``[b, t, d]`` or a row ``[b, d]`` already.
+        spec: encoder it was read from; tells which tokens are patches.
+        tap: where it was read; before the first block there are only patches.
+
+    Returns:
+        ``[b, c]`` or ``[b, d]``.
+    """
+    if activation.ndim == 4:
+        return activation.mean(axis=(1, 2), dtype=jnp.float32)
+    if activation.ndim == 3 and isinstance(spec, ViTSpec):
+        before = 0 if tap == "patch_embed" else spec.prefix
+        if spec.class_token and before:
+            return activation[:, 0]
+        return activation[:, before:].mean(axis=1, dtype=jnp.float32)
+    return activation

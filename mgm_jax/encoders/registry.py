@@ -1,0 +1,239 @@
+"""The architectures known by name, and the one way to get an encoder."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from mgm_jax.encoders.checkpoint import read_encoder
+from mgm_jax.encoders.encoder import Encoder
+from mgm_jax.encoders.forward import Precision
+from mgm_jax.encoders.spec import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    CifarResNetSpec,
+    Conv4Spec,
+    EncoderSpec,
+    PixelsSpec,
+    Preprocess,
+    ResNetSpec,
+    ViTSpec,
+)
+from mgm_jax.encoders.untrained import random_state
+from mgm_jax.errors import InputError, name_some
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A named architecture with the preprocessing it is usually trained with.
+
+    Attributes:
+        spec: shapes, taps and everything weights do not reveal.
+        preprocess: usual input.
+        description: one line for people.
+        citation: where it was introduced.
+    """
+
+    spec: EncoderSpec
+    preprocess: Preprocess
+    description: str
+    citation: str
+
+    def at_size(self, size: int) -> Architecture:
+        """The same for another input size; the short side before the cut keeps its ratio."""
+        resize = round(self.preprocess.resize * size / self.preprocess.size)
+        return replace(
+            self,
+            spec=replace(self.spec, image_size=size),
+            preprocess=replace(self.preprocess, size=size, resize=max(resize, size)),
+        )
+
+
+# Width, layers and heads of the standard vision transformers.
+VIT_SIZES: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+    {
+        "ti": (192, 12, 3),
+        "s": (384, 12, 6),
+        "b": (768, 12, 12),
+        "l": (1024, 24, 16),
+        "h": (1280, 32, 16),
+    }
+)
+
+_HE = "He et al. 2016, Deep residual learning for image recognition, arXiv 1512.03385"
+_VIT = "Dosovitskiy et al. 2021, An image is worth 16x16 words, arXiv 2010.11929"
+_DEIT = "Touvron et al. 2021, Training data-efficient image transformers, arXiv 2012.12877"
+_WIDE = "Zagoruyko and Komodakis 2016, Wide residual networks, arXiv 1605.07146"
+_SIMCLR = "Chen et al. 2020, A simple framework for contrastive learning, arXiv 2002.05709"
+_SNELL = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv 1703.05175"
+
+_IMAGENET = Preprocess(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architecture:
+    preprocess = replace(
+        _IMAGENET, size=spec.image_size, resize=max(spec.image_size, spec.image_size * 8 // 7)
+    )
+    return Architecture(
+        spec=spec, preprocess=preprocess, description=description, citation=citation
+    )
+
+
+def _architectures() -> dict[str, Architecture]:
+    known = {
+        "conv4": Architecture(
+            spec=Conv4Spec(),
+            preprocess=Preprocess(size=84, resize=96),
+            description="four 3x3 convolutions of 64 channels, 84 px, 1600-d",
+            citation=_SNELL,
+        )
+    }
+    for depth, blocks in {20: 3, 32: 5, 44: 7, 56: 9}.items():
+        known[f"resnet{depth}"] = Architecture(
+            spec=CifarResNetSpec(blocks=blocks),
+            preprocess=Preprocess(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            description=f"thin ResNet-{depth} for CIFAR, 32 px, 64-d",
+            citation=_HE,
+        )
+    for depth, blocks in {
+        18: (2, 2, 2, 2),
+        34: (3, 4, 6, 3),
+        50: (3, 4, 6, 3),
+        101: (3, 4, 23, 3),
+        152: (3, 8, 36, 3),
+    }.items():
+        spec = ResNetSpec(blocks=blocks, block="basic" if depth < 50 else "bottleneck")
+        known[f"resnet{depth}"] = _resnet(spec, f"ResNet-{depth}, 224 px, {spec.width()}-d")
+        for factor in (2, 4):
+            wide = replace(spec, channels=64 * factor)
+            known[f"resnet{depth}_w{factor}"] = _resnet(
+                wide,
+                f"ResNet-{depth}, every width times {factor}, 224 px, {wide.width()}-d",
+                _SIMCLR,
+            )
+        if depth in (50, 101):
+            known[f"wide_resnet{depth}_2"] = _resnet(
+                replace(spec, inner_factor=2),
+                f"ResNet-{depth}, inside of the bottlenecks twice as wide, 224 px, 2048-d",
+                _WIDE,
+            )
+    cifar = ResNetSpec(blocks=(2, 2, 2, 2), block="basic", stem="cifar", image_size=32)
+    known["resnet18_cifar"] = Architecture(
+        spec=cifar,
+        preprocess=Preprocess(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        description="ResNet-18 with a 3x3 stem and no max pool, 32 px, 512-d",
+        citation=_SIMCLR,
+    )
+    for size, (dim, layers, heads) in VIT_SIZES.items():
+        for patch in (8, 14, 16, 32):
+            known[f"vit_{size}{patch}"] = Architecture(
+                spec=ViTSpec(
+                    patch=patch, embed_dim=dim, layers=layers, heads=heads, mlp_dim=4 * dim
+                ),
+                preprocess=replace(_IMAGENET, interpolation="bicubic"),
+                description=f"ViT-{size.capitalize()}/{patch}, {layers} layers, 224 px, {dim}-d",
+                citation=_DEIT if size in ("ti", "s") else _VIT,
+            )
+    known["vit_mini"] = Architecture(
+        spec=ViTSpec(image_size=64, patch=8, embed_dim=192, layers=6, heads=3, mlp_dim=768),
+        preprocess=replace(_IMAGENET, size=64, resize=73),
+        description="small ViT for first looks, patch 8, 6 layers, 64 px, 192-d",
+        citation=_VIT,
+    )
+    known["pixels"] = Architecture(
+        spec=PixelsSpec(),
+        preprocess=Preprocess(size=32, resize=37),
+        description="the pixels themselves, flattened, 32 px, 3072-d",
+        citation="none: the control",
+    )
+    return known
+
+
+# Every architecture by name.
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_architectures())
+
+
+def load_encoder(
+    path_or_name: str | Path,
+    *,
+    name: str | None = None,
+    preprocess: Preprocess | None = None,
+    dtype: Precision = "float32",
+) -> Encoder:
+    """Get an encoder: a converted one from its folder, or an untrained one by name.
+
+    Args:
+        path_or_name: a folder that ``mgm convert`` or ``save_encoder`` wrote, or the name of an
+            architecture in ``ARCHITECTURES``, with ``:seed=`` (default 0) and ``:size=`` pixels
+            where wanted: ``resnet18:size=64:seed=3``.
+        name: what tables and figures shall call it; by default the name it was saved under, or
+            architecture, size and seed.
+        preprocess: other preprocessing than the stored or usual one.
+        dtype: precision of the computation, ``float32`` or ``bfloat16``.
+
+    Returns:
+        An :class:`Encoder`. ``meta["paradigm"]`` of one made by name is ``untrained``, of
+        ``pixels`` it is ``control``.
+
+    Raises:
+        InputError: unknown name or option, a checkpoint that was not converted, a damaged folder.
+
+    Example:
+        >>> load_encoder("resnet18:size=64:seed=3").name
+        'resnet18:size=64:seed=3'
+    """
+    path = Path(path_or_name)
+    if path.is_dir():
+        encoder = read_encoder(path, dtype=dtype)
+    elif path.is_file():
+        raise InputError(
+            f"{path} is a file; a checkpoint becomes an encoder with `mgm convert {path} -o DIR`, "
+            "then load DIR"
+        )
+    else:
+        encoder = _untrained(str(path_or_name), dtype=dtype)
+    return replace(encoder, name=name or encoder.name, preprocess=preprocess or encoder.preprocess)
+
+
+def _untrained(text: str, *, dtype: Precision) -> Encoder:
+    base, *options = text.split(":")
+    if base not in ARCHITECTURES:
+        close = difflib.get_close_matches(base, ARCHITECTURES, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
+        raise InputError(
+            f"{text!r} is neither an encoder's folder nor the name of an architecture; {hint}"
+        )
+    chosen = _parse_options(text, options)
+    architecture = ARCHITECTURES[base]
+    name = base
+    if "size" in chosen:
+        architecture = architecture.at_size(chosen["size"])
+        name += f":size={chosen['size']}"
+    meta: dict[str, object] = {"architecture": base, "paradigm": "control", "source": "built in"}
+    if base != "pixels":
+        seed = chosen.get("seed", 0)
+        name += f":seed={seed}"
+        meta |= {"paradigm": "untrained", "source": "random weights", "seed": seed}
+    return Encoder.from_state(
+        random_state(architecture.spec, seed=chosen.get("seed", 0)),
+        name=name,
+        spec=architecture.spec,
+        preprocess=architecture.preprocess,
+        meta=meta,
+    ).with_dtype(dtype)
+
+
+def _parse_options(text: str, options: list[str]) -> dict[str, int]:
+    chosen: dict[str, int] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key not in ("seed", "size") or not value.isdecimal() or key in chosen:
+            raise InputError(
+                f"{text!r}: expected options among {name_some(['seed=INTEGER', 'size=PIXELS'])}, "
+                f"each at most once, got {option!r}"
+            )
+        chosen[key] = int(value)
+    return chosen

@@ -1,0 +1,311 @@
+"""Distances: fast bounds for all pairs, and the reported value for the few pairs that are kept.
+
+One form serves all metrics. Every point x_i has a scale s_i (one over its length under the cosine,
+one power of two for all points otherwise) and stands for ``u_i = s_i x_i``; then
+
+    squared distance(i, j) = |u_i - u_j|^2,    1 - cos(i, j) = |u_i - u_j|^2 / 2.
+
+*Scan.* ``c_i = u_i - m`` with m the mean, rounded to the type of the scan. Half a squared distance
+is ``|c_i|^2/2 + |c_j|^2/2 - c_i'c_j``: one matrix product. Its error is at most
+``e |c_i| |c_j| + f |c_j|^2 + f |c_i|^2``, so taking this off gives a lower bound of the distance.
+Every part of e and f is derived below; how far the rounding of a point moved it is measured.
+Without the mean the bound would be loose for features that share a large common part.
+
+*Exact.* The reported distance comes from the difference of the two points in float64, rounded once
+to float32. It depends on the two points alone, so no tile shape, device or order can change it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from mgm_jax.geometry.selection import NOBODY, merge_smallest, order_by_distance, smallest
+
+Metric = Literal["cosine", "sqeuclidean", "euclidean"]
+"""``cosine`` is 1 - cos, ``sqeuclidean`` the squared and ``euclidean`` the plain length."""
+
+METRICS: tuple[Metric, ...] = ("cosine", "sqeuclidean", "euclidean")
+
+# Unit vectors in float64 carry rounding errors of 2^-53 a component: a squared distance below
+# 2^-104 is zero for all that can be known.
+_COSINE_FLOOR = 2.0**-104
+
+
+class Points(NamedTuple):
+    """Points and their scales: what exact distances are computed from.
+
+    Attributes:
+        values: ``[n, d]`` float32 or bfloat16, as the user gave them.
+        scales: ``[n]`` float64.
+    """
+
+    values: jax.Array
+    scales: jax.Array
+
+
+class ScanTable(NamedTuple):
+    """Centred points in the type of the scan.
+
+    Attributes:
+        points: ``[n, d]`` centred and scaled.
+        half_squares: ``[n]`` half the squared lengths; infinity for places without a point.
+        lengths: ``[n]``.
+        moved: ``[n]`` how far rounding moved each point, relative to its length.
+    """
+
+    points: jax.Array
+    half_squares: jax.Array
+    lengths: jax.Array
+    moved: jax.Array
+
+
+@partial(jax.jit, static_argnames="metric")
+def place(
+    x: jax.Array,
+    base: jax.Array,
+    present: jax.Array | np.ndarray,
+    base_present: jax.Array | np.ndarray,
+    *,
+    metric: Metric,
+) -> tuple[Points, Points, jax.Array]:
+    """Scale queries and base alike, and find the mean of the base; float64 must be on.
+
+    Args:
+        x: queries ``[n, d]``.
+        base: points ``[m, d]`` among which neighbours are sought.
+        present: ``[n]`` bool, False where a query is padding.
+        base_present: ``[m]`` bool, likewise.
+        metric: which distance.
+
+    Returns:
+        The queries, the base, and the mean ``[d]`` float64 of the scaled base. Outside the cosine
+        the scale is the power of two that brings the largest centred value near 1.
+    """
+    if metric == "cosine":
+        scales, base_scales = _inverse_lengths(x), _inverse_lengths(base)
+    else:
+        centre = mean_of(Points(base, jnp.ones(len(base))), base_present)
+        reach = jnp.maximum(_reach(x, present, centre), _reach(base, base_present, centre))
+        _, exponent = jnp.frexp(reach)
+        scale = jnp.ldexp(jnp.float64(1), -exponent)
+        scales, base_scales = (jnp.full(len(values), scale) for values in (x, base))
+    return (
+        Points(x, scales),
+        Points(base, base_scales),
+        mean_of(Points(base, base_scales), base_present),
+    )
+
+
+def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
+    """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool."""
+    scaled = jnp.where(present[:, None], points.values * points.scales[:, None], 0)
+    return jnp.sum(scaled, axis=0) / jnp.maximum(jnp.sum(present), 1)
+
+
+def _reach(x: jax.Array, present: jax.Array | np.ndarray, centre: jax.Array) -> jax.Array:
+    """Largest absolute centred value."""
+    return jnp.max(jnp.where(present[:, None], jnp.abs(x - centre), 0))
+
+
+def _inverse_lengths(x: jax.Array) -> jax.Array:
+    wide = x.astype(jnp.float64)
+    squared = jnp.sum(wide * wide, axis=1)
+    # Padding rows are zero; a scale of zero keeps them finite.
+    return jnp.where(squared > 0, 1 / jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
+
+
+@partial(jax.jit, static_argnames="dtype")
+def scan_table(
+    points: Points, mean: jax.Array, present: jax.Array | np.ndarray, *, dtype: DTypeLike
+) -> ScanTable:
+    """Centre points and round them once to the type of the scan.
+
+    Args:
+        points: ``[n, d]`` points with scales.
+        mean: ``[d]`` float64, in scaled units.
+        present: ``[n]`` bool, False where a row is padding.
+        dtype: bfloat16, float32 or float64.
+    """
+    centred = jnp.where(present[:, None], points.values * points.scales[:, None] - mean, 0)
+    rounded = centred.astype(dtype)
+    lengths = jnp.sqrt(jnp.sum(centred * centred, axis=1))
+    moved = jnp.sqrt(jnp.sum((centred - rounded) ** 2, axis=1))
+    wide = _sum_dtype(dtype)
+    return ScanTable(
+        points=rounded,
+        half_squares=jnp.where(present, lengths**2 / 2, jnp.inf).astype(wide),
+        lengths=lengths.astype(wide),
+        moved=(moved / jnp.where(lengths > 0, lengths, 1)).astype(wide),
+    )
+
+
+def _sum_dtype(dtype: DTypeLike) -> DTypeLike:
+    """Type in which products of a scan are added."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+
+
+def _sum_errors(dtype: DTypeLike, *, features: int) -> tuple[float, float]:
+    """Errors of the arithmetic of a scan, relative to ``|c_i| |c_j|`` and to a squared length.
+
+    Adding d products in a type with unit roundoff w errs by at most ``d w |c_i| |c_j|``; it is
+    taken twice, as accelerators may truncate. The 16 and the 8 cover the rounding of the stored
+    lengths and squares and of the sums that make the bound.
+    """
+    unit = 2.0**-53 if _sum_dtype(dtype) == jnp.float64 else 2.0**-24
+    return (2 * features + 16) * unit, 8 * unit
+
+
+def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
+    """Lower bounds of half the squared distances, less the query's own half square.
+
+    Args:
+        queries: r points.
+        table: c points, centred on the same mean.
+
+    Returns:
+        ``[r, c]`` float32 (float64 for a float64 table); infinity where the table is padding.
+    """
+    dtype = table.points.dtype
+    sums, f = _sum_errors(dtype, features=table.points.shape[1])
+    # Cauchy-Schwarz: points moved by shares p and q of their lengths have a product that is off
+    # by at most (p + q + p q) |c_i| |c_j|.
+    most_moved = jnp.max(table.moved)
+    e = queries.moved + most_moved + queries.moved * most_moved + sums
+    product = jax.lax.dot_general(
+        queries.points,
+        table.points,
+        (((1,), (1,)), ((), ())),
+        # On accelerators a float32 product would otherwise run in fewer bits than the bound holds.
+        precision=jax.lax.Precision.HIGHEST if dtype != jnp.bfloat16 else None,
+        preferred_element_type=table.half_squares.dtype,
+    )
+    return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
+
+
+@partial(jax.jit, static_argnames=("count", "tile"))
+def scan(
+    queries: ScanTable,
+    own: jax.Array | np.ndarray,
+    table: ScanTable,
+    *,
+    count: int,
+    tile: int,
+) -> tuple[jax.Array, jax.Array]:
+    """The ``count`` smallest lower bounds of every query, tile by tile of the table.
+
+    Args:
+        queries: r points.
+        own: ``[r]`` int32, the query's own row, which is left out; -1 where it is not there.
+        table: m points, m a multiple of ``tile``.
+        count: candidates to keep, at most ``tile``.
+        tile: columns scored at once; only memory and speed depend on it.
+
+    Returns:
+        Lower bounds ``[r, count]`` ascending, and rows ``[r, count]`` int32; infinity and -1
+        where there are fewer than ``count`` points.
+    """
+
+    def scan_tile(start: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+        part = ScanTable(*(jax.lax.dynamic_slice_in_dim(a, start, tile) for a in table))
+        columns = jnp.asarray(start, jnp.int32) + jnp.arange(tile, dtype=jnp.int32)
+        scores = jnp.where(columns == own[:, None], jnp.inf, lower_bounds(queries, part))
+        values, chosen = smallest(scores, count=count)
+        return values, columns[chosen]
+
+    tiles = table.lengths.shape[0] // tile
+    bounds, candidates = scan_tile(0)
+    if tiles > 1:
+        bounds, candidates = jax.lax.fori_loop(
+            1,
+            tiles,
+            lambda t, so_far: merge_smallest(so_far, scan_tile(t * tile)),
+            (bounds, candidates),
+        )
+    return bounds, jnp.where(jnp.isinf(bounds), -1, candidates)
+
+
+def exact_distances(
+    query: jax.Array, scale: jax.Array, rows: Points, *, metric: Metric
+) -> jax.Array:
+    """Reported distances of one query to some rows, in scaled units.
+
+    Args:
+        query: ``[d]``.
+        scale: its scale, float64.
+        rows: ``[m, d]`` points with scales.
+        metric: which distance.
+
+    Returns:
+        ``[m]`` float32, each rounded once from float64.
+    """
+    difference = rows.values * rows.scales[:, None] - query * scale
+    return _reported(jnp.sum(difference * difference, axis=1), metric=metric)
+
+
+def _reported(squared: jax.Array, *, metric: Metric) -> jax.Array:
+    """Squared distances in float64 as what the metric reports, float32."""
+    if metric == "cosine":
+        squared = jnp.where(squared < _COSINE_FLOOR, 0, squared) / 2
+    elif metric == "euclidean":
+        squared = jnp.sqrt(squared)
+    return squared.astype(jnp.float32)
+
+
+@partial(jax.jit, static_argnames=("k", "metric"))
+def rerank(
+    queries: Points, base: Points, candidates: jax.Array, *, k: int, metric: Metric
+) -> tuple[jax.Array, jax.Array]:
+    """Order candidates by their exact distance and keep k.
+
+    Args:
+        queries: r points.
+        base: m points.
+        candidates: ``[r, c]`` int32 rows of the base; outside ``0 .. m - 1`` for nobody.
+        k: how many to keep, at most c.
+        metric: which distance.
+
+    Returns:
+        Distances ``[r, k]`` float32 in scaled units and indices ``[r, k]`` int32, by ascending
+        distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
+    """
+    m = base.values.shape[0]
+
+    def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        query, scale, chosen = row
+        real = (chosen >= 0) & (chosen < m)
+        rows = jnp.where(real, chosen, 0)
+        found = exact_distances(
+            query, scale, Points(base.values[rows], base.scales[rows]), metric=metric
+        )
+        return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
+
+    # Row by row: a batched gather of all candidates is far slower, and large.
+    distances, indices = jax.lax.map(one, (queries.values, queries.scales, candidates))
+    return order_by_distance(distances, indices, count=k)
+
+
+@partial(jax.jit, static_argnames="metric")
+def unseen_distance(
+    queries: ScanTable, last: jax.Array, *, metric: Metric
+) -> jax.Array:
+    """A distance that no point outside the candidates can fall below.
+
+    Args:
+        queries: r scanned points.
+        last: ``[r]`` the largest lower bound that was kept; infinity where nothing was left out.
+        metric: which distance.
+
+    Returns:
+        ``[r]`` float32 in scaled units; a row is certified where its k-th distance is below it.
+    """
+    _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
+    half = last.astype(jnp.float64) + (1 - f) * queries.half_squares.astype(jnp.float64)
+    # Scaled points are themselves rounded by 2^-53, which shows where all points almost coincide.
+    squared = jnp.maximum(2 * half - 2.0**-48, 0)
+    return _reported(squared, metric=metric)

@@ -1,0 +1,159 @@
+"""Exact k nearest neighbours within each of many groups, batched by size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jax.typing import DTypeLike
+
+from mgm_jax.devices import shard_rows
+from mgm_jax.geometry.distance import Metric, Points, mean_of, place, scan_table
+from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
+from mgm_jax.geometry.knn_redo import redo
+from mgm_jax.geometry.knn_scan import (
+    Nearest,
+    is_certified,
+    nearest_in_cloud,
+    settle,
+    unit_of,
+)
+from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.selection import NOBODY
+from mgm_jax.progress import progress
+
+# A batch of groups holds at most this many values; larger groups are clouds of their own.
+_BATCH_VALUES = 2**25
+_LARGE_GROUP = 4096
+
+
+def nearest_in_groups(
+    x: jax.Array,
+    groups: Groups,
+    *,
+    k: int,
+    metric: Metric,
+    precision: ScanPrecision,
+    mesh: Mesh | None = None,
+) -> Nearest:
+    """The k nearest points of its own group to every point.
+
+    Args:
+        x: points ``[n, d]``.
+        groups: their partition; a group of k points or fewer leaves places unfilled.
+        k: number of neighbours.
+        metric: which distance.
+        precision: type of the scan.
+        mesh: devices that the groups are spread over; None for one.
+
+    Returns:
+        Neighbours by their rows in x, with distances in the units of the points.
+    """
+    n, features = x.shape
+    found = Nearest(
+        np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
+    )
+    large = groups.sizes > _LARGE_GROUP
+    with progress("neighbours", total=n, unit="point") as bar:
+        for code in np.flatnonzero(large):
+            rows = np.flatnonzero(groups.codes == code).astype(np.int32)
+            part = nearest_in_cloud(x[rows], None, k=k, metric=metric, precision=precision)
+            _write(found, rows, part)
+            bar.advance(rows.size)
+        with double_precision():
+            points, _, _ = place(x, x, np.ones(n, bool), np.ones(n, bool), metric=metric)
+            unit = unit_of(points, metric=metric)
+            settle_batch = _batch_function(
+                k, metric, scan_dtype(precision, features=features), mesh
+            )
+            for batch in group_batches(groups, max_points=max(1, _BATCH_VALUES // features)):
+                if large[batch.groups[0]]:
+                    continue
+                _settle_groups(found, batch, points, settle_batch, unit, mesh, metric=metric)
+                bar.advance(int(batch.mask.sum()))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _batch_function(
+    k: int, metric: Metric, dtype: DTypeLike, mesh: Mesh | None
+) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+    """One compiled function for all batches of one kind, spread over the mesh by groups."""
+
+    def settle_groups(values: jax.Array, scales: jax.Array, present: jax.Array):
+        def one(group: tuple[jax.Array, jax.Array, jax.Array]):
+            points, here = Points(*group[:2]), group[2]
+            mean = mean_of(points, here)
+            m = here.shape[0]
+            return settle(
+                points,
+                jnp.arange(m, dtype=jnp.int32),
+                points,
+                scan_table(points, mean, here, dtype=dtype),
+                mean,
+                k=min(k, m),
+                metric=metric,
+                tile=m,
+            )
+
+        return jax.lax.map(one, (values, scales, present))
+
+    if mesh is None:
+        return jax.jit(settle_groups)
+    spread = PartitionSpec(mesh.axis_names)
+    return jax.jit(
+        jax.shard_map(
+            settle_groups, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
+        )
+    )
+
+
+def _settle_groups(
+    found: Nearest,
+    batch: GroupBatch,
+    points: Points,
+    settle_batch: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
+    unit: np.float32,
+    mesh: Mesh | None,
+    *,
+    metric: Metric,
+) -> None:
+    """Fill in the rows of one batch."""
+    count = batch.groups.size
+    more = 0 if mesh is None else -count % mesh.size
+    rows = np.pad(batch.rows, ((0, more), (0, 0)), constant_values=-1)
+    filled = np.maximum(rows, 0)
+    parts = points.values[filled], points.scales[filled], rows >= 0
+    result = settle_batch(*(parts if mesh is None else (shard_rows(part, mesh) for part in parts)))
+    for members, mask, *parts in zip(
+        batch.rows, batch.mask, *(np.asarray(part) for part in result), strict=False
+    ):
+        distances, indices, unseen = (part[mask] for part in parts)
+        part = Nearest(distances, indices, is_certified(distances, unseen))
+        left = np.flatnonzero(~part.certified)
+        if left.size:
+            group = Points(points.values[members[mask]], points.scales[members[mask]])
+            part.distances[left], part.indices[left] = redo(
+                Points(group.values[left], group.scales[left]),
+                left.astype(np.int32),
+                group,
+                mean_of(group, np.ones(int(mask.sum()), bool)),
+                k=distances.shape[1],
+                metric=metric,
+            )
+        _write(found, members[mask], part._replace(distances=part.distances * unit))
+
+
+def _write(found: Nearest, members: np.ndarray, part: Nearest) -> None:
+    """Put the neighbours within one group, numbered within it, where they belong."""
+    k = part.indices.shape[1]
+    nobody = part.indices == NOBODY
+    found.indices[members, :k] = np.where(
+        nobody, NOBODY, members[np.where(nobody, 0, part.indices)]
+    )
+    found.distances[members, :k] = part.distances
+    found.certified[members] = part.certified

@@ -1,0 +1,88 @@
+"""Opening an image source by its path or name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from mgm_jax.errors import InputError
+from mgm_jax.images.image_source import ImageSource
+
+__all__ = ["ImageSource", "open_source"]
+
+TFDS_PREFIX = "tfds:"
+
+
+def open_source(
+    path_or_name: str | Path,
+    *,
+    split: str | None = None,
+    labels: ArrayLike | Path | str | None = None,
+) -> ImageSource:
+    """Open a set of images.
+
+    ============================  ===============================================================
+    ``path_or_name``              images
+    ============================  ===============================================================
+    a folder                      image files; folders inside are classes; with ``split`` the
+                                  folder of that name inside
+    a ``.npz`` or ``.npy`` file   an array ``[n, h, w(, c)]``; ``labels`` from the .npz file or
+                                  handed in, as values or as an .npy file
+    ``digits``                    handwritten digits of scikit-learn; nothing is downloaded
+    ``tfds:NAME/SPLIT``           a prepared TFDS data set; NAME may be a folder; with ``split``
+                                  the name alone
+    ============================  ===============================================================
+
+    Returns:
+        The source; images are decoded only when they are read.
+
+    Raises:
+        InputError: nothing of this kind is there, or an option that does not apply to it.
+
+    >>> len(open_source("digits").classes)
+    10
+    """
+    text = str(path_or_name)
+    if text.startswith(TFDS_PREFIX):
+        _refuse(text, labels=labels)
+        return _open_tfds(text.removeprefix(TFDS_PREFIX), split)
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        from mgm_jax.images.folder import folder_source
+
+        _refuse(text, labels=labels)
+        inside = path if split is None else path / split
+        title = path.resolve().name if split is None else f"{path.resolve().name}/{split}"
+        return folder_source(inside, name=title)
+    if path.suffix in (".npz", ".npy"):
+        from mgm_jax.images.arrays import file_source
+
+        _refuse(text, split=split)
+        return file_source(path, labels)
+    if text == "digits":
+        from mgm_jax.images.digits import digits_source
+
+        _refuse(text, split=split, labels=labels)
+        return digits_source()
+    raise InputError(
+        f"No images at {text!r}: expected a folder, an .npz or .npy file, 'digits', or "
+        "'tfds:NAME/SPLIT'."
+    )
+
+
+def _open_tfds(text: str, split: str | None) -> ImageSource:
+    from mgm_jax.images.tfds_source import tfds_source
+
+    name, chosen = (text, split) if split is not None else text.rpartition("/")[::2]
+    if not name or not chosen:
+        raise InputError(
+            f"Name the split of the TFDS data set {text!r}: 'tfds:NAME/SPLIT', or split=."
+        )
+    return tfds_source(name, chosen)
+
+
+def _refuse(what: str, **options: object) -> None:
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"{option}= does not apply to {what!r}; leave it out.")

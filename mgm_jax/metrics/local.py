@@ -1,0 +1,138 @@
+"""What a point and its candidates say alone, and how the subspaces of points are compared.
+
+Pure functions in float64 that both ways to a neighbourhood share; see ``small_groups`` and
+``large_groups``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mgm_jax.geometry.affinity import affinity
+from mgm_jax.geometry.kernel import COINCIDENT, KernelName
+from mgm_jax.geometry.local_pca import pca_from_gram
+from mgm_jax.geometry.neighbourhood import regress
+from mgm_jax.geometry.nnk import SUPPORT_WEIGHT, repeats
+from mgm_jax.geometry.polytope import diameter, radius
+
+
+class Local(NamedTuple):
+    """Columns of b points that need no other point's neighbourhood, each ``[b]``."""
+
+    k_effective: jax.Array
+    saturated: jax.Array
+    duplicates: jax.Array
+    nnk_degree: jax.Array
+    nnk_diameter: jax.Array
+    nnk_radius: jax.Array
+    nnk_residual: jax.Array
+    nnk_kkt: jax.Array
+    pca_dimension: jax.Array
+    pca_participation_ratio: jax.Array
+    knn_distance: jax.Array
+
+
+class Affinity(NamedTuple):
+    """Columns of b points that compare polytopes, each ``[b]``; NaN where undefined."""
+
+    nnk_affinity: jax.Array
+    nnk_affinity_excess: jax.Array
+    nnk_affinity_null: jax.Array
+
+
+def measure_local(
+    gram: jax.Array,
+    mask: jax.Array,
+    bandwidth: jax.Array | None,
+    squared_length: jax.Array,
+    *,
+    kernel: KernelName,
+    pca_threshold: float,
+) -> tuple[Local, jax.Array]:
+    """Measure points from the Gram matrices of differences to their candidates.
+
+    Args:
+        gram: ``[b, k, k]`` float64, candidates by rising distance.
+        mask: which candidates count, ``[b, k]`` bool.
+        bandwidth: of the Gaussian kernel, ``[b]``, or None.
+        squared_length: of the points, ``[b]``.
+        kernel: kernel of the regression.
+        pca_threshold: share of the variance that the local dimension explains.
+
+    Returns:
+        The columns, and which candidates are neighbours ``[b, k]`` bool.
+    """
+    solution, among = regress(gram, mask, bandwidth, squared_length, kernel=kernel)
+    support = jnp.asarray(solution.theta) > SUPPORT_WEIGHT
+    degree = jnp.sum(support, axis=1, dtype=jnp.int32)
+    count = jnp.sum(mask, axis=1, dtype=jnp.int32)
+    scale = jnp.broadcast_to(squared_length[:, None], mask.shape)
+    own = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
+    own = jnp.where(own <= COINCIDENT * scale, 0, own)
+    repeated = mask & (repeats(among, scale) | (own == 0))
+    dimension, participation, _ = pca_from_gram(gram, mask, threshold=pca_threshold)
+    alone = degree == 0
+    columns = Local(
+        k_effective=count,
+        saturated=(degree == count) & ~alone,
+        duplicates=jnp.sum(repeated, axis=1) / jnp.maximum(count, 1),
+        nnk_degree=degree,
+        nnk_diameter=jnp.where(alone, jnp.nan, diameter(gram, support)),
+        nnk_radius=jnp.where(alone, jnp.nan, radius(gram, support)),
+        nnk_residual=jnp.asarray(solution.residual),
+        nnk_kkt=jnp.asarray(solution.kkt),
+        pca_dimension=dimension,
+        pca_participation_ratio=participation,
+        knn_distance=jnp.sqrt(own[:, 0]),
+    )
+    return columns, support
+
+
+def first_neighbours(support: jax.Array, *, p: int) -> tuple[jax.Array, jax.Array]:
+    """Columns of the neighbours among the candidates, moved to the front.
+
+    Args:
+        support: which candidates are neighbours, ``[b, k]`` bool, at most p of each point.
+        p: columns to keep.
+
+    Returns:
+        Columns ``[b, p]`` int, ascending, and which of them hold a neighbour ``[b, p]`` bool.
+    """
+    columns = jnp.argsort(~support, axis=1, stable=True)[:, :p]
+    return columns, jnp.take_along_axis(support, columns, axis=1)
+
+
+def take_block(gram: jax.Array, columns: jax.Array) -> jax.Array:
+    """Rows and columns of every matrix: ``[b, k, k]`` and ``[b, p]`` to ``[b, p, p]``."""
+    rows = jnp.take_along_axis(gram, columns[:, :, None], axis=1)
+    return jnp.take_along_axis(rows, columns[:, None, :], axis=2)
+
+
+def mean_affinity(
+    overlap: jax.Array, mask: jax.Array, dimension: jax.Array, others: jax.Array, *, width: int
+) -> tuple[jax.Array, jax.Array]:
+    """Mean affinity and mean excess of points with several others.
+
+    Args:
+        overlap: ``||U_i' U_j||_F^2``, ``[b, c]``.
+        mask: which others count, ``[b, c]`` bool.
+        dimension: of the points' subspaces, ``[b]``.
+        others: of the others' subspaces, ``[b, c]``.
+        width: number of features.
+
+    Returns:
+        ``[b]`` each, over the others for which the value is defined; NaN where there is none.
+    """
+    own = jnp.broadcast_to(dimension[:, None], others.shape)
+    parts = affinity(overlap, own, others, width=width)
+    return _mean(parts[0], mask), _mean(parts[1], mask)
+
+
+def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    counted = mask & ~jnp.isnan(values)
+    total = jnp.sum(jnp.where(counted, values, 0), axis=1)
+    number = jnp.sum(counted, axis=1)
+    return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)

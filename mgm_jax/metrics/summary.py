@@ -1,0 +1,246 @@
+"""Statistics of per-point values over groups, with bootstrap intervals.
+
+The points of one group depend on each other (views of one image, images of one class), so a group
+counts as one observation: its mean. Intervals come from resampling groups with replacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mgm_jax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUMMARY_COLUMNS = (
+    "mean",
+    "std",
+    "median",
+    "q25",
+    "q75",
+    "low",
+    "high",
+    "groups",
+    "points",
+    "left_out",
+)
+_VALUES_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifoldSummary:
+    """Statistics of a measurement over its groups.
+
+    Attributes:
+        table: a row a metric; columns as :func:`summarise` describes them.
+        groups: group means, a row a group, a column a metric.
+        level: coverage of the intervals, 0 to 1.
+    """
+
+    table: pd.DataFrame
+    groups: pd.DataFrame
+    level: float
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table, one row a metric."""
+        return self.table
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table under a line that says what it holds."""
+        title = f"{len(self.groups)} groups; low and high: {self.level:.0%} interval over groups"
+        return f"<p>{title}</p>{self.table.to_html(float_format='%.4g')}"
+
+
+def group_means(values: Mapping[str, np.ndarray], groups: np.ndarray) -> pd.DataFrame:
+    """Mean of every group, over the points whose value is defined.
+
+    Args:
+        values: per-point columns, each ``[n]``; NaN where undefined.
+        groups: group of every point, ``[n]``.
+
+    Returns:
+        A row a group, indexed by its value in sorted order, a column a metric; NaN where no
+        point of the group has a value.
+
+    Raises:
+        InputError: columns of unequal length, or no points.
+
+    Example:
+        >>> group_means({"a": np.array([1.0, 3.0, 5.0])}, np.array([0, 0, 1]))["a"].tolist()
+        [2.0, 5.0]
+    """
+    import pandas as pd
+
+    groups = _check_columns(values, groups)
+    names, codes = np.unique(groups, return_inverse=True)
+    means = {}
+    for name, column in values.items():
+        column = np.asarray(column, np.float64)
+        defined = ~np.isnan(column)
+        total = np.bincount(codes, np.where(defined, column, 0), minlength=names.size)
+        count = np.bincount(codes, defined, minlength=names.size)
+        means[name] = np.divide(total, count, out=np.full(names.size, np.nan), where=count > 0)
+    return pd.DataFrame(means, index=pd.Index(names, name="group"))
+
+
+def summarise(
+    values: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Summarise per-point values over groups.
+
+    Args:
+        values: per-point columns, each ``[n]``; NaN where undefined.
+        groups: group of every point, ``[n]``.
+        resamples: bootstrap resamples of the groups.
+        seed: of the resampling; equal seeds and numbers of groups draw equal resamples.
+        level: coverage of the interval, between 0 and 1.
+
+    Returns:
+        A row a metric: ``mean``, ``std`` (with n - 1), ``median``, ``q25`` and ``q75`` of the
+        group means; ``low`` and ``high``, the percentile bootstrap interval of the mean;
+        ``groups`` and ``points`` that had a value, and points ``left_out`` because theirs was
+        undefined. The interval and ``std`` are NaN where fewer than two groups have a value.
+
+    Raises:
+        InputError: columns of unequal length, no points, or options out of range.
+
+    Example:
+        >>> table = summarise({"a": np.array([1.0, 3.0, 5.0])}, np.array([0, 0, 1]))
+        >>> float(table.loc["a", "mean"])
+        3.5
+    """
+    import pandas as pd
+
+    _check_options(resamples, level)
+    means = group_means(values, groups)
+    rows = {}
+    for name in means.columns:
+        observed = means[name].to_numpy()
+        observed = observed[~np.isnan(observed)]
+        undefined = int(np.isnan(np.asarray(values[name], np.float64)).sum())
+        rows[name] = {
+            **_describe(observed, resamples=resamples, seed=seed, level=level),
+            "groups": observed.size,
+            "points": len(groups) - undefined,
+            "left_out": undefined,
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SUMMARY_COLUMNS))
+    return table.rename_axis("metric")
+
+
+def paired_difference(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Difference of two models measured on the same groups, ``first - second`` group by group.
+
+    Args:
+        first: group means of one model, from :func:`group_means`.
+        second: group means of the other; groups and metrics that only one has are left out.
+        resamples: bootstrap resamples of the groups.
+        seed: of the resampling.
+        level: coverage of the interval, between 0 and 1.
+
+    Returns:
+        A row a common metric: ``mean``, ``std``, ``median``, ``q25``, ``q75`` of the differences,
+        ``low`` and ``high`` of their mean, and the number of ``groups``.
+
+    Raises:
+        InputError: no group or no metric in common, or options out of range.
+
+    Example:
+        >>> a = group_means({"a": np.array([1.0, 2.0])}, np.array([0, 1]))
+        >>> float(paired_difference(a + 1, a).loc["a", "mean"])
+        1.0
+    """
+    import pandas as pd
+
+    _check_options(resamples, level)
+    shared = first.index.intersection(second.index).sort_values()
+    metrics = [name for name in first.columns if name in second.columns]
+    if shared.empty or not metrics:
+        raise InputError(
+            f"The two models share {len(shared)} groups and {len(metrics)} metrics; both must be "
+            "above 0. Measure them on the same images."
+        )
+    rows = {}
+    for name in metrics:
+        gaps = (first.loc[shared, name] - second.loc[shared, name]).to_numpy(np.float64)
+        gaps = gaps[~np.isnan(gaps)]
+        described = _describe(gaps, resamples=resamples, seed=seed, level=level)
+        rows[name] = {**described, "groups": gaps.size}
+    columns = list(SUMMARY_COLUMNS[:8])
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
+
+
+def bootstrap_interval(
+    observed: np.ndarray, *, resamples: int, seed: int, level: float
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of observations ``[g]``.
+
+    Returns:
+        Its ends; NaN where there are fewer than two observations.
+    """
+    if observed.size < 2:
+        return float("nan"), float("nan")
+    random = np.random.default_rng(seed)
+    per_draw = max(1, _VALUES_AT_ONCE // observed.size)
+    means = np.concatenate(
+        [
+            observed[
+                random.integers(observed.size, size=(min(per_draw, resamples - at), observed.size))
+            ].mean(axis=1)
+            for at in range(0, resamples, per_draw)
+        ]
+    )
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _describe(observed: np.ndarray, *, resamples: int, seed: int, level: float) -> dict[str, float]:
+    if observed.size == 0:
+        return dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan"))
+    low, high = bootstrap_interval(observed, resamples=resamples, seed=seed, level=level)
+    q25, median, q75 = np.quantile(observed, [0.25, 0.5, 0.75])
+    return {
+        "mean": float(observed.mean()),
+        "std": float(observed.std(ddof=1)) if observed.size > 1 else float("nan"),
+        "median": float(median),
+        "q25": float(q25),
+        "q75": float(q75),
+        "low": low,
+        "high": high,
+    }
+
+
+def _check_columns(values: Mapping[str, np.ndarray], groups: np.ndarray) -> np.ndarray:
+    labels = np.asarray(groups)
+    wrong = {name: np.shape(column) for name, column in values.items()}
+    wrong = {name: shape for name, shape in wrong.items() if shape != labels.shape}
+    if labels.ndim != 1 or labels.size == 0 or wrong:
+        raise InputError(
+            "values and groups must hold one entry for each of at least one point; "
+            f"groups has shape {labels.shape}" + (f", values {wrong}." if wrong else ".")
+        )
+    return labels
+
+
+def _check_options(resamples: int, level: float) -> None:
+    if resamples < 1:
+        raise InputError(f"resamples must be at least 1; got {resamples}.")
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1; got {level}.")

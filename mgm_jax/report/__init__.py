@@ -1,0 +1,8 @@
+"""The report of a study: one offline page, and a picture for documents."""
+
+from __future__ import annotations
+
+from mgm_jax.report.page import write_report
+from mgm_jax.report.picture import mgm_figure
+
+__all__ = ["mgm_figure", "write_report"]

@@ -1,0 +1,281 @@
+"""Which encoders are alike: every metric of every model as a heat map, with the tree beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mgm_jax.analysis import ModelClusters, cluster_models
+from mgm_jax.errors import InputError
+from mgm_jax.report.definitions import KEY_METRICS, PANEL_METRICS, define
+from mgm_jax.report.facets import Layout, label_margin
+from mgm_jax.report.figure import Figure, View, image_choice, numbers
+from mgm_jax.report.labels import hover_name, number, plotly_text
+from mgm_jax.report.legend import Legend
+from mgm_jax.report.tables import StudyTables
+
+# Pixels.
+_ROW = 19
+_CELL = 15
+_TOP, _RIGHT = 40, 16
+_LETTER = 6.8  # length of one letter of a column label
+_TREE = 0.16  # share of the width
+_GAP = 0.4  # width of the gap between groups of columns, in cells
+_LIMIT = 2.5  # standard deviations at which the colour scale ends
+# A score for classes, not a shape: shown, but the tree is made without it.
+_NOT_CLUSTERED = ("knn_accuracy",)
+_WHOLE_MODEL = "whole model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """One column of the heat map: where it is in the table, and its two headings."""
+
+    name: str
+    metric: str
+    section: str
+
+
+def heatmap_figure(tables: StudyTables, legend: Legend) -> Figure | None:
+    """Heat map and tree of each image set; None with fewer than two models."""
+    views = {}
+    for images in tables.image_sets:
+        models = tables.models[tables.models["images"] == images].drop_duplicates("model")
+        columns = _columns(models)
+        if len(models) >= 2 and columns:
+            views[(images,)] = _view(models.set_index("model"), columns, legend)
+    if not views:
+        return None
+    choices = (image_choice([images for (images,) in views]),)
+    return Figure(name="heatmap", choices=choices, views=views)
+
+
+def _columns(models: pd.DataFrame) -> list[_Column]:
+    """Key metrics of each setting, then the values of the whole model."""
+    found = []
+    for name in map(str, models.columns):
+        section, dot, metric = name.rpartition(".")
+        known = metric in KEY_METRICS if dot else metric in PANEL_METRICS
+        if known and models[name].notna().any():
+            found.append(_Column(name=name, metric=metric, section=section or _WHOLE_MODEL))
+    # Other strengths repeat what strength 1 shows; they stay where a setting has only those.
+    at_one = {column.section for column in found if "@" not in column.section}
+    kept = [
+        column
+        for column in found
+        if "@" not in column.section or column.section.split("@")[0] not in at_one
+    ]
+    sections = list(dict.fromkeys(column.section for column in kept))
+    metrics = (*KEY_METRICS, *PANEL_METRICS)
+    return sorted(
+        kept,
+        key=lambda column: (
+            column.section == _WHOLE_MODEL,
+            sections.index(column.section),
+            metrics.index(column.metric),
+        ),
+    )
+
+
+def _view(models: pd.DataFrame, columns: list[_Column], legend: Legend) -> View:
+    clusters = _cluster(models, columns)
+    order = clusters.order if clusters else tuple(m for m in legend.models if m in models.index)
+    rows = models.loc[list(order), [column.name for column in columns]].astype(float)
+    traces = [_cells(rows, columns), *_tree(clusters)]
+    layout = _layout(list(order), columns, tree=clusters is not None)
+    return View(data=traces, layouts=[layout], note=_note(clusters))
+
+
+def _cluster(models: pd.DataFrame, columns: list[_Column]) -> ModelClusters | None:
+    if len(models) < 3:
+        return None
+    names = [column.name for column in columns if column.metric not in _NOT_CLUSTERED]
+    try:
+        return cluster_models(models[names].astype(float))
+    except InputError:
+        # No column is there for every model: the cells are still worth showing.
+        return None
+
+
+def _edges(columns: list[_Column]) -> tuple[list[float], list[int]]:
+    """Left edges of the cells (one more at the end) and the place of each column among them.
+
+    Between groups of columns lies an empty cell, narrower than the others.
+    """
+    edges, places = [0.0], []
+    for index, column in enumerate(columns):
+        if index and column.section != columns[index - 1].section:
+            edges.append(edges[-1] + _GAP)
+        places.append(len(edges) - 1)
+        edges.append(edges[-1] + 1.0)
+    return edges, places
+
+
+def _cells(rows: pd.DataFrame, columns: list[_Column]) -> dict[str, Any]:
+    values = rows.to_numpy(np.float64)
+    spread = rows.std(ddof=0).to_numpy(np.float64)
+    # A constant column has no standardised value: it stays at the middle of the scale.
+    safe = np.where(spread > 1e-12 * np.nanmax(np.abs(values), axis=0, initial=0.0), spread, np.inf)
+    standardised = (values - rows.mean().to_numpy(np.float64)) / safe
+    edges, places = _edges(columns)
+    shown: list[list[float | int | None]] = []
+    hover: list[list[str]] = []
+    for model, row, raw in zip(rows.index, standardised, values, strict=True):
+        line: list[float | int | None] = [None] * (len(edges) - 1)
+        text = [""] * (len(edges) - 1)
+        for column, place, z, value in zip(
+            columns, places, numbers(row, digits=3), raw, strict=True
+        ):
+            line[place] = z
+            text[place] = (
+                f"{hover_name(str(model))}<br>{plotly_text(column.section)}: "
+                f"{define(column.metric).label} {number(value)}"
+            )
+        shown.append(line)
+        hover.append(text)
+    return {
+        "type": "heatmap",
+        "x": numbers(edges),
+        "y": [row - 0.5 for row in range(len(rows) + 1)],
+        "z": shown,
+        "zmin": -_LIMIT,
+        "zmax": _LIMIT,
+        "colorscale": [[0, "--low"], [0.5, "--middle"], [1, "--high"]],
+        "xgap": 1,
+        "ygap": 1,
+        "hovertext": hover,
+        "hoverinfo": "text",
+        "hoverongaps": False,
+        # The page draws the scale itself, above the figure.
+        "showscale": False,
+    }
+
+
+def _tree(clusters: ModelClusters | None) -> list[dict[str, Any]]:
+    if clusters is None or not len(clusters.linkage):
+        return []
+    from scipy.cluster import hierarchy
+
+    links = hierarchy.dendrogram(clusters.linkage, no_plot=True)
+    x: list[float | int | None] = []
+    y: list[float | int | None] = []
+    for heights, places in zip(links["dcoord"], links["icoord"], strict=True):
+        x += [*numbers(heights), None]
+        # SciPy puts leaf i at 5 + 10 i.
+        y += [*numbers((np.asarray(places) - 5) / 10), None]
+    axes = {"xaxis": "x2", "yaxis": "y"}
+    lines = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "line": {"color": "--muted", "width": 1.4},
+        "hoverinfo": "skip",
+        **axes,
+    }
+    if clusters.groups < 2:
+        return [lines]
+    cut = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [clusters.cut_height] * 2,
+        "y": [-0.5, len(clusters.order) - 0.5],
+        "line": {"color": "--accent", "width": 1, "dash": "dot"},
+        "hoverinfo": "skip",
+        **axes,
+    }
+    return [lines, cut]
+
+
+def _layout(names: list[str], columns: list[_Column], *, tree: bool) -> Layout:
+    labels, left = label_margin(names, narrow=False)
+    edges, places = _edges(columns)
+    share = 1 - _TREE if tree else 1.0
+    ticks = [define(column.metric).label for column in columns]
+    bottom = round(_LETTER * max(map(len, ticks))) + 16
+    layout: dict[str, Any] = {
+        "height": max(4, len(names)) * _ROW + _TOP + bottom,
+        "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": bottom},
+        "showlegend": False,
+        "hovermode": "closest",
+        "dragmode": False,
+        "annotations": [_section_heading(*item) for item in _sections(columns, edges, places)],
+        "xaxis": {
+            "domain": [0, share - (0.01 if tree else 0)],
+            "range": [0, edges[-1]],
+            "tickmode": "array",
+            "tickvals": [edges[place] + 0.5 for place in places],
+            "ticktext": ticks,
+            "tickangle": -90,
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+        },
+        "yaxis": {
+            "range": [len(names) - 0.5, -0.5],
+            "tickmode": "array",
+            "tickvals": list(range(len(names))),
+            "ticktext": labels,
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+        },
+    }
+    if tree:
+        layout["xaxis2"] = {
+            "domain": [share, 1],
+            "anchor": "y",
+            "title": {"text": "Ward height", "standoff": 8},
+            "rangemode": "tozero",
+            "nticks": 3,
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+        }
+    # Below this width the cells would be too narrow: the page scrolls the figure sideways.
+    layout["minimum_width"] = round((left + _CELL * edges[-1]) / share) + _RIGHT
+    return Layout(min_width=0, layout=layout)
+
+
+def _sections(
+    columns: list[_Column], edges: list[float], places: list[int]
+) -> list[tuple[str, float]]:
+    """Heading and left edge of every group of columns."""
+    return [
+        (column.section, edges[places[index]])
+        for index, column in enumerate(columns)
+        if index == 0 or column.section != columns[index - 1].section
+    ]
+
+
+def _section_heading(section: str, edge: float) -> dict[str, Any]:
+    return {
+        "text": f"<b>{plotly_text(section)}</b>",
+        "xref": "x",
+        "yref": "y domain",
+        "x": edge,
+        "y": 1,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "yshift": 6,
+        "showarrow": False,
+    }
+
+
+def _note(clusters: ModelClusters | None) -> str:
+    if clusters is None:
+        return "The tree needs three models or more and columns that all of them have."
+    note = (
+        f"Ward linkage on {len(clusters.columns)} standardised columns, without the k-NN accuracy. "
+    )
+    if clusters.groups > 1:
+        note += (
+            f"The silhouette is largest at {clusters.groups} groups ({clusters.silhouette:.2f}); "
+            "the dotted line cuts the tree there."
+        )
+    if clusters.left_out:
+        note += f" Left out of the tree: {len(clusters.left_out)} columns, constant or incomplete."
+    return note

@@ -1,0 +1,128 @@
+"""The tables of the page: numbers as text, with the value by which a column is sorted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mgm_jax.report.definitions import PANEL_METRICS, define
+from mgm_jax.report.dots import at_reference_strength
+from mgm_jax.report.labels import number, shorten
+from mgm_jax.report.legend import Legend
+from mgm_jax.report.tables import StudyTables
+
+_NAME_LETTERS = 44
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A number: its text, its interval as text, and the number itself for sorting."""
+
+    text: str
+    interval: str
+    value: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model: short and full name, its colour, what it shares with others, its numbers."""
+
+    name: str
+    full_name: str
+    colour: str
+    group: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberTable:
+    """A table of the page.
+
+    Attributes:
+        key: what is chosen to see it: image set and setting.
+        columns: pairs of label and explanation.
+        rows: one a model.
+    """
+
+    key: tuple[str, str]
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+
+
+def number_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
+    """A table for each image set and setting, and one of the whole-model values."""
+    shown = at_reference_strength(tables.summary)
+    found = []
+    for images in tables.image_sets:
+        for setting in tables.settings:
+            part = shown[(shown["images"] == images) & (shown["setting"] == setting)]
+            if not part.empty:
+                found.append(_setting_table((images, setting), part, tables.key_metrics, legend))
+        models = tables.models[tables.models["images"] == images]
+        metrics = [name for name in PANEL_METRICS if name in models and models[name].notna().any()]
+        if metrics:
+            found.append(_model_table((images, "whole model"), models, metrics, legend))
+    return found
+
+
+def _setting_table(
+    key: tuple[str, str], part: pd.DataFrame, metrics: list[str], legend: Legend
+) -> NumberTable:
+    cells = {(row.model, row.metric): row for row in part.itertuples()}
+    present = set(part["model"])
+    return NumberTable(
+        key=key,
+        columns=tuple(_heading(metric) for metric in metrics),
+        rows=tuple(
+            _row(model, entry.name, entry.colour, [_cell(cells.get((model, m))) for m in metrics])
+            for entry in legend.entries
+            for model in entry.models
+            if model in present
+        ),
+    )
+
+
+def _model_table(
+    key: tuple[str, str], models: pd.DataFrame, metrics: list[str], legend: Legend
+) -> NumberTable:
+    values = models.drop_duplicates("model").set_index("model")
+    return NumberTable(
+        key=key,
+        columns=tuple(_heading(metric) for metric in metrics),
+        rows=tuple(
+            _row(
+                model,
+                entry.name,
+                entry.colour,
+                [_plain(float(values.loc[model, metric])) for metric in metrics],  # pyright: ignore
+            )
+            for entry in legend.entries
+            for model in entry.models
+            if model in values.index
+        ),
+    )
+
+
+def _heading(metric: str) -> tuple[str, str]:
+    definition = define(metric)
+    return definition.label, f"{definition.formula}. {definition.reads}"
+
+
+def _row(model: str, group: str, colour: str, cells: list[Cell]) -> Row:
+    name = shorten(model, most=_NAME_LETTERS)
+    return Row(name=name, full_name=model, colour=colour, group=group, cells=tuple(cells))
+
+
+def _cell(row: Any) -> Cell:
+    if row is None or not np.isfinite(row.mean):
+        return _plain(float("nan"))
+    bounded = np.isfinite(row.low) and np.isfinite(row.high)
+    interval = f"{number(row.low)} – {number(row.high)}" if bounded else ""
+    return Cell(text=number(row.mean), interval=interval, value=float(row.mean))
+
+
+def _plain(value: float) -> Cell:
+    return Cell(text=number(value), interval="", value=value if np.isfinite(value) else None)

@@ -1,0 +1,163 @@
+"""One self-contained page from the tables of a study."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
+from mgm_jax.report.definitions import (
+    CHECK_METRICS,
+    DEFINITIONS,
+    STATUSES,
+    define,
+)
+from mgm_jax.report.distribution import distribution_figure
+from mgm_jax.report.dots import dot_figure
+from mgm_jax.report.headline import find_headline, judge_collapse
+from mgm_jax.report.heatmap import heatmap_figure
+from mgm_jax.report.legend import make_legend
+from mgm_jax.report.losses import failed_images, left_out_points
+from mgm_jax.report.number_tables import number_tables
+from mgm_jax.report.strengths import strength_figure
+from mgm_jax.report.tables import StudyTables, read_tables
+
+
+def write_report(out_folder: str | Path) -> Path:
+    """Write ``report.html`` beside the tables of a study and return its path.
+
+    The page holds everything it shows, plotly.js included, and fetches nothing: it opens from
+    disk without a network. It is written under another name and then renamed, so that a reader
+    never meets half a page.
+
+    Args:
+        out_folder: folder with ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and
+            ``study.json``.
+
+    Raises:
+        InputError: a table is missing, empty, damaged, or lacks columns.
+
+    Example::
+
+        path = write_report("out")
+    """
+    folder = Path(out_folder)
+    page = render_page(read_tables(folder))
+    target = folder / "report.html"
+    _write_whole(target, page)
+    return target
+
+
+def render_page(tables: StudyTables) -> str:
+    """The page as text."""
+    import plotly.offline
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("mgm_jax.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html")
+    return template.render(**_content(tables), plotly_script=Markup(plotly.offline.get_plotlyjs()))
+
+
+def _content(tables: StudyTables) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    legend = make_legend(tables.models)
+    collapse = judge_collapse(tables)
+    figures = {
+        "collapse": collapse_figure(collapse, legend) if collapse else None,
+        "dots": dot_figure(tables, legend),
+        "strengths": strength_figure(tables, legend),
+        "heatmap": heatmap_figure(tables, legend),
+        "distribution": distribution_figure(tables, legend),
+    }
+    return {
+        "title": _study_name(tables),
+        "headline": find_headline(tables, collapse),
+        "facts": _facts(tables),
+        "legend": legend,
+        "collapse": collapse,
+        "collapse_first": collapse is not None and collapse.claim != "untested",
+        "differences": difference_rows(collapse) if collapse else [],
+        # Figure.to_json leaves no character that could end a script element.
+        "figures": {name: Markup(f.to_json()) for name, f in figures.items() if f is not None},
+        "number_tables": number_tables(tables, legend),
+        "image_sets": tables.image_sets,
+        "settings": tables.settings,
+        "failures": failed_images(tables.study),
+        "left_out": left_out_points(tables),
+        "definitions": _definitions(tables),
+        "statuses": STATUSES,
+        "study_text": _study_text(tables.study),
+        "versions": _strings(tables.study.get("versions")),
+    }
+
+
+def _study_name(tables: StudyTables) -> str:
+    study = tables.study.get("study")
+    name = study.get("name") if isinstance(study, dict) else None
+    return str(name or "study")
+
+
+def _facts(tables: StudyTables) -> list[tuple[str, str]]:
+    """Sizes of the study: number and what it counts."""
+    encoders = tables.models["encoder"].nunique()
+    groups = tables.groups.drop_duplicates(["images", "setting", "group"]).shape[0]
+    facts = [
+        (encoders, "encoder"),
+        (len(tables.image_sets), "image set"),
+        (len(tables.settings), "setting"),
+        (groups, "manifold"),
+        (len(tables.points), "measured point"),
+    ]
+    return [(f"{count:,}", name if count == 1 else f"{name}s") for count, name in facts]
+
+
+def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
+    """Definitions of the columns that the study has, in sections."""
+    measured = set(tables.summary["metric"].astype(str)) | set(map(str, tables.models.columns))
+    known = [definition for name, definition in DEFINITIONS.items() if name in measured]
+    others = sorted(set(tables.summary["metric"].astype(str)) - set(DEFINITIONS))
+    properties = [d for d in known if d.name not in CHECK_METRICS]
+    properties += [define(name) for name in others]
+    checks = [d for d in known if d.name in CHECK_METRICS]
+    sections = [("Properties of the encoder", properties), ("Checks of the computation", checks)]
+    return [(title, rows) for title, rows in sections if rows]
+
+
+def _study_text(study: dict[str, Any]) -> str:
+    import yaml
+
+    shown = {key: value for key, value in study.items() if key not in ("versions", "failures")}
+    return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
+
+
+def _strings(entries: Any) -> dict[str, str]:
+    if not isinstance(entries, dict):
+        return {}
+    return {str(key): str(value) for key, value in entries.items()}
+
+
+def _write_whole(target: Path, text: str) -> None:
+    """Write to a temporary file in the same folder, then rename it over the target."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".html")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes the file private; a report is as readable as the tables beside it.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

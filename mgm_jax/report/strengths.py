@@ -1,0 +1,103 @@
+"""Metrics along the strength of the views, a panel a setting, a line a model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mgm_jax.report.definitions import define
+from mgm_jax.report.facets import Layout, Panel, axis_names, column_counts, layout_axes, panel_grid
+from mgm_jax.report.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.labels import hover_name, interval
+from mgm_jax.report.legend import Entry, Legend
+from mgm_jax.report.tables import StudyTables
+
+# Pixels.
+_PANEL_HEIGHT = 230
+_LEFT = 58
+
+
+class _Value(NamedTuple):
+    """A mean at one strength, with its interval."""
+
+    strength: float
+    mean: float
+    low: float
+    high: float
+
+
+def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
+    """Key metrics along the strength; None where no setting was run at two strengths."""
+    counts = tables.summary.groupby("setting")["strength"].nunique()
+    settings = [name for name in tables.settings if counts[name] > 1]
+    if not settings:
+        return None
+    views = {
+        (images, metric): _view(
+            tables.summary[
+                (tables.summary["images"] == images) & (tables.summary["metric"] == metric)
+            ],
+            metric,
+            settings,
+            legend,
+        )
+        for images in tables.image_sets
+        for metric in tables.key_metrics
+    }
+    options = tuple((name, define(name).label) for name in tables.key_metrics)
+    choices = (image_choice(tables.image_sets), Choice(label="Metric", options=options))
+    return Figure(name="strengths", choices=choices, views=views)
+
+
+def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) -> View:
+    lines: dict[tuple[str, str], list[_Value]] = {}
+    columns = ["setting", "model", "strength", "mean", "low", "high"]
+    for setting, model, *value in rows[columns].sort_values("strength").itertuples(index=False):
+        lines.setdefault((setting, model), []).append(_Value(*value))
+    # Many lines on top of each other: let the crowd show through.
+    opacity = 0.9 if len(legend.models) <= 12 else 0.5
+    traces = [
+        _trace(lines[setting, model], model, entry, panel, opacity=opacity)
+        for panel, setting in enumerate(settings)
+        for entry in legend.entries
+        for model in entry.models
+        if (setting, model) in lines
+    ]
+    axis = define(metric).axis
+    layouts = [_layout(settings, axis, columns) for columns in column_counts(len(settings))]
+    return View(data=traces, layouts=layouts)
+
+
+def _trace(
+    line: list[_Value], model: str, entry: Entry, panel: int, *, opacity: float
+) -> dict[str, Any]:
+    name = hover_name(model)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": numbers([value.strength for value in line]),
+        "y": numbers([value.mean for value in line]),
+        "line": {"color": entry.colour, "width": 1.6},
+        "marker": {"color": entry.colour, "size": 6, "symbol": entry.symbol},
+        "opacity": opacity,
+        "hovertext": [
+            f"{name}<br>strength {value.strength:g}: {interval(value.mean, value.low, value.high)}"
+            for value in line
+        ],
+        "hoverinfo": "text",
+        **axis_names(panel),
+    }
+
+
+def _layout(settings: list[str], axis: str, columns: int) -> Layout:
+    panels = [Panel(heading=setting, axis="strength (1 = protocol)") for setting in settings]
+    grid = panel_grid(panels, columns, panel_height=_PANEL_HEIGHT, left=_LEFT)
+    for index in range(len(panels)):
+        vertical, _ = layout_axes(grid.layout, index)
+        vertical |= {"showticklabels": index % columns == 0, "nticks": 6}
+        if index % columns == 0:
+            vertical["title"] = {"text": axis, "standoff": 8}
+        if index:
+            vertical["matches"] = "y"
+    return grid

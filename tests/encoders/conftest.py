@@ -1,0 +1,43 @@
+"""What the tests of the encoders share: the PyTorch packages they compare with."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+# A library takes its declarations back when it is collected.
+_KEPT: list[Any] = []
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> ModuleType:
+    """torchvision, also where its compiled operators do not fit the PyTorch at hand.
+
+    The networks need none of them, but the import registers shapes for them, so the missing ones
+    are declared first.
+    """
+    torch = pytest.importorskip("torch")
+    found = importlib.util.find_spec("torchvision")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("compares with torchvision, which is not installed")
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError:
+        source = Path(found.submodule_search_locations[0], "_meta_registrations.py").read_text()
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in sorted(set(re.findall(r'"torchvision::(\w+)"', source))):
+        library.define(f"{operator}() -> ()")
+    _KEPT.append(library)
+    return importlib.import_module("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm(torchvision: ModuleType) -> ModuleType:
+    """timm, which imports torchvision."""
+    return pytest.importorskip("timm")

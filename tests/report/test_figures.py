@@ -1,0 +1,203 @@
+"""Figures: valid for Plotly, faithful to the tables, readable at every width."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgm_jax.analysis import cluster_models
+from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
+from mgm_jax.report.distribution import density, distribution_figure
+from mgm_jax.report.dots import at_reference_strength, dot_figure
+from mgm_jax.report.facets import Panel, axis_names, facet_layouts
+from mgm_jax.report.figure import Figure, numbers
+from mgm_jax.report.headline import judge_collapse
+from mgm_jax.report.heatmap import heatmap_figure
+from mgm_jax.report.legend import make_legend
+from mgm_jax.report.strengths import strength_figure
+from mgm_jax.report.tables import StudyTables, read_tables
+
+Study = Callable[[str], Path]
+
+
+def figures_of(tables: StudyTables) -> Iterator[Figure]:
+    legend = make_legend(tables.models)
+    collapse = judge_collapse(tables)
+    found = (
+        dot_figure(tables, legend),
+        strength_figure(tables, legend),
+        heatmap_figure(tables, legend),
+        distribution_figure(tables, legend),
+        collapse_figure(collapse, legend) if collapse else None,
+    )
+    return (figure for figure in found if figure is not None)
+
+
+@pytest.mark.parametrize("case", ["one", "single group", "demo", "sweep", "hostile"])
+def test_plotly_accepts_every_view(study: Study, case: str):
+    for figure in figures_of(read_tables(study(case))):
+        for view in json.loads(figure.to_json())["views"].values():
+            for entry in view["layouts"]:
+                layout = {k: v for k, v in entry["layout"].items() if k != "minimum_width"}
+                # Colours are custom properties of the page; Plotly's checks know real ones.
+                data = json.loads(json.dumps(view["data"]).replace('"--', '"x--'))
+                go.Figure(data=_with_colours(data), layout=_with_colours(layout))
+
+
+def _with_colours(value):
+    if isinstance(value, dict):
+        return {key: _with_colours(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_colours(item) for item in value]
+    return "#123456" if isinstance(value, str) and value.startswith(("--", "x--")) else value
+
+
+@pytest.mark.parametrize("case", ["demo", "sweep", "hostile"])
+def test_every_choice_has_a_view(study: Study, case: str):
+    for figure in figures_of(read_tables(study(case))):
+        keys = [()]
+        for choice in figure.choices:
+            keys = [(*key, value) for key in keys for value, _ in choice.options]
+        assert set(keys) == set(figure.views)
+
+
+def test_dots_are_the_means_and_intervals_of_the_table(study: Study):
+    tables = read_tables(study("demo"))
+    legend = make_legend(tables.models)
+    view = dot_figure(tables, legend).views["digits", "nnk_diameter"]
+    panel = tables.settings.index("crop")
+    drawn = {}
+    for trace in view.data:
+        if trace["xaxis"] == axis_names(panel)["xaxis"]:
+            errors = trace["error_x"]
+            for x, y, up, down in zip(
+                trace["x"], trace["y"], errors["array"], errors["arrayminus"], strict=True
+            ):
+                drawn[legend.models[y]] = (x, x - down, x + up)
+    rows = tables.summary.query("setting == 'crop' and metric == 'nnk_diameter'")
+    assert set(drawn) == set(rows["model"])
+    for row in rows.itertuples():
+        assert drawn[row.model] == pytest.approx((row.mean, row.low, row.high), rel=1e-3)
+
+
+def test_missing_values_leave_a_gap_not_a_zero(study: Study):
+    tables = read_tables(study("hostile"))
+    legend = make_legend(tables.models)
+    view = dot_figure(tables, legend).views["digits", "nnk_degree"]
+    rows = {row for trace in view.data for row in trace["y"]}
+    assert rows == set(range(1, 6))
+    text = dot_figure(tables, legend).to_json()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_one_group_draws_a_dot_without_an_interval(study: Study):
+    tables = read_tables(study("single group"))
+    view = dot_figure(tables, make_legend(tables.models)).views["digits", "nnk_degree"]
+    assert all(value is None for trace in view.data for value in trace["error_x"]["array"])
+    assert all(value is not None for trace in view.data for value in trace["x"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(panels=st.integers(1, 9), rows=st.integers(1, 60), letters=st.integers(1, 300))
+def test_panels_never_overlap_and_the_narrowest_layout_always_fits(
+    panels: int, rows: int, letters: int
+):
+    names = ["x" * letters + str(row) for row in range(rows)]
+    layouts = facet_layouts([Panel(heading="h", axis="a")] * panels, names, same_scale=True)
+    widths = [entry.min_width for entry in layouts]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == 0
+    for entry in layouts:
+        boxes = []
+        for panel in range(panels):
+            axes = axis_names(panel)
+            horizontal = entry.layout["xaxis" + axes["xaxis"][1:]]["domain"]
+            vertical = entry.layout["yaxis" + axes["yaxis"][1:]]["domain"]
+            assert 0 <= horizontal[0] < horizontal[1] <= 1
+            assert 0 <= vertical[0] < vertical[1] <= 1
+            boxes.append((*horizontal, *vertical))
+        for i, (a, b, c, d) in enumerate(boxes):
+            for e, f, g, h in boxes[i + 1 :]:
+                assert b <= e or f <= a or d <= g or h <= c
+        # A row is never lower than its label.
+        assert entry.layout["height"] >= 18 * rows
+
+
+def test_heat_map_is_standardised_and_ordered_by_the_tree(study: Study):
+    tables = read_tables(study("demo"))
+    legend = make_legend(tables.models)
+    view = heatmap_figure(tables, legend).views[("digits",)]  # pyright: ignore
+    cells, *tree = view.data
+    z = np.array(cells["z"], dtype=float)
+    filled = z[:, ~np.isnan(z).all(axis=0)]
+    np.testing.assert_allclose(filled.mean(axis=0), 0, atol=5e-3)
+    np.testing.assert_allclose(filled.std(axis=0), 1, atol=5e-3)
+    assert len(tree) == 2
+    labels = view.layouts[0].layout["yaxis"]["ticktext"]
+    assert labels[0].split(":")[0] == labels[2].split(":")[0]
+    assert "nnk_kkt" not in json.dumps(cells)
+    assert len(cells["x"]) == z.shape[1] + 1
+
+
+def test_tree_leaves_meet_their_rows(study: Study):
+    tables = read_tables(study("demo"))
+    view = heatmap_figure(tables, make_legend(tables.models)).views[("digits",)]  # pyright: ignore
+    lines = view.data[1]
+    leaves = {y for x, y in zip(lines["x"], lines["y"], strict=True) if x == 0}
+    assert leaves == set(range(10))
+    names = [c.removeprefix("x") for c in tables.models.columns if "." in c]
+    assert cluster_models(tables.models.set_index("model")[names].astype(float)).groups >= 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=300))
+def test_density_is_a_closed_outline_of_height_one(values: list[float]):
+    positions, heights = density(np.array(values))
+    assert (heights[0], heights[-1]) == (0.0, 0.0)
+    assert heights.max() == pytest.approx(1.0)
+    assert (np.diff(positions) > 0).all()
+    assert positions[0] <= np.median(values) <= positions[-1]
+
+
+def test_density_counts_whole_numbers_one_by_one():
+    positions, heights = density(np.repeat([3.0, 4.0, 6.0], [10, 20, 5]))
+    np.testing.assert_allclose(positions, [2, 3, 4, 5, 6, 7])
+    np.testing.assert_allclose(heights, [0, 0.5, 1, 0, 0.25, 0])
+
+
+def test_strength_lines_run_along_the_strengths(study: Study):
+    tables = read_tables(study("sweep"))
+    figure = strength_figure(tables, make_legend(tables.models))
+    assert figure is not None
+    for trace in figure.views["digits", "nnk_diameter"].data:
+        assert trace["x"] == [0.5, 1, 2]
+    assert strength_figure(read_tables(study("demo")), make_legend(tables.models)) is None
+
+
+def test_reference_strength_is_one_or_the_largest():
+    table = pd.DataFrame(
+        {"setting": ["a", "a", "b", "b"], "strength": [1.0, 2.0, 0.25, 0.5], "row": range(4)}
+    )
+    assert list(at_reference_strength(table)["row"]) == [0, 3]
+
+
+def test_differences_name_both_families(study: Study):
+    collapse = judge_collapse(read_tables(study("demo")))
+    assert collapse is not None
+    rows = difference_rows(collapse)
+    assert len(rows) == 2 * 6
+    assert any(row["pair"] == "ResNet − ViT" or row["pair"] == "ViT − ResNet" for row in rows)
+    assert all(" to " in row["interval"] for row in rows)
+
+
+def test_numbers_are_short_and_valid_json():
+    assert numbers([1.0, 0.123456789, np.nan, np.inf, 1e-9]) == [1, 0.12346, None, None, 1e-9]

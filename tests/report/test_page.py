@@ -1,0 +1,216 @@
+"""The whole page: self-contained, harmless names, every part present, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mgm_jax.errors import InputError
+from mgm_jax.report import page as page_module
+from mgm_jax.report import write_report
+
+Study = Callable[[str], Path]
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page, without its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.figures: dict[str, dict] = {}
+        self._figure = ""
+        self._script: list[str] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if "data-figure" in attributes:
+            self._figure = attributes["data-figure"] or ""
+        if tag == "script":
+            self._script = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script" and self._script is not None:
+            if self._figure and self._figure not in self.figures:
+                self.figures[self._figure] = json.loads("".join(self._script))
+            self._script = None
+
+    def handle_data(self, data: str) -> None:
+        (self.text if self._script is None else self._script).append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def rendered(study: Study) -> Callable[[str], Page]:
+    pages: dict[str, Page] = {}
+
+    def find(case: str) -> Page:
+        if case not in pages:
+            pages[case] = Page(write_report(study(case)).read_text(encoding="utf-8"))
+        return pages[case]
+
+    return find
+
+
+ALL_FIGURES = {"collapse", "dots", "heatmap", "distribution", "strengths"}
+
+
+@pytest.mark.parametrize(
+    ("case", "absent"),
+    [
+        ("one", {"collapse", "heatmap", "strengths"}),
+        ("demo", {"strengths"}),
+        ("sweep", {"collapse"}),
+        ("single group", {"collapse", "strengths"}),
+        ("hostile", {"collapse", "strengths"}),
+        ("forty", set()),
+    ],
+)
+def test_every_case_has_its_figures(rendered: Callable[[str], Page], case: str, absent: set[str]):
+    assert set(rendered(case).figures) == ALL_FIGURES - absent
+
+
+def test_nothing_is_fetched(rendered: Callable[[str], Page]):
+    for tag, attributes in rendered("hostile").tags:
+        assert tag not in ("link", "iframe", "object", "embed", "img", "base"), tag
+        for name in ("src", "srcset", "action", "data"):
+            assert name not in attributes
+        assert (attributes.get("href") or "#").startswith("#")
+    for template in (Path(page_module.__file__).parent / "templates").iterdir():
+        assert not re.search(r"https?://|@import|url\(|fetch\(|import\(", template.read_text())
+
+
+def test_markup_in_names_stays_text(rendered: Callable[[str], Page], study: Study):
+    page = rendered("hostile")
+    assert "{{ 7 * 7 }} ${x} %s" in page.words
+    assert "<b>bold</b> & \"quoted\" 'name'" in page.words
+    # Two scripts of the page and one a figure: none came from a name.
+    scripts = [tag for tag, _ in page.tags if tag == "script"]
+    assert len(scripts) == 2 + len(page.figures)
+    assert "<i>other</i> set" in page.words
+    # Plotly reads a little HTML in labels, so names reach it escaped.
+    for view in page.figures["dots"]["views"].values():
+        for label in view["layouts"][0]["layout"]["yaxis"]["ticktext"]:
+            assert "<" not in label
+        for trace in view["data"]:
+            assert not re.search(r"<(?!/?b>|br>)", "".join(trace["hovertext"]))
+
+
+def test_long_names_are_cut_in_sight_and_whole_in_the_title(rendered: Callable[[str], Page]):
+    page = rendered("hostile")
+    longest = max(len(label) for label in _row_labels(page))
+    assert longest <= 60
+    titles = [attributes.get("title") or "" for tag, attributes in page.tags if tag == "th"]
+    assert any(len(title) > 290 for title in titles)
+
+
+def _row_labels(page: Page) -> list[str]:
+    view = next(iter(page.figures["dots"]["views"].values()))
+    return view["layouts"][0]["layout"]["yaxis"]["ticktext"]
+
+
+def test_headline_and_statement_come_first(rendered: Callable[[str], Page]):
+    words = rendered("demo").words
+    assert "Untrained ResNet is collapsed, Conv4 and ViT are not" in words
+    assert words.index("Untrained ResNet is collapsed") < words.index("Manifold graph metrics")
+
+
+def test_failures_and_missing_points_are_counted(rendered: Callable[[str], Page]):
+    words = rendered("hostile").words
+    assert "14 unreadable images" in words
+    assert "7 of 1,500 images could not be read." in words
+    assert "class_0/img<0>.jpg truncated file" in words
+    assert "NNK degree 2,400 of 14,400" in words
+    assert "Nothing: every image was read" in rendered("demo").words
+
+
+def test_definitions_cover_every_metric(rendered: Callable[[str], Page], study: Study):
+    words = rendered("demo").words
+    for metric in pd.read_parquet(study("demo") / "summary.parquet")["metric"].unique():
+        assert metric in words
+    assert "the formula is our reconstruction" in words
+
+
+def test_unknown_metrics_are_listed_too(study: Study, tmp_path: Path):
+    folder = _copy(study("one"), tmp_path)
+    summary = pd.read_parquet(folder / "summary.parquet")
+    extra = summary[summary["metric"] == "nnk_degree"].assign(metric="my_metric")
+    pd.concat([summary, extra]).to_parquet(folder / "summary.parquet")
+    words = Page(write_report(folder).read_text(encoding="utf-8")).words
+    assert "my metric my_metric not described in this report" in words
+
+
+def test_page_stays_small(study: Study):
+    size = write_report(study("forty")).stat().st_size
+    plotly = len(page_module_plotly())
+    assert size - plotly < 4e6
+
+
+def page_module_plotly() -> str:
+    import plotly.offline
+
+    return plotly.offline.get_plotlyjs()
+
+
+def test_same_tables_give_the_same_page(study: Study):
+    first = write_report(study("one")).read_bytes()
+    assert write_report(study("one")).read_bytes() == first
+
+
+def test_a_failed_write_leaves_the_old_page(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = _copy(study("one"), tmp_path)
+    (folder / "report.html").write_text("old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(page_module.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(folder)
+    assert (folder / "report.html").read_text() == "old"
+    assert not list(folder.glob(".report-*"))
+
+
+def test_study_facts_are_optional(study: Study, tmp_path: Path):
+    folder = _copy(study("one"), tmp_path)
+    (folder / "study.json").unlink()
+    words = Page(write_report(folder).read_text(encoding="utf-8")).words
+    assert "1 encoder" in words
+    (folder / "study.json").write_text(json.dumps({"failures": {"digits": 3}}))
+    assert "3 unreadable images" in Page(write_report(folder).read_text(encoding="utf-8")).words
+
+
+def test_unusable_folders_are_refused(study: Study, tmp_path: Path):
+    with pytest.raises(InputError, match="no such folder"):
+        write_report(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"summary\.parquet: the table is missing"):
+        write_report(tmp_path)
+    folder = _copy(study("one"), tmp_path / "copy")
+    (folder / "groups.parquet").write_bytes(b"PAR1 damaged")
+    with pytest.raises(InputError, match=r"groups\.parquet: cannot be read"):
+        write_report(folder)
+    pd.DataFrame({"encoder": ["a"]}).to_parquet(folder / "groups.parquet")
+    with pytest.raises(InputError, match="missing images, setting, strength, tap, group"):
+        write_report(folder)
+    pd.read_parquet(study("one") / "groups.parquet").iloc[:0].to_parquet(folder / "groups.parquet")
+    with pytest.raises(InputError, match="has no rows"):
+        write_report(folder)
+
+
+def _copy(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target, dirs_exist_ok=True))
