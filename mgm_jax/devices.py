@@ -31,9 +31,7 @@ def default_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.array(chosen), (ROWS,))
 
 
-def pad_rows(
-    x: jax.Array | np.ndarray, *, multiple: int
-) -> tuple[jax.Array | np.ndarray, int]:
+def pad_rows(x: jax.Array | np.ndarray, *, multiple: int) -> tuple[jax.Array | np.ndarray, int]:
     """Fill rows of zeros in until their number is a multiple; also the number before.
 
     An array on the host stays there, so that it can be spread without visiting one device whole.

@@ -139,7 +139,7 @@ def _usable_columns(metrics: pd.DataFrame) -> tuple[tuple[str, ...], dict[str, s
         values = metrics[name].to_numpy(np.float64)
         missing = ~np.isfinite(values)
         if missing.any():
-            models = name_some((metrics.index[i] for i in np.flatnonzero(missing)), most=3)
+            models = name_some(metrics.index[missing], most=3)
             left_out[name] = f"missing for {models}"
         elif np.ptp(values) <= _ROUNDING * np.abs(values).max():
             left_out[name] = "constant"

@@ -73,7 +73,7 @@ class Collapse:
     def _repr_html_(self) -> str:
         from html import escape
 
-        table = self.to_pandas().to_html(index=False, escape=True, float_format="%.3g")
+        table = self.to_pandas().to_html(index=False, escape=True, float_format="{:.3g}".format)
         return f"<p><b>{escape(self.headline)}</b></p><p>{escape(self.statement)}</p>{table}"
 
 
@@ -124,9 +124,10 @@ def collapse_statement(
         models_df, ("encoder", "family", "paradigm", "images", COSINE.name), name="models_df"
     )
     images = _choose_images(models_df, images)
-    models = models_df[models_df["images"] == images].drop_duplicates("encoder")
+    models = models_df.loc[models_df["images"] == images].drop_duplicates("encoder")
     semantic = _first_taps(
-        groups_df[(groups_df["images"] == images) & (groups_df["setting"] == "semantic")], models
+        groups_df.loc[(groups_df["images"] == images) & (groups_df["setting"] == "semantic")],
+        models,
     )
     encoders = untrained_families(models)
     if not set(encoders) - {CONTROL_FAMILY}:

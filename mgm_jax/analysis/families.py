@@ -130,7 +130,7 @@ def measure_values(
     else:
         if measure.name not in models.columns:
             return None
-        table = models.groupby("encoder")[[measure.name]].mean()
+        table = models.groupby("encoder").agg({measure.name: "mean"})
     values = table.reindex(list(encoders)).to_numpy(np.float64)
     return values if np.isfinite(values).any() else None
 

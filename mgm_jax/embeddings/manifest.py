@@ -162,7 +162,7 @@ class Manifest:
                 )
             content["versions"] = tuple(content.pop("versions").items())
             return cls(**content)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(
                 f"{folder}: no store of embeddings here ({MANIFEST_FILE} is missing); embed first"
             ) from None
@@ -198,6 +198,10 @@ def _write_once(path: Path, content: bytes) -> bool:
         os.link(part, path)
     except FileExistsError:
         return False
+    except OSError:
+        # This file system knows no hard links. Should two writers meet here, the checksums still
+        # tell their chunks apart, because the digest of the manifest is part of them.
+        os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return True

@@ -69,13 +69,17 @@ class EmbeddingStore:
             create: make the store where there is none; without a manifest nothing is made.
 
         Raises:
-            InputError: there is no store and none may be made, the store there holds something
-                else (every difference is named), or its manifest or array header is damaged.
+            InputError: there is no store and none may or can be made, the store there holds
+                something else (every difference is named), or its manifest or array header is
+                damaged.
         """
         folder = Path(folder)
         if create and manifest is not None:
-            (folder / COMMIT_FOLDER).mkdir(parents=True, exist_ok=True)
-            manifest.write_new(folder)
+            try:
+                (folder / COMMIT_FOLDER).mkdir(parents=True, exist_ok=True)
+                manifest.write_new(folder)
+            except OSError as error:
+                raise InputError(f"{folder}: no store can be made here ({error})") from error
         stored = Manifest.read(folder)
         if manifest is not None and stored != manifest:
             differences = "; ".join(stored.differences(manifest))

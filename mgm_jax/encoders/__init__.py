@@ -1,15 +1,18 @@
 """Encoders: images in, features at any named layer out.
 
-========================  ========================================================================
-:mod:`spec`               what an encoder is without weights, and its preprocessing
-:mod:`canonical`          one naming of weights a family, folded into parameters
-:mod:`untrained`          random weights
-:mod:`conv4` ... `vit`    the modules, every layer a named tap
-:mod:`forward`            the one compiled function of all encoders
-:mod:`encoder`            Encoder, the value users hold
-:mod:`checkpoint`         Encoder to and from a folder
-:mod:`registry`           architectures by name, :func:`load_encoder`
-========================  ========================================================================
+===================================  ==========================================================
+``spec``                             what an encoder is without weights, and its preprocessing
+``canonical``                        one naming of weights a family, folded into parameters
+``untrained``                        random weights
+``convolution``                      the convolution in the form that is fast on each backend
+``conv4``, ``resnet_cifar``,         the modules, every layer a named tap
+``resnet``, ``vit``, ``pixels``
+``framing``                          images of any size to the square an encoder takes
+``forward``                          the one compiled function of all encoders
+``encoder``                          Encoder, the value users hold
+``checkpoint``                       Encoder to and from a folder
+``registry``                         architectures by name, and ``load_encoder``
+===================================  ==========================================================
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Encoders on disk: Orbax weights and one JSON file beside them.
 
 The folder holds ``weights/`` (Orbax) and ``encoder.json``: format version, name, spec,
-preprocessing, origin, and the digest that the weights must have when they are read again.
+preprocessing, origin, and the digests that all of it must have when it is read again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mgm_jax.encoders.canonical import Params
 from mgm_jax.encoders.encoder import Encoder
@@ -54,6 +55,7 @@ def save_encoder(encoder: Encoder, folder: str | Path, *, overwrite: bool = Fals
         "spec": encoder.spec.to_dict(),
         "preprocess": encoder.preprocess.to_dict(),
         "weights_sha256": encoder.weights_sha256,
+        "digest": encoder.with_dtype("float32").digest,
         "meta": dict(encoder.meta),
     }
     text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
@@ -109,17 +111,21 @@ def read_encoder(folder: str | Path, *, dtype: Precision = "float32") -> Encoder
             params=_read_weights(folder / WEIGHTS, spec),
             preprocess=Preprocess.from_dict(description["preprocess"]),
             meta=description["meta"],
-            dtype=dtype,
         )
-        expected = description["weights_sha256"]
+        weights, digest = description["weights_sha256"], description["digest"]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / DESCRIPTION} is damaged: {error!r}") from error
-    if encoder.weights_sha256 != expected:
+    if encoder.weights_sha256 != weights:
         raise InputError(
             f"{folder} is damaged: its weights have the SHA-256 {encoder.weights_sha256}, "
-            f"{DESCRIPTION} says {expected}; convert the checkpoint again"
+            f"{DESCRIPTION} says {weights}; convert the checkpoint again"
         )
-    return encoder
+    if encoder.digest != digest:
+        raise InputError(
+            f"{folder / DESCRIPTION} is damaged or was edited: spec and preprocessing do not have "
+            "the digest written beside them; other preprocessing is an option of load_encoder"
+        )
+    return encoder.with_dtype(dtype)
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -142,8 +148,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
 def _write_weights(params: Params, folder: Path) -> None:
     import orbax.checkpoint as ocp
 
+    # NumPy arrays, so that the folder does not remember the devices it was written on.
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder, params)
+        checkpointer.save(folder, jax.device_get(params))
 
 
 def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
@@ -154,9 +161,10 @@ def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
         return {}
     import orbax.checkpoint as ocp
 
+    form = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(folder, shapes)
+            return checkpointer.restore(folder, form)
     # Orbax and TensorStore raise many types for a damaged folder; all mean the same to a user.
     except Exception as error:
         raise InputError(

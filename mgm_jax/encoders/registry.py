@@ -145,8 +145,8 @@ def _architectures() -> dict[str, Architecture]:
     )
     known["pixels"] = Architecture(
         spec=PixelsSpec(),
-        preprocess=Preprocess(size=32, resize=37),
-        description="the pixels themselves, flattened, 32 px, 3072-d",
+        preprocess=Preprocess(size=28, resize=32),
+        description="the pixels themselves, flattened, 28 px, 2352-d",
         citation="none: the control",
     )
     return known

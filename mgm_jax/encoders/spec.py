@@ -307,7 +307,7 @@ class PixelsSpec(EncoderSpec):
 
     family: ClassVar[Family] = "pixels"
 
-    image_size: int = 32
+    image_size: int = 28
 
     @property
     def tap_widths(self) -> dict[str, int]:

@@ -84,16 +84,28 @@ def group_overlaps(
         ``[m, m]``, 0 to min(d_i, d_j).
     """
     m = gram.shape[0]
-    places = jnp.arange(m)
-    hits = (neighbours[:, :, None] == places).astype(gram.dtype)
-    differences = hits - (places[:, None] == places).astype(gram.dtype)[:, None, :]
-    differences = jnp.where(mask[:, :, None], differences, 0)
     seen = jnp.where(mask[:, :, None], gram[neighbours] - gram[:, None, :], 0)
     projected = jnp.einsum("iac,iad->icd", seen, jnp.einsum("iab,ibd->iad", inverse, seen))
-    weights = jnp.einsum(
-        "iac,iad->icd", differences, jnp.einsum("iab,ibd->iad", inverse, differences)
-    )
+    # D' A^+ D has the inverse at the neighbours, and at the point what makes its rows add up to 0.
+    own = -jnp.sum(inverse, axis=1)
+    bordered = jnp.concatenate([inverse, own[:, None, :]], axis=1)
+    bordered = jnp.concatenate([bordered, -jnp.sum(bordered, axis=2, keepdims=True)], axis=2)
+    bordered = jnp.pad(bordered, ((0, 0), (0, 1), (0, 1)))
+    place = _places_in_polytope(neighbours, mask)
+    rows = jnp.take_along_axis(bordered, place[:, :, None], axis=1)
+    weights = jnp.take_along_axis(rows, place[:, None, :], axis=2)
     return projected.reshape(m, m * m) @ weights.reshape(m, m * m).T
+
+
+def _places_in_polytope(neighbours: jax.Array, mask: jax.Array) -> jax.Array:
+    """Where each member of a group stands in each polytope: p for the point, p + 1 for outside."""
+    m, p = neighbours.shape
+    points = jnp.arange(m)
+    outside = jnp.full((m, m + 1), p + 1, jnp.int32)
+    # Masked neighbours are written to a column of their own, which is then left out.
+    columns = jnp.where(mask, neighbours, m)
+    place = outside.at[points[:, None], columns].set(jnp.arange(p, dtype=jnp.int32))
+    return place.at[points, points].set(p)[:, :m]
 
 
 def pair_overlap(cross: jax.Array, inverse: jax.Array, other_inverse: jax.Array) -> jax.Array:

@@ -102,6 +102,7 @@ def place(
     )
 
 
+@jax.jit
 def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
     """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool."""
     scaled = jnp.where(present[:, None], points.values * points.scales[:, None], 0)
@@ -291,9 +292,7 @@ def rerank(
 
 
 @partial(jax.jit, static_argnames="metric")
-def unseen_distance(
-    queries: ScanTable, last: jax.Array, *, metric: Metric
-) -> jax.Array:
+def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> jax.Array:
     """A distance that no point outside the candidates can fall below.
 
     Args:

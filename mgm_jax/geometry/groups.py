@@ -77,9 +77,7 @@ def encode_groups(groups: Any, n: int) -> Groups:
         raise InputError(
             f"groups must hold one label for each of the {n} points; got shape {labels.shape}."
         )
-    values, codes, sizes = np.unique(
-        _as_names(labels), return_inverse=True, return_counts=True
-    )
+    values, codes, sizes = np.unique(_as_names(labels), return_inverse=True, return_counts=True)
     return Groups(
         codes=codes.reshape(n).astype(np.int32), values=values, sizes=sizes.astype(np.int32)
     )

@@ -5,22 +5,18 @@ from __future__ import annotations
 import operator
 import warnings
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.devices import default_mesh, mesh_of
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.distance import Metric
-from mgm_jax.geometry.duplicates import Distinct, distinct_rows, expand
+from mgm_jax.geometry.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
-from mgm_jax.geometry.knn_grouped import nearest_in_groups
-from mgm_jax.geometry.knn_scan import Nearest, nearest_in_cloud
-from mgm_jax.geometry.knn_sharded import nearest_on_mesh
+from mgm_jax.geometry.knn_search import find_neighbours
 from mgm_jax.geometry.points import DuplicatePolicy, check_points
 from mgm_jax.geometry.precision import ScanPrecision
 
@@ -148,8 +144,14 @@ def knn_graph(
     own = others is None
     _check_k(k, partition, own=own)
     distinct = distinct_rows(sought, partition)
-    search = partial(
-        _search,
+    if distinct is not None:
+        _apply_policy(distinct, duplicates, k=k, own=own)
+    found = find_neighbours(
+        points,
+        partition,
+        base=others,
+        distinct=distinct,
+        repeats=duplicates != "drop",
         k=k,
         metric=metric,
         precision=precision,
@@ -157,13 +159,6 @@ def knn_graph(
         tile_rows=tile_rows,
         tile_columns=tile_columns,
     )
-    if distinct is None:
-        found = search(points, others, partition)
-    else:
-        _apply_policy(distinct, duplicates, k=k, own=own)
-        asked, among = (points[distinct.rows], None) if own else (points, sought[distinct.rows])
-        found = search(asked, among, distinct.groups)
-        found = expand(found, distinct, own=own, repeats=duplicates == "warn")
     if np.isinf(found.distances).any():
         raise InputError(
             f"{metric} distances of x must fit into float32; some do not. "
@@ -174,45 +169,6 @@ def knn_graph(
         distances=found.distances,
         certified=found.certified,
         metric=metric,
-    )
-
-
-def _search(
-    x: jax.Array | np.ndarray,
-    base: jax.Array | np.ndarray | None,
-    groups: Groups,
-    *,
-    k: int,
-    metric: Metric,
-    precision: ScanPrecision,
-    mesh: Mesh | None,
-    tile_rows: int | None,
-    tile_columns: int | None,
-) -> Nearest:
-    """Hand over to the search for groups, for one device or for many."""
-    if len(groups) > 1:
-        return nearest_in_groups(
-            jnp.asarray(x), groups, k=k, metric=metric, precision=precision, mesh=mesh
-        )
-    if mesh is not None:
-        return nearest_on_mesh(
-            x,
-            base,
-            k=k,
-            metric=metric,
-            mesh=mesh,
-            precision=precision,
-            tile_rows=tile_rows,
-            tile_columns=tile_columns,
-        )
-    return nearest_in_cloud(
-        jnp.asarray(x),
-        None if base is None else jnp.asarray(base),
-        k=k,
-        metric=metric,
-        precision=precision,
-        tile_rows=tile_rows,
-        tile_columns=tile_columns,
     )
 
 

@@ -106,9 +106,7 @@ def _batch_function(
         return jax.jit(settle_groups)
     spread = PartitionSpec(mesh.axis_names)
     return jax.jit(
-        jax.shard_map(
-            settle_groups, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
-        )
+        jax.shard_map(settle_groups, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
     )
 
 
@@ -136,12 +134,15 @@ def _settle_groups(
         part = Nearest(distances, indices, is_certified(distances, unseen))
         left = np.flatnonzero(~part.certified)
         if left.size:
-            group = Points(points.values[members[mask]], points.scales[members[mask]])
+            chosen = np.maximum(members, 0)
+            group = Points(points.values[chosen], points.scales[chosen])
             part.distances[left], part.indices[left] = redo(
-                Points(group.values[left], group.scales[left]),
-                left.astype(np.int32),
                 group,
-                mean_of(group, np.ones(int(mask.sum()), bool)),
+                left,
+                np.arange(mask.size, dtype=np.int32),
+                group,
+                mask,
+                mean_of(group, mask),
                 k=distances.shape[1],
                 metric=metric,
             )

@@ -18,14 +18,17 @@ from mgm_jax.geometry.groups import padded_size
 from mgm_jax.geometry.knn_scan import is_certified, pad_points, settle
 from mgm_jax.geometry.selection import NOBODY
 
-_QUERIES = 64
+QUERIES = 64
+"""Queries redone at once."""
 _BLOCK = 8192
 
 
 def redo(
     queries: Points,
+    rows: np.ndarray,
     own: np.ndarray,
     targets: Points,
+    present: np.ndarray,
     mean: jax.Array,
     *,
     k: int,
@@ -34,9 +37,11 @@ def redo(
     """Neighbours of some queries without the fast scan; float64 must be on.
 
     Args:
-        queries: q points.
-        own: ``[q]`` int32, the query's own row among the targets; -1 where it is not among them.
+        queries: n points.
+        rows: ``[q]`` which of them to redo.
+        own: ``[n]`` int32, every query's own row among the targets; -1 where it is not there.
         targets: m points to choose from, scaled like the queries.
+        present: ``[m]`` bool, False where a target is padding.
         mean: ``[d]`` float64, about the mean of the scaled targets.
         k: number of neighbours.
         metric: which distance.
@@ -44,20 +49,20 @@ def redo(
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
-    best = Best(len(own), k)
-    for start, block, present in _blocks(targets, k=k):
-        table = scan_table(block, mean, present, dtype=jnp.float64)
-        for rows, some, names in _batches(queries, own, np.arange(len(own))):
+    best = Best(rows.size, k)
+    for start, block, here in _blocks(targets, present, k=k):
+        table = scan_table(block, mean, here, dtype=jnp.float64)
+        for places, some, names in _batches(queries, own, rows, np.arange(rows.size)):
             found = settle(
-                some, names - start, block, table, mean, k=k, metric=metric, tile=len(present)
+                some, names - start, block, table, mean, k=k, metric=metric, tile=here.size
             )
-            best.add(rows, start, *found)
+            best.add(places, start, *found)
     left = np.flatnonzero(~is_certified(best.distances, best.unseen))
     best.forget(left)
-    for start, block, present in _blocks(targets, k=k) if left.size else ():
-        for rows, some, names in _batches(queries, own, left):
-            found = rank_all(some, names - start, block, present, k=k, metric=metric)
-            best.add(rows, start, *found)
+    for start, block, here in _blocks(targets, present, k=k) if left.size else ():
+        for places, some, names in _batches(queries, own, rows, left):
+            found = rank_all(some, names - start, block, here, k=k, metric=metric)
+            best.add(places, start, *found)
     return best.distances, best.indices
 
 
@@ -135,20 +140,23 @@ class Best:
         self.unseen[rows] = np.inf
 
 
-def _blocks(targets: Points, *, k: int) -> Iterator[tuple[int, Points, np.ndarray]]:
+def _blocks(
+    targets: Points, present: np.ndarray, *, k: int
+) -> Iterator[tuple[int, Points, np.ndarray]]:
     """Start, points and presence of blocks of the targets, all of one shape."""
-    m = targets.values.shape[0]
-    size = max(min(_BLOCK, padded_size(m)), padded_size(k))
-    for start in range(0, m, size):
-        part = Points(targets.values[start : start + size], targets.scales[start : start + size])
-        yield start, *pad_points(part, multiple=size)
+    size = max(min(_BLOCK, padded_size(present.size)), padded_size(k))
+    for start in range(0, present.size, size):
+        part = Points(*(values[start : start + size] for values in targets))
+        block, filled = pad_points(part, multiple=size)
+        filled[filled] = present[start : start + size]
+        yield start, block, filled
 
 
 def _batches(
-    queries: Points, own: np.ndarray, rows: np.ndarray
+    queries: Points, own: np.ndarray, rows: np.ndarray, places: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Points, np.ndarray]]:
-    """Rows, points and own rows of batches of queries; the last is filled by repeating one."""
-    for start in range(0, rows.size, _QUERIES):
-        some = rows[start : start + _QUERIES]
-        filled = np.concatenate([some, np.repeat(some[-1:], _QUERIES - some.size)])
-        yield some, Points(queries.values[filled], queries.scales[filled]), own[filled]
+    """Places in ``rows``, points and own rows of batches; the last is filled by repeating one."""
+    for start in range(0, places.size, QUERIES):
+        some = places[start : start + QUERIES]
+        chosen = rows[np.pad(some, (0, QUERIES - some.size), mode="edge")]
+        yield some, Points(queries.values[chosen], queries.scales[chosen]), own[chosen]

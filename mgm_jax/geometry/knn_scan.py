@@ -85,9 +85,7 @@ def nearest_in_cloud(
         queries, targets, mean = place(x, x if base is None else base, *everybody, metric=metric)
         tiles = tile_sizes(n, targets.values.shape[0], k, rows=tile_rows, columns=tile_columns)
         padded, present = pad_points(targets, multiple=tiles.columns)
-        table = scan_table(
-            padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1])
-        )
+        table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
         parts = []
         with progress("neighbours", total=n, unit="point") as bar:
             for stop in range(tiles.rows, n + tiles.rows, tiles.rows):
@@ -104,9 +102,8 @@ def nearest_in_cloud(
         certified = is_certified(distances, unseen)
         left = np.flatnonzero(~certified)
         if left.size:
-            again = Points(queries.values[left], queries.scales[left])
             distances[left], indices[left] = redo(
-                again, own[left], targets, mean, k=k, metric=metric
+                queries, left, own, targets, everybody[1], mean, k=k, metric=metric
             )
         return Nearest(distances * unit_of(queries, metric=metric), indices, certified)
 

@@ -27,12 +27,10 @@ from mgm_jax.geometry.distance import (
     scan_table,
     unseen_distance,
 )
-from mgm_jax.geometry.knn_redo import Best, rank_all
+from mgm_jax.geometry.knn_redo import QUERIES, Best, rank_all
 from mgm_jax.geometry.knn_scan import Nearest, is_certified, margin, tile_sizes, unit_of
 from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.selection import NOBODY, merge_smallest, order_by_distance
-
-_REDO_QUERIES = 64
 
 
 def nearest_on_mesh(
@@ -68,11 +66,10 @@ def nearest_on_mesh(
         # The points are spread before anything is computed: no device can be asked to hold all.
         x_spread, present = _spread(x, mesh, tiles.rows)
         base_spread, base_present = _spread(x if base is None else base, mesh, tiles.columns)
-        queries, targets, mean = place(
-            x_spread, base_spread, present, base_present, metric=metric
-        )
-        own = np.where(np.arange(present.size) < n if base is None else False,
-                       np.arange(present.size), -1).astype(np.int32)
+        queries, targets, mean = place(x_spread, base_spread, present, base_present, metric=metric)
+        own = np.where(
+            np.arange(present.size) < n if base is None else False, np.arange(present.size), -1
+        ).astype(np.int32)
         ring = _ring_function(
             k, metric, scan_dtype(precision, features=x.shape[1]), mesh, tiles.rows, tiles.columns
         )
@@ -91,9 +88,7 @@ def nearest_on_mesh(
         return Nearest(distances * unit_of(queries, metric=metric), indices, certified)
 
 
-def _spread(
-    x: jax.Array | np.ndarray, mesh: Mesh, multiple: int
-) -> tuple[jax.Array, jax.Array]:
+def _spread(x: jax.Array | np.ndarray, mesh: Mesh, multiple: int) -> tuple[jax.Array, jax.Array]:
     """Points spread over the mesh, every share filled up to a multiple; and which are points."""
     padded, n = pad_rows(x, multiple=multiple * mesh.size)
     return shard_rows(padded, mesh), shard_rows(np.arange(padded.shape[0]) < n, mesh)
@@ -195,9 +190,9 @@ def _redo_on_mesh(
     rank = _rank_function(k, metric, mesh)
     share = present.shape[0] // mesh.size
     best = Best(left.size, k)
-    for start in range(0, left.size, _REDO_QUERIES):
-        places = np.arange(start, min(start + _REDO_QUERIES, left.size))
-        rows = left[np.pad(places, (0, _REDO_QUERIES - places.size), mode="edge")]
+    for start in range(0, left.size, QUERIES):
+        places = np.arange(start, min(start + QUERIES, left.size))
+        rows = left[np.pad(places, (0, QUERIES - places.size), mode="edge")]
         some = (np.asarray(part[rows]) for part in queries)
         found = rank(*some, own[rows], *targets, present)
         for device, parts in enumerate(zip(*(np.asarray(part) for part in found), strict=True)):

@@ -13,14 +13,19 @@ from jax import lax
 
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk import NnkSolution, nnk_weights
-from mgm_jax.geometry.points import normalise
 from mgm_jax.geometry.polytope import squared_distances
 
 
 def prepare(points: jax.Array, *, normalize: bool) -> jax.Array:
-    """Points in float64, on the unit sphere if ``normalize``; any leading axes."""
+    """Points in float64, on the unit sphere if ``normalize``; any leading axes.
+
+    The square of every float32 number, however large or small, has its place in float64.
+    """
     wide = points.astype(jnp.float64)
-    return normalise(wide) if normalize else wide
+    if not normalize:
+        return wide
+    length = jnp.sqrt(jnp.sum(wide * wide, axis=-1, keepdims=True))
+    return wide / jnp.where(length > 0, length, 1)
 
 
 def group_gram(
@@ -89,21 +94,45 @@ def differences_in_group(gram: jax.Array, places: jax.Array) -> jax.Array:
 
 
 def gathered_differences(
-    points: jax.Array, rows: jax.Array, neighbours: jax.Array, *, normalize: bool
+    points: jax.Array, row: jax.Array, neighbours: jax.Array, *, normalize: bool
 ) -> jax.Array:
-    """Differences of some points to their candidates, row by row from the whole cloud.
+    """Differences of one point of a cloud to its candidates.
 
     Args:
         points: the cloud, ``[n, d]``.
-        rows: points to serve, ``[b]`` int.
+        row: the point, a scalar int.
+        neighbours: its candidates, ``[k]`` int.
+        normalize: whether the cloud is meant on the unit sphere.
+
+    Returns:
+        ``x_j - x_i``, shape ``[k, d]`` float64.
+    """
+    own = prepare(points[row], normalize=normalize)
+    return prepare(points[neighbours], normalize=normalize) - own
+
+
+def gathered_gram(
+    points: jax.Array, rows: jax.Array, neighbours: jax.Array, *, normalize: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Gram matrices of differences of some points of a cloud.
+
+    Args:
+        points: the cloud, ``[n, d]``.
+        rows: the points, ``[b]`` int.
         neighbours: their candidates, ``[b, k]`` int.
         normalize: whether the cloud is meant on the unit sphere.
 
     Returns:
-        ``x_j - x_i``, shape ``[b, k, d]`` float64.
+        ``[b, k, k]`` float64, and the squared lengths of the points, ``[b]``.
     """
-    own = prepare(points[rows], normalize=normalize)
-    return prepare(points[neighbours], normalize=normalize) - own[:, None, :]
+
+    # One point at a time: a batched gather of all candidates is large, and far slower.
+    def gram_of(chosen: tuple[jax.Array, jax.Array]) -> jax.Array:
+        difference = gathered_differences(points, *chosen, normalize=normalize)
+        return difference @ difference.T
+
+    lengths = jnp.sum(prepare(points[rows], normalize=normalize) ** 2, axis=1)
+    return lax.map(gram_of, (rows, neighbours)), lengths
 
 
 def regress(

@@ -54,5 +54,7 @@ def _has_fast_bfloat16() -> bool:
         facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    flags = next((line for line in facts.splitlines() if line[:8] in ("flags\t\t:", "Features")), "")
+    flags = next(
+        (line for line in facts.splitlines() if line[:8] in ("flags\t\t:", "Features")), ""
+    )
     return any(mark in f"{flags} " for mark in _CPU_MARKS)

@@ -24,10 +24,10 @@ METRIC_COLUMNS: dict[str, str] = {
         "Mean affinity with random points of the same group, for comparison with nnk_affinity. "
         "0 to 1."
     ),
-    "pca_dimension": "Principal components that explain the threshold of local variance. 1 to k.",
+    "pca_dimension": "Principal components that explain the threshold of local variance. 0 to k.",
     "pca_participation_ratio": (
         "Squared sum over sum of squares of the local eigenvalues: components that share the "
-        "variance. 1 to k."
+        "variance. 0 to k."
     ),
     "knn_distance": "Distance to the nearest candidate. 0 to 2 on the unit sphere.",
     "nnk_residual": (

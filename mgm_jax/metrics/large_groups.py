@@ -16,7 +16,7 @@ from jax import lax
 
 from mgm_jax.geometry.affinity import inverse_on_span, pair_overlap
 from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.neighbourhood import gathered_differences, prepare
+from mgm_jax.geometry.neighbourhood import gathered_differences, gathered_gram
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
@@ -71,13 +71,7 @@ def measure_rows(
         Columns, each ``[b]``, and the subspaces with ``p = k``.
     """
 
-    def gram_of(row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        own, others = row
-        difference = gathered_differences(points, own[None], others[None], normalize=normalize)[0]
-        return difference @ difference.T
-
-    gram = lax.map(gram_of, (rows, candidates))
-    lengths = jnp.sum(prepare(points[rows], normalize=normalize) ** 2, axis=1)
+    gram, lengths = gathered_gram(points, rows, candidates, normalize=normalize)
     columns, support = measure_local(
         gram, mask, bandwidth, lengths, kernel=kernel, pca_threshold=pca_threshold
     )
@@ -114,9 +108,8 @@ def compare_rows(
         own, partner = row
 
         def differences(point: jax.Array) -> jax.Array:
-            return gathered_differences(
-                points, point[None], spans.neighbours[point][None], normalize=normalize
-            )[0]
+            neighbours = spans.neighbours[point]
+            return gathered_differences(points, point, neighbours, normalize=normalize)
 
         frame = differences(own)
         others = jnp.concatenate([spans.neighbours[own], jnp.maximum(partner, 0)])

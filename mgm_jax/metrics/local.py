@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from mgm_jax.geometry.affinity import affinity
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName
@@ -101,8 +102,10 @@ def first_neighbours(support: jax.Array, *, p: int) -> tuple[jax.Array, jax.Arra
     Returns:
         Columns ``[b, p]`` int, ascending, and which of them hold a neighbour ``[b, p]`` bool.
     """
-    columns = jnp.argsort(~support, axis=1, stable=True)[:, :p]
-    return columns, jnp.take_along_axis(support, columns, axis=1)
+    # A selection by float32 keys compiles and runs faster than a stable sort of flags.
+    earliness = jnp.arange(support.shape[1], 0, -1, dtype=jnp.float32)
+    key, columns = lax.top_k(jnp.where(support, earliness, 0), p)
+    return columns, key > 0
 
 
 def take_block(gram: jax.Array, columns: jax.Array) -> jax.Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.devices import mesh_of
-from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.duplicates import Distinct, distinct_rows
-from mgm_jax.geometry.groups import Groups, encode_groups
+from mgm_jax.errors import InputError
+from mgm_jax.geometry.candidates import check_group_sizes, check_policy, tell_about_repeats
+from mgm_jax.geometry.duplicates import distinct_rows
+from mgm_jax.geometry.groups import encode_groups
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
 from mgm_jax.geometry.points import DuplicatePolicy, check_points
 from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMNS
@@ -194,21 +194,22 @@ def manifold_metrics(
         seed=seed,
         max_points=max_points_per_batch,
     )
-    _check_options(options, reference_distance, duplicates)
+    check_policy(duplicates)
+    _check_options(options, reference_distance)
     mesh = mesh_of(x) if devices is None and isinstance(x, jax.Array) else devices
     checked = check_points(x, cosine=normalize and center is None)
     points = _centred(np.asarray(checked, np.float32), center, normalize=normalize)
     partition = encode_groups(groups, len(points))
-    _check_sizes(partition, k)
+    check_group_sizes(partition, k)
     widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
     distinct = distinct_rows(points, partition)
     if distinct is not None:
-        _tell_about_repeats(distinct, partition, duplicates)
+        tell_about_repeats(distinct, partition, duplicates, stacklevel=2)
     if distinct is None or duplicates != "drop":
         columns = measure_points(points, partition, widths, options, mesh)
     else:
         rows = distinct.rows
-        _check_sizes(distinct.groups, k, least=1)
+        check_group_sizes(distinct.groups, k, least=1)
         part = None if widths is None else widths[rows]
         columns = measure_points(points[rows], distinct.groups, part, options, mesh)
         columns = {name: column[distinct.codes] for name, column in columns.items()}
@@ -255,14 +256,12 @@ def _centred(
     return moved
 
 
-def _check_options(options: Options, reference_distance: float | None, duplicates: str) -> None:
+def _check_options(options: Options, reference_distance: float | None) -> None:
     if options.kernel == "cosine" and not options.normalize:
         raise InputError(
             "kernel='cosine' compares directions and needs normalize=True; got normalize=False. "
             "Use kernel='gaussian' for points off the unit sphere."
         )
-    if options.k is not None and options.k < 1:
-        raise InputError(f"k must be at least 1; got {options.k}.")
     if not 0 < options.pca_threshold <= 1:
         raise InputError(f"pca_threshold must lie in (0, 1]; got {options.pca_threshold}.")
     if reference_distance is not None and not (
@@ -270,36 +269,4 @@ def _check_options(options: Options, reference_distance: float | None, duplicate
     ):
         raise InputError(
             f"reference_distance must be finite and above 0; got {reference_distance}."
-        )
-    if duplicates not in ("warn", "drop", "raise"):
-        raise InputError(f"duplicates must be 'warn', 'drop' or 'raise'; got {duplicates!r}.")
-
-
-def _check_sizes(groups: Groups, k: int | None, *, least: int = 2) -> None:
-    """Refuse groups too small to have k candidates, or any."""
-    needed = least if k is None else max(least, k + 1)
-    small = np.flatnonzero(groups.sizes < needed)
-    if small.size:
-        wanted = "k=None needs" if k is None else f"k={k} needs"
-        raise InputError(
-            f"{wanted} groups of at least {needed} points; got {small.size} smaller ones "
-            f"(groups {name_some(groups.values[small])}). Leave them out or take a smaller k."
-        )
-
-
-def _tell_about_repeats(distinct: Distinct, groups: Groups, duplicates: str) -> None:
-    rows = distinct.repeated
-    where = np.unique(groups.codes[rows])
-    what = (
-        f"{rows.size} rows repeat an earlier row of their group (rows {name_some(rows)}; "
-        f"groups {name_some(groups.values[where])})"
-    )
-    if duplicates == "raise":
-        raise InputError(f"x must have distinct rows in every group; {what}.")
-    if duplicates == "warn":
-        warnings.warn(
-            f"{what}: such points have their copy as only neighbour. Pass duplicates='drop' to "
-            "measure the distinct rows.",
-            UserWarning,
-            stacklevel=3,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,24 +13,22 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from mgm_jax.geometry.affinity import NULL_PAIRS, null_partners
+from mgm_jax.geometry.candidates import (
+    GRAM_LIMIT,
+    candidates_of,
+    nearest_in_cloud_of,
+    row_batches,
+)
 from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
 from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.knn import knn_graph
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.metrics.large_groups import Subspaces, compare_rows, measure_rows
 from mgm_jax.metrics.local import Affinity, Local
 from mgm_jax.metrics.small_groups import measure_groups
 from mgm_jax.progress import Bar, progress
 
-DEFAULT_K = 50
-"""Candidates of a point where its group is large enough and nothing else is asked for."""
-
-GRAM_LIMIT = 256
-"""Largest group that is measured through its whole Gram matrix; the cost a point rises with m^2."""
-
 # Values of the points of one batch: 2^23 float32 values are 32 MiB.
 _BATCH_VALUES = 2**23
-_ROWS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,15 +81,6 @@ def measure_points(
                 _write(columns, batch.rows[batch.mask], part)
                 bar.advance(int(batch.mask.sum()))
     return columns
-
-
-def candidates_of(size: int, k: int | None) -> int:
-    """Candidates of each point of a group: k, by default 50, at most all other members.
-
-    >>> candidates_of(32, None), candidates_of(80, None)
-    (31, 50)
-    """
-    return min(DEFAULT_K if k is None else k, size - 1)
 
 
 def _measure_small(
@@ -169,13 +157,9 @@ def _measure_large(
 ) -> dict[str, np.ndarray]:
     size = len(points)
     k = candidates_of(size, options.k)
-    with warnings.catch_warnings():
-        # The caller has been told about equal rows, or has taken them out.
-        warnings.simplefilter("ignore", UserWarning)
-        metric = "cosine" if options.normalize else "sqeuclidean"
-        graph = knn_graph(points, k=k, metric=metric, devices=mesh)
+    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
     partners = null_partners(size, seed=(options.seed, key, size))
-    batches = _row_batches(size)
+    batches = row_batches(size)
     mask = np.ones((batches[0].size, k), bool)
     columns = {name: np.empty(size) for name in (*Local._fields, *Affinity._fields)}
     found = []
@@ -185,7 +169,7 @@ def _measure_large(
             local, spans = measure_rows(
                 cloud,
                 rows,
-                graph.indices[rows],
+                candidates[rows],
                 mask,
                 _take(bandwidth, rows),
                 kernel=options.kernel,
@@ -200,13 +184,6 @@ def _measure_large(
             _write(columns, rows, _columns(compared))
             bar.advance(rows.size)
     return columns
-
-
-def _row_batches(size: int) -> list[np.ndarray]:
-    """Rows in batches of one length; the last one reaches back to be full."""
-    length = min(size, _ROWS_AT_ONCE)
-    starts = [*range(0, size - length, length), size - length]
-    return [np.arange(start, start + length) for start in starts]
 
 
 def _without_empty(spans: Subspaces) -> Subspaces:

@@ -56,7 +56,7 @@ def difference_rows(collapse: Collapse) -> list[dict[str, str]]:
             "difference": number(row["difference"]),
             "interval": _range(row["low"], row["high"]),
         }
-        for _, row in collapse.differences.iterrows()
+        for row in collapse.differences.to_dict("records")
         if row["measure"] in ("mean_cosine", "nnk_diameter")
     ]
 

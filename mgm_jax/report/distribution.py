@@ -29,13 +29,13 @@ def distribution_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     metrics = [
         name
         for name in tables.key_metrics
-        if name in tables.points.columns and tables.points[name].notna().any()
+        if name in tables.points.columns and bool(tables.points[name].notna().any())
     ][:_METRICS]
     if not metrics:
         return None
     points = at_reference_strength(tables.points)
     views = {
-        (images, metric): _view(points[points["images"] == images], metric, tables, legend)
+        (images, metric): _view(points.loc[points["images"] == images], metric, tables, legend)
         for images in tables.image_sets
         for metric in metrics
     }
@@ -64,7 +64,7 @@ def density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     centres = (edges[1:] + edges[:-1]) / 2
     step = edges[1] - edges[0]
     positions = np.concatenate([[centres[0] - step], centres, [centres[-1] + step]])
-    heights = np.concatenate([[0.0], counts / max(counts.max(), 1.0), [0.0]])
+    heights = np.concatenate([[0.0], counts / counts.max(), [0.0]])
     return positions, heights
 
 

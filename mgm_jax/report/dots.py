@@ -20,7 +20,9 @@ def dot_figure(tables: StudyTables, legend: Legend) -> Figure:
     shown = at_reference_strength(tables.summary)
     metrics = tables.key_metrics
     views = {
-        (images, metric): _view(shown[shown["images"] == images], metric, tables.settings, legend)
+        (images, metric): _view(
+            shown.loc[shown["images"] == images], metric, tables.settings, legend
+        )
         for images in tables.image_sets
         for metric in metrics
     }
@@ -33,10 +35,11 @@ def dot_figure(tables: StudyTables, legend: Legend) -> Figure:
 
 def at_reference_strength(table: pd.DataFrame) -> pd.DataFrame:
     """Rows at strength 1, or, for a setting that was not run at 1, at its largest strength."""
-    reference = table.groupby("setting")["strength"].agg(
-        lambda strengths: 1.0 if (strengths == 1.0).any() else strengths.max()
-    )
-    return table[table["strength"] == table["setting"].map(reference)]
+    reference = {
+        setting: 1.0 if 1.0 in set(rows["strength"]) else rows["strength"].max()
+        for setting, rows in table.groupby("setting")
+    }
+    return table.loc[table["strength"] == table["setting"].replace(reference).astype(float)]
 
 
 def setting_heading(setting: str, rows: pd.DataFrame) -> str:
@@ -51,15 +54,15 @@ def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) 
     names = [model for model in legend.models if model in measured]
     position = {model: row for row, model in enumerate(names)}
     panels, traces = [], []
-    present = rows[(rows["metric"] == metric) & rows["mean"].notna()]
+    present = rows.loc[(rows["metric"] == metric) & rows["mean"].notna()]
     for setting in settings:
-        inside = present[present["setting"] == setting]
+        inside = present.loc[present["setting"] == setting]
         if inside.empty:
             continue
         axes = axis_names(len(panels))
         panels.append(Panel(heading=setting_heading(setting, rows), axis=definition.axis))
         if definition.reference is not None:
-            reference = rows[
+            reference = rows.loc[
                 (rows["metric"] == definition.reference) & (rows["setting"] == setting)
             ]
             traces.append(_reference_trace(reference, definition.reference, position, axes))
@@ -73,16 +76,14 @@ def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) 
 def _traces(
     rows: pd.DataFrame, position: dict[str, int], legend: Legend, axes: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
-    entry_of = {model: entry.name for entry in legend.entries for model in entry.models}
-    by_entry = dict(list(rows.groupby(rows["model"].map(entry_of))))
     for entry in legend.entries:
-        inside = by_entry.get(entry.name)
-        if inside is not None:
+        inside = rows.loc[rows["model"].isin(entry.models)]
+        if not inside.empty:
             yield interval_trace(
                 inside,
                 [position[model] for model in inside["model"]],
                 entry,
-                [_hover(row) for row in inside.itertuples()],
+                [_hover(row) for row in inside.to_dict("records")],
                 axes,
             )
 
@@ -128,16 +129,15 @@ def _reference_trace(
             "line": {"color": "--muted", "width": 1.2},
         },
         "hovertext": [
-            f"{hover_name(row.model)}<br>{label} {number(row.mean)}" for row in rows.itertuples()
+            f"{hover_name(model)}<br>{label} {number(mean)}"
+            for model, mean in zip(rows["model"], rows["mean"], strict=True)
         ],
         "hoverinfo": "text",
         **axes,
     }
 
 
-def _hover(row: Any) -> str:
-    setting = plotly_text(str(row.setting))
-    counts = f"{row.groups:,} groups, {row.points:,} points"
-    return (
-        f"{hover_name(row.model)}<br>{setting}: {interval(row.mean, row.low, row.high)}<br>{counts}"
-    )
+def _hover(row: dict[Any, Any]) -> str:
+    value = interval(row["mean"], row["low"], row["high"])
+    counts = f"{row['groups']:,} groups, {row['points']:,} points"
+    return f"{hover_name(row['model'])}<br>{plotly_text(row['setting'])}: {value}<br>{counts}"

@@ -46,7 +46,7 @@ def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
     if collapse is not None and collapse.claim != "untested":
         return Headline(title=collapse.headline, lead=collapse.statement)
     rows = _candidates(tables)
-    if rows["model"].nunique() >= 2:
+    if len(set(rows["model"])) >= 2:
         found = _largest_gap(rows)
         if found is not None:
             return found
@@ -58,17 +58,17 @@ def _candidates(tables: StudyTables) -> pd.DataFrame:
     metrics = [name for name in tables.key_metrics if name not in _NOT_IN_HEADLINE]
     rows = at_reference_strength(tables.summary)
     inside = (rows["images"] == tables.image_sets[0]) & rows["metric"].isin(metrics)
-    return rows[inside & (rows["family"] != "pixels") & rows["mean"].notna()]
+    return rows.loc[inside & (rows["family"] != "pixels") & rows["mean"].notna()]
 
 
 def _largest_gap(rows: pd.DataFrame) -> Headline | None:
     """The setting and metric whose extremes lie furthest apart, in widths of an interval."""
     best: tuple[float, pd.DataFrame] | None = None
     for _, cell in rows.groupby(["setting", "metric"], sort=False):
-        width = (cell["high"] - cell["low"]).median()
-        gap = np.ptp(cell["mean"].to_numpy(np.float64))
+        width = float((cell["high"] - cell["low"]).median())
+        gap = float(np.ptp(cell["mean"].to_numpy(np.float64)))
         if np.isfinite(width) and width > 0 and (best is None or gap / width > best[0]):
-            best = float(gap / width), cell
+            best = gap / width, cell
     if best is None:
         return None
     widths, cell = best
@@ -77,8 +77,8 @@ def _largest_gap(rows: pd.DataFrame) -> Headline | None:
             title="No metric separates the encoders beyond its intervals.",
             lead=f"The largest gap, in {_where(cell)}, is {widths:.1f} widths of an interval.",
         )
-    low: Any = cell.loc[cell["mean"].idxmin()]
-    high: Any = cell.loc[cell["mean"].idxmax()]
+    by_mean = cell.sort_values("mean").to_dict("records")
+    low, high = by_mean[0], by_mean[-1]
     title = (
         f"The encoders differ most in {_where(cell)}: from {number(low['mean'])} "
         f"({shorten(low['model'], most=_NAME_LETTERS)}) to {number(high['mean'])} "
@@ -112,8 +112,8 @@ def _describe(rows: pd.DataFrame, tables: StudyTables) -> Headline:
             lead="Every value is missing; the failures below say why.",
         )
     metric = rows["metric"].iloc[0]
-    cells = rows[rows["metric"] == metric].drop_duplicates("setting")
-    values = [f"{number(row['mean'])} {_on(row['setting'])}" for _, row in cells.iterrows()]
+    cells = rows.loc[rows["metric"] == metric].drop_duplicates("setting")
+    values = [f"{number(row['mean'])} {_on(row['setting'])}" for row in cells.to_dict("records")]
     name = shorten(str(rows["model"].iloc[0]), most=_NAME_LETTERS)
     return Headline(
         title=f"{name} has an {define(metric).label} of {values[0]}.".replace(" an rel", " a rel"),

@@ -43,7 +43,7 @@ def heatmap_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     """Heat map and tree of each image set; None with fewer than two models."""
     views = {}
     for images in tables.image_sets:
-        models = tables.models[tables.models["images"] == images].drop_duplicates("model")
+        models = tables.models.loc[tables.models["images"] == images].drop_duplicates("model")
         columns = _columns(models)
         if len(models) >= 2 and columns:
             views[(images,)] = _view(models.set_index("model"), columns, legend)
@@ -59,7 +59,7 @@ def _columns(models: pd.DataFrame) -> list[_Column]:
     for name in map(str, models.columns):
         section, dot, metric = name.rpartition(".")
         known = metric in KEY_METRICS if dot else metric in PANEL_METRICS
-        if known and models[name].notna().any():
+        if known and bool(models[name].notna().any()):
             found.append(_Column(name=name, metric=metric, section=section or _WHOLE_MODEL))
     # Other strengths repeat what strength 1 shows; they stay where a setting has only those.
     at_one = {column.section for column in found if "@" not in column.section}
@@ -94,7 +94,7 @@ def _cluster(models: pd.DataFrame, columns: list[_Column]) -> ModelClusters | No
         return None
     names = [column.name for column in columns if column.metric not in _NOT_CLUSTERED]
     try:
-        return cluster_models(models[names].astype(float))
+        return cluster_models(models.loc[:, names].astype(float))
     except InputError:
         # No column is there for every model: the cells are still worth showing.
         return None

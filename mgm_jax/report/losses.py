@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from mgm_jax.report.definitions import define
 from mgm_jax.report.labels import shorten
 from mgm_jax.report.tables import StudyTables
@@ -71,13 +69,13 @@ def left_out_points(tables: StudyTables) -> list[LeftOut]:
     """Metrics that have no value for some points, over all models and settings."""
     if "left_out" not in tables.summary.columns:
         return []
-    sums: pd.DataFrame = tables.summary.groupby("metric", sort=False)[["left_out", "points"]].sum()
+    sums = tables.summary.groupby("metric", sort=False).agg({"left_out": "sum", "points": "sum"})
     return [
         LeftOut(
-            label=define(str(row.Index)).label,
-            count=int(row.left_out),
-            total=int(row.left_out + row.points),
+            label=define(row["metric"]).label,
+            count=row["left_out"],
+            total=row["left_out"] + row["points"],
         )
-        for row in sums.itertuples()
-        if row.left_out > 0
+        for row in sums.reset_index().to_dict("records")
+        if row["left_out"] > 0
     ]

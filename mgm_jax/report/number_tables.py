@@ -58,11 +58,15 @@ def number_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
     found = []
     for images in tables.image_sets:
         for setting in tables.settings:
-            part = shown[(shown["images"] == images) & (shown["setting"] == setting)]
+            part = shown.loc[(shown["images"] == images) & (shown["setting"] == setting)]
             if not part.empty:
                 found.append(_setting_table((images, setting), part, tables.key_metrics, legend))
-        models = tables.models[tables.models["images"] == images]
-        metrics = [name for name in PANEL_METRICS if name in models and models[name].notna().any()]
+        models = tables.models.loc[tables.models["images"] == images]
+        metrics = [
+            name
+            for name in PANEL_METRICS
+            if name in models.columns and bool(models[name].notna().any())
+        ]
         if metrics:
             found.append(_model_table((images, "whole model"), models, metrics, legend))
     return found
@@ -71,7 +75,7 @@ def number_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
 def _setting_table(
     key: tuple[str, str], part: pd.DataFrame, metrics: list[str], legend: Legend
 ) -> NumberTable:
-    cells = {(row.model, row.metric): row for row in part.itertuples()}
+    cells = {(row["model"], row["metric"]): row for row in part.to_dict("records")}
     present = set(part["model"])
     return NumberTable(
         key=key,
@@ -97,7 +101,7 @@ def _model_table(
                 model,
                 entry.name,
                 entry.colour,
-                [_plain(float(values.loc[model, metric])) for metric in metrics],  # pyright: ignore
+                [_plain(values.at[model, metric]) for metric in metrics],
             )
             for entry in legend.entries
             for model in entry.models
@@ -116,13 +120,14 @@ def _row(model: str, group: str, colour: str, cells: list[Cell]) -> Row:
     return Row(name=name, full_name=model, colour=colour, group=group, cells=tuple(cells))
 
 
-def _cell(row: Any) -> Cell:
-    if row is None or not np.isfinite(row.mean):
+def _cell(row: dict[Any, Any] | None) -> Cell:
+    if row is None or not np.isfinite(row["mean"]):
         return _plain(float("nan"))
-    bounded = np.isfinite(row.low) and np.isfinite(row.high)
-    interval = f"{number(row.low)} – {number(row.high)}" if bounded else ""
-    return Cell(text=number(row.mean), interval=interval, value=float(row.mean))
+    low, high = row["low"], row["high"]
+    bounded = np.isfinite(low) and np.isfinite(high)
+    interval = f"{number(low)} – {number(high)}" if bounded else ""
+    return Cell(text=number(row["mean"]), interval=interval, value=float(row["mean"]))
 
 
-def _plain(value: float) -> Cell:
-    return Cell(text=number(value), interval="", value=value if np.isfinite(value) else None)
+def _plain(value: Any) -> Cell:
+    return Cell(text=number(value), interval="", value=float(value) if np.isfinite(value) else None)

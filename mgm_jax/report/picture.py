@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.report.definitions import define
+from mgm_jax.report.dots import at_reference_strength
 from mgm_jax.report.labels import short_labels
 from mgm_jax.report.legend import Legend, make_legend
 
@@ -30,7 +30,7 @@ _COLOURS = {
     "--series-control": "#6D747C",
 }
 _INK, _MUTED, _GRID = "#1B1F24", "#646C76", "#E6E8EB"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "text.color": _INK,
@@ -70,10 +70,11 @@ def mgm_figure(
     matplotlib = _matplotlib()
     rows = summary_df.assign(model=summary_df["encoder"].astype(str))
     images = _one_of("images", images, rows["images"])
-    rows = rows[rows["images"] == images]
+    rows = rows.loc[rows["images"] == images]
     settings = _settings(settings, rows)
     for metric in metrics:
         _one_of("metrics", metric, rows["metric"])
+    shown = at_reference_strength(rows.fillna({"strength": 1.0}))
     legend = make_legend(rows)
     names = legend.models
 
@@ -87,10 +88,10 @@ def mgm_figure(
         )
         grid = figure.subplots(len(settings), len(metrics), squeeze=False, sharey=True)
         for line, setting in enumerate(settings):
-            inside = rows[(rows["setting"] == setting) & _at_reference(rows)]
+            inside = shown.loc[shown["setting"] == setting]
             for column, metric in enumerate(metrics):
                 axes = grid[line, column]
-                _draw(axes, inside[inside["metric"] == metric], legend)
+                _draw(axes, inside.loc[inside["metric"] == metric], legend)
                 axes.set_xlabel(define(metric).axis)
                 if column == 0:
                     axes.set_title(
@@ -137,7 +138,7 @@ def _settings(settings: Sequence[str] | None, rows: pd.DataFrame) -> list[str]:
     return [_one_of("settings", setting, rows["setting"]) for setting in settings]
 
 
-def _one_of(argument: str, value: str | None, column: pd.Series) -> str:
+def _one_of(argument: str, value: str | None, column: Iterable[str]) -> str:
     known = list(dict.fromkeys(map(str, column)))
     if not known:
         raise InputError("summary_df: expected at least one row, got none.")
@@ -146,18 +147,9 @@ def _one_of(argument: str, value: str | None, column: pd.Series) -> str:
     return value or known[0]
 
 
-def _at_reference(rows: pd.DataFrame) -> pd.Series:
-    """Strength 1, or the largest one where a setting was not run at 1."""
-    strengths = rows["strength"].fillna(1.0)
-    reference = strengths.groupby(rows["setting"]).transform(
-        lambda values: 1.0 if (values == 1.0).any() else values.max()
-    )
-    return strengths == reference
-
-
 def _draw(axes: Axes, rows: pd.DataFrame, legend: Legend) -> None:
     position = {model: row for row, model in enumerate(legend.models)}
-    rows = rows[np.isfinite(rows["mean"])]
+    rows = rows.loc[rows["mean"].notna()]
     for model, mean, low, high in rows[["model", "mean", "low", "high"]].itertuples(index=False):
         colour = _COLOURS[legend.colour_of[model]]
         axes.plot([low, high], [position[model]] * 2, color=colour, linewidth=1.6)

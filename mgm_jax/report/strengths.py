@@ -29,13 +29,15 @@ class _Value(NamedTuple):
 
 def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     """Key metrics along the strength; None where no setting was run at two strengths."""
-    counts = tables.summary.groupby("setting")["strength"].nunique()
-    settings = [name for name in tables.settings if counts[name] > 1]
+    strengths = {
+        setting: set(rows["strength"]) for setting, rows in tables.summary.groupby("setting")
+    }
+    settings = [name for name in tables.settings if len(strengths[name]) > 1]
     if not settings:
         return None
     views = {
         (images, metric): _view(
-            tables.summary[
+            tables.summary.loc[
                 (tables.summary["images"] == images) & (tables.summary["metric"] == metric)
             ],
             metric,
@@ -53,7 +55,7 @@ def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
 def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) -> View:
     lines: dict[tuple[str, str], list[_Value]] = {}
     columns = ["setting", "model", "strength", "mean", "low", "high"]
-    for setting, model, *value in rows[columns].sort_values("strength").itertuples(index=False):
+    for setting, model, *value in rows.sort_values("strength")[columns].itertuples(index=False):
         lines.setdefault((setting, model), []).append(_Value(*value))
     # Many lines on top of each other: let the crowd show through.
     opacity = 0.9 if len(legend.models) <= 12 else 0.5

@@ -71,9 +71,10 @@ def read_tables(folder: Path) -> StudyTables:
         "models": _read(folder / "models.parquet", _MODELS),
         "points": _read(folder / "points.parquet", CELL, only=(*CELL, *KEY_METRICS)),
     }
-    several_taps = tables["models"].groupby("encoder")["tap"].nunique().max() > 1
+    pairs = tables["models"].drop_duplicates(["encoder", "tap"])
+    several_taps = bool(pairs["encoder"].duplicated().any())
     for frame in tables.values():
-        frame["strength"] = frame["strength"].fillna(1.0) if "strength" in frame else 1.0
+        frame["strength"] = frame["strength"].fillna(1.0) if "strength" in frame.columns else 1.0
         frame["model"] = frame["encoder"].astype(str)
         if several_taps:
             frame["model"] += " · " + frame["tap"].astype(str)

@@ -109,3 +109,10 @@ class CifarResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return x.mean((2, 3))
+
+
+def small_vit(timm, **options) -> nn.Module:
+    """timm's vision transformer with two blocks, 64 pixels, patch 16."""
+    return timm.models.vision_transformer.VisionTransformer(
+        img_size=64, patch_size=16, embed_dim=192, depth=2, num_heads=3, mlp_ratio=2, **options
+    )

@@ -128,6 +128,17 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_FILE]
 
 
+def test_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise OSError("no hard links")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert MANIFEST.write_new(tmp_path)
+    assert not replace(MANIFEST, tap="cls").write_new(tmp_path)
+    assert Manifest.read(tmp_path) == MANIFEST
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST_FILE]
+
+
 def test_missing_file_says_to_embed_first(tmp_path: Path):
     with pytest.raises(InputError, match="no store of embeddings here"):
         Manifest.read(tmp_path)

@@ -198,6 +198,16 @@ def test_open_without_creating(tmp_path: Path):
     assert EmbeddingStore.open(tmp_path / "made", MANIFEST, create=False).complete
 
 
+def test_folder_that_is_a_file(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_text("something else")
+    with pytest.raises(InputError, match="no store can be made here"):
+        EmbeddingStore.open(path, MANIFEST)
+    with pytest.raises(InputError, match="no store of embeddings here"):
+        EmbeddingStore.open(path)
+    assert path.read_text() == "something else"
+
+
 @pytest.mark.parametrize("content", [b"{", b"", None])
 def test_damaged_array_header_is_named(tmp_path: Path, content: bytes | None):
     full_store(tmp_path)

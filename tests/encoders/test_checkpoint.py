@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -21,6 +22,9 @@ from mgm_jax.encoders import (
 )
 from mgm_jax.errors import InputError
 from tests.encoders.oracles import busy_state, encoder_of, views_of
+
+# A thread of Orbax may outlive a read that failed; its complaint is no part of these tests.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CONV4 = Conv4Spec(image_size=16, channels=4)
 VIT = ViTSpec(image_size=16, patch=8, embed_dim=8, layers=1, heads=2, mlp_dim=16)
@@ -96,16 +100,21 @@ def test_a_failed_write_leaves_nothing_new(
         assert read_encoder(folder).digest == small(0).digest
 
 
-def test_changed_bytes_are_noticed(tmp_path: Path) -> None:
+def test_changed_bytes_never_give_other_weights(tmp_path: Path) -> None:
+    """Whichever file is damaged: it is noticed, or nothing that is read lies there."""
     folder = save_encoder(small(), tmp_path / "e")
-    data = [path for path in (folder / "weights").rglob("*") if path.is_file()]
-    file = max(data, key=lambda path: path.stat().st_size)
-    content = bytearray(file.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 64] = bytes(255 - b for b in content[middle : middle + 64])
-    file.write_bytes(content)
-    with pytest.raises(InputError, match="damaged"):
-        read_encoder(folder)
+    noticed = 0
+    for file in [path for path in (folder / "weights").rglob("*") if path.is_file()]:
+        content = file.read_bytes()
+        file.write_bytes(bytes(255 - byte for byte in content))
+        try:
+            assert read_encoder(folder).digest == small().digest
+        except InputError as error:
+            assert "damaged" in str(error)
+            noticed += 1
+        file.write_bytes(content)
+    assert noticed >= 2
+    assert read_encoder(folder).digest == small().digest
 
 
 def test_other_weights_of_the_same_shape_are_noticed(tmp_path: Path) -> None:
@@ -125,10 +134,13 @@ def test_other_weights_of_the_same_shape_are_noticed(tmp_path: Path) -> None:
         (lambda text: text.replace('"meta"', '"mata"'), "encoder.json is damaged.*meta"),
         (lambda text: text.replace('"format": 1', '"format": 99'), "update mgm_jax"),
         (lambda text: text.replace('"channels": 4', '"channels": 5'), "damaged"),
+        (lambda text: text.replace('"resize": 20', '"resize": 24'), "was edited.*preprocessing"),
     ],
-    ids=["cut off", "missing key", "newer", "other spec"],
+    ids=["cut off", "missing key", "newer", "other spec", "other preprocessing"],
 )
-def test_a_damaged_description_is_refused(tmp_path: Path, change, message: str) -> None:  # noqa: ANN001
+def test_a_damaged_description_is_refused(
+    tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
     folder = save_encoder(small(), tmp_path / "e")
     file = folder / "encoder.json"
     file.write_text(change(file.read_text("utf-8")), "utf-8")

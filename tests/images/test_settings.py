@@ -56,7 +56,7 @@ def test_mistakes_in_a_config_are_named(config, named):
 
 
 def test_names_are_checked():
-    with pytest.raises(InputError, match="'crops'.*Known: semantic, augs"):
+    with pytest.raises(InputError, match=r"'crops'.*Known: semantic, augs"):
         find_setting("crops")
     with pytest.raises(InputError, match="built in"):
         setting_from_config("augs", ["flip"])

@@ -210,35 +210,35 @@ def _group_means(points: pd.DataFrame) -> pd.DataFrame:
 def _summary(
     grouped: pd.DataFrame, points: pd.DataFrame, encoders: Sequence[FakeEncoder]
 ) -> pd.DataFrame:
-    facts = {encoder.name: encoder for encoder in encoders}
-    present = points.groupby(_CELL, sort=False)[list(METRICS)].count()
-    sizes = points.groupby(_CELL, sort=False).size()
-    rows = []
-    for cell, part in grouped.groupby(_CELL, sort=False):
-        encoder = facts[str(cell[0])]  # pyright: ignore[reportIndexIssue]
-        for metric in METRICS:
-            values = part[metric].dropna().astype(float)
-            error = 1.96 * values.std() / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            rows.append(
-                {
-                    **dict(zip(_CELL, cell, strict=True)),  # pyright: ignore
-                    "family": encoder.family,
-                    "architecture": encoder.architecture,
-                    "paradigm": encoder.paradigm,
-                    "metric": metric,
-                    "mean": values.mean(),
-                    "std": values.std(),
-                    "median": values.median(),
-                    "q25": values.quantile(0.25),
-                    "q75": values.quantile(0.75),
-                    "low": values.mean() - error,
-                    "high": values.mean() + error,
-                    "groups": len(values),
-                    "points": int(present.loc[cell, metric]),  # pyright: ignore
-                    "left_out": int(sizes[cell] - present.loc[cell, metric]),  # pyright: ignore
-                }
-            )
-    return pd.DataFrame(rows)
+    cells = [*_CELL, "metric"]
+    over_groups = _long(grouped, cells)
+    table = over_groups.agg(
+        mean="mean",
+        std="std",
+        median="median",
+        q25=lambda values: values.quantile(0.25),
+        q75=lambda values: values.quantile(0.75),
+        groups="count",
+    )
+    error = 1.96 * table["std"] / np.sqrt(table["groups"])
+    over_points = _long(points, cells)
+    table = table.assign(
+        low=table["mean"] - error,
+        high=table["mean"] + error,
+        points=over_points.count(),
+        left_out=over_points.size() - over_points.count(),
+    ).reset_index()
+    facts = pd.DataFrame(
+        [(e.name, e.family, e.architecture, e.paradigm) for e in encoders],
+        columns=["encoder", "family", "architecture", "paradigm"],
+    )
+    return table.merge(facts, on="encoder")
+
+
+def _long(frame: pd.DataFrame, cells: list[str]):
+    values = frame[[*_CELL, *METRICS]].astype(dict.fromkeys(METRICS, float))
+    long = values.melt(id_vars=_CELL, value_vars=list(METRICS), var_name="metric")
+    return long.groupby(cells, sort=False)["value"]
 
 
 def _models(
@@ -248,18 +248,18 @@ def _models(
     *,
     missing: bool,
 ) -> pd.DataFrame:
+    swept = summary["strength"] != 1
+    setting = summary["setting"].where(
+        ~swept, summary["setting"] + "@" + summary["strength"].map("{:g}".format)
+    )
+    cells = summary.assign(column=setting + "." + summary["metric"]).pivot(
+        index=["encoder", "images"], columns="column", values="mean"
+    )
     rows = []
     for encoder in encoders:
         for image_set in images:
-            part = summary[(summary["encoder"] == encoder.name) & (summary["images"] == image_set)]
-            several = part["strength"].nunique() > 1
-            cells = {
-                f"{s}.{m}" if t == 1 or not several else f"{s}@{t:g}.{m}": v
-                for s, t, m, v in part[["setting", "strength", "metric", "mean"]].itertuples(
-                    index=False
-                )
-            }
             generator = np.random.default_rng([*encoder.name.encode(), *image_set.encode()])
+            accuracy = float(np.clip(0.9 - 0.3 * encoder.collapse, 0, 1))
             rows.append(
                 {
                     "encoder": encoder.name,
@@ -269,19 +269,16 @@ def _models(
                     "seed": encoder.seed,
                     "images": image_set,
                     "tap": "pool",
-                    **cells,
                     "rankme": 1 + 200 * (1 - encoder.collapse) * generator.uniform(0.95, 1.05),
                     "alpha_req": 1 + encoder.collapse,
                     "nesum": 4 + 10 * (1 - encoder.collapse),
                     "uniformity": -4 * (1 - encoder.collapse),
                     "mean_cosine": min(1.0, encoder.collapse + 0.04),
                     "typical_distance": 0.9 * (1 - encoder.collapse),
-                    "knn_accuracy": np.nan
-                    if missing and encoder is encoders[0]
-                    else float(np.clip(0.9 - 0.3 * encoder.collapse, 0, 1)),
+                    "knn_accuracy": np.nan if missing and encoder is encoders[0] else accuracy,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).merge(cells, left_on=["encoder", "images"], right_index=True)
 
 
 CASES: dict[str, dict] = {

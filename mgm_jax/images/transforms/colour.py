@@ -14,6 +14,8 @@ from jax.typing import ArrayLike
 
 # Weights of red, green and blue in the grey value, as in torchvision (ITU-R 601-2, rounded).
 LUMA = (0.2989, 0.587, 0.114)
+# Offsets of red, green and blue along the hue circle, in sixths of a turn.
+HUE_CORNERS = (5.0, 3.0, 1.0)
 # What brightness, contrast, saturation and hue blend with: shares of the mean grey and of the grey.
 MEAN_SHARE = np.array([0.0, 1.0, 0.0, 0.0], np.float32)
 GREY_SHARE = np.array([0.0, 0.0, 1.0, 0.0], np.float32)
@@ -89,13 +91,10 @@ def _shift_hue(planes: jax.Array, shift: ArrayLike) -> jax.Array:
     )
     hue += 6.0 * jnp.asarray(shift, jnp.float32)
 
-    def channel(corner: float) -> jax.Array:
-        # Each channel is a trapezoid over the hue circle, at its lowest around its corner + 2.
-        along = hue + corner
-        along -= 6.0 * jnp.floor(along / 6.0)
-        return highest - span * jnp.clip(jnp.minimum(along, 4.0 - along), 0.0, 1.0)
-
-    shifted = jnp.stack([channel(5.0), channel(3.0), channel(1.0)])
+    # Each channel is a trapezoid over the hue circle; the corners say where it starts to fall.
+    along = hue + jnp.array(HUE_CORNERS)[:, None, None]
+    along -= 6.0 * jnp.floor(along / 6.0)
+    shifted = highest - span * jnp.clip(jnp.minimum(along, 4.0 - along), 0.0, 1.0)
     return jnp.where(shift == 0.0, planes, shifted)
 
 

@@ -1,0 +1,81 @@
+"""Checked points in, neighbours out: takes equal rows together and picks the fitting search."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mgm_jax.geometry.distance import Metric
+from mgm_jax.geometry.duplicates import Distinct, expand
+from mgm_jax.geometry.groups import Groups
+from mgm_jax.geometry.knn_grouped import nearest_in_groups
+from mgm_jax.geometry.knn_scan import Nearest, nearest_in_cloud
+from mgm_jax.geometry.knn_sharded import nearest_on_mesh
+from mgm_jax.geometry.precision import ScanPrecision
+
+
+def find_neighbours(
+    points: jax.Array | np.ndarray,
+    groups: Groups,
+    *,
+    k: int,
+    metric: Metric,
+    distinct: Distinct | None,
+    base: jax.Array | np.ndarray | None = None,
+    repeats: bool = True,
+    precision: ScanPrecision = "auto",
+    mesh: Mesh | None = None,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
+) -> Nearest:
+    """The k nearest of every point within its group, or among a base.
+
+    Args:
+        points: ``[n, d]`` as ``check_points`` returns them.
+        groups: partition of the points, or of the base where there is one.
+        k: number of neighbours; places that a group is too small to fill stay open.
+        metric: which distance.
+        distinct: the distinct rows of what is sought among; None where all rows are.
+        base: ``[m, d]``, one group; None for the points themselves, each without itself.
+        repeats: whether rows that repeat an earlier one are neighbours too.
+        precision: type of the scan.
+        mesh: devices to spread the work over; None for one.
+        tile_rows: points scanned at once in one cloud.
+        tile_columns: points they are compared with at once.
+
+    Returns:
+        Neighbours by their rows in the points (or the base), distances in their units.
+    """
+    own = base is None
+    if distinct is not None and own:
+        points, groups = points[distinct.rows], distinct.groups
+    elif distinct is not None:
+        base = np.asarray(base)[distinct.rows]
+    if len(groups) > 1:
+        found = nearest_in_groups(
+            jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh
+        )
+    elif mesh is not None:
+        found = nearest_on_mesh(
+            points,
+            base,
+            k=k,
+            metric=metric,
+            mesh=mesh,
+            precision=precision,
+            tile_rows=tile_rows,
+            tile_columns=tile_columns,
+        )
+    else:
+        found = nearest_in_cloud(
+            jnp.asarray(points),
+            None if base is None else jnp.asarray(base),
+            k=k,
+            metric=metric,
+            precision=precision,
+            tile_rows=tile_rows,
+            tile_columns=tile_columns,
+        )
+    return found if distinct is None else expand(found, distinct, own=own, repeats=repeats)

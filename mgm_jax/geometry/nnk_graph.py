@@ -1,0 +1,291 @@
+"""The NNK graph: what users call, and what they get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mgm_jax.geometry.candidates import (
+    GRAM_LIMIT,
+    candidates_of,
+    check_group_sizes,
+    check_policy,
+    nearest_in_cloud_of,
+    row_batches,
+    tell_about_repeats,
+)
+from mgm_jax.geometry.duplicates import distinct_rows
+from mgm_jax.geometry.groups import GroupBatch, Groups, encode_groups, group_batches
+from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
+from mgm_jax.geometry.neighbourhood import (
+    differences_in_group,
+    gathered_gram,
+    group_gram,
+    nearest_in_group,
+    regress,
+)
+from mgm_jax.geometry.nnk import SUPPORT_WEIGHT
+from mgm_jax.geometry.points import DuplicatePolicy, check_points
+from mgm_jax.geometry.precision import double_precision
+from mgm_jax.progress import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BATCH_VALUES = 2**23
+
+
+@dataclass(frozen=True, kw_only=True)
+class NnkGraph:
+    """Non-negative kernel regression weights of n points on their candidates, exact.
+
+    Attributes:
+        indices: rows of the candidates, ``[n, k]`` int32, nearest first; -1 where the group of
+            the point holds fewer than k others.
+        weights: their weights, ``[n, k]`` float64, 0 where a candidate is no neighbour.
+        residual: squared distance, in kernel space, from the point to its reproduction, ``[n]``,
+            0 to 1.
+        kkt: largest violation of the optimality conditions, ``[n]``.
+        k_effective: number of candidates, ``[n]`` int32.
+        kernel: ``"cosine"`` or ``"gaussian"``.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    residual: np.ndarray
+    kkt: np.ndarray
+    k_effective: np.ndarray
+    kernel: KernelName
+
+    @property
+    def degree(self) -> np.ndarray:
+        """Number of neighbours of every point, ``[n]``: candidates with weight above 1e-6."""
+        return (self.weights > 0).sum(axis=1)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an edge (candidates of weight 0 are left out): source, target, weight."""
+        import pandas as pd
+
+        source, place = np.nonzero(self.weights)
+        return pd.DataFrame(
+            {
+                "source": source.astype(np.int32),
+                "target": self.indices[source, place],
+                "weight": self.weights[source, place],
+            }
+        )
+
+    def __repr__(self) -> str:
+        """Size, kernel, mean degree and certificate in one line."""
+        points, k = self.indices.shape
+        return (
+            f"NnkGraph({points} points, k={k}, {self.kernel}, mean degree "
+            f"{self.degree.mean():.1f}, KKT violation at most {self.kkt.max():.1e})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line above and the first edges."""
+        return f"<p>{self!r}</p>{self.to_pandas().head(10).to_html(index=False)}"
+
+
+class _Found(NamedTuple):
+    indices: np.ndarray
+    weights: np.ndarray
+    residual: np.ndarray
+    kkt: np.ndarray
+    k_effective: np.ndarray
+
+
+def nnk_graph(
+    x: Any,
+    *,
+    k: int | None = None,
+    kernel: KernelName = "cosine",
+    bandwidth: float | np.ndarray | None = None,
+    groups: Any = None,
+    duplicates: DuplicatePolicy = "warn",
+) -> NnkGraph:
+    """Exact NNK graph: every point as a non-negative combination of its nearest neighbours.
+
+    ``theta_i = argmin over theta >= 0 of 1/2 theta' K_SS theta - theta' k_Si``, S the k nearest
+    other points of the group. Weights up to 1e-6 are set to 0.
+
+    Args:
+        x: points ``[n, d]``, NumPy or JAX, float32 or bfloat16 (other real types become float32).
+        k: candidates of a point; None takes 50, or all other members of a smaller group.
+        kernel: ``"cosine"``, (1 + cos) / 2 of the directions of the points; or ``"gaussian"`` of
+            their distances as they are.
+        bandwidth: of the Gaussian, one number or one a point; None takes the distance of each
+            point to its farthest candidate.
+        groups: one integer or string a point; neighbours are sought within the group alone.
+        duplicates: equal rows of one group: ``"warn"`` keeps them (a repeated point has its copy
+            as only neighbour), ``"drop"`` lets only the first be a neighbour and gives repeats
+            its neighbours, ``"raise"`` refuses them.
+
+    Returns:
+        An ``NnkGraph`` on the host.
+
+    Raises:
+        InputError: unusable points (see ``check_points``), groups of one point or (for an
+            explicit k) of k points or fewer, an unknown or impossible option.
+
+    Reference:
+        S. Shekkizhar and A. Ortega, "Graph construction from data by non-negative kernel
+        regression", ICASSP 2020, equation 8.
+
+    Example:
+        >>> graph = nnk_graph(np.eye(3), k=2)
+        >>> graph.weights.round(3)[0].tolist()
+        [0.333, 0.333]
+    """
+    check_kernel(kernel)
+    check_policy(duplicates)
+    points = np.asarray(check_points(x, cosine=kernel == "cosine"), np.float32)
+    partition = encode_groups(groups, len(points))
+    check_group_sizes(partition, k)
+    widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
+    distinct = distinct_rows(points, partition)
+    if distinct is not None:
+        tell_about_repeats(distinct, partition, duplicates, stacklevel=2)
+    if distinct is None or duplicates != "drop":
+        found = _solve_groups(points, partition, widths, k=k, kernel=kernel)
+    else:
+        rows = distinct.rows
+        check_group_sizes(distinct.groups, k, least=1)
+        part = None if widths is None else widths[rows]
+        found = _solve_groups(points[rows], distinct.groups, part, k=k, kernel=kernel)
+        found = _Found(*(column[distinct.codes] for column in found))
+        named = np.where(found.indices < 0, -1, rows[found.indices]).astype(np.int32)
+        found = found._replace(indices=named)
+    return NnkGraph(**found._asdict(), kernel=kernel)
+
+
+def _solve_groups(
+    points: np.ndarray,
+    groups: Groups,
+    bandwidth: np.ndarray | None,
+    *,
+    k: int | None,
+    kernel: KernelName,
+) -> _Found:
+    n, width = points.shape
+    columns = max(candidates_of(int(groups.sizes.max()), k), 1)
+    found = _Found(
+        np.full((n, columns), -1, np.int32),
+        np.zeros((n, columns)),
+        np.zeros(n),
+        np.zeros(n),
+        np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
+    )
+    most = max(1, _BATCH_VALUES // width)
+    with progress("NNK graph", total=n, unit="point") as bar, double_precision():
+        for batch in group_batches(groups, max_points=most):
+            if batch.rows.shape[1] > GRAM_LIMIT:
+                for rows, mask in zip(batch.rows, batch.mask, strict=True):
+                    if mask.any():
+                        _solve_cloud(found, points, rows[mask], bandwidth, kernel=kernel)
+            else:
+                rows = np.maximum(batch.rows, 0)
+                parts = _group_weights(
+                    points[rows],
+                    batch.mask,
+                    found.k_effective[rows[:, 0]],
+                    None if bandwidth is None else bandwidth[rows],
+                    k=min(columns, batch.rows.shape[1] - 1),
+                    kernel=kernel,
+                )
+                places, weights, residual, kkt = (np.asarray(part) for part in parts)
+                chosen = np.take_along_axis(rows[:, None, :], np.maximum(places, 0), axis=2)
+                chosen = np.where(places < 0, -1, chosen)
+                _write(found, batch, chosen, weights, residual, kkt)
+            bar.advance(int(batch.mask.sum()))
+    return found
+
+
+def _write(
+    found: _Found,
+    batch: GroupBatch,
+    indices: np.ndarray,
+    weights: np.ndarray,
+    residual: np.ndarray,
+    kkt: np.ndarray,
+) -> None:
+    rows = batch.rows[batch.mask]
+    k = indices.shape[2]
+    found.indices[rows, :k] = indices[batch.mask]
+    found.weights[rows, :k] = weights[batch.mask]
+    found.residual[rows] = residual[batch.mask]
+    found.kkt[rows] = kkt[batch.mask]
+
+
+def _solve_cloud(
+    found: _Found,
+    points: np.ndarray,
+    members: np.ndarray,
+    bandwidth: np.ndarray | None,
+    *,
+    kernel: KernelName,
+) -> None:
+    k = int(found.k_effective[members[0]])
+    candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=None)
+    cloud = jnp.asarray(points[members])
+    for places in row_batches(members.size):
+        rows = members[places]
+        weights, residual, kkt = _row_weights(
+            cloud,
+            places,
+            candidates[places],
+            None if bandwidth is None else bandwidth[rows],
+            kernel=kernel,
+        )
+        found.indices[rows, :k] = members[candidates[places]]
+        found.weights[rows, :k] = weights
+        found.residual[rows] = residual
+        found.kkt[rows] = kkt
+
+
+@partial(jax.jit, static_argnames=("k", "kernel"))
+def _group_weights(
+    points: jax.Array,
+    mask: jax.Array,
+    wanted: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    k: int,
+    kernel: KernelName,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def solve(group: tuple) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        points, mask, wanted, bandwidth = group
+        gram, lengths = group_gram(points, mask, normalize=kernel == "cosine")
+        places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+        solution, _ = regress(
+            differences_in_group(gram, places), real, bandwidth, lengths, kernel=kernel
+        )
+        return (jnp.where(real, places, -1), _kept(solution.theta), solution.residual, solution.kkt)
+
+    return lax.map(solve, (points, mask, wanted, bandwidth))
+
+
+@partial(jax.jit, static_argnames="kernel")
+def _row_weights(
+    points: jax.Array,
+    rows: jax.Array,
+    candidates: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
+    real = jnp.ones(candidates.shape, bool)
+    solution, _ = regress(gram, real, bandwidth, lengths, kernel=kernel)
+    return _kept(solution.theta), solution.residual, solution.kkt
+
+
+def _kept(theta: jax.Array) -> jax.Array:
+    return jnp.where(theta > SUPPORT_WEIGHT, theta, 0)
