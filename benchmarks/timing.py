@@ -21,7 +21,7 @@ _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "op
 
 
 def interleaved(contestants: Mapping[str, Callable[[], object]], *, turns: int) -> dict[str, float]:
-    """Median seconds of each contestant over ``turns`` turns, after one turn that is not counted."""
+    """Median seconds of each contestant over ``turns`` turns, after one uncounted turn."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(turns + 1):
         for name, call in contestants.items():

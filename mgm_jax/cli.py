@@ -92,7 +92,8 @@ def convert(
     result = convert_checkpoint(
         file, out, model=model, name=name, verify=verify, overwrite=overwrite
     )
-    typer.echo(str(result))
+    for line in result.report.lines():
+        typer.echo(line)
 
 
 @app.command()
@@ -137,10 +138,24 @@ def compare(
     images: Annotated[str | None, typer.Option(help="Image set, where there are several.")] = None,
 ) -> None:
     """Cluster the encoders of finished results by their metrics."""
-    from mgm_jax.report import cluster_results
+    import pandas as pd
 
-    for line in cluster_results(results, images=images):
-        typer.echo(line)
+    from mgm_jax.analysis import cluster_models
+
+    models = _read_models(results)
+    for name, block in models.groupby("images", sort=False):
+        if images not in (None, name):
+            continue
+        numbers = block.set_index("encoder").select_dtypes("number").drop(columns=["seed", "width"])
+        clusters = cluster_models(numbers)
+        typer.echo(f"{name}: {clusters.groups} group(s), silhouette {clusters.silhouette:.2f}")
+        table = clusters.to_pandas()
+        of_paradigm = pd.Series(block["paradigm"].to_numpy(), index=block["encoder"])
+        rows = [
+            (str(row.group), str(row.Index), str(of_paradigm[row.Index]))
+            for row in table.itertuples()
+        ]
+        _print_table(("group", "encoder", "paradigm"), rows)
 
 
 @app.command()
@@ -213,7 +228,17 @@ def _quick_study(
 def _absolute(source: str) -> str:
     """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
     path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() or "/" in source and ":" not in source else source
+    is_path = path.exists() or ("/" in source and ":" not in source)
+    return str(path.resolve()) if is_path else source
+
+
+def _read_models(results: Path) -> Any:
+    import pandas as pd
+
+    file = results / "models.parquet"
+    if not file.exists():
+        raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
+    return pd.read_parquet(file)
 
 
 def _print_summary(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ ROWS = "rows"
 """Name of the mesh axis that the rows of an array are spread over."""
 
 
-def default_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """One axis named ``rows`` over all devices of all processes, or over those given.
 
     Raises:

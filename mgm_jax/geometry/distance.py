@@ -1,9 +1,8 @@
 """Distances: fast bounds for all pairs, and the reported value for the few pairs that are kept.
 
-One form serves all metrics. Every point x_i has a scale s_i (one over its length under the cosine,
-one power of two for all points otherwise) and stands for ``u_i = s_i x_i``; then
-
-    squared distance(i, j) = |u_i - u_j|^2,    1 - cos(i, j) = |u_i - u_j|^2 / 2.
+One form serves all metrics. Every point x_i has a scale s_i and stands for ``u_i = s_i x_i``. Under
+the cosine s_i is one over the length of x_i, rounded to 29 bits; otherwise it is one power of two
+for all points. Both make the products ``s_i x_i`` of float32 values exact in float64.
 
 *Scan.* ``c_i = u_i - m`` with m the mean, rounded to the type of the scan. Half a squared distance
 is ``|c_i|^2/2 + |c_j|^2/2 - c_i'c_j``: one matrix product. Its error is at most
@@ -11,8 +10,10 @@ is ``|c_i|^2/2 + |c_j|^2/2 - c_i'c_j``: one matrix product. Its error is at most
 Every part of e and f is derived below; how far the rounding of a point moved it is measured.
 Without the mean the bound would be loose for features that share a large common part.
 
-*Exact.* The reported distance comes from the difference of the two points in float64, rounded once
-to float32. It depends on the two points alone, so no tile shape, device or order can change it.
+*Exact.* The reported distance comes from the difference ``u_j - u_i`` in float64, rounded once to
+float32: the squared length, its root, or ``(|u_j - u_i|^2 - (|u_j| - |u_i|)^2) / (2 |u_i| |u_j|)``,
+which is 1 - cos whatever the lengths. It depends on the two points alone, and hardly on the order
+of the additions, so neither tiles nor devices change it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ Metric = Literal["cosine", "sqeuclidean", "euclidean"]
 
 METRICS: tuple[Metric, ...] = ("cosine", "sqeuclidean", "euclidean")
 
-# Unit vectors in float64 carry rounding errors of 2^-53 a component: a squared distance below
-# 2^-104 is zero for all that can be known.
-_COSINE_FLOOR = 2.0**-104
+_SCALE_BITS = 29
+# Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
+# contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
+_COSINE_FLOOR = 2.0**-78
+# Scaled lengths are 1 only up to the rounding of the scales.
+_COSINE_SLACK = 2.0**-27
 
 
 class Points(NamedTuple):
@@ -43,10 +47,16 @@ class Points(NamedTuple):
     Attributes:
         values: ``[n, d]`` float32 or bfloat16, as the user gave them.
         scales: ``[n]`` float64.
+        lengths: ``[n]`` float64, of the scaled points; used by the cosine alone.
     """
 
     values: jax.Array
     scales: jax.Array
+    lengths: jax.Array
+
+    def take(self, rows: jax.Array | np.ndarray | slice) -> Points:
+        """Some of the points."""
+        return Points(*(part[rows] for part in self))
 
 
 class ScanTable(NamedTuple):
@@ -88,18 +98,18 @@ def place(
         the scale is the power of two that brings the largest centred value near 1.
     """
     if metric == "cosine":
-        scales, base_scales = _inverse_lengths(x), _inverse_lengths(base)
+        queries, targets = _near_unit_length(x), _near_unit_length(base)
     else:
-        centre = mean_of(Points(base, jnp.ones(len(base))), base_present)
+        whole = Points(base, jnp.ones(len(base)), jnp.ones(len(base)))
+        centre = mean_of(whole, base_present)
         reach = jnp.maximum(_reach(x, present, centre), _reach(base, base_present, centre))
         _, exponent = jnp.frexp(reach)
         scale = jnp.ldexp(jnp.float64(1), -exponent)
-        scales, base_scales = (jnp.full(len(values), scale) for values in (x, base))
-    return (
-        Points(x, scales),
-        Points(base, base_scales),
-        mean_of(Points(base, base_scales), base_present),
-    )
+        queries, targets = (
+            Points(values, jnp.full(len(values), scale), jnp.ones(len(values)))
+            for values in (x, base)
+        )
+    return queries, targets, mean_of(targets, base_present)
 
 
 @jax.jit
@@ -114,11 +124,14 @@ def _reach(x: jax.Array, present: jax.Array | np.ndarray, centre: jax.Array) -> 
     return jnp.max(jnp.where(present[:, None], jnp.abs(x - centre), 0))
 
 
-def _inverse_lengths(x: jax.Array) -> jax.Array:
+def _near_unit_length(x: jax.Array) -> Points:
     wide = x.astype(jnp.float64)
-    squared = jnp.sum(wide * wide, axis=1)
-    # Padding rows are zero; a scale of zero keeps them finite.
-    return jnp.where(squared > 0, 1 / jnp.sqrt(jnp.where(squared > 0, squared, 1)), 0)
+    length = jnp.sqrt(jnp.sum(wide * wide, axis=1))
+    # Padding rows are zero; a scale of zero and a length of one keep them finite.
+    mantissa, exponent = jnp.frexp(1 / jnp.where(length > 0, length, 1))
+    rounded = jnp.ldexp(jnp.round(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    scales = jnp.where(length > 0, rounded, 0)
+    return Points(x, scales, jnp.where(length > 0, length * scales, 1))
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -231,31 +244,26 @@ def scan(
     return bounds, jnp.where(jnp.isinf(bounds), -1, candidates)
 
 
-def exact_distances(
-    query: jax.Array, scale: jax.Array, rows: Points, *, metric: Metric
-) -> jax.Array:
+def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array:
     """Reported distances of one query to some rows, in scaled units.
 
     Args:
-        query: ``[d]``.
-        scale: its scale, float64.
-        rows: ``[m, d]`` points with scales.
+        query: one point, ``[d]`` with its scale and length.
+        rows: ``[m, d]`` points.
         metric: which distance.
 
     Returns:
         ``[m]`` float32, each rounded once from float64.
     """
-    difference = rows.values * rows.scales[:, None] - query * scale
-    return _reported(jnp.sum(difference * difference, axis=1), metric=metric)
-
-
-def _reported(squared: jax.Array, *, metric: Metric) -> jax.Array:
-    """Squared distances in float64 as what the metric reports, float32."""
+    difference = rows.values * rows.scales[:, None] - query.values * query.scales
+    squared = jnp.sum(difference * difference, axis=1)
     if metric == "cosine":
-        squared = jnp.where(squared < _COSINE_FLOOR, 0, squared) / 2
-    elif metric == "euclidean":
-        squared = jnp.sqrt(squared)
-    return squared.astype(jnp.float32)
+        longer = rows.lengths - query.lengths
+        found = (squared - longer * longer) / (2 * rows.lengths * query.lengths)
+        found = jnp.where(found < _COSINE_FLOOR, 0, found)
+    else:
+        found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+    return found.astype(jnp.float32)
 
 
 @partial(jax.jit, static_argnames=("k", "metric"))
@@ -277,17 +285,14 @@ def rerank(
     """
     m = base.values.shape[0]
 
-    def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        query, scale, chosen = row
+    def one(row: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        query, chosen = row
         real = (chosen >= 0) & (chosen < m)
-        rows = jnp.where(real, chosen, 0)
-        found = exact_distances(
-            query, scale, Points(base.values[rows], base.scales[rows]), metric=metric
-        )
+        found = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
         return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
 
     # Row by row: a batched gather of all candidates is far slower, and large.
-    distances, indices = jax.lax.map(one, (queries.values, queries.scales, candidates))
+    distances, indices = jax.lax.map(one, (queries, candidates))
     return order_by_distance(distances, indices, count=k)
 
 
@@ -305,6 +310,10 @@ def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> j
     """
     _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
     half = last.astype(jnp.float64) + (1 - f) * queries.half_squares.astype(jnp.float64)
-    # Scaled points are themselves rounded by 2^-53, which shows where all points almost coincide.
+    # Centring rounds by 2^-53 even where all points almost coincide.
     squared = jnp.maximum(2 * half - 2.0**-48, 0)
-    return _reported(squared, metric=metric)
+    if metric == "cosine":
+        squared = squared * (1 - _COSINE_SLACK) / 2
+    elif metric == "euclidean":
+        squared = jnp.sqrt(squared)
+    return squared.astype(jnp.float32)

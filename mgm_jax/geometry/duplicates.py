@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from mgm_jax.geometry.groups import Groups, encode_groups
-from mgm_jax.geometry.knn_scan import Nearest
+from mgm_jax.geometry.knn_tile import Nearest
 from mgm_jax.geometry.points import find_duplicates
 from mgm_jax.geometry.selection import NOBODY
 

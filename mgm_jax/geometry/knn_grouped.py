@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,8 @@ from mgm_jax.devices import shard_rows
 from mgm_jax.geometry.distance import Metric, Points, mean_of, place, scan_table
 from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
 from mgm_jax.geometry.knn_redo import redo
-from mgm_jax.geometry.knn_scan import (
-    Nearest,
-    is_certified,
-    nearest_in_cloud,
-    settle,
-    unit_of,
-)
+from mgm_jax.geometry.knn_scan import nearest_in_cloud
+from mgm_jax.geometry.knn_tile import PROGRESS_FROM, Nearest, in_units, is_certified, settle
 from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.selection import NOBODY
 from mgm_jax.progress import progress
@@ -58,7 +53,7 @@ def nearest_in_groups(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     large = groups.sizes > _LARGE_GROUP
-    with progress("neighbours", total=n, unit="point") as bar:
+    with progress("neighbours", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
         for code in np.flatnonzero(large):
             rows = np.flatnonzero(groups.codes == code).astype(np.int32)
             part = nearest_in_cloud(x[rows], None, k=k, metric=metric, precision=precision)
@@ -66,14 +61,13 @@ def nearest_in_groups(
             bar.advance(rows.size)
         with double_precision():
             points, _, _ = place(x, x, np.ones(n, bool), np.ones(n, bool), metric=metric)
-            unit = unit_of(points, metric=metric)
             settle_batch = _batch_function(
                 k, metric, scan_dtype(precision, features=features), mesh
             )
             for batch in group_batches(groups, max_points=max(1, _BATCH_VALUES // features)):
                 if large[batch.groups[0]]:
                     continue
-                _settle_groups(found, batch, points, settle_batch, unit, mesh, metric=metric)
+                _settle_groups(found, batch, points, settle_batch, mesh, metric=metric)
                 bar.advance(int(batch.mask.sum()))
     return found
 
@@ -84,9 +78,9 @@ def _batch_function(
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """One compiled function for all batches of one kind, spread over the mesh by groups."""
 
-    def settle_groups(values: jax.Array, scales: jax.Array, present: jax.Array):
-        def one(group: tuple[jax.Array, jax.Array, jax.Array]):
-            points, here = Points(*group[:2]), group[2]
+    def settle_groups(groups: Points, present: jax.Array):
+        def one(group: tuple[Points, jax.Array]):
+            points, here = group
             mean = mean_of(points, here)
             m = here.shape[0]
             return settle(
@@ -100,7 +94,7 @@ def _batch_function(
                 tile=m,
             )
 
-        return jax.lax.map(one, (values, scales, present))
+        return jax.lax.map(one, (groups, present))
 
     if mesh is None:
         return jax.jit(settle_groups)
@@ -115,7 +109,6 @@ def _settle_groups(
     batch: GroupBatch,
     points: Points,
     settle_batch: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
-    unit: np.float32,
     mesh: Mesh | None,
     *,
     metric: Metric,
@@ -124,9 +117,10 @@ def _settle_groups(
     count = batch.groups.size
     more = 0 if mesh is None else -count % mesh.size
     rows = np.pad(batch.rows, ((0, more), (0, 0)), constant_values=-1)
-    filled = np.maximum(rows, 0)
-    parts = points.values[filled], points.scales[filled], rows >= 0
-    result = settle_batch(*(parts if mesh is None else (shard_rows(part, mesh) for part in parts)))
+    inputs = points.take(np.maximum(rows, 0)), rows >= 0
+    if mesh is not None:
+        inputs = jax.tree.map(partial(shard_rows, mesh=mesh), inputs)
+    result = settle_batch(*inputs)
     for members, mask, *parts in zip(
         batch.rows, batch.mask, *(np.asarray(part) for part in result), strict=False
     ):
@@ -135,7 +129,7 @@ def _settle_groups(
         left = np.flatnonzero(~part.certified)
         if left.size:
             chosen = np.maximum(members, 0)
-            group = Points(points.values[chosen], points.scales[chosen])
+            group = points.take(chosen)
             part.distances[left], part.indices[left] = redo(
                 group,
                 left,
@@ -146,7 +140,8 @@ def _settle_groups(
                 k=distances.shape[1],
                 metric=metric,
             )
-        _write(found, members[mask], part._replace(distances=part.distances * unit))
+        exact = in_units(part.distances, points, metric=metric)
+        _write(found, members[mask], part._replace(distances=exact))
 
 
 def _write(found: Nearest, members: np.ndarray, part: Nearest) -> None:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.geometry.distance import Metric, Points, ScanTable, exact_distances, scan_table
+from mgm_jax.geometry.distance import Metric, Points, exact_distances, scan_table
 from mgm_jax.geometry.groups import padded_size
-from mgm_jax.geometry.knn_scan import is_certified, pad_points, settle
+from mgm_jax.geometry.knn_tile import is_certified, pad_points, settle
 from mgm_jax.geometry.selection import NOBODY
 
 QUERIES = 64
@@ -91,15 +91,15 @@ def rank_all(
     """
     columns = jnp.arange(targets.values.shape[0], dtype=jnp.int32)
 
-    def one(row: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        query, scale, self_row = row
-        distances = exact_distances(query, scale, targets, metric=metric)
+    def one(row: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        query, self_row = row
+        distances = exact_distances(query, targets, metric=metric)
         allowed = present & (columns != self_row)
         # Of equal values top_k takes the first, which is the smaller index.
         values, chosen = jax.lax.top_k(-jnp.where(allowed, distances, jnp.inf), k)
         return -values, jnp.where(jnp.isinf(values), NOBODY, chosen.astype(jnp.int32))
 
-    distances, indices = jax.lax.map(one, (queries.values, queries.scales, own))
+    distances, indices = jax.lax.map(one, (queries, own))
     return distances, indices, jnp.full(own.shape, jnp.inf, jnp.float32)
 
 
@@ -146,7 +146,7 @@ def _blocks(
     """Start, points and presence of blocks of the targets, all of one shape."""
     size = max(min(_BLOCK, padded_size(present.size)), padded_size(k))
     for start in range(0, present.size, size):
-        part = Points(*(values[start : start + size] for values in targets))
+        part = targets.take(slice(start, start + size))
         block, filled = pad_points(part, multiple=size)
         filled[filled] = present[start : start + size]
         yield start, block, filled
@@ -159,4 +159,4 @@ def _batches(
     for start in range(0, places.size, QUERIES):
         some = places[start : start + QUERIES]
         chosen = rows[np.pad(some, (0, QUERIES - some.size), mode="edge")]
-        yield some, Points(queries.values[chosen], queries.scales[chosen]), own[chosen]
+        yield some, queries.take(chosen), own[chosen]

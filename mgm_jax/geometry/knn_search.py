@@ -11,8 +11,9 @@ from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.duplicates import Distinct, expand
 from mgm_jax.geometry.groups import Groups
 from mgm_jax.geometry.knn_grouped import nearest_in_groups
-from mgm_jax.geometry.knn_scan import Nearest, nearest_in_cloud
+from mgm_jax.geometry.knn_scan import nearest_in_cloud
 from mgm_jax.geometry.knn_sharded import nearest_on_mesh
+from mgm_jax.geometry.knn_tile import Nearest
 from mgm_jax.geometry.precision import ScanPrecision
 
 
@@ -49,10 +50,12 @@ def find_neighbours(
         Neighbours by their rows in the points (or the base), distances in their units.
     """
     own = base is None
-    if distinct is not None and own:
-        points, groups = points[distinct.rows], distinct.groups
-    elif distinct is not None:
-        base = np.asarray(base)[distinct.rows]
+    if distinct is not None:
+        groups = distinct.groups
+        if base is None:
+            points = points[distinct.rows]
+        else:
+            base = base[distinct.rows]
     if len(groups) > 1:
         found = nearest_in_groups(
             jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh

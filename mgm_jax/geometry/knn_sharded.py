@@ -28,14 +28,14 @@ from mgm_jax.geometry.distance import (
     unseen_distance,
 )
 from mgm_jax.geometry.knn_redo import QUERIES, Best, rank_all
-from mgm_jax.geometry.knn_scan import Nearest, is_certified, margin, tile_sizes, unit_of
+from mgm_jax.geometry.knn_tile import Nearest, in_units, is_certified, margin, tile_sizes
 from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.selection import NOBODY, merge_smallest, order_by_distance
 
 
 def nearest_on_mesh(
-    x: jax.Array,
-    base: jax.Array | None,
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
     *,
     k: int,
     metric: Metric,
@@ -85,7 +85,7 @@ def nearest_on_mesh(
             distances[left], indices[left] = _redo_on_mesh(
                 queries, own, left, targets, base_present, mesh, k=k, metric=metric
             )
-        return Nearest(distances * unit_of(queries, metric=metric), indices, certified)
+        return Nearest(in_units(distances, queries, metric=metric), indices, certified)
 
 
 def _spread(x: jax.Array | np.ndarray, mesh: Mesh, multiple: int) -> tuple[jax.Array, jax.Array]:
@@ -128,15 +128,14 @@ def _ring_function(
             first = (owner(step) * share).astype(jnp.int32)
 
             def one(row):
-                query, scale, chosen = row
+                query, chosen = row
                 local = chosen - first
                 visiting = (chosen >= 0) & (local >= 0) & (local < share)
                 places = jnp.where(visiting, local, 0)
-                there = Points(visitor.values[places], visitor.scales[places])
-                found = exact_distances(query, scale, there, metric=metric)
+                found = exact_distances(query, visitor.take(places), metric=metric)
                 return jnp.where(visiting, found, jnp.inf)
 
-            return jax.lax.map(one, (queries.values, queries.scales, candidates))
+            return jax.lax.map(one, (queries, candidates))
 
         def scan_step(step, state):
             table, best = state
@@ -193,8 +192,8 @@ def _redo_on_mesh(
     for start in range(0, left.size, QUERIES):
         places = np.arange(start, min(start + QUERIES, left.size))
         rows = left[np.pad(places, (0, QUERIES - places.size), mode="edge")]
-        some = (np.asarray(part[rows]) for part in queries)
-        found = rank(*some, own[rows], *targets, present)
+        some = Points(*(np.asarray(part) for part in queries.take(rows)))
+        found = rank(some, own[rows], targets, present)
         for device, parts in enumerate(zip(*(np.asarray(part) for part in found), strict=True)):
             best.add(places, device * share, *parts)
     return best.distances, best.indices
@@ -205,16 +204,10 @@ def _rank_function(k: int, metric: Metric, mesh: Mesh) -> Callable[..., tuple[ja
     """The compiled full ranking of 64 queries against every device's share."""
     axis = mesh.axis_names[0]
 
-    def rank(values, scales, own, base, base_scales, present):
+    def rank(queries: Points, own: jax.Array, targets: Points, present: jax.Array):
         first = jax.lax.axis_index(axis) * present.shape[0]
-        found = rank_all(
-            Points(values, scales),
-            (own - first).astype(jnp.int32),
-            Points(base, base_scales),
-            present,
-            k=k,
-            metric=metric,
-        )
+        local = (own - first).astype(jnp.int32)
+        found = rank_all(queries, local, targets, present, k=k, metric=metric)
         return tuple(part[None] for part in found)
 
     whole, spread = PartitionSpec(), PartitionSpec(axis)
@@ -222,7 +215,7 @@ def _rank_function(k: int, metric: Metric, mesh: Mesh) -> Callable[..., tuple[ja
         jax.shard_map(
             rank,
             mesh=mesh,
-            in_specs=(whole, whole, whole, spread, spread, spread),
+            in_specs=(whole, whole, spread, spread),
             out_specs=spread,
             check_vma=False,
         )

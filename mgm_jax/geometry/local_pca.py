@@ -13,6 +13,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
 from mgm_jax.geometry.knn_search import find_neighbours
+from mgm_jax.geometry.knn_tile import PROGRESS_FROM
 from mgm_jax.geometry.points import check_points, normalise
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
@@ -106,7 +107,8 @@ def local_pca(
     if not 0 < threshold <= 1:
         raise InputError(f"threshold must be above 0 and at most 1; got {threshold}.")
     points = check_points(x, name="x", cosine=normalize)
-    partition = encode_groups(groups, points.shape[0])
+    n = points.shape[0]
+    partition = encode_groups(groups, n)
     if normalize:
         points = normalise(points)
     wanted = neighbours_per_group(k, partition)
@@ -119,9 +121,9 @@ def local_pca(
     )
     table = jnp.asarray(points)
     parts = []
-    with progress("local PCA", total=len(points), unit="point") as bar:
-        for start in range(0, len(points), _ROWS):
-            rows = np.arange(start, min(start + _ROWS, len(points)))
+    with progress("local PCA", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
+        for start in range(0, n, _ROWS):
+            rows = np.arange(start, min(start + _ROWS, n))
             padded = np.pad(rows, (0, _ROWS - rows.size), mode="edge")
             with double_precision():
                 result = _pca_of_rows(table, padded, found.indices[padded], threshold)
@@ -132,7 +134,7 @@ def local_pca(
         dimension=dimension,
         participation_ratio=ratio.astype(np.float32),
         spectrum=spectrum.astype(np.float32),
-        k_effective=np.sum(found.indices != NOBODY, axis=1, dtype=np.int32),
+        k_effective=(found.indices != NOBODY).sum(axis=1).astype(np.int32),
     )
 
 

@@ -25,7 +25,7 @@ SUPPORT_WEIGHT = 1e-6
 
 # A candidate this close to the span of the support (squared distance, relative to its own
 # length) adds nothing to it: rounding would decide its weight.
-_DEPENDENT = 1e-14
+_DEPENDENT = 2e-15
 # Rounding of a gradient of kernel values near 1, and the smallest weight worth a pivot.
 _GRADIENT_ROUNDING = 16 * float(np.finfo(np.float64).eps)
 _WEIGHT_ROUNDING = 1e-9
@@ -125,9 +125,8 @@ def nnk_weights(
     border = jnp.concatenate([target, own[:, None]], axis=1)
     tableau = jnp.concatenate([kernel, target[:, :, None]], axis=2)
     tableau = jnp.concatenate([tableau, border[:, None, :]], axis=1)
-    # Greedy pivoting needs about one pivot a neighbour; the least-index rule of Murty ends on
-    # every positive definite problem, at worst slowly.
-    greedy_limit, limit = 3 * k + 10, 20 * k + 40
+    greedy_limit = _greedy_limit(k)
+    limit = greedy_limit + 20 * k + 40
 
     def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         tableau, inside, pivots, _ = state
@@ -159,6 +158,14 @@ def nnk_weights(
     kkt = jnp.max(jnp.where(mask, jnp.abs(jnp.minimum(theta, slope)), 0), axis=1)
     residual = own - jnp.sum(theta * (target - slope), axis=1)
     return NnkSolution(theta, jnp.maximum(residual, 0), kkt, pivots, pivots >= greedy_limit)
+
+
+def _greedy_limit(k: int) -> int:
+    """Pivots by largest decrease, which can cycle in theory; it takes about one a neighbour.
+
+    After them comes the least-index rule of Murty, which ends on every positive definite problem.
+    """
+    return 3 * k + 10
 
 
 _solve = jax.jit(nnk_weights)

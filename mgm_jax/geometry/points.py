@@ -152,7 +152,9 @@ def find_duplicates(x: jax.Array | np.ndarray) -> np.ndarray:
 
 @jax.jit
 def _hash_rows(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    words = jax.lax.bitcast_convert_type(x.astype(jnp.float32) + 0.0, jnp.uint32)
+    # A comparison, as compilers take "+ 0.0", which would also unite the two zeros, for nothing.
+    values = jnp.where(x == 0, 0, x).astype(jnp.float32)
+    words = jax.lax.bitcast_convert_type(values, jnp.uint32)
     columns = jnp.arange(x.shape[1], dtype=jnp.uint32)
     first, second = (
         # Every word is mixed with its column before the sum, so that neither permuted columns

@@ -90,7 +90,7 @@ def spectrum(x: Any) -> Spectrum:
 
 
 def rankme(x: Any) -> float:
-    """Effective rank ``exp(-sum p log p)``, ``p_i = s_i / sum s + 1e-7`` (Garrido et al. 2023, eq. 1).
+    """Effective rank ``exp(-sum p log p)``, ``p_i = s_i / sum s + 1e-7`` (Garrido et al. 2023).
 
     Args:
         x: points ``[n, d]``; s are their singular values, not centred.
@@ -239,10 +239,8 @@ def uniformity(x: Any, *, t: float = 2.0) -> float:
     unit = normalise(check_points(x, name="x", cosine=True))
     n = unit.shape[0]
     padded = jnp.pad(unit, ((0, -n % min(_TILE, n)), (0, 0)))
-    # Every tile adds at most a million values of at most 1; the tiles are added in float64.
-    tiles = _potentials(padded, n, float(t), tile=min(_TILE, n))
-    # The pairs of a point with itself are ones up to rounding; they are left out inside.
-    return float(np.log(np.asarray(tiles, np.float64).sum() / (n * (n - 1.0))))
+    rows = _potentials(padded, n, t, tile=min(_TILE, n))
+    return float(np.log(np.asarray(rows, np.float64).sum() / (n * (n - 1.0))))
 
 
 def mean_cosine(x: Any, *, groups: Any = None) -> float:
@@ -334,7 +332,7 @@ def _power_law(eigenvalues: np.ndarray) -> float:
 
 @partial(jax.jit, static_argnames="tile")
 def _potentials(unit: jax.Array, n: int, t: float, *, tile: int) -> jax.Array:
-    """Sums of the potentials of all ordered pairs of different points, a tile of rows each."""
+    """Every point's sum of potentials with all others, ``[tiles, tile]``; padding adds 0."""
     starts = jnp.arange(0, unit.shape[0], tile)
     columns = jnp.arange(unit.shape[0])
 

@@ -1,1 +1,25 @@
 """Manifold graph metrics of groups of points, baseline metrics of a model, and their statistics."""
+
+from __future__ import annotations
+
+from mgm_jax.metrics.columns import METRIC_COLUMNS
+from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
+from mgm_jax.metrics.panel import Panel, panel
+from mgm_jax.metrics.summary import (
+    ManifoldSummary,
+    group_means,
+    paired_difference,
+    summarise,
+)
+
+__all__ = [
+    "METRIC_COLUMNS",
+    "ManifoldMetrics",
+    "ManifoldSummary",
+    "Panel",
+    "group_means",
+    "manifold_metrics",
+    "paired_difference",
+    "panel",
+    "summarise",
+]

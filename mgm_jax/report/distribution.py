@@ -20,6 +20,7 @@ _BINS = 32
 _RIDGE = 0.82
 # Ridges end here: single far points would flatten everything else.
 _TAILS = (0.5, 99.5)
+_ENOUGH_FOR_TAILS = 200
 _QUANTILES = (5, 25, 50, 75, 95)
 _METRICS = 5
 
@@ -49,7 +50,7 @@ def density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Whole numbers (degrees, dimensions) get one bin each where they are few.
     """
-    low, high = np.percentile(values, _TAILS)
+    low, high = np.percentile(values, _TAILS if values.size >= _ENOUGH_FOR_TAILS else (0, 100))
     inside = values[(values >= low) & (values <= high)]
     whole = bool(np.all(inside == np.round(inside)))
     if whole and high - low < 2 * _BINS:

@@ -19,13 +19,11 @@ def dot_figure(tables: StudyTables, legend: Legend) -> Figure:
     """Means with intervals of every key metric, image set and setting."""
     shown = at_reference_strength(tables.summary)
     metrics = tables.key_metrics
-    views = {
-        (images, metric): _view(
-            shown.loc[shown["images"] == images], metric, tables.settings, legend
-        )
-        for images in tables.image_sets
-        for metric in metrics
-    }
+    views = {}
+    for images in tables.image_sets:
+        rows = shown.loc[shown["images"] == images]
+        for metric in metrics:
+            views[images, metric] = _view(rows, metric, tables.settings, legend)
     choices = (
         image_choice(tables.image_sets),
         Choice(label="Metric", options=tuple((name, define(name).label) for name in metrics)),
@@ -39,13 +37,15 @@ def at_reference_strength(table: pd.DataFrame) -> pd.DataFrame:
         setting: 1.0 if 1.0 in set(rows["strength"]) else rows["strength"].max()
         for setting, rows in table.groupby("setting")
     }
-    return table.loc[table["strength"] == table["setting"].replace(reference).astype(float)]
+    return table.loc[table["strength"] == [reference[setting] for setting in table["setting"]]]
 
 
 def setting_heading(setting: str, rows: pd.DataFrame) -> str:
-    """Name of a setting, with its strength where that is not 1."""
-    strengths = rows.loc[rows["setting"] == setting, "strength"].unique()
-    return setting if len(strengths) != 1 or strengths[0] == 1 else f"{setting} × {strengths[0]:g}"
+    """Name of a setting, with its strength where that is not 1; ``semantic`` has none."""
+    strengths = set(rows.loc[rows["setting"] == setting, "strength"])
+    if setting == "semantic" or len(strengths) != 1 or strengths == {1.0}:
+        return setting
+    return f"{setting} × {strengths.pop():g}"
 
 
 def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) -> View:

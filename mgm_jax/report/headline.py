@@ -47,7 +47,7 @@ def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
         return Headline(title=collapse.headline, lead=collapse.statement)
     rows = _candidates(tables)
     if len(set(rows["model"])) >= 2:
-        found = _largest_gap(rows)
+        found = _largest_gap(rows, percent=tables.percent)
         if found is not None:
             return found
     return _describe(rows, tables)
@@ -61,21 +61,23 @@ def _candidates(tables: StudyTables) -> pd.DataFrame:
     return rows.loc[inside & (rows["family"] != "pixels") & rows["mean"].notna()]
 
 
-def _largest_gap(rows: pd.DataFrame) -> Headline | None:
+def _largest_gap(rows: pd.DataFrame, *, percent: str) -> Headline | None:
     """The setting and metric whose extremes lie furthest apart, in widths of an interval."""
     best: tuple[float, pd.DataFrame] | None = None
     for _, cell in rows.groupby(["setting", "metric"], sort=False):
-        width = float((cell["high"] - cell["low"]).median())
+        widths = cell["high"].to_numpy(np.float64) - cell["low"].to_numpy(np.float64)
+        widths = widths[np.isfinite(widths)]
+        width = float(np.median(widths)) if widths.size else 0.0
         gap = float(np.ptp(cell["mean"].to_numpy(np.float64)))
-        if np.isfinite(width) and width > 0 and (best is None or gap / width > best[0]):
+        if width > 0 and (best is None or gap / width > best[0]):
             best = gap / width, cell
     if best is None:
         return None
-    widths, cell = best
-    if widths < 1:
+    ratio, cell = best
+    if ratio < 1:
         return Headline(
             title="No metric separates the encoders beyond its intervals.",
-            lead=f"The largest gap, in {_where(cell)}, is {widths:.1f} widths of an interval.",
+            lead=f"The largest gap, in {_where(cell)}, is {ratio:.1f} widths of an interval.",
         )
     by_mean = cell.sort_values("mean").to_dict("records")
     low, high = by_mean[0], by_mean[-1]
@@ -85,8 +87,8 @@ def _largest_gap(rows: pd.DataFrame) -> Headline | None:
         f"({shorten(high['model'], most=_NAME_LETTERS)})."
     )
     lead = (
-        f"The gap between these two, with 95 % intervals {_bounds(low)} and {_bounds(high)}, is "
-        f"{widths:.1f} times the width of a typical interval: the largest such ratio over all "
+        f"The gap between the two, with {percent} intervals {_bounds(low)} and {_bounds(high)}, is "
+        f"{ratio:.1f} times the width of a typical interval: the largest such ratio over all "
         f"settings and metrics, among {cell['model'].nunique()} encoders."
     )
     return Headline(title=title, lead=lead)

@@ -65,6 +65,17 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     return found
 
 
+def failed_cells(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """Cells of the study that could not be measured: pairs of name and message.
+
+    They are the entry ``failed_cells`` of ``study.json``.
+    """
+    return [
+        (shorten(str(name), most=160), shorten(str(message), most=240))
+        for name, message in study.get("failed_cells") or []
+    ]
+
+
 def left_out_points(tables: StudyTables) -> list[LeftOut]:
     """Metrics that have no value for some points, over all models and settings."""
     if "left_out" not in tables.summary.columns:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from mgm_jax.files import whole_file
 from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
 from mgm_jax.report.definitions import (
     CHECK_METRICS,
@@ -19,7 +18,7 @@ from mgm_jax.report.dots import dot_figure
 from mgm_jax.report.headline import find_headline, judge_collapse
 from mgm_jax.report.heatmap import heatmap_figure
 from mgm_jax.report.legend import make_legend
-from mgm_jax.report.losses import failed_images, left_out_points
+from mgm_jax.report.losses import failed_cells, failed_images, left_out_points
 from mgm_jax.report.number_tables import number_tables
 from mgm_jax.report.strengths import strength_figure
 from mgm_jax.report.tables import StudyTables, read_tables
@@ -29,8 +28,8 @@ def write_report(out_folder: str | Path) -> Path:
     """Write ``report.html`` beside the tables of a study and return its path.
 
     The page holds everything it shows, plotly.js included, and fetches nothing: it opens from
-    disk without a network. It is written under another name and then renamed, so that a reader
-    never meets half a page.
+    disk without a network. A reader never meets half a page: an old one stays until the new one
+    is whole.
 
     Args:
         out_folder: folder with ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and
@@ -46,7 +45,8 @@ def write_report(out_folder: str | Path) -> Path:
     folder = Path(out_folder)
     page = render_page(read_tables(folder))
     target = folder / "report.html"
-    _write_whole(target, page)
+    with whole_file(target) as part:
+        part.write_text(page, encoding="utf-8")
     return target
 
 
@@ -83,6 +83,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "title": _study_name(tables),
         "headline": find_headline(tables, collapse),
         "facts": _facts(tables),
+        "percent": tables.percent,
         "legend": legend,
         "collapse": collapse,
         "collapse_first": collapse is not None and collapse.claim != "untested",
@@ -93,6 +94,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "image_sets": tables.image_sets,
         "settings": tables.settings,
         "failures": failed_images(tables.study),
+        "failed_cells": failed_cells(tables.study),
         "left_out": left_out_points(tables),
         "definitions": _definitions(tables),
         "statuses": STATUSES,
@@ -136,7 +138,8 @@ def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
 def _study_text(study: dict[str, Any]) -> str:
     import yaml
 
-    shown = {key: value for key, value in study.items() if key not in ("versions", "failures")}
+    elsewhere = ("versions", "failures", "failed_cells")
+    shown = {key: value for key, value in study.items() if key not in elsewhere}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
 
 
@@ -144,20 +147,3 @@ def _strings(entries: Any) -> dict[str, str]:
     if not isinstance(entries, dict):
         return {}
     return {str(key): str(value) for key, value in entries.items()}
-
-
-def _write_whole(target: Path, text: str) -> None:
-    """Write to a temporary file in the same folder, then rename it over the target."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".report-", suffix=".html")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; a report is as readable as the tables beside it.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

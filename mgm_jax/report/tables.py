@@ -48,6 +48,14 @@ class StudyTables:
         return sorted(names, key=lambda name: name != "semantic")
 
     @property
+    def percent(self) -> str:
+        """Coverage of the intervals, such as ``95 %``; 95 where the study does not say."""
+        level: Any = self.study
+        for key in ("study", "metrics", "level"):
+            level = level.get(key) if isinstance(level, dict) else None
+        return f"{100 * (level if isinstance(level, float) else 0.95):g} %"
+
+    @property
     def key_metrics(self) -> list[str]:
         """The key metrics that were measured, in the order in which figures offer them."""
         measured = self.summary.loc[self.summary["mean"].notna(), "metric"].unique()

@@ -21,6 +21,9 @@ MEASURE_VERSION = 1
 #: The setting without augmentation: images as they are, resized and cropped.
 SEMANTIC = "semantic"
 
+#: Name of the manifold of all images that have no label.
+UNLABELLED = "unlabelled"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
@@ -75,8 +78,14 @@ class Cell:
         """Name of the manifold that each embedding belongs to, [m * v]."""
         if self.setting != SEMANTIC:
             return self.points()
-        source = self.images.source
-        return np.asarray([source.classes[source.labels[i]] for i in self.plan.indices])
+        labels = self.labels()
+        # Images without labels are one cloud.
+        names = (*self.images.source.classes, UNLABELLED)
+        return np.asarray([names[label] for label in labels])
+
+    def labels(self) -> np.ndarray:
+        """Class of each image, -1 where it has none, [m]."""
+        return np.asarray(self.images.source.labels)[list(self.plan.indices)]
 
     def points(self) -> np.ndarray:
         """Image id of each embedding, [m * v]."""

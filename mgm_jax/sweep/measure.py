@@ -10,7 +10,7 @@ import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.metrics import manifold_metrics, panel
-from mgm_jax.probe import knn_accuracy
+from mgm_jax.probe.neighbours import knn_accuracy
 from mgm_jax.study import MetricOptions
 
 #: Smallest manifold that is measured: with two points everything is determined by one distance.
@@ -45,10 +45,18 @@ class Reference:
 
 
 def measure_reference(x: np.ndarray, labels: np.ndarray, *, seed: int) -> Reference:
-    """Panel of baseline metrics of the un-augmented embeddings ``x`` [n, d], ``labels`` [n]."""
+    """Panel of baseline metrics of the un-augmented embeddings.
+
+    Args:
+        x: embeddings, [n, d].
+        labels: class of each, -1 where there is none, [n]; with two classes or more the
+            leave-one-out k-NN accuracy (k = 10) of the labelled images joins the panel.
+        seed: of the pairs that are drawn.
+    """
     values = panel(x, seed=seed).to_dict()
-    if len(np.unique(labels)) > 1:
-        accuracy = knn_accuracy(x, labels, k=min(10, len(x) - 1))
+    known = labels >= 0
+    if len(np.unique(labels[known])) > 1:
+        accuracy = knn_accuracy(x[known], labels[known], k=min(10, known.sum() - 1))
         values |= {
             "knn_accuracy": accuracy.accuracy,
             "knn_accuracy_low": accuracy.low,

@@ -13,7 +13,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,18 +35,25 @@ Stage = Literal["embed", "measure"]
 #: Embeddings in one chunk: what an interruption loses at most.
 CHUNK_ROWS = 512
 
+#: Unreadable images that ``study.json`` names, for each image set; all are counted.
+MOST_EXAMPLES = 50
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """A part of a study that could not be done; the rest goes on.
 
     Attributes:
-        where: the cell or image.
+        images: the image set.
+        where: the image that could not be read, or the cell that could not be measured.
         what: the error.
+        is_image: whether it is an image.
     """
 
+    images: str
     where: str
     what: str
+    is_image: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +94,7 @@ def run_study(
     out, base = Path(out), Path(base)
     with _held(out):
         sources = _open_images(study, base=base)
-        subjects = load_subjects(
-            study.encoders, base=base, cache=out / "encoders", convert=convert
-        )
+        subjects = load_subjects(study.encoders, base=base, cache=out / "encoders", convert=convert)
         cells = [cell for images in sources for cell in _cells(study, subjects, images)]
         failures = _embed(cells, study=study, out=out)
         measured: list[Measured] = []
@@ -97,7 +102,7 @@ def run_study(
             measured, references, more = _measure(cells, study=study, out=out)
             failures += more
             write_tables(measured, references, study=study, out=out)
-        _write_account(study, failures, cells=len(measured), out=out)
+        _write_account(study, sources, failures, cells=len(measured), out=out)
     return StudyResult(out=out, cells=len(measured), failures=tuple(failures))
 
 
@@ -147,9 +152,7 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
                 tap=tap,
                 images=images,
                 plan=plan,
-                manifest=manifest_for(
-                    subject.encoder, source, plan, tap=tap, dtype=study.dtype
-                ),
+                manifest=manifest_for(subject.encoder, source, plan, tap=tap, dtype=study.dtype),
             )
 
 
@@ -161,7 +164,7 @@ def _setting(study: Study, name: str) -> Setting:
 
 def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
     """Embed what is missing; cells that share their views are done together."""
-    failures: dict[tuple[str, str], Failure] = {}
+    failures: dict[Failure, None] = {}
     total = sum(cell.manifest.rows for cell in cells)
     with progress("embed", total=total, unit="view") as bar:
         for _, together in itertools.groupby(cells, key=lambda cell: (cell.images, cell.plan)):
@@ -176,8 +179,11 @@ def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
                 bar=bar,
             )
             for where, what in report.failures:
-                failures[where, what] = Failure(where=where, what=what)
-    return list(failures.values())
+                failure = Failure(
+                    images=batch[0].images.name, where=where, what=what, is_image=True
+                )
+                failures[failure] = None
+    return list(failures)
 
 
 def _measure(
@@ -195,7 +201,14 @@ def _measure(
                 if key in references and (study.semantic or cell.setting != SEMANTIC):
                     measured.append(_records(cell, *references[key], study=study, out=out))
             except InputError as error:
-                failures.append(Failure(where=cell.label, what=str(error)))
+                failures.append(
+                    Failure(
+                        images=cell.images.name,
+                        where=cell.label,
+                        what=str(error),
+                        is_image=False,
+                    )
+                )
             bar.advance()
     return measured, list(references.values()), failures
 
@@ -211,8 +224,7 @@ def _reference(cell: Cell, *, study: Study, out: Path) -> Reference:
     path = _record_path(cell, cell, study=study, out=out).with_suffix(".json")
     if not path.exists():
         x, rows = _good_rows(cell, out)
-        labels = np.asarray([cell.images.source.labels[i] for i in cell.plan.indices])
-        reference = measure_reference(x, labels[rows], seed=study.seed)
+        reference = measure_reference(x, cell.labels()[rows], seed=study.seed)
         with whole_file(path) as part:
             part.write_text(json.dumps(reference.to_json()))
     # Read back even when just computed: a resumed run must start from the very same digits.
@@ -249,14 +261,30 @@ def _record_path(cell: Cell, reference: Cell, *, study: Study, out: Path) -> Pat
     return out / "records" / f"{digest}.parquet"
 
 
-def _write_account(study: Study, failures: list[Failure], *, cells: int, out: Path) -> None:
+def _write_account(
+    study: Study,
+    sources: Sequence[ImageSet],
+    failures: Sequence[Failure],
+    *,
+    cells: int,
+    out: Path,
+) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
+    unread = {}
+    for one in sources:
+        of_set = [f for f in failures if f.is_image and f.images == one.name]
+        unread[one.name] = {
+            "count": len({failure.where for failure in of_set}),
+            "images": len(one.source),
+            "examples": [[failure.where, failure.what] for failure in of_set[:MOST_EXAMPLES]],
+        }
     account = {
         "name": study.name,
         "digest": study.digest,
         "study": study.model_dump(mode="json"),
         "cells": cells,
-        "failures": [asdict(failure) for failure in failures],
+        "failures": unread,
+        "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
         "versions": dict(library_versions()),
     }
     with whole_file(out / "study.json") as part:

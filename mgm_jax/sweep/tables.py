@@ -127,7 +127,7 @@ def _summary(values: dict, groups: object, cell: Cell, study: Study) -> pd.DataF
         resamples=options.resamples,
         seed=study.seed,
         level=options.level,
-    )
+    ).reset_index()
     subject = cell.subject
     head = {
         "encoder": subject.name,

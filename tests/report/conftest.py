@@ -120,7 +120,7 @@ def write_study(
         for encoder in encoders
         for image_set in images
         for setting in settings
-        for strength in (strengths if setting != "semantic" else (1.0,))
+        for strength in (strengths if setting != "semantic" else (0.0,))
     ]
     table = pd.concat(frames, ignore_index=True)
     if missing:
@@ -248,7 +248,7 @@ def _models(
     *,
     missing: bool,
 ) -> pd.DataFrame:
-    swept = summary["strength"] != 1
+    swept = (summary["strength"] != 1) & (summary["setting"] != "semantic")
     setting = summary["setting"].where(
         ~swept, summary["setting"] + "@" + summary["strength"].map("{:g}".format)
     )
@@ -287,7 +287,13 @@ CASES: dict[str, dict] = {
     "demo": {"encoders": demo_encoders()},
     "population": {"encoders": population(6), "points": 8, "settings": ("semantic", "augs")},
     "sweep": {"encoders": population(3), "strengths": (0.5, 1.0, 2.0), "groups": 4},
-    "forty": {"encoders": population(40), "strengths": (0.5, 1.0), "groups": 4, "points": 8},
+    "forty": {
+        "encoders": population(40),
+        "settings": ("semantic", "augs", "crop"),
+        "strengths": (0.5, 1.0),
+        "groups": 2,
+        "points": 8,
+    },
     "hostile": {
         "encoders": hostile_encoders(),
         "missing": True,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mgm_jax.metrics.columns import METRIC_COLUMNS
 from mgm_jax.report import definitions, facets, figure, labels
 from mgm_jax.report.labels import hover_name, interval, number, plotly_text, short_labels, shorten
 
@@ -17,6 +18,10 @@ def test_examples_run(module: object):
     result = doctest.testmod(module)  # pyright: ignore[reportArgumentType]
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_column_of_the_records_is_defined():
+    assert set(METRIC_COLUMNS) <= set(definitions.DEFINITIONS)
 
 
 @given(st.lists(st.text(max_size=60), max_size=30, unique=True), st.integers(12, 40))

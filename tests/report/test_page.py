@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -179,11 +180,11 @@ def test_a_failed_write_leaves_the_old_page(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(page_module.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(folder)
     assert (folder / "report.html").read_text() == "old"
-    assert not list(folder.glob(".report-*"))
+    assert not list(folder.glob(".*"))
 
 
 def test_study_facts_are_optional(study: Study, tmp_path: Path):
@@ -191,8 +192,20 @@ def test_study_facts_are_optional(study: Study, tmp_path: Path):
     (folder / "study.json").unlink()
     words = Page(write_report(folder).read_text(encoding="utf-8")).words
     assert "1 encoder" in words
-    (folder / "study.json").write_text(json.dumps({"failures": {"digits": 3}}))
-    assert "3 unreadable images" in Page(write_report(folder).read_text(encoding="utf-8")).words
+    (folder / "study.json").write_text(
+        json.dumps(
+            {
+                "failures": {"digits": 3},
+                "failed_cells": [["vit · digits", "too few views"]],
+                "study": {"metrics": {"level": 0.9}},
+            }
+        )
+    )
+    words = Page(write_report(folder).read_text(encoding="utf-8")).words
+    assert "3 unreadable images" in words
+    assert "1 part of the study could not be measured" in words
+    assert "vit · digits too few views" in words
+    assert "with 90 % intervals" in words
 
 
 def test_unusable_folders_are_refused(study: Study, tmp_path: Path):

@@ -15,6 +15,7 @@ from mgm_jax.images.operations.operation import (
     between,
     check,
     check_pair,
+    draw,
     up_to_one,
 )
 from mgm_jax.images.transforms import (
@@ -80,9 +81,11 @@ class ResizedCrop(CanvasOperation):
         self, key: jax.Array, whole: float
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Height, width, top and left of a box inside of a square of side ``whole``."""
-        draws = jax.random.uniform(key, (2 * ATTEMPTS + 2,))
+        draws = draw(key)
         area = between(draws[:ATTEMPTS], *self.scale)
-        log_aspect = between(draws[ATTEMPTS:-2], math.log(self.ratio[0]), math.log(self.ratio[1]))
+        log_aspect = between(
+            draws[ATTEMPTS : 2 * ATTEMPTS], math.log(self.ratio[0]), math.log(self.ratio[1])
+        )
         heights = jnp.sqrt(area / jnp.exp(log_aspect))
         widths = jnp.sqrt(area * jnp.exp(log_aspect))
         fits = (heights <= 1.0) & (widths <= 1.0)
@@ -92,7 +95,7 @@ class ResizedCrop(CanvasOperation):
         fitted = jnp.any(fits)
         height = whole * jnp.where(fitted, heights[first], min(1.0, 1.0 / aspect))
         width = whole * jnp.where(fitted, widths[first], min(1.0, aspect))
-        place = jnp.where(fitted, draws[-2:], 0.5)
+        place = jnp.where(fitted, draws[2 * ATTEMPTS : 2 * ATTEMPTS + 2], 0.5)
         return height, width, place[0] * (whole - height), place[1] * (whole - width)
 
 
@@ -127,7 +130,7 @@ class Affine(CanvasOperation):
     def __call__(
         self, key: jax.Array, image: jax.Array, *, strength: jax.Array, size: int
     ) -> jax.Array:
-        draws = jax.random.uniform(key, (6,), minval=-1.0, maxval=1.0)
+        draws = between(draw(key), -1.0, 1.0)
         shift = strength * self.translate * size * draws[1:3]
         shear = jnp.clip(strength * self.shear * draws[3:5], -STEEPEST_SHEAR, STEEPEST_SHEAR)
         return affine(
@@ -194,5 +197,5 @@ class Flip(ViewOperation):
             raise InputError(f"Flip: vertical must be true or false; got {self.vertical!r}.")
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        flipped = jax.random.uniform(key) < self.probability * up_to_one(strength)
+        flipped = draw(key)[0] < self.probability * up_to_one(strength)
         return jnp.where(flipped, flip(image, vertical=self.vertical), image)

@@ -15,6 +15,7 @@ from mgm_jax.images.operations.operation import (
     between,
     check,
     check_pair,
+    draw,
     up_to_one,
 )
 from mgm_jax.images.transforms import (
@@ -73,7 +74,7 @@ class ColourJitter(ViewOperation):
         check(self, "probability", low=0.0, high=1.0)
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        draws = jax.random.uniform(key, (6,))
+        draws = draw(key)
         # A view that is left out gets amounts of zero: the same arithmetic, nothing changed.
         strength = jnp.where(draws[0] < self.probability, strength, 0.0)
         share = draws[1:5]
@@ -115,7 +116,7 @@ class _Blended(ViewOperation):
         """The image that the blend leads to."""
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        chosen = jax.random.uniform(key) < self.probability
+        chosen = draw(key)[0] < self.probability
         share = jnp.where(chosen, up_to_one(strength), 0.0)
         return blend(self._changed(image), image, factor=share)
 
@@ -168,7 +169,7 @@ class Posterize(ViewOperation):
         check_pair(self, "bits", low=1.0, high=8.0)
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        bits = 8.0 - strength * (8.0 - between(jax.random.uniform(key), *self.bits))
+        bits = 8.0 - strength * (8.0 - between(draw(key)[0], *self.bits))
         levels = jnp.round(jnp.exp2(jnp.clip(bits, 1.0, 8.0)))
         return jnp.where(levels < 256, posterize(image, levels=levels), image)
 
@@ -193,7 +194,7 @@ class Blur(ViewOperation):
         check(self, "probability", low=0.0, high=1.0)
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        draws = jax.random.uniform(key, (2,))
+        draws = draw(key)
         sigma = strength * between(draws[1], *self.sigma)
         # A view that is left out is blurred by nothing, which changes no pixel.
         return gaussian_blur(image, sigma=jnp.where(draws[0] < self.probability, sigma, 0.0))
@@ -216,6 +217,4 @@ class Sharpness(ViewOperation):
         check(self, "amount", low=0.0)
 
     def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-        return adjust_sharpness(
-            image, factor=_factor(jax.random.uniform(key), self.amount, strength)
-        )
+        return adjust_sharpness(image, factor=_factor(draw(key)[0], self.amount, strength))

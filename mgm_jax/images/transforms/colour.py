@@ -49,8 +49,8 @@ def _grey(planes: jax.Array) -> jax.Array:
 def adjust_brightness(image: jax.Array, *, factor: ArrayLike) -> jax.Array:
     """Scale all values by a factor of 0 (black) upwards; 1 changes nothing.
 
-    >>> adjust_brightness(jnp.array([[[0.2, 0.4, 0.8]]]), factor=0.5).round(4)[0, 0].tolist()
-    [0.1, 0.2, 0.4]
+    >>> adjust_brightness(jnp.array([[[0.25, 0.5, 1.0]]]), factor=0.5)[0, 0].tolist()
+    [0.125, 0.25, 0.5]
     """
     return blend(image, 0.0, factor=factor)
 
