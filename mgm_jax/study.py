@@ -32,7 +32,8 @@ class EncoderEntry(_Frozen):
         name: the name in tables and figures; by default the file's stem or the architecture.
         model: for a checkpoint, the architecture, where recognition should be overridden.
         seeds: for an untrained architecture, one encoder a seed.
-        family: encoders that belong together in comparisons; by default the architecture.
+        family: encoders that belong together in comparisons; by default the kind of network
+            (``resnet``, ``vit``, ``conv4``, ...).
         paradigm: how it was trained, e.g. ``contrastive``; by default what the checkpoint says.
         taps: layers to read; empty means the encoder's default feature.
         size: side of the input in pixels, where it differs from the architecture's own.

@@ -14,6 +14,7 @@ from mgm_jax.analysis.families import (
     MEASURES,
     FamilyCollapse,
     Measure,
+    family_kind,
     family_name,
     measure_values,
     require_columns,
@@ -28,9 +29,6 @@ from mgm_jax.analysis.hierarchical import (
     resample_means,
 )
 from mgm_jax.errors import InputError, name_some
-
-_RESNETS = ("resnet", "resnet_cifar")
-_VITS = ("vit",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,8 +260,8 @@ def _verdict(cosine: Estimate | None, control: float, threshold: float) -> str:
 
 
 def _claim(families: tuple[FamilyCollapse, ...]) -> str:
-    resnets = {family.verdict for family in families if family.family in _RESNETS}
-    vits = {family.verdict for family in families if family.family in _VITS}
+    resnets = {one.verdict for one in families if family_kind(one.family) == "resnet"}
+    vits = {one.verdict for one in families if family_kind(one.family) == "vit"}
     if not resnets or not vits:
         return "untested"
     if "not collapsed" in resnets or "collapsed" in vits:

@@ -12,13 +12,14 @@ from mgm_jax.errors import InputError, name_some
 
 CONTROL_FAMILY = "pixels"
 
-_FAMILY_NAMES = {
-    "conv4": "Conv4",
-    "resnet": "ResNet",
-    "resnet_cifar": "CIFAR ResNet",
-    "vit": "ViT",
-    "pixels": "raw pixels",
-}
+_PLAIN_NAMES = {"conv4": "Conv4", "pixels": "raw pixels"}
+# How a family's name starts, the words for it, and what it counts as.
+_KINDS = (
+    ("resnet_cifar", "CIFAR ResNet", "resnet"),
+    ("wide_resnet", "Wide ResNet", "resnet"),
+    ("resnet", "ResNet", "resnet"),
+    ("vit", "ViT", "vit"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +75,8 @@ class FamilyCollapse:
     """What was measured on one family of untrained encoders, or on the raw pixels.
 
     Attributes:
-        family: name in the tables, such as ``resnet``.
-        name: name for sentences, such as ``ResNet``.
+        family: name in the tables, such as ``resnet18``.
+        name: name for sentences, such as ``ResNet-18``.
         control: True for the raw pixels.
         encoders: the encoders of the family, one a seed.
         measures: an estimate for every measure that the tables hold.
@@ -93,8 +94,25 @@ class FamilyCollapse:
 
 
 def family_name(family: str) -> str:
-    """The words for a family: ``ResNet`` for ``resnet``, the name itself where none is known."""
-    return _FAMILY_NAMES.get(family, family)
+    """The words for a family; the name itself where none are known.
+
+    >>> [family_name(name) for name in ("resnet18", "vit_mini", "pixels", "mine")]
+    ['ResNet-18', 'ViT-mini', 'raw pixels', 'mine']
+    """
+    for start, words, _ in _KINDS:
+        if family.startswith(start):
+            rest = family.removeprefix(start).strip("_-")
+            return f"{words}-{rest}" if rest else words
+    return _PLAIN_NAMES.get(family, family)
+
+
+def family_kind(family: str) -> str:
+    """What a family counts as in the paper's claim: ``resnet``, ``vit`` or ``other``.
+
+    >>> family_kind("resnet18")
+    'resnet'
+    """
+    return next((kind for start, _, kind in _KINDS if family.startswith(start)), "other")
 
 
 def untrained_families(models: pd.DataFrame) -> dict[str, tuple[str, ...]]:

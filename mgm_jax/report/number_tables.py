@@ -101,13 +101,21 @@ def _model_table(
                 model,
                 entry.name,
                 entry.colour,
-                [_plain(values.at[model, metric]) for metric in metrics],
+                [_model_cell(values.loc[model], metric) for metric in metrics],
             )
             for entry in legend.entries
             for model in entry.models
             if model in values.index
         ),
     )
+
+
+def _model_cell(values: Any, metric: str) -> Cell:
+    """The value of a whole model, with its interval where the table holds one."""
+    low, high = values.get(f"{metric}_low"), values.get(f"{metric}_high")
+    if low is None or high is None:
+        return _plain(values[metric])
+    return _cell({"mean": values[metric], "low": low, "high": high})
 
 
 def _heading(metric: str) -> tuple[str, str]:

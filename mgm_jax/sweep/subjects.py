@@ -126,7 +126,7 @@ def _load(
     return Subject(
         name=name,
         encoder=encoder,
-        family=entry.family or str(encoder.meta.get("architecture") or encoder.spec.family),
+        family=entry.family or encoder.spec.family,
         paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
         seed=None if drawn is None else int(str(drawn)),
         taps=_check_taps(encoder, entry.taps),

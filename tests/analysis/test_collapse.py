@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.analysis import Collapse, collapse_statement
+from mgm_jax.analysis import Collapse, collapse_statement, families
 from mgm_jax.analysis.collapse_wording import join_names
 from mgm_jax.errors import InputError
 
@@ -209,6 +211,17 @@ def test_notebook_form_and_table():
     collapse = judge({"resnet": 0.98, "vit": 0.4, "pixels": 0.5})
     assert collapse.headline in collapse._repr_html_()
     assert list(collapse.to_pandas()["family"].unique()) == ["resnet", "vit", "pixels"]
+
+
+@pytest.mark.parametrize("resnet", ["resnet", "resnet18", "resnet_cifar", "wide_resnet50"])
+@pytest.mark.parametrize("vit", ["vit", "vit_mini", "vit_s16"])
+def test_families_may_be_named_after_architectures(resnet: str, vit: str):
+    assert judge({resnet: 0.98, vit: 0.4}).claim == "holds"
+
+
+def test_examples_run():
+    result = doctest.testmod(families)
+    assert (result.attempted, result.failed) == (2, 0)
 
 
 def test_join_names():

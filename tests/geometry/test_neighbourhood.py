@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -39,7 +40,7 @@ def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
     places, found, gram, lengths = _through_group(points, normalize=normalize)
     with double_precision():
         gathered, gathered_lengths = gathered_gram(
-            points, np.arange(SIZE), candidates, normalize=normalize
+            jnp.asarray(points), np.arange(SIZE), candidates, normalize=normalize
         )
         gathered, gathered_lengths = np.asarray(gathered), np.asarray(gathered_lengths)
     np.testing.assert_array_equal(places, candidates)

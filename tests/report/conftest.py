@@ -55,7 +55,7 @@ class FakeEncoder:
 
 def one_encoder() -> list[FakeEncoder]:
     """A first look at one network."""
-    return [FakeEncoder(name="resnet50", family="resnet", architecture="resnet50")]
+    return [FakeEncoder(name="resnet50", family="resnet50", architecture="resnet50")]
 
 
 def demo_encoders() -> list[FakeEncoder]:
@@ -70,14 +70,14 @@ def demo_encoders() -> list[FakeEncoder]:
             collapse=collapse + 0.004 * seed,
         )
         for family, architecture, collapse in (
-            ("resnet", "resnet18", 0.95),
+            ("resnet18", "resnet18", 0.95),
             ("conv4", "conv4", 0.8),
-            ("vit", "vit_mini", 0.35),
+            ("vit_mini", "vit_mini", 0.35),
         )
         for seed in range(3)
     ]
     pixels = FakeEncoder(
-        name="pixels", family="pixels", architecture="pixels", paradigm="untrained", collapse=0.4
+        name="pixels", family="pixels", architecture="pixels", paradigm="control", collapse=0.4
     )
     return [*rows, pixels]
 
@@ -276,6 +276,8 @@ def _models(
                     "mean_cosine": min(1.0, encoder.collapse + 0.04),
                     "typical_distance": 0.9 * (1 - encoder.collapse),
                     "knn_accuracy": np.nan if missing and encoder is encoders[0] else accuracy,
+                    "knn_accuracy_low": accuracy - 0.03,
+                    "knn_accuracy_high": accuracy + 0.03,
                 }
             )
     return pd.DataFrame(rows).merge(cells, left_on=["encoder", "images"], right_index=True)

@@ -194,7 +194,7 @@ def test_differences_name_both_families(study: Study):
     assert collapse is not None
     rows = difference_rows(collapse)
     assert len(rows) == 2 * 6
-    assert any(row["pair"] == "ResNet − ViT" or row["pair"] == "ViT − ResNet" for row in rows)
+    assert any(row["pair"] == "ResNet-18 − ViT-mini" for row in rows)
     assert all(" to " in row["interval"] for row in rows)
 
 

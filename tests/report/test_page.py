@@ -125,8 +125,8 @@ def _row_labels(page: Page) -> list[str]:
 
 def test_headline_and_statement_come_first(rendered: Callable[[str], Page]):
     words = rendered("demo").words
-    assert "Untrained ResNet is collapsed, Conv4 and ViT are not" in words
-    assert words.index("Untrained ResNet is collapsed") < words.index("Manifold graph metrics")
+    assert "Untrained ResNet-18 is collapsed, Conv4 and ViT-mini are not" in words
+    assert words.index("Untrained ResNet-18 is collapsed") < words.index("Manifold graph metrics")
 
 
 def test_failures_and_missing_points_are_counted(rendered: Callable[[str], Page]):

@@ -1,0 +1,129 @@
+"""What must not change the record: batches, order, devices, motions, and the way to the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mgm_jax.metrics import manifold, manifold_metrics
+from mgm_jax.metrics.measure import measure_points
+from tests.geometry.clouds import cloud
+
+GROUPS = np.repeat([7, 3, 5], [14, 12, 16])
+POINTS = cloud("relu", n=GROUPS.size)[:, :40]
+FROM_ORDER = ("nnk_affinity_null",)
+"""Random pairs go by the place in the group, so reordered members meet other partners."""
+
+
+def _same(first, second, *, rows=slice(None), but=(), atol=1e-12) -> None:
+    for name in first.columns:
+        if name not in but:
+            got, expected = getattr(first, name)[rows], getattr(second, name)
+            np.testing.assert_allclose(got, expected, atol=atol, err_msg=name)
+
+
+def test_batches_do_not_matter():
+    whole = manifold_metrics(POINTS, groups=GROUPS)
+    _same(manifold_metrics(POINTS, groups=GROUPS, max_points_per_batch=1), whole)
+
+
+def test_the_order_and_company_of_groups_do_not_matter():
+    whole = manifold_metrics(POINTS, groups=GROUPS)
+    order = np.argsort(np.random.default_rng(0).permutation(3)[np.searchsorted([3, 5, 7], GROUPS)])
+    order = np.concatenate([order[GROUPS[order] == code] for code in (5, 7, 3)])
+    mixed = manifold_metrics(POINTS[order], groups=GROUPS[order])
+    _same(whole, mixed, rows=order)
+    alone = manifold_metrics(POINTS[GROUPS == 5], groups=GROUPS[GROUPS == 5])
+    _same(whole, alone, rows=GROUPS == 5)
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "gaussian"])
+def test_gathered_candidates_give_what_the_gram_matrix_gives(monkeypatch, kernel):
+    through_gram = manifold_metrics(POINTS, groups=GROUPS, k=8, kernel=kernel)
+
+    def gather(points, groups, bandwidth, options, mesh):
+        return measure_points(points, groups, bandwidth, replace(options, gram_limit=0), mesh)
+
+    monkeypatch.setattr(manifold, "measure_points", gather)
+    _same(manifold_metrics(POINTS, groups=GROUPS, k=8, kernel=kernel), through_gram, atol=1e-9)
+
+
+def test_arrays_of_jax_and_half_precision_are_taken():
+    half = jnp.asarray(POINTS, jnp.bfloat16)
+    wide = np.asarray(half, np.float32)
+    _same(manifold_metrics(half, groups=GROUPS), manifold_metrics(wide, groups=GROUPS))
+
+
+def test_the_null_follows_the_seed():
+    first, again, other = (
+        manifold_metrics(POINTS, groups=GROUPS, seed=seed).nnk_affinity_null for seed in (1, 1, 2)
+    )
+    assert (first == again).all() and (first != other).any()
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e3))
+def test_rotation_and_scale_do_not_matter(seed, scale):
+    turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(40, 40)))[0]
+    # Rounding the turned points to float32 moves them by 1e-7, and their metrics a little more.
+    moved = manifold_metrics(scale * POINTS.astype(np.float64) @ turn, groups=GROUPS)
+    _same(moved, manifold_metrics(POINTS, groups=GROUPS), atol=2e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_translation_does_not_matter_off_the_sphere(seed):
+    random = np.random.default_rng(seed)
+    moved, still = (
+        manifold_metrics(x, groups=GROUPS, kernel="gaussian", bandwidth=3.0, normalize=False)
+        for x in (POINTS + random.uniform(-2, 2, size=40), POINTS)
+    )
+    _same(moved, still, atol=2e-5)
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_order_of_points_and_features_does_not_matter(seed):
+    random = np.random.default_rng(seed)
+    rows, columns = random.permutation(GROUPS.size), random.permutation(40)
+    mixed = manifold_metrics(POINTS[rows][:, columns], groups=GROUPS[rows])
+    _same(manifold_metrics(POINTS, groups=GROUPS), mixed, rows=rows, but=FROM_ORDER, atol=1e-9)
+
+
+_ON_EIGHT_DEVICES = """
+import json, sys
+import jax, numpy as np
+from mgm_jax.devices import default_mesh
+from mgm_jax.metrics import manifold_metrics
+content = np.load(sys.argv[1])
+assert jax.device_count() == 8
+metrics = manifold_metrics(content["points"], groups=content["groups"], devices=default_mesh())
+print(json.dumps({name: getattr(metrics, name).tolist() for name in metrics.columns}))
+"""
+
+
+def test_eight_devices_give_what_one_gives(tmp_path):
+    np.savez(tmp_path / "input.npz", points=POINTS, groups=GROUPS)
+    flags = "--xla_force_host_platform_device_count=8"
+    run = subprocess.run(
+        [sys.executable, "-c", _ON_EIGHT_DEVICES, str(tmp_path / "input.npz")],
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    spread = json.loads(run.stdout)
+    one = manifold_metrics(POINTS, groups=GROUPS)
+    for name, column in spread.items():
+        np.testing.assert_allclose(column, getattr(one, name), atol=1e-12, err_msg=name)
