@@ -192,7 +192,7 @@ def _redo_on_mesh(
     for start in range(0, left.size, QUERIES):
         places = np.arange(start, min(start + QUERIES, left.size))
         rows = left[np.pad(places, (0, QUERIES - places.size), mode="edge")]
-        some = Points(*(np.asarray(part) for part in queries.take(rows)))
+        some = jax.device_put(queries.take(rows), NamedSharding(mesh, PartitionSpec()))
         found = rank(some, own[rows], targets, present)
         for device, parts in enumerate(zip(*(np.asarray(part) for part in found), strict=True)):
             best.add(places, device * share, *parts)

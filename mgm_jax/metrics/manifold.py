@@ -262,6 +262,8 @@ def _check_options(options: Options, reference_distance: float | None) -> None:
             "kernel='cosine' compares directions and needs normalize=True; got normalize=False. "
             "Use kernel='gaussian' for points off the unit sphere."
         )
+    if options.max_points is not None and options.max_points < 1:
+        raise InputError(f"max_points_per_batch must be at least 1; got {options.max_points}.")
     if not 0 < options.pca_threshold <= 1:
         raise InputError(f"pca_threshold must lie in (0, 1]; got {options.pca_threshold}.")
     if reference_distance is not None and not (

@@ -31,7 +31,8 @@ def oracle(
     for i, row in enumerate(rows):
         pairs = [_affinity(bases[i], bases[j]) for j in row.pop("neighbours")]
         row["nnk_affinity"] = np.mean([raw for raw, _ in pairs])
-        row["nnk_affinity_excess"] = np.mean([excess for _, excess in pairs])
+        defined = [excess for _, excess in pairs if not np.isnan(excess)]
+        row["nnk_affinity_excess"] = np.mean(defined) if defined else np.nan
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
     return {name: np.array(values) for name, values in columns.items()}
@@ -44,8 +45,9 @@ def _alone(placed, i, groups, k, widths, threshold) -> dict:
     weights, residual = _regress(placed, i, candidates, None if widths is None else widths[i])
     neighbours = candidates[weights > 1e-6]
     between = np.linalg.norm(placed[neighbours][:, None] - placed[neighbours][None], axis=-1)
-    spread = np.linalg.eigvalsh(np.cov(placed[candidates].T, bias=True))[::-1]
-    share = np.cumsum(spread) / spread.sum()
+    centred = placed[candidates] - placed[candidates].mean(axis=0)
+    spread = np.linalg.svd(centred, compute_uv=False) ** 2
+    share = np.cumsum(spread) / max(spread.sum(), 1e-300)
     return {
         "neighbours": neighbours,
         "k_effective": len(candidates),
@@ -55,7 +57,7 @@ def _alone(placed, i, groups, k, widths, threshold) -> dict:
         "nnk_residual": residual,
         "knn_distance": gaps[candidates[0]],
         "pca_dimension": int(np.argmax(share >= threshold - 1e-12)) + 1,
-        "pca_participation_ratio": spread.sum() ** 2 / (spread**2).sum(),
+        "pca_participation_ratio": spread.sum() ** 2 / max((spread**2).sum(), 1e-300),
     }
 
 
