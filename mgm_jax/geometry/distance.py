@@ -78,9 +78,9 @@ class ScanTable(NamedTuple):
 @partial(jax.jit, static_argnames="metric")
 def place(
     x: jax.Array,
-    base: jax.Array,
     present: jax.Array | np.ndarray,
-    base_present: jax.Array | np.ndarray,
+    base: jax.Array | None,
+    base_present: jax.Array | np.ndarray | None,
     *,
     metric: Metric,
 ) -> tuple[Points, Points, jax.Array]:
@@ -88,9 +88,9 @@ def place(
 
     Args:
         x: queries ``[n, d]``.
-        base: points ``[m, d]`` among which neighbours are sought.
         present: ``[n]`` bool, False where a query is padding.
-        base_present: ``[m]`` bool, likewise.
+        base: points ``[m, d]`` among which neighbours are sought; None for the queries.
+        base_present: ``[m]`` bool, likewise; None with the base.
         metric: which distance.
 
     Returns:
@@ -98,18 +98,34 @@ def place(
         the scale is the power of two that brings the largest centred value near 1.
     """
     if metric == "cosine":
-        queries, targets = _near_unit_length(x), _near_unit_length(base)
+        queries = _near_unit_length(x)
+        targets = queries if base is None else _near_unit_length(base)
     else:
-        whole = Points(base, jnp.ones(len(base)), jnp.ones(len(base)))
-        centre = mean_of(whole, base_present)
-        reach = jnp.maximum(_reach(x, present, centre), _reach(base, base_present, centre))
-        _, exponent = jnp.frexp(reach)
-        scale = jnp.ldexp(jnp.float64(1), -exponent)
-        queries, targets = (
-            Points(values, jnp.full(len(values), scale), jnp.ones(len(values)))
-            for values in (x, base)
-        )
-    return queries, targets, mean_of(targets, base_present)
+        scale = _common_scale(x, present, base, base_present)
+        queries = _scaled(x, scale)
+        targets = queries if base is None else _scaled(base, scale)
+    return queries, targets, mean_of(targets, present if base_present is None else base_present)
+
+
+def _common_scale(
+    x: jax.Array,
+    present: jax.Array | np.ndarray,
+    base: jax.Array | None,
+    base_present: jax.Array | np.ndarray | None,
+) -> jax.Array:
+    clouds = [(x, present)]
+    if base is not None and base_present is not None:
+        clouds.append((base, base_present))
+    centre = mean_of(_scaled(clouds[-1][0], jnp.float64(1)), clouds[-1][1])
+    reach = [
+        jnp.max(jnp.where(here[:, None], jnp.abs(values - centre), 0)) for values, here in clouds
+    ]
+    _, exponent = jnp.frexp(jnp.max(jnp.stack(reach)))
+    return jnp.ldexp(jnp.float64(1), -exponent)
+
+
+def _scaled(x: jax.Array, scale: jax.Array) -> Points:
+    return Points(x, jnp.full(len(x), scale), jnp.ones(len(x), jnp.float64))
 
 
 @jax.jit
@@ -117,11 +133,6 @@ def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
     """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool."""
     scaled = jnp.where(present[:, None], points.values * points.scales[:, None], 0)
     return jnp.sum(scaled, axis=0) / jnp.maximum(jnp.sum(present), 1)
-
-
-def _reach(x: jax.Array, present: jax.Array | np.ndarray, centre: jax.Array) -> jax.Array:
-    """Largest absolute centred value."""
-    return jnp.max(jnp.where(present[:, None], jnp.abs(x - centre), 0))
 
 
 def _near_unit_length(x: jax.Array) -> Points:

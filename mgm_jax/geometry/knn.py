@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import jax
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["indices", "distances", "certified"],
+    meta_fields=["metric"],
+)
 @dataclass(frozen=True, kw_only=True)
 class KnnGraph:
     """The k nearest neighbours of n points, exact.

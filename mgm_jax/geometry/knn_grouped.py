@@ -60,7 +60,7 @@ def nearest_in_groups(
             _write(found, rows, part)
             bar.advance(rows.size)
         with double_precision():
-            points, _, _ = place(x, x, np.ones(n, bool), np.ones(n, bool), metric=metric)
+            points, _, _ = place(x, np.ones(n, bool), None, None, metric=metric)
             settle_batch = _batch_function(
                 k, metric, scan_dtype(precision, features=features), mesh
             )

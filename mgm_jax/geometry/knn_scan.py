@@ -53,9 +53,10 @@ def nearest_in_cloud(
     n = x.shape[0]
     own = np.arange(n, dtype=np.int32) if base is None else np.full(n, -1, np.int32)
     with double_precision():
-        everybody = np.ones(n, bool), np.ones((x if base is None else base).shape[0], bool)
-        queries, targets, mean = place(x, x if base is None else base, *everybody, metric=metric)
-        tiles = tile_sizes(n, targets.values.shape[0], k, rows=tile_rows, columns=tile_columns)
+        everybody = None if base is None else np.ones(base.shape[0], bool)
+        queries, targets, mean = place(x, np.ones(n, bool), base, everybody, metric=metric)
+        m = targets.values.shape[0]
+        tiles = tile_sizes(n, m, k, rows=tile_rows, columns=tile_columns)
         padded, present = pad_points(targets, multiple=tiles.columns)
         table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
         parts = []
@@ -77,6 +78,6 @@ def nearest_in_cloud(
         left = np.flatnonzero(~certified)
         if left.size:
             distances[left], indices[left] = redo(
-                queries, left, own, targets, everybody[1], mean, k=k, metric=metric
+                queries, left, own, targets, present[:m], mean, k=k, metric=metric
             )
         return Nearest(in_units(distances, queries, metric=metric), indices, certified)

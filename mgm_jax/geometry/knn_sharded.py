@@ -66,7 +66,7 @@ def nearest_on_mesh(
         # The points are spread before anything is computed: no device can be asked to hold all.
         x_spread, present = _spread(x, mesh, tiles.rows)
         base_spread, base_present = _spread(x if base is None else base, mesh, tiles.columns)
-        queries, targets, mean = place(x_spread, base_spread, present, base_present, metric=metric)
+        queries, targets, mean = place(x_spread, present, base_spread, base_present, metric=metric)
         own = np.where(
             np.arange(present.size) < n if base is None else False, np.arange(present.size), -1
         ).astype(np.int32)

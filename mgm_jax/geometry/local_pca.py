@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -26,6 +27,11 @@ DEFAULT_K = 50
 _ROWS = 256
 
 
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["dimension", "participation_ratio", "spectrum", "k_effective"],
+    meta_fields=[],
+)
 @dataclass(frozen=True, kw_only=True)
 class LocalPca:
     """Spectra of the neighbourhoods of n points.

@@ -126,5 +126,4 @@ def _threshold(value: float, rows: int) -> dict[str, Any]:
         "y0": -0.5,
         "y1": rows - 0.5,
         "line": {"color": "--accent", "width": 1, "dash": "dot"},
-        "layer": "below",
     }

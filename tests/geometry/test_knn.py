@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.distance import Metric
+from mgm_jax.geometry.distance import Metric, ScanTable, place, rerank, scan
 from mgm_jax.geometry.knn import KnnGraph, knn_graph
 from tests.geometry.neighbour_oracle import clouds, nearest
 
@@ -64,6 +65,27 @@ def test_order_of_points_changes_nothing_but_ties(seed: int, levels: int) -> Non
     graph, moved = (knn_graph(y, k=7, metric="euclidean") for y in (x, x[order]))
     np.testing.assert_array_equal(moved.distances, graph.distances[order])
     np.testing.assert_array_equal(graph.indices, nearest(x, k=7, metric="euclidean")[0])
+
+
+def test_the_same_shapes_compile_once() -> None:
+    x = clouds()["post-ReLU features"]
+    knn_graph(x, k=7)
+    before = scan._cache_size(), rerank._cache_size(), place._cache_size()
+    knn_graph(x[::-1] * np.float32(3), k=7)
+    assert (scan._cache_size(), rerank._cache_size(), place._cache_size()) == before
+
+
+def test_the_matrix_of_all_pairs_never_exists() -> None:
+    n, rows = 16384, 256
+
+    def table(size: int) -> ScanTable:
+        one = jax.ShapeDtypeStruct((size,), jnp.float32)
+        return ScanTable(jax.ShapeDtypeStruct((size, 8), jnp.float32), one, one, one)
+
+    own = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    lowered = scan.lower(table(rows), own, table(n), count=64, tile=1024)
+    memory = lowered.compile().memory_analysis()
+    assert memory.temp_size_in_bytes < n * n * 4 / 64
 
 
 def test_ties_go_to_the_smaller_index_on_a_lattice() -> None:
@@ -167,4 +189,6 @@ def test_graph_shows_itself() -> None:
     table = graph.to_pandas()
     assert table.columns.tolist() == ["source", "target", "rank", "distance"]
     assert table.iloc[3].tolist() == [1, 2, 2, 1]
+    doubled = jax.tree.map(lambda part: part + part, graph)
+    assert doubled.metric == "euclidean" and doubled.distances[0].tolist() == [2, 4]
     assert "3 points, k=2, euclidean" in repr(graph) and "<table" in graph._repr_html_()
