@@ -167,11 +167,13 @@ def report(results: Results) -> None:
 
 
 def _run(study: Any, out: Path | None, *, base: Path) -> None:
-    from mgm_jax.report import write_report
+    from mgm_jax.report import headline_of_results, write_report
 
     result = _stages(study, out, base=base, until="measure")
     page = write_report(result.out)
     _print_summary(result.out)
+    headline = headline_of_results(result.out)
+    typer.echo(f"\n{headline.title}\n{headline.lead}")
     typer.echo(f"\ntables: {result.out}\nreport: {page}")
     if result.failures:
         typer.echo(f"{len(result.failures)} part(s) failed; they are named in the report", err=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Held by the bar on the screen: a job within a job, in this thread or another, stays silent.
+_SCREEN = threading.Lock()
 
 
 class Bar:
@@ -31,14 +35,24 @@ def progress(label: str, *, total: int, unit: str = "item") -> Iterator[Bar]:
         total: number of units the whole job has.
         unit: name of one unit, singular; the rate reads ``unit/s``.
 
-    On anything but a terminal the bar is silent, so logs and pipes stay clean.
+    On anything but a terminal the bar is silent, so logs and pipes stay clean; so is a bar within
+    the body of another.
 
     >>> with progress("count", total=3) as bar:
     ...     bar.advance(3)
     """
-    if total <= 0 or not sys.stderr.isatty():
+    if total <= 0 or not sys.stderr.isatty() or not _SCREEN.acquire(blocking=False):
         yield Bar(total=total)
         return
+    try:
+        with _terminal_bar(label, total=total, unit=unit) as bar:
+            yield bar
+    finally:
+        _SCREEN.release()
+
+
+@contextmanager
+def _terminal_bar(label: str, *, total: int, unit: str) -> Iterator[Bar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -108,8 +108,8 @@ def tile_sizes(n: int, m: int, k: int, *, rows: int | None, columns: int | None)
 
     Columns are a multiple of 16 that holds all candidates, and no more than the base needs.
 
-    >>> tile_sizes(100, 100, 5, rows=64, columns=32)
-    Tiles(rows=64, columns=32)
+    >>> tile_sizes(1000, 1000, 5, rows=64, columns=100)
+    Tiles(rows=64, columns=112)
     """
     processor = jax.default_backend() == "cpu"
     rows = rows or (512 if processor else 4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.report.definitions import define
 from mgm_jax.report.dots import at_reference_strength
 from mgm_jax.report.labels import number, shorten
-from mgm_jax.report.tables import StudyTables
+from mgm_jax.report.tables import StudyTables, read_tables
 
 _NAME_LETTERS = 40
 # These follow from other key metrics, so they do not compete for the headline.
@@ -31,6 +32,16 @@ class Headline:
 
     title: str
     lead: str
+
+
+def headline_of_results(folder: str | Path) -> Headline:
+    """The headline of finished results, for a terminal.
+
+    Raises:
+        InputError: a table is missing, empty, damaged, or lacks columns.
+    """
+    tables = read_tables(Path(folder))
+    return find_headline(tables, judge_collapse(tables))
 
 
 def judge_collapse(tables: StudyTables) -> Collapse | None:

@@ -108,6 +108,23 @@ class Cell:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A part of a study that could not be done; the rest goes on.
+
+    Attributes:
+        images: the image set.
+        where: the image that could not be read, or the cell that could not be measured.
+        what: the error.
+        is_image: whether it is an image.
+    """
+
+    images: str
+    where: str
+    what: str
+    is_image: bool
+
+
 def spread_over_classes(source: ImageSource, count: int, *, seed: int) -> np.ndarray:
     """Indices of ``count`` images, as even over the classes as can be, sorted.
 

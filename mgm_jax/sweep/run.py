@@ -10,14 +10,11 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, library_versions, manifest_for
 from mgm_jax.errors import InputError
@@ -25,8 +22,15 @@ from mgm_jax.files import whole_file
 from mgm_jax.images import Setting, find_setting, open_source, setting_from_config
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
-from mgm_jax.sweep.cells import SEMANTIC, Cell, ImageSet, settings_of, spread_over_classes
-from mgm_jax.sweep.measure import Reference, measure_points, measure_reference
+from mgm_jax.sweep.cells import (
+    SEMANTIC,
+    Cell,
+    Failure,
+    ImageSet,
+    settings_of,
+    spread_over_classes,
+)
+from mgm_jax.sweep.records import measure_cells
 from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
 from mgm_jax.sweep.tables import Measured, write_tables
 
@@ -37,23 +41,6 @@ CHUNK_ROWS = 512
 
 #: Unreadable images that ``study.json`` names, for each image set; all are counted.
 MOST_EXAMPLES = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A part of a study that could not be done; the rest goes on.
-
-    Attributes:
-        images: the image set.
-        where: the image that could not be read, or the cell that could not be measured.
-        what: the error.
-        is_image: whether it is an image.
-    """
-
-    images: str
-    where: str
-    what: str
-    is_image: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +86,7 @@ def run_study(
         failures = _embed(cells, study=study, out=out)
         measured: list[Measured] = []
         if until == "measure":
-            measured, references, more = _measure(cells, study=study, out=out)
+            measured, references, more = measure_cells(cells, study=study, out=out)
             failures += more
             write_tables(measured, references, study=study, out=out)
         _write_account(study, sources, failures, cells=len(measured), out=out)
@@ -184,81 +171,6 @@ def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
                 )
                 failures[failure] = None
     return list(failures)
-
-
-def _measure(
-    cells: Sequence[Cell], *, study: Study, out: Path
-) -> tuple[list[Measured], list[tuple[Cell, Reference]], list[Failure]]:
-    """Per-point records of every cell, from the records on disk where they are there."""
-    references: dict[tuple[str, str, str], tuple[Cell, Reference]] = {}
-    measured, failures = [], []
-    with progress("measure", total=len(cells), unit="cell") as bar:
-        for cell in cells:
-            key = (cell.subject.name, cell.images.name, cell.tap)
-            try:
-                if cell.setting == SEMANTIC:
-                    references[key] = (cell, _reference(cell, study=study, out=out))
-                if key in references and (study.semantic or cell.setting != SEMANTIC):
-                    measured.append(_records(cell, *references[key], study=study, out=out))
-            except InputError as error:
-                failures.append(
-                    Failure(
-                        images=cell.images.name,
-                        where=cell.label,
-                        what=str(error),
-                        is_image=False,
-                    )
-                )
-            bar.advance()
-    return measured, list(references.values()), failures
-
-
-def _good_rows(cell: Cell, out: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the images that could be read, and which rows they are."""
-    store = EmbeddingStore.open(cell.embeddings_folder(out), cell.manifest, create=False)
-    rows = np.flatnonzero(~store.failed_rows)
-    return store.read()[rows], rows
-
-
-def _reference(cell: Cell, *, study: Study, out: Path) -> Reference:
-    path = _record_path(cell, cell, study=study, out=out).with_suffix(".json")
-    if not path.exists():
-        x, rows = _good_rows(cell, out)
-        reference = measure_reference(x, cell.labels()[rows], seed=study.seed)
-        with whole_file(path) as part:
-            part.write_text(json.dumps(reference.to_json()))
-    # Read back even when just computed: a resumed run must start from the very same digits.
-    return Reference.from_json(json.loads(path.read_text()))
-
-
-def _records(
-    cell: Cell, reference_cell: Cell, reference: Reference, *, study: Study, out: Path
-) -> Measured:
-    path = _record_path(cell, reference_cell, study=study, out=out)
-    if not path.exists():
-        x, rows = _good_rows(cell, out)
-        with warnings.catch_warnings():
-            # Duplicates have a column of their own; a warning a cell would bury the rest.
-            warnings.filterwarnings("ignore", message=".*duplicate.*")
-            table = measure_points(
-                x,
-                cell.groups()[rows],
-                options=study.metrics,
-                reference=reference,
-                seed=study.seed,
-            )
-        rows = rows[table.index]
-        # No names of encoders or image sets in here: renaming one must not measure it again.
-        table.insert(1, "point", cell.points()[rows])
-        table.insert(2, "view", cell.view_numbers()[rows])
-        with whole_file(path) as part:
-            table.to_parquet(part, index=False)
-    return Measured(cell=cell, records=path)
-
-
-def _record_path(cell: Cell, reference: Cell, *, study: Study, out: Path) -> Path:
-    digest = cell.measure_digest(study.metrics, seed=study.seed, reference=reference)
-    return out / "records" / f"{digest}.parquet"
 
 
 def _write_account(

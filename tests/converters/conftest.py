@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,38 +21,6 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
-
-
-@pytest.fixture(scope="session")
-def torchvision() -> Any:
-    """torchvision, also where its compiled operators do not match the PyTorch at hand.
-
-    Its package index may lag behind PyTorch's. The networks need none of the operators, but the
-    import registers shapes for them, so the missing ones are declared first.
-    """
-    found = importlib.util.find_spec("torchvision")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("compares with torchvision, which is not installed")
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError:
-        folder = Path(found.submodule_search_locations[0])
-        source = (folder / "_meta_registrations.py").read_text()
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for operator in sorted(set(re.findall(r'register_fake\("torchvision::(\w+)"', source))):
-        library.define(f"{operator}() -> ()")
-    _KEPT.append(library)
-    return importlib.import_module("torchvision")
-
-
-# A library takes its declarations back when it is collected.
-_KEPT: list[Any] = []
-
-
-@pytest.fixture(scope="session")
-def timm(torchvision: Any) -> Any:
-    """timm, which imports torchvision."""
-    return pytest.importorskip("timm")
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.encoders.conftest import torchvision
-
-__all__ = ["torchvision"]
-
 
 @pytest.fixture(scope="session")
 def picture() -> np.ndarray:
