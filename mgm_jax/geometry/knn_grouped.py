@@ -16,6 +16,7 @@ from mgm_jax.geometry.distance import Metric, Points, mean_of, place, scan_table
 from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
 from mgm_jax.geometry.knn_redo import redo
 from mgm_jax.geometry.knn_scan import nearest_in_cloud
+from mgm_jax.geometry.knn_sharded import nearest_on_mesh
 from mgm_jax.geometry.knn_tile import PROGRESS_FROM, Nearest, in_units, is_certified, settle
 from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.selection import NOBODY
@@ -23,6 +24,7 @@ from mgm_jax.progress import progress
 
 # A batch of groups holds at most this many values; larger groups are clouds of their own.
 _BATCH_VALUES = 2**25
+# This is one of the padded sizes, so no batch holds both kinds.
 _LARGE_GROUP = 4096
 
 
@@ -56,7 +58,8 @@ def nearest_in_groups(
     with progress("neighbours", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
         for code in np.flatnonzero(large):
             rows = np.flatnonzero(groups.codes == code).astype(np.int32)
-            part = nearest_in_cloud(x[rows], None, k=k, metric=metric, precision=precision)
+            search = nearest_in_cloud if mesh is None else partial(nearest_on_mesh, mesh=mesh)
+            part = search(x[rows], None, k=k, metric=metric, precision=precision)
             _write(found, rows, part)
             bar.advance(rows.size)
         with double_precision():

@@ -67,9 +67,8 @@ def nearest_on_mesh(
         x_spread, present = _spread(x, mesh, tiles.rows)
         base_spread, base_present = _spread(x if base is None else base, mesh, tiles.columns)
         queries, targets, mean = place(x_spread, present, base_spread, base_present, metric=metric)
-        own = np.where(
-            np.arange(present.size) < n if base is None else False, np.arange(present.size), -1
-        ).astype(np.int32)
+        rows = np.arange(present.size, dtype=np.int32)
+        own = np.where((rows < n) & (base is None), rows, np.int32(-1))
         ring = _ring_function(
             k, metric, scan_dtype(precision, features=x.shape[1]), mesh, tiles.rows, tiles.columns
         )

@@ -16,6 +16,7 @@ import warnings
 import jax
 import numpy as np
 from mgm_jax.devices import default_mesh, pad_rows, shard_rows
+from mgm_jax.geometry import knn_grouped
 from mgm_jax.geometry.knn import knn_graph
 from tests.geometry.neighbour_oracle import clouds, nearest
 
@@ -38,6 +39,12 @@ if not {grouped}:
     spread = shard_rows(x, mesh)
     graph = knn_graph(spread, k=4)
     np.testing.assert_array_equal(graph.indices, nearest(x, k=4, metric="cosine")[0])
+    knn_grouped._LARGE_GROUP = 40
+    halves = np.arange(len(x)) % 2
+    graph = knn_graph(x, k=4, groups=halves, devices=mesh)
+    np.testing.assert_array_equal(
+        graph.indices, nearest(x, k=4, metric="cosine", groups=halves)[0]
+    )
     base = knn_graph(x[:30], k=4, base=spread, devices=mesh)
     np.testing.assert_array_equal(
         base.indices, nearest(x[:30], k=4, metric="cosine", base=x)[0]
