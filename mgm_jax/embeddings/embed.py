@@ -65,7 +65,7 @@ def embed(
     stores: Sequence[EmbeddingStore],
     *,
     taps: Sequence[str] | None = None,
-    batch_views: int = 256,
+    batch_views: int = 64,
     on_error: OnError = "raise",
     bar: Bar | None = None,
 ) -> EmbedReport:

@@ -20,7 +20,7 @@ _TOP = 34
 _BOTTOM = 56
 _RIGHT = 14
 _LETTER = 7.2  # width of one letter of a row label
-_LABEL_LETTERS = (30, 17)  # longest row label in wide and narrow layouts
+_LABEL_LETTERS = (36, 17)  # longest row label in wide and narrow layouts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from html import escape
 
@@ -20,22 +21,36 @@ def shorten(name: str, *, most: int) -> str:
 
 
 def short_labels(names: Iterable[str], *, most: int) -> dict[str, str]:
-    """A label of at most ``most`` characters for each name; equal labels are numbered.
+    """A label of at most ``most`` characters for each name.
 
-    >>> short_labels(["alpha-beta-0-gamma", "alpha-beta-1-gamma"], most=9)
-    {'alpha-beta-0-gamma': 'alpha…mma', 'alpha-beta-1-gamma': 'alph…ma 2'}
+    Names that would get one label lose the start they share instead of their middle; labels that
+    are equal even then are numbered.
+
+    >>> short_labels(["alpha-beta-0-gamma", "alpha-beta-1-gamma"], most=12)
+    {'alpha-beta-0-gamma': 'alp…0-gamma', 'alpha-beta-1-gamma': 'alp…1-gamma'}
     """
+    distinct = list(dict.fromkeys(names))
+    clashing: dict[str, list[str]] = {}
+    for name in distinct:
+        clashing.setdefault(shorten(name, most=most), []).append(name)
     labels: dict[str, str] = {}
     taken: set[str] = set()
-    for name in dict.fromkeys(names):
-        label, number = shorten(name, most=most), 2
+    for name in distinct:
+        alike = clashing[shorten(name, most=most)]
+        text = name if len(alike) == 1 else _without_shared_start(name, alike, keep=most // 4)
+        label, number = shorten(text, most=most), 2
         while label in taken:
             suffix = f" {number}"
-            label = shorten(name, most=most - len(suffix)) + suffix
+            label = shorten(text, most=most - len(suffix)) + suffix
             number += 1
         taken.add(label)
         labels[name] = label
     return labels
+
+
+def _without_shared_start(name: str, alike: list[str], *, keep: int) -> str:
+    shared = len(os.path.commonprefix(alike))
+    return name if shared <= keep + 1 else f"{name[:keep]}…{name[shared:]}"
 
 
 def plotly_text(text: str) -> str:
