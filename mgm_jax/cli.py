@@ -187,7 +187,11 @@ def _stages(study: Any, out: Path | None, *, base: Path, until: str) -> Any:
         if study.output is None:
             raise InputError("give -o OUT, or output: in the study file")
         out = base / study.output
-    return run_study(study, out.resolve(), base=base.resolve(), convert=_convert, until=until)
+    try:
+        return run_study(study, out.resolve(), base=base.resolve(), convert=_convert, until=until)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
 
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:
@@ -292,9 +296,6 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":
