@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -143,17 +143,20 @@ def compare(
     from mgm_jax.analysis import cluster_models
 
     models = _read_models(results)
+    if images is not None:
+        models = models[models["images"] == images]
+    # Encoders read at taps of their own still stand side by side; two taps of one are two rows.
+    twice = models.duplicated(["encoder", "images"], keep=False)
+    models["encoder"] += (" · " + models["tap"]).where(twice, "")
     for name, block in models.groupby("images", sort=False):
-        if images not in (None, name):
-            continue
         numbers = block.set_index("encoder").select_dtypes("number").drop(columns=["seed", "width"])
         clusters = cluster_models(numbers)
         typer.echo(f"{name}: {clusters.groups} group(s), silhouette {clusters.silhouette:.2f}")
         table = clusters.to_pandas()
         of_paradigm = pd.Series(block["paradigm"].to_numpy(), index=block["encoder"])
         rows = [
-            (str(row.group), str(row.Index), str(of_paradigm[row.Index]))
-            for row in table.itertuples()
+            (str(group), str(encoder), str(of_paradigm[encoder]))
+            for encoder, group in table["group"].items()
         ]
         _print_table(("group", "encoder", "paradigm"), rows)
 
@@ -180,15 +183,16 @@ def _run(study: Any, out: Path | None, *, base: Path) -> None:
         raise typer.Exit(1)
 
 
-def _stages(study: Any, out: Path | None, *, base: Path, until: str) -> Any:
+def _stages(study: Any, out: Path | None, *, base: Path, until: Literal["embed", "measure"]) -> Any:
     from mgm_jax.sweep import run_study
 
-    if out is None:
-        if study.output is None:
-            raise InputError("give -o OUT, or output: in the study file")
-        out = base / study.output
+    if out is None and study.output is None:
+        raise InputError("give -o OUT, or output: in the study file")
+    folder = out if out is not None else base / study.output
     try:
-        return run_study(study, out.resolve(), base=base.resolve(), convert=_convert, until=until)
+        return run_study(
+            study, folder.resolve(), base=base.resolve(), convert=_convert, until=until
+        )
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -261,13 +265,15 @@ def _print_summary(out: Path) -> None:
     picked = summary[summary["metric"].isin(shown)]
     keys = ["encoder", "images", "setting", "strength", "tap"]
     rows = []
-    for cell, block in picked.groupby(keys, sort=False):
-        block = block.set_index("metric")
+    for _, cell in picked.groupby(keys, sort=False):
+        encoder, images, setting, strength = next(
+            zip(*(cell[key] for key in keys[:4]), strict=True)
+        )
+        block = cell.set_index("metric")
         values = [
             f"{line['mean']:.3g} [{line['low']:.3g}, {line['high']:.3g}]"
             for line in (block.loc[metric] for metric in shown)
         ]
-        encoder, images, setting, strength, _ = cell
         at = setting if setting == "semantic" else f"{setting}@{strength:g}"
         rows.append((str(encoder), str(images), at, *values))
     _print_table(("encoder", "images", "setting", *shown.values()), rows)

@@ -18,7 +18,7 @@ So small maps and 1x1 kernels become one product of gathered pixels with the fla
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -34,7 +34,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 SMALL_MAP = 9
 
 
-def window_pads(shape: tuple[int, int], size: int, stride: int, padding: Padding) -> Pads:
+def window_pads(shape: Sequence[int], size: int, stride: int, padding: Padding) -> Pads:
     """Pixels to add before and after the rows and the columns of a map.
 
     ``torchvision`` adds ``size // 2`` on every side. ``tf-same`` adds just what makes the output

@@ -15,6 +15,7 @@ from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
 from mgm_jax.geometry.knn_search import find_neighbours
 from mgm_jax.geometry.knn_tile import PROGRESS_FROM
+from mgm_jax.geometry.local_spectrum import centred_gram, local_spectrum
 from mgm_jax.geometry.points import check_points, normalise
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
@@ -132,15 +133,16 @@ def local_pca(
             rows = np.arange(start, min(start + _ROWS, n))
             padded = np.pad(rows, (0, _ROWS - rows.size), mode="edge")
             with double_precision():
-                result = _pca_of_rows(table, padded, found.indices[padded], threshold)
-            parts.append([np.asarray(part)[: rows.size] for part in result])
+                centred = np.asarray(_centred_grams(table, padded, found.indices[padded]))
+            parts.append(local_spectrum(centred[: rows.size], threshold=threshold))
             bar.advance(rows.size)
     dimension, ratio, spectrum = (np.concatenate(part) for part in zip(*parts, strict=True))
+    count = (found.indices != NOBODY).sum(axis=1).astype(np.int32)
     return LocalPca(
         dimension=dimension,
         participation_ratio=ratio.astype(np.float32),
-        spectrum=spectrum.astype(np.float32),
-        k_effective=(found.indices != NOBODY).sum(axis=1).astype(np.int32),
+        spectrum=(spectrum / np.maximum(count, 1)[:, None]).astype(np.float32),
+        k_effective=count,
     )
 
 
@@ -170,9 +172,7 @@ def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAUL
 
 
 @jax.jit
-def _pca_of_rows(
-    table: jax.Array, rows: jax.Array, neighbours: jax.Array, threshold: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _centred_grams(table: jax.Array, rows: jax.Array, neighbours: jax.Array) -> jax.Array:
     def gram_of(row: tuple[jax.Array, jax.Array]) -> jax.Array:
         centre, chosen = row
         differences = table[jnp.where(chosen == NOBODY, centre, chosen)] - table[centre]
@@ -185,50 +185,4 @@ def _pca_of_rows(
 
     # One neighbourhood after the other: a batched gather would hold all of them at once.
     grams = jax.lax.map(gram_of, (rows, neighbours)).astype(jnp.float64)
-    return pca_from_gram(grams, neighbours != NOBODY, threshold=threshold)
-
-
-def pca_from_gram(
-    gram: jax.Array, mask: jax.Array, *, threshold: float | jax.Array = 0.95
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Spectrum and dimensions of neighbourhoods whose Gram matrices are known; pure.
-
-    With ``C = I - 11'/k`` over the neighbours, the spectrum holds the eigenvalues of
-    ``C G C / k``. The origin of the Gram matrix does not matter: any point may serve.
-
-    Args:
-        gram: ``[..., k, k]`` inner products ``<x_j - x_i, x_l - x_i>`` of the neighbours.
-        mask: ``[..., k]`` bool, False where there is no neighbour.
-        threshold: share of the variance that ``dimension`` directions must hold.
-
-    Returns:
-        Dimension ``[...]`` int32, participation ratio ``[...]``, spectrum ``[..., k]`` descending,
-        in the type of ``gram``; zeros where all neighbours coincide.
-
-    Example:
-        >>> pca_from_gram(jnp.diag(jnp.array([1.0, 1.0])), jnp.ones(2, bool))[0].item()
-        1
-    """
-    weights = mask.astype(gram.dtype)
-    count = jnp.maximum(jnp.sum(weights, axis=-1), 1)
-    share = weights / count[..., None]
-    # Without this the entries of absent neighbours, whatever they hold, would enter the means.
-    gram = jnp.where(mask[..., :, None] & mask[..., None, :], gram, 0)
-    row_means = jnp.einsum("...jl,...l->...j", gram, share)
-    mean = jnp.einsum("...j,...j->...", row_means, share)
-    centred = gram - row_means[..., :, None] - row_means[..., None, :] + mean[..., None, None]
-    centred = jnp.where(mask[..., :, None] & mask[..., None, :], centred, 0)
-    values = jnp.linalg.eigvalsh(centred / count[..., None, None])[..., ::-1]
-    # Rounding of k products of the size of the largest squared difference is no variance.
-    largest = jnp.max(jnp.abs(jnp.diagonal(gram, axis1=-2, axis2=-1)), axis=-1, keepdims=True)
-    slack = 4 * gram.shape[-1] * jnp.finfo(gram.dtype).eps
-    values = jnp.where(values > slack * largest, values, 0)
-    total = jnp.sum(values, axis=-1)
-    spread = total > 0
-    safe = jnp.where(spread, total, 1)
-    # The slack settles ties such as 19 of 20 equal directions at 0.95 as exact numbers would.
-    short = jnp.cumsum(values, axis=-1) / safe[..., None] < threshold - slack
-    dimension = jnp.where(spread, jnp.sum(short, axis=-1) + 1, 0).astype(jnp.int32)
-    squares = jnp.sum(values**2, axis=-1)
-    ratio = jnp.where(spread, total**2 / jnp.where(spread, squares, 1), 0)
-    return dimension, ratio, values
+    return centred_gram(grams, neighbours != NOBODY)

@@ -165,10 +165,10 @@ def regress(
     if kernel == "cosine":
         values, target = shifted_cosine(among), shifted_cosine(to_point)
     else:
-        if bandwidth is None:
-            farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
-            bandwidth = jnp.sqrt(jnp.where(farthest > 0, farthest, 1))
-        values = gaussian(among, bandwidth[:, None, None])
-        target = gaussian(to_point, bandwidth[:, None])
+        farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
+        farthest = jnp.sqrt(jnp.where(farthest > 0, farthest, 1))
+        width = farthest if bandwidth is None else bandwidth
+        values = gaussian(among, width[:, None, None])
+        target = gaussian(to_point, width[:, None])
     own = jnp.ones(mask.shape[0], values.dtype)
     return nnk_weights(values, target, mask, own), among

@@ -8,7 +8,7 @@ support. All points of a batch advance together, in float64; the finished ones w
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,8 @@ _WEIGHT_ROUNDING = 1e-9
 class NnkSolution(NamedTuple):
     """Weights of b points on their k candidates, with their certificate.
 
+    JAX arrays within compiled code, NumPy arrays from :func:`solve_nnk`.
+
     Attributes:
         theta: weights ``[b, k]``, at least 0; 0 where masked or refused.
         residual: ``J = K_ii - 2 theta'k + theta'K theta`` ``[b]``, 0 (reproduced) to K_ii.
@@ -44,11 +46,11 @@ class NnkSolution(NamedTuple):
             ``[b]`` bool.
     """
 
-    theta: jax.Array | np.ndarray
-    residual: jax.Array | np.ndarray
-    kkt: jax.Array | np.ndarray
-    pivots: jax.Array | np.ndarray
-    polished: jax.Array | np.ndarray
+    theta: Any
+    residual: Any
+    kkt: Any
+    pivots: Any
+    polished: Any
 
 
 def solve_nnk(

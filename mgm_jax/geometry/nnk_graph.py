@@ -21,7 +21,7 @@ from mgm_jax.geometry.candidates import (
     tell_about_repeats,
 )
 from mgm_jax.geometry.duplicates import distinct_rows
-from mgm_jax.geometry.groups import GroupBatch, Groups, encode_groups, group_batches
+from mgm_jax.geometry.groups import GroupBatch, Groups, encode_groups, group_batches, padded_size
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
 from mgm_jax.geometry.neighbourhood import (
     differences_in_group,
@@ -234,7 +234,9 @@ def _solve_cloud(
 ) -> None:
     k = int(found.k_effective[members[0]])
     candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=None)
-    cloud = jnp.asarray(points[members])
+    # Groups of about one size share a compilation.
+    more = padded_size(members.size) - members.size
+    cloud = jnp.asarray(np.pad(points[members], ((0, more), (0, 0))))
     for places in row_batches(members.size):
         rows = members[places]
         weights, residual, kkt = _row_weights(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def digits_source() -> ImageSource:
     """
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     ink = np.asarray(bunch["images"])
     pixels = np.round(ink * (255 / MOST_INK)).astype(np.uint8)
     source = array_source(pixels, bunch["target"], name="digits")

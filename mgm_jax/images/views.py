@@ -7,11 +7,13 @@ and its number. The batch it was made in, the other views and the device do not 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from mgm_jax.errors import InputError
@@ -88,7 +90,7 @@ def make_views(
         )
     numbers = _whole_numbers("view_numbers", view_numbers, bits=31)
     [seed_number] = _whole_numbers("seed", [seed], bits=32)
-    if not isinstance(strength, jax.core.Tracer) and not 0 <= float(np.asarray(strength)) < np.inf:
+    if not isinstance(strength, Tracer) and not 0 <= float(np.asarray(strength)) < np.inf:
         raise InputError(f"strength must be a number of at least 0; got {strength}.")
     return _render(
         canvas,
@@ -101,7 +103,7 @@ def make_views(
     )
 
 
-def _whole_numbers(name: str, values: ArrayLike | range, *, bits: int) -> np.ndarray:
+def _whole_numbers(name: str, values: ArrayLike | Sequence[int], *, bits: int) -> np.ndarray:
     numbers = np.asarray(values)
     if numbers.ndim != 1 or not (numbers.size == 0 or np.issubdtype(numbers.dtype, np.integer)):
         raise InputError(f"{name} must be a list of whole numbers; got {values!r}.")

@@ -7,24 +7,32 @@ each as a list of neighbours and a small inverse; a second pass compares the sub
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 
 from mgm_jax.geometry.affinity import inverse_on_span, pair_overlap
+from mgm_jax.geometry.candidates import candidates_of, nearest_in_cloud_of, row_batches
+from mgm_jax.geometry.groups import padded_size
 from mgm_jax.geometry.kernel import KernelName
+from mgm_jax.geometry.local_spectrum import centred_gram
 from mgm_jax.geometry.neighbourhood import gathered_differences, gathered_gram
+from mgm_jax.geometry.precision import double_precision
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
+    LocalPcaColumns,
     first_neighbours,
     mean_affinity,
     measure_local,
+    pca_columns,
     take_block,
 )
+from mgm_jax.metrics.options import Options
 
 
 class Subspaces(NamedTuple):
@@ -37,48 +45,127 @@ class Subspaces(NamedTuple):
         dimension: ``[n]`` int32.
     """
 
-    neighbours: jax.Array | np.ndarray
-    present: jax.Array | np.ndarray
-    inverse: jax.Array | np.ndarray
-    dimension: jax.Array | np.ndarray
+    neighbours: Any
+    present: Any
+    inverse: Any
+    dimension: Any
 
 
-@partial(jax.jit, static_argnames=("kernel", "normalize", "pca_threshold"))
+def measure_large_group(
+    points: np.ndarray,
+    bandwidth: np.ndarray | None,
+    partners: np.ndarray,
+    options: Options,
+    mesh: Mesh | None,
+) -> dict[str, np.ndarray]:
+    """Measure all points of one group.
+
+    Args:
+        points: ``[n, d]``.
+        bandwidth: of the Gaussian kernel, ``[n]``, or None.
+        partners: random rows for the null, ``[n, r]`` int.
+        options: what to measure.
+        mesh: devices to spread the search for neighbours over; None for one.
+
+    Returns:
+        Columns, each ``[n]``.
+    """
+    size = len(points)
+    k = candidates_of(size, options.k)
+    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
+    batches = row_batches(size)
+    columns: dict[str, np.ndarray] = {}
+
+    def write(rows: np.ndarray, record: Local | LocalPcaColumns | Affinity) -> None:
+        for name, column in record._asdict().items():
+            columns.setdefault(name, np.empty(size))[rows] = column
+
+    found = []
+    with double_precision():
+        # Groups of about one size share a compilation.
+        more = padded_size(size) - size
+        cloud = jnp.asarray(np.pad(points, ((0, more), (0, 0))))
+        for rows in batches:
+            local, spans, centred = measure_rows(
+                cloud,
+                rows,
+                candidates[rows],
+                None if bandwidth is None else bandwidth[rows],
+                kernel=options.kernel,
+                normalize=options.normalize,
+            )
+            write(rows, local)
+            write(rows, pca_columns(np.asarray(centred), threshold=options.pca_threshold))
+            found.append(_without_empty(spans))
+        spans = Subspaces(*map(jnp.asarray, _assemble(len(cloud), batches, found)))
+        for rows in batches:
+            others = partners[rows]
+            write(rows, compare_rows(cloud, spans, rows, others, normalize=options.normalize))
+    return columns
+
+
+def _without_empty(spans: Subspaces) -> Subspaces:
+    """Leave out the columns in which no point of the batch has a neighbour."""
+    p = max(1, int(np.asarray(spans.present).sum(axis=1).max()))
+    return Subspaces(
+        np.asarray(spans.neighbours)[:, :p],
+        np.asarray(spans.present)[:, :p],
+        np.asarray(spans.inverse)[:, :p, :p],
+        np.asarray(spans.dimension),
+    )
+
+
+def _assemble(size: int, batches: list[np.ndarray], found: list[Subspaces]) -> Subspaces:
+    """Put the batches together, as wide as the widest, in steps of 8 so that few shapes occur."""
+    p = -(-max(part.present.shape[1] for part in found) // 8) * 8
+    whole = Subspaces(
+        np.zeros((size, p), np.int32),
+        np.zeros((size, p), bool),
+        np.zeros((size, p, p)),
+        np.zeros(size, np.int32),
+    )
+    for rows, part in zip(batches, found, strict=True):
+        width = part.present.shape[1]
+        whole.neighbours[rows, :width] = part.neighbours
+        whole.present[rows, :width] = part.present
+        whole.inverse[rows, :width, :width] = part.inverse
+        whole.dimension[rows] = part.dimension
+    return whole
+
+
+@partial(jax.jit, static_argnames=("kernel", "normalize"))
 def measure_rows(
     points: jax.Array,
     rows: jax.Array,
     candidates: jax.Array,
-    mask: jax.Array,
     bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
     normalize: bool,
-    pca_threshold: float,
-) -> tuple[Local, Subspaces]:
+) -> tuple[Local, Subspaces, jax.Array]:
     """Measure some points of a cloud; call within :func:`double_precision`.
 
     Args:
         points: the cloud ``[n, d]``.
         rows: points to measure ``[b]`` int.
         candidates: rows of their candidates by rising distance ``[b, k]`` int.
-        mask: which candidates count ``[b, k]`` bool.
         bandwidth: of the Gaussian kernel, ``[b]``, or None.
         kernel: kernel of the regression.
         normalize: whether the cloud is meant on the unit sphere.
-        pca_threshold: share of the variance that the local dimension explains.
 
     Returns:
-        Columns, each ``[b]``, and the subspaces with ``p = k``.
+        Columns, each ``[b]``, the subspaces with ``p = k``, and centred Gram matrices of the
+        candidates ``[b, k, k]``.
     """
 
     gram, lengths = gathered_gram(points, rows, candidates, normalize=normalize)
-    columns, support = measure_local(
-        gram, mask, bandwidth, lengths, kernel=kernel, pca_threshold=pca_threshold
-    )
+    mask = jnp.ones(candidates.shape, bool)
+    columns, support = measure_local(gram, mask, bandwidth, lengths, kernel=kernel)
     chosen, present = first_neighbours(support, p=support.shape[1])
     inverse, dimension = inverse_on_span(take_block(gram, chosen), present, lengths)
     neighbours = jnp.take_along_axis(candidates, chosen, axis=1)
-    return columns, Subspaces(neighbours, present, inverse, dimension)
+    spans = Subspaces(neighbours, present, inverse, dimension)
+    return columns, spans, centred_gram(gram, mask)
 
 
 @partial(jax.jit, static_argnames=("normalize",))
@@ -102,28 +189,31 @@ def compare_rows(
     Returns:
         Columns, each ``[b]``.
     """
-    spans = Subspaces(*map(jnp.asarray, subspaces))
 
     def overlaps(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         own, partner = row
 
         def differences(point: jax.Array) -> jax.Array:
-            neighbours = spans.neighbours[point]
+            neighbours = subspaces.neighbours[point]
             return gathered_differences(points, point, neighbours, normalize=normalize)
 
         frame = differences(own)
-        others = jnp.concatenate([spans.neighbours[own], jnp.maximum(partner, 0)])
+        others = jnp.concatenate([subspaces.neighbours[own], jnp.maximum(partner, 0)])
 
         def overlap(other: jax.Array) -> jax.Array:
             cross = frame @ differences(other).T
-            return pair_overlap(cross, spans.inverse[own], spans.inverse[other])
+            return pair_overlap(cross, subspaces.inverse[own], subspaces.inverse[other])
 
-        return lax.map(overlap, others), others
+        def overlap_if_counted(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return lax.cond(pair[1], overlap, lambda _: jnp.zeros((), frame.dtype), pair[0])
+
+        counted = jnp.concatenate([subspaces.present[own], partner >= 0])
+        return lax.map(overlap_if_counted, (others, counted)), others
 
     overlap, others = lax.map(overlaps, (rows, partners))
-    near = spans.neighbours.shape[1]
-    dimension, other_dimension = spans.dimension[rows], spans.dimension[others]
-    counted = jnp.concatenate([spans.present[rows], partners >= 0], axis=1)
+    near = subspaces.neighbours.shape[1]
+    dimension, other_dimension = subspaces.dimension[rows], subspaces.dimension[others]
+    counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
 
     def mean(part: slice) -> tuple[jax.Array, jax.Array]:
         return mean_affinity(

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mgm_jax.geometry.affinity import affinity
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName
-from mgm_jax.geometry.local_pca import pca_from_gram
+from mgm_jax.geometry.local_spectrum import local_spectrum
 from mgm_jax.geometry.neighbourhood import regress
 from mgm_jax.geometry.nnk import SUPPORT_WEIGHT, repeats
 from mgm_jax.geometry.polytope import diameter, radius
@@ -31,8 +32,6 @@ class Local(NamedTuple):
     nnk_radius: jax.Array
     nnk_residual: jax.Array
     nnk_kkt: jax.Array
-    pca_dimension: jax.Array
-    pca_participation_ratio: jax.Array
     knn_distance: jax.Array
 
 
@@ -44,6 +43,19 @@ class Affinity(NamedTuple):
     nnk_affinity_null: jax.Array
 
 
+class LocalPcaColumns(NamedTuple):
+    """Columns of b points from the spectra of their candidates, each ``[b]``."""
+
+    pca_dimension: np.ndarray
+    pca_participation_ratio: np.ndarray
+
+
+def pca_columns(centred: np.ndarray, *, threshold: float) -> LocalPcaColumns:
+    """Columns from centred Gram matrices ``[b, k, k]``, on the host."""
+    found = local_spectrum(centred, threshold=threshold)
+    return LocalPcaColumns(found.dimension, found.participation_ratio)
+
+
 def measure_local(
     gram: jax.Array,
     mask: jax.Array,
@@ -51,7 +63,6 @@ def measure_local(
     squared_length: jax.Array,
     *,
     kernel: KernelName,
-    pca_threshold: float,
 ) -> tuple[Local, jax.Array]:
     """Measure points from the Gram matrices of differences to their candidates.
 
@@ -61,7 +72,6 @@ def measure_local(
         bandwidth: of the Gaussian kernel, ``[b]``, or None.
         squared_length: of the points, ``[b]``.
         kernel: kernel of the regression.
-        pca_threshold: share of the variance that the local dimension explains.
 
     Returns:
         The columns, and which candidates are neighbours ``[b, k]`` bool.
@@ -74,7 +84,6 @@ def measure_local(
     own = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
     own = jnp.where(own <= COINCIDENT * scale, 0, own)
     repeated = mask & (repeats(among, scale) | (own == 0))
-    dimension, participation, _ = pca_from_gram(gram, mask, threshold=pca_threshold)
     alone = degree == 0
     columns = Local(
         k_effective=count,
@@ -85,8 +94,6 @@ def measure_local(
         nnk_radius=jnp.where(alone, jnp.nan, radius(gram, support)),
         nnk_residual=jnp.asarray(solution.residual),
         nnk_kkt=jnp.asarray(solution.kkt),
-        pca_dimension=dimension,
-        pca_participation_ratio=participation,
         knn_distance=jnp.sqrt(own[:, 0]),
     )
     return columns, support

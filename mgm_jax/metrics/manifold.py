@@ -13,11 +13,12 @@ from mgm_jax.devices import mesh_of
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.candidates import check_group_sizes, check_policy, tell_about_repeats
 from mgm_jax.geometry.duplicates import distinct_rows
-from mgm_jax.geometry.groups import encode_groups
+from mgm_jax.geometry.groups import Groups, encode_groups
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
 from mgm_jax.geometry.points import DuplicatePolicy, check_points
 from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMNS
-from mgm_jax.metrics.measure import Options, measure_points
+from mgm_jax.metrics.measure import measure_points
+from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.summary import ManifoldSummary, group_means, summarise
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def manifold_metrics(
         pca_threshold: share of the local variance that ``pca_dimension`` explains, 0 to 1.
         duplicates: equal rows of one group: ``"warn"`` measures them as they are (a repeated
             point has its copy as only neighbour, hence diameter 0), ``"drop"`` measures the
-            distinct rows and gives repeats the record of the first, ``"raise"`` refuses them.
+            distinct rows, gives repeats the record of the first and counts in ``duplicates``
+            the share of the group that was dropped, ``"raise"`` refuses them.
         seed: of the random pairs.
         max_points_per_batch: most points measured at once, for memory; None for a good size.
         devices: mesh of one axis to spread the groups over; None follows x.
@@ -213,7 +215,14 @@ def manifold_metrics(
         part = None if widths is None else widths[rows]
         columns = measure_points(points[rows], distinct.groups, part, options, mesh)
         columns = {name: column[distinct.codes] for name, column in columns.items()}
+        columns["duplicates"] = _share_dropped(partition, distinct.groups)
     return _record(columns, partition.values[partition.codes], reference_distance)
+
+
+def _share_dropped(all_points: Groups, kept: Groups) -> np.ndarray:
+    """Share of the other members of its group that were dropped as repeats, of every point."""
+    dropped = (all_points.sizes - kept.sizes) / np.maximum(all_points.sizes - 1, 1)
+    return dropped[all_points.codes]
 
 
 def _record(
@@ -221,7 +230,7 @@ def _record(
 ) -> ManifoldMetrics:
     if reference_distance is not None:
         columns["relative_diameter"] = columns["nnk_diameter"] / reference_distance
-    columns["degenerate"] = np.isnan(list(columns.values())).any(axis=0)
+    columns["degenerate"] = np.any(np.isnan(list(columns.values())), axis=0)
     typed = {name: column.astype(_dtype(name)) for name, column in columns.items()}
     known = {field.name for field in fields(ManifoldMetrics)}
     return ManifoldMetrics(group=group, **{n: c for n, c in typed.items() if n in known})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from html import escape
 
@@ -49,7 +48,10 @@ def short_labels(names: Iterable[str], *, most: int) -> dict[str, str]:
 
 
 def _without_shared_start(name: str, alike: list[str], *, keep: int) -> str:
-    shared = len(os.path.commonprefix(alike))
+    # Of sorted texts, the first and the last differ earliest.
+    ordered = sorted(alike)
+    pairs = zip(ordered[0], ordered[-1], strict=False)
+    shared = next((i for i, (a, b) in enumerate(pairs) if a != b), len(ordered[0]))
     return name if shared <= keep + 1 else f"{name[:keep]}…{name[shared:]}"
 
 

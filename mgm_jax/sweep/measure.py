@@ -99,6 +99,9 @@ def measure_points(
             f"no manifold has {MIN_POINTS} points or more; sizes: {name_some(sizes)}. "
             "Take more images of each class, or more views"
         )
+    typical = reference.typical_distance
+    # An encoder that maps all images to one point has no scale to compare a diameter with.
+    measurable = bool(np.isfinite(typical) and typical > 0)
     metrics = manifold_metrics(
         x[kept],
         groups=groups[kept],
@@ -106,10 +109,16 @@ def measure_points(
         kernel=options.kernel,
         bandwidth=options.bandwidth,
         center=reference.mean if options.center == "global" else None,
-        reference_distance=reference.typical_distance,
+        reference_distance=typical if measurable else None,
         pca_threshold=options.pca_threshold,
+        # Views that came out equal (a jitter that was not drawn) are one point of the manifold;
+        # as candidates of each other they would end every neighbourhood at distance 0.
+        duplicates="drop",
         seed=seed,
     )
     table = metrics.to_pandas()
+    if not measurable:
+        place = table.columns.get_loc("nnk_diameter")
+        table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
     return table

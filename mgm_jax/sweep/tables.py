@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -119,7 +120,9 @@ def _with_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
 
 
-def _summary(values: dict, groups: object, cell: Cell, study: Study) -> pd.DataFrame:
+def _summary(
+    values: dict[str, np.ndarray], groups: np.ndarray, cell: Cell, study: Study
+) -> pd.DataFrame:
     options = study.metrics
     table = summarise(
         values,
@@ -158,7 +161,7 @@ def _models(summary: pd.DataFrame, references: list[tuple[Cell, Reference]]) -> 
             "width": cell.manifest.width,
         }
         if len(summary):
-            own = summary[
+            own = summary.loc[
                 (summary["encoder"] == subject.name)
                 & (summary["images"] == cell.images.name)
                 & (summary["tap"] == cell.tap)
@@ -172,7 +175,7 @@ def _models(summary: pd.DataFrame, references: list[tuple[Cell, Reference]]) -> 
 
 
 def _settings_side_by_side(own: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    for line in own.itertuples():
-        plain = line.setting == SEMANTIC or line.strength == 1.0
-        setting = line.setting if plain else f"{line.setting}@{line.strength:g}"
-        yield f"{setting}.{line.metric}", line.mean
+    lines = zip(own["setting"], own["strength"], own["metric"], own["mean"], strict=True)
+    for setting, strength, metric, mean in lines:
+        plain = setting == SEMANTIC or strength == 1.0
+        yield f"{setting if plain else f'{setting}@{strength:g}'}.{metric}", mean

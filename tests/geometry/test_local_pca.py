@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.groups import encode_groups
-from mgm_jax.geometry.local_pca import local_pca, neighbours_per_group, pca_from_gram
-from mgm_jax.geometry.precision import double_precision
+from mgm_jax.geometry.local_pca import local_pca, neighbours_per_group
 from tests.geometry.neighbour_oracle import nearest
 
 
@@ -72,32 +68,6 @@ def test_normalised_points_ignore_their_length() -> None:
     powers = (2.0 ** rng.integers(-3, 4, (40, 1))).astype(np.float32)
     one, two = (local_pca(y, k=8, normalize=True) for y in (x, x * powers))
     np.testing.assert_array_equal(one.spectrum, two.spectrum)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), absent=st.integers(0, 4))
-def test_absent_neighbours_and_the_origin_do_not_matter(seed: int, absent: int) -> None:
-    rng = np.random.default_rng(seed)
-    points = rng.standard_normal((7, 4))
-    mask = np.arange(7) < 7 - absent
-    with double_precision():
-        found = [
-            pca_from_gram(jnp.asarray(shifted @ shifted.T), jnp.asarray(mask), threshold=0.9)
-            for shifted in (points, points + 10, np.where(mask[:, None], points, 99))
-        ]
-    values = np.linalg.eigvalsh(np.cov(points[mask].T, bias=True))[::-1]
-    expected = np.zeros(7)
-    expected[: min(4, 7)] = values
-    for dimension, _, spectrum in found:
-        np.testing.assert_allclose(np.asarray(spectrum), expected, atol=1e-12)
-        assert int(dimension) == int(found[0][0])
-
-
-def test_equal_directions_count_as_exact_numbers_would() -> None:
-    gram = jnp.eye(21)
-    dimension, ratio, _ = pca_from_gram(gram, jnp.ones(21, bool), threshold=0.95)
-    assert int(dimension) == 19, "20 equal eigenvalues, of which 19 hold exactly 0.95"
-    assert float(ratio) == pytest.approx(20, rel=1e-5)
 
 
 def test_unusable_options_are_described() -> None:

@@ -27,6 +27,13 @@ def test_columns_are_those_of_the_oracle(kind):
     _agree(manifold_metrics(points, groups=GROUPS), oracle(points, GROUPS))
 
 
+def test_one_large_cloud_without_groups():
+    points = cloud("random", n=270)[:, :24]
+    metrics = manifold_metrics(points, k=20)
+    _agree(metrics, oracle(points, np.zeros(270), k=20))
+    assert (metrics.group == 0).all()
+
+
 def test_fewer_candidates_than_members():
     points = cloud("random")[: GROUPS.size]
     metrics = manifold_metrics(points, groups=GROUPS, k=9, pca_threshold=0.8)
@@ -152,8 +159,13 @@ def test_repeated_rows_are_reported_dropped_or_refused():
     alone = manifold_metrics(points[kept], groups=GROUPS[kept])
     for name in dropped.columns:
         column = getattr(dropped, name)
-        np.testing.assert_allclose(column[kept], getattr(alone, name), err_msg=name)
+        if name != "duplicates":
+            np.testing.assert_allclose(column[kept], getattr(alone, name), err_msg=name)
         np.testing.assert_array_equal(column[[4, 30]], column[[1, 29]])
+    # One of the other members of its group was dropped, in each of the two groups.
+    for group, share in zip(*np.unique(GROUPS, return_counts=True), strict=True):
+        expected = 1 / (share - 1) if group in (3, 7) else 0
+        np.testing.assert_allclose(dropped.duplicates[group == GROUPS], expected)
     with pytest.raises(InputError, match="distinct rows"):
         manifold_metrics(points, groups=GROUPS, duplicates="raise")
 

@@ -18,7 +18,7 @@ from mgm_jax.metrics import manifold, manifold_metrics
 from mgm_jax.metrics.measure import measure_points
 from tests.geometry.clouds import cloud
 
-GROUPS = np.repeat([7, 3, 5], [14, 12, 16])
+GROUPS = np.repeat([7, 3, 5], [14, 13, 15])
 POINTS = cloud("relu", n=GROUPS.size)[:, :40]
 FROM_ORDER = ("nnk_affinity_null",)
 """Random pairs go by the place in the group, so reordered members meet other partners."""
@@ -129,3 +129,16 @@ def test_eight_devices_give_what_one_gives(tmp_path):
     one = manifold_metrics(POINTS, groups=GROUPS)
     for name, column in spread.items():
         np.testing.assert_allclose(column, getattr(one, name), atol=1e-12, err_msg=name)
+
+
+def test_groups_of_many_sizes_compile_once_a_padded_size():
+    from mgm_jax.metrics.small_groups import _compiled
+
+    _compiled.cache_clear()
+    sizes = [17, 18, 20, 22, 24, 19, 23, 21]
+    groups = np.repeat(np.arange(8), sizes)
+    points = np.random.default_rng(0).normal(size=(groups.size, 40))
+    for order in (slice(None), slice(None, None, -1)):
+        manifold_metrics(points[order], groups=groups[order], max_points_per_batch=100)
+    assert _compiled.cache_info().misses == 1
+    assert _compiled(23, "cosine", True, None)._cache_size() == 1

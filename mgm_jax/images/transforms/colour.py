@@ -121,7 +121,7 @@ def colour_jitter(
     contrast: ArrayLike,
     saturation: ArrayLike,
     hue: ArrayLike,
-    order: ArrayLike = (0, 1, 2, 3),
+    order: ArrayLike | tuple[int, ...] = (0, 1, 2, 3),
 ) -> jax.Array:
     """Brightness, contrast, saturation and hue, one after the other in a given order.
 
