@@ -173,6 +173,11 @@ def _run(study: Any, out: Path | None, *, base: Path) -> None:
     from mgm_jax.report import headline_of_results, write_report
 
     result = _stages(study, out, base=base, until="measure")
+    if not result.cells:
+        first = result.failures[0] if result.failures else None
+        raise InputError(
+            "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
+        )
     page = write_report(result.out)
     _print_summary(result.out)
     headline = headline_of_results(result.out)
