@@ -24,6 +24,9 @@ from mgm_jax.metrics.summary import ManifoldSummary, group_means, summarise
 if TYPE_CHECKING:
     import pandas as pd
 
+# Columns whose distribution a notebook draws.
+_SHOWN = ("nnk_degree", "nnk_diameter", "nnk_affinity_excess", "pca_dimension")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ManifoldMetrics:
@@ -111,8 +114,15 @@ class ManifoldMetrics:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the summary."""
-        return f"<p>{self!r}</p>{self.summary(resamples=200)._repr_html_()}"
+        """What a notebook shows: the line above, the distributions over points, the summary."""
+        from mgm_jax.metrics.histogram import histogram_svg
+
+        figures = "".join(
+            f'<figure style="display:inline-block;margin:0 1.5em 1em 0"><figcaption>{name}'
+            f"</figcaption>{histogram_svg(getattr(self, name))}</figure>"
+            for name in _SHOWN
+        )
+        return f"<p>{self!r}</p><div>{figures}</div>{self.summary(resamples=200)._repr_html_()}"
 
 
 def manifold_metrics(

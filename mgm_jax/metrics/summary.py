@@ -32,7 +32,7 @@ SUMMARY_COLUMNS = (
 _VALUES_AT_ONCE = 2**22
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ManifoldSummary:
     """Statistics of a measurement over its groups.
 
@@ -49,6 +49,14 @@ class ManifoldSummary:
     def to_pandas(self) -> pd.DataFrame:
         """The table, one row a metric."""
         return self.table
+
+    def __repr__(self) -> str:
+        """What a terminal shows: the metrics with their intervals."""
+        shown = self.table[["mean", "low", "high", "std", "left_out"]]
+        return (
+            f"{len(self.groups)} groups; low and high: {self.level:.0%} interval over groups\n"
+            f"{shown.to_string(float_format='{:.4g}'.format)}"
+        )
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table under a line that says what it holds."""
