@@ -122,7 +122,7 @@ class ManifoldMetrics:
             f"</figcaption>{histogram_svg(getattr(self, name))}</figure>"
             for name in _SHOWN
         )
-        return f"<p>{self!r}</p><div>{figures}</div>{self.summary(resamples=200)._repr_html_()}"
+        return f"<p>{self!r}</p><div>{figures}</div>{self.summary()._repr_html_()}"
 
 
 def manifold_metrics(
