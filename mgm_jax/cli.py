@@ -24,6 +24,10 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the res
 Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
 
 
+#: Columns of a screen that holds the summary with its intervals.
+_WIDE = 150
+
+
 @app.command()
 def run(
     study: StudyFile = None,
@@ -270,13 +274,15 @@ def _print_summary(out: Path) -> None:
     picked = summary[summary["metric"].isin(shown)]
     keys = ["encoder", "images", "setting", "strength", "tap"]
     rows = []
+    # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
+    wide = _console().width >= _WIDE
     for _, cell in picked.groupby(keys, sort=False):
         encoder, images, setting, strength = next(
             zip(*(cell[key] for key in keys[:4]), strict=True)
         )
         block = cell.set_index("metric")
         values = [
-            f"{line['mean']:.3g} [{line['low']:.3g}, {line['high']:.3g}]"
+            f"{line['mean']:.3g}" + (f" [{line['low']:.3g}, {line['high']:.3g}]" if wide else "")
             for line in (block.loc[metric] for metric in shown)
         ]
         at = setting if setting == "semantic" else f"{setting}@{strength:g}"
@@ -285,19 +291,26 @@ def _print_summary(out: Path) -> None:
 
 
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for place, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
     for row in rows:
         # Text, not markup: a name may hold square brackets.
         table.add_row(*(Text(value) for value in row))
+    _console().print(table)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
     console = Console()
     if not console.is_terminal:
         # A pipe has no width; nothing is cut there.
         console.width = 200
-    console.print(table)
+    return console
 
 
 def main() -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 # Held by the bar on the screen: a job within a job, in this thread or another, stays silent.
 _SCREEN = threading.Lock()
+
+# Seconds that a rate looks back: chunks are slow and come in bursts.
+_WINDOW = 120.0
 
 
 class Bar:
@@ -62,19 +68,36 @@ def _terminal_bar(label: str, *, total: int, unit: str) -> Iterator[Bar]:
         Task,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
     from rich.text import Text
 
+    recent = deque([(time.monotonic(), 0)])
+
+    def speed() -> float:
+        start, done = recent[0]
+        return (recent[-1][1] - done) / max(time.monotonic() - start, 1e-3)
+
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            shown = "–" if not speed else (f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}")
+            rate = speed()
+            shown = "–" if not rate else (f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}")
             return Text(f"{shown} {unit}/s", style="cyan")
+
+    class TimeLeft(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            rate = speed()
+            if not rate:
+                return Text("–", style="cyan")
+            seconds = round((total - task.completed) / rate)
+            return Text(str(timedelta(seconds=max(seconds, 0))), style="cyan")
 
     class TerminalBar(Bar):
         def advance(self, units: int = 1) -> None:
             super().advance(units)
+            now = time.monotonic()
+            recent.append((now, self.done))
+            while len(recent) > 2 and recent[1][0] < now - _WINDOW:
+                recent.popleft()
             display.advance(task, units)
 
         def describe(self, text: str) -> None:
@@ -87,10 +110,8 @@ def _terminal_bar(label: str, *, total: int, unit: str) -> Iterator[Bar]:
         Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeLeft(),
         console=Console(stderr=True),
-        # The rate is an average over the last two minutes: chunks are slow and uneven.
-        speed_estimate_period=120.0,
     ) as display:
         task = display.add_task(label, total=total)
         yield TerminalBar(total=total)
