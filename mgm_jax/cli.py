@@ -268,14 +268,15 @@ def _print_summary(out: Path) -> None:
         "nnk_degree": "degree",
         "nnk_diameter": "diameter",
         "nnk_affinity": "affinity",
-        "nnk_affinity_excess": "affinity excess",
-        "pca_dimension": "PCA dimension",
+        "nnk_affinity_excess": "excess",
+        "pca_dimension": "PCA dim.",
     }
     picked = summary[summary["metric"].isin(shown)]
     keys = ["encoder", "images", "setting", "strength", "tap"]
     rows = []
     # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
     wide = _console().width >= _WIDE
+    several = summary["images"].nunique() > 1
     for _, cell in picked.groupby(keys, sort=False):
         encoder, images, setting, strength = next(
             zip(*(cell[key] for key in keys[:4]), strict=True)
@@ -286,8 +287,9 @@ def _print_summary(out: Path) -> None:
             for line in (block.loc[metric] for metric in shown)
         ]
         at = setting if setting == "semantic" else f"{setting}@{strength:g}"
-        rows.append((str(encoder), str(images), at, *values))
-    _print_table(("encoder", "images", "setting", *shown.values()), rows)
+        rows.append((str(encoder), *([str(images)] if several else []), at, *values))
+    header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
+    _print_table(header, rows)
 
 
 def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -55,7 +55,7 @@ class ManifoldSummary:
         shown = self.table[["mean", "low", "high", "std", "left_out"]]
         return (
             f"{len(self.groups)} groups; low and high: {self.level:.0%} interval over groups\n"
-            f"{shown.to_string(float_format='{:.4g}'.format)}"
+            f"{shown.to_string(float_format='%.4g')}"
         )
 
     def _repr_html_(self) -> str:
