@@ -276,7 +276,7 @@ def _print_summary(out: Path) -> None:
     rows = []
     # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
     wide = _console().width >= _WIDE
-    several = summary["images"].nunique() > 1
+    several = len(set(summary["images"])) > 1
     for _, cell in picked.groupby(keys, sort=False):
         encoder, images, setting, strength = next(
             zip(*(cell[key] for key in keys[:4]), strict=True)
