@@ -15,7 +15,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError
 
 
 class _Frozen(BaseModel):
@@ -209,10 +209,6 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
         problems = []
         for problem in error.errors():
             field = ".".join(str(part) for part in problem["loc"]) or "the whole"
-            got = "" if problem["type"] == "missing" else f" (got {_short(problem['input'])})"
+            got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
             problems.append(f"  {field}: {problem['msg']}{got}")
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
-
-
-def _short(value: Any) -> str:
-    return name_some([repr(value)[:80]])

@@ -62,15 +62,18 @@ class Cell:
         return 0.0 if self.setting == SEMANTIC else self.plan.strength
 
     @property
+    def condition(self) -> str:
+        """Setting and strength in one word: ``semantic``, ``augs@1``."""
+        return SEMANTIC if self.setting == SEMANTIC else f"{self.setting}@{self.strength:g}"
+
+    @property
     def label(self) -> str:
         """The cell in one line, for progress and errors."""
-        strength = "" if self.setting == SEMANTIC else f"@{self.strength:g}"
-        return f"{self.subject.name} · {self.images.name} · {self.setting}{strength} · {self.tap}"
+        return f"{self.subject.name} · {self.images.name} · {self.condition} · {self.tap}"
 
     def embeddings_folder(self, out: Path) -> Path:
         """Where the embeddings are stored below the study's output."""
-        strength = "" if self.setting == SEMANTIC else f"@{self.strength:g}"
-        leaf = f"{self.images.name}-{self.setting}{strength}-{self.tap}"
+        leaf = f"{self.images.name}-{self.condition}-{self.tap}"
         digest = self.manifest.digest[:12]
         return out / "embeddings" / safe_name(self.subject.name) / f"{safe_name(leaf)}-{digest}"
 
