@@ -98,8 +98,8 @@ def place(
         the scale is the power of two that brings the largest centred value near 1.
     """
     if metric == "cosine":
-        queries = _near_unit_length(x)
-        targets = queries if base is None else _near_unit_length(base)
+        queries = near_unit_length(x)
+        targets = queries if base is None else near_unit_length(base)
     else:
         scale = _common_scale(x, present, base, base_present)
         queries = _scaled(x, scale)
@@ -135,7 +135,8 @@ def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
     return jnp.sum(scaled, axis=0) / jnp.maximum(jnp.sum(present), 1)
 
 
-def _near_unit_length(x: jax.Array) -> Points:
+def near_unit_length(x: jax.Array) -> Points:
+    """Scales that bring points ``[n, d]`` to length 1 but for the rounding of the scales; pure."""
     wide = x.astype(jnp.float64)
     length = jnp.sqrt(jnp.sum(wide * wide, axis=1))
     # Padding rows are zero; a scale of zero and a length of one keep them finite.
@@ -213,6 +214,54 @@ def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
     return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
 
 
+@jax.jit
+def half_distance_bounds(queries: ScanTable, table: ScanTable, own: jax.Array | int) -> jax.Array:
+    """Lower bounds of half the squared distances, for both points of each pair.
+
+    Args:
+        queries: r points.
+        table: c points, centred on the same mean.
+        own: column of the table that is the first query itself, the next column the second query
+            and so on; these pairs are left out. Anything outside ``-r .. c`` for none.
+
+    Returns:
+        ``[r, c]`` float32 (float64 for a float64 table), at least 0; infinity for pairs that are
+        left out or padding.
+    """
+    _, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
+    bounds = lower_bounds(queries, table) + (1 - f) * queries.half_squares[:, None]
+    itself = jnp.arange(bounds.shape[0])[:, None] + own == jnp.arange(bounds.shape[1])
+    # A comparison also turns a negative zero, whose bits are those of a large number, into zero.
+    return jnp.where(itself, jnp.inf, jnp.where(bounds > 0, bounds, 0))
+
+
+def bound_slack(
+    lengths: np.ndarray,
+    moved: np.ndarray,
+    *,
+    longest: float,
+    most_moved: float,
+    dtype: DTypeLike,
+    features: int,
+) -> np.ndarray:
+    """How far half a squared distance can lie above its lower bound, for each query.
+
+    Args:
+        lengths: of the centred queries, ``[r]`` float64.
+        moved: shares that rounding moved them, ``[r]`` float64.
+        longest: largest length of the points they are compared with.
+        most_moved: largest share that rounding moved one of those.
+        dtype: type of the scan.
+        features: number of features.
+
+    Returns:
+        ``[r]`` float64.
+    """
+    sums, f = _sum_errors(dtype, features=features)
+    e = moved + most_moved + moved * most_moved + sums
+    return 2 * (e * lengths * longest + f * (lengths**2 + longest**2))
+
+
 @partial(jax.jit, static_argnames=("count", "tile"))
 def scan(
     queries: ScanTable,
@@ -256,17 +305,17 @@ def scan(
 
 
 def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array:
-    """Reported distances of one query to some rows, in scaled units.
+    """Reported distances of one query to some rows, or of pairs, in scaled units.
 
     Args:
-        query: one point, ``[d]`` with its scale and length.
+        query: one point, ``[d]`` with its scale and length; or as many as there are rows.
         rows: ``[m, d]`` points.
         metric: which distance.
 
     Returns:
         ``[m]`` float32, each rounded once from float64.
     """
-    difference = rows.values * rows.scales[:, None] - query.values * query.scales
+    difference = rows.values * rows.scales[:, None] - query.values * query.scales[..., None]
     squared = jnp.sum(difference * difference, axis=1)
     if metric == "cosine":
         longer = rows.lengths - query.lengths
@@ -321,6 +370,17 @@ def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> j
     """
     _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
     half = last.astype(jnp.float64) + (1 - f) * queries.half_squares.astype(jnp.float64)
+    return distance_above(half, metric=metric)
+
+
+@partial(jax.jit, static_argnames="metric")
+def distance_above(half: jax.Array | np.ndarray, *, metric: Metric) -> jax.Array:
+    """A distance, float32 in scaled units, that half squared distances of ``half`` or more have.
+
+    Args:
+        half: lower bounds of half a squared distance, any shape, float64.
+        metric: which distance.
+    """
     # Centring rounds by 2^-53 even where all points almost coincide.
     squared = jnp.maximum(2 * half - 2.0**-48, 0)
     if metric == "cosine":

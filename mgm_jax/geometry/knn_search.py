@@ -11,6 +11,7 @@ from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.duplicates import Distinct, expand
 from mgm_jax.geometry.groups import Groups
 from mgm_jax.geometry.knn_grouped import nearest_in_groups
+from mgm_jax.geometry.knn_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn_scan import nearest_in_cloud
 from mgm_jax.geometry.knn_sharded import nearest_on_mesh
 from mgm_jax.geometry.knn_tile import Nearest
@@ -70,6 +71,16 @@ def find_neighbours(
             precision=precision,
             tile_rows=tile_rows,
             tile_columns=tile_columns,
+        )
+    elif jax.default_backend() == "cpu":
+        found = nearest_by_pairs(
+            np.asarray(points),
+            None if base is None else np.asarray(base),
+            k=k,
+            metric=metric,
+            precision=precision,
+            rows=tile_rows,
+            columns=tile_columns,
         )
     else:
         found = nearest_in_cloud(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.distance import Metric, ScanTable, place, rerank, scan
+from mgm_jax.geometry.distance import Metric, ScanTable, half_distance_bounds, scan, scan_table
 from mgm_jax.geometry.knn import KnnGraph, knn_graph
+from mgm_jax.geometry.pair_distances import _distances
 from tests.geometry.neighbour_oracle import clouds, nearest
 
 ONE_ROUNDING = 2.0**-23
@@ -70,9 +71,10 @@ def test_order_of_points_changes_nothing_but_ties(seed: int, levels: int) -> Non
 def test_the_same_shapes_compile_once() -> None:
     x = clouds()["post-ReLU features"]
     knn_graph(x, k=7)
-    before = scan._cache_size(), rerank._cache_size(), place._cache_size()
+    compiled = half_distance_bounds, scan_table, _distances
+    before = [function._cache_size() for function in compiled]
     knn_graph(x[::-1] * np.float32(3), k=7)
-    assert (scan._cache_size(), rerank._cache_size(), place._cache_size()) == before
+    assert [function._cache_size() for function in compiled] == before
 
 
 def test_the_matrix_of_all_pairs_never_exists() -> None:

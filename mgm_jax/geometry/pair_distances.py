@@ -1,0 +1,151 @@
+"""Exact distances of many single pairs, and the order of candidates by them.
+
+Pairs are taken in an order that needs two blocks of points on the device at a time. In a self
+graph a pair that is in both its lists is measured once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import numpy as np
+
+from mgm_jax.geometry.distance import Metric, Points, exact_distances
+from mgm_jax.geometry.precision import double_precision
+from mgm_jax.geometry.selection import NOBODY
+
+_NOBODY = np.uint64(2**64 - 1)
+_BLOCK_BYTES = 2**26
+_PAIRS = 2**14
+# Pairs measured together: their rows fit into the fastest cache.
+_TOGETHER = 16
+
+
+def rank_candidates(
+    queries: Points,
+    targets: Points,
+    candidates: np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+    own: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order candidates by their exact distance and keep k; float64 must be on.
+
+    Args:
+        queries: n points on the host.
+        targets: m points on the host.
+        candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
+        k: how many to keep.
+        metric: which distance.
+        own: whether queries and targets are the same points.
+
+    Returns:
+        Distances ``[n, k]`` float32 in scaled units and indices ``[n, k]`` int32, by ascending
+        distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
+    """
+    m = len(targets.values)
+    real = candidates >= 0
+    row = np.nonzero(real)[0].astype(np.int64)
+    other = candidates[real].astype(np.int64)
+    first, second = (np.minimum(row, other), np.maximum(row, other)) if own else (row, other)
+    codes, back = np.unique(first * m + second, return_inverse=True)
+    found = distances_of_pairs(queries, targets, codes // m, codes % m, metric=metric)
+    # Distances are at least 0, so their bits sort like their values; ties go to the lower index.
+    keys = np.full(candidates.shape, _NOBODY)
+    bits = found[back.reshape(-1)].view(np.uint32).astype(np.uint64)
+    keys[real] = bits << np.uint64(32) | other.astype(np.uint64)
+    if keys.shape[1] < k:
+        keys = np.pad(keys, ((0, 0), (0, k - keys.shape[1])), constant_values=_NOBODY)
+    keys = np.sort(keys, axis=1)[:, :k]
+    nobody = keys == _NOBODY
+    distances = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+    indices = keys.astype(np.uint32).view(np.int32)
+    return (
+        np.where(nobody, np.float32(np.inf), distances),
+        np.where(nobody, np.int32(NOBODY), indices),
+    )
+
+
+def distances_of_pairs(
+    queries: Points, targets: Points, first: np.ndarray, second: np.ndarray, *, metric: Metric
+) -> np.ndarray:
+    """Reported distances of single pairs; float64 must be on.
+
+    Args:
+        queries: n points on the host.
+        targets: m points on the host.
+        first: rows of the queries, ``[p]``, ascending.
+        second: rows of the targets, ``[p]``.
+        metric: which distance.
+
+    Returns:
+        ``[p]`` float32 in scaled units.
+    """
+    out = np.empty(first.size, np.float32)
+    width = queries.values.shape[1]
+    rows = max(1, _BLOCK_BYTES // (width * queries.values.itemsize))
+
+    def measure(job: tuple[np.ndarray, Points, Points, np.ndarray, np.ndarray]) -> None:
+        places, left, right, a, b = job
+        with double_precision():
+            out[places] = np.asarray(_distances(left, right, a, b, metric=metric))[: places.size]
+
+    # A call measures its pairs on one core.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for left, right, places, starts in _blocks(queries, targets, first, second, rows):
+            jobs = (
+                (part, left, right, *_filled(first[part] - starts[0], second[part] - starts[1]))
+                for part in np.array_split(places, -(-places.size // _PAIRS))
+            )
+            list(pool.map(measure, jobs))
+    return out
+
+
+def _blocks(
+    queries: Points, targets: Points, first: np.ndarray, second: np.ndarray, rows: int
+) -> Iterator[tuple[Points, Points, np.ndarray, tuple[int, int]]]:
+    """Blocks of queries and targets on the device, the pairs between them, and their starts."""
+    second_block = second // rows
+    for start in range(0, len(queries.values), rows):
+        low, high = np.searchsorted(first, (start, start + rows))
+        if low == high:
+            continue
+        left = _on_device(queries, start, rows)
+        for block in np.unique(second_block[low:high]):
+            places = low + np.flatnonzero(second_block[low:high] == block)
+            same = queries is targets and block * rows == start
+            right = left if same else _on_device(targets, int(block) * rows, rows)
+            yield left, right, places, (start, int(block) * rows)
+
+
+def _on_device(points: Points, start: int, rows: int) -> Points:
+    part = points.take(slice(start, start + rows))
+    missing = min(rows, -(-len(points.values) // 256) * 256) - len(part.values)
+    if missing > 0:
+        part = Points(*(np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in part))
+    return Points(*map(jax.numpy.asarray, part))
+
+
+def _filled(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of pairs, filled up with the first pair to a full call."""
+    more = _PAIRS - first.size
+    return (
+        np.pad(first, (0, more), constant_values=first[0]).astype(np.int32),
+        np.pad(second, (0, more), constant_values=second[0]).astype(np.int32),
+    )
+
+
+@partial(jax.jit, static_argnames="metric")
+def _distances(
+    queries: Points, targets: Points, first: jax.Array, second: jax.Array, *, metric: Metric
+) -> jax.Array:
+    def some(pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return exact_distances(queries.take(pairs[0]), targets.take(pairs[1]), metric=metric)
+
+    parts = (first.reshape(-1, _TOGETHER), second.reshape(-1, _TOGETHER))
+    return jax.lax.map(some, parts).reshape(-1)
