@@ -1,7 +1,7 @@
 """Exact distances of many single pairs, and the order of candidates by them.
 
 Pairs are taken in an order that needs two blocks of points on the device at a time. In a self
-graph a pair that is in both its lists is measured once.
+graph a pair that is in two of the lists ranked together is measured once.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from mgm_jax.geometry.selection import NOBODY
 _NOBODY = np.uint64(2**64 - 1)
 _BLOCK_BYTES = 2**26
 _PAIRS = 2**14
+# Queries ranked at once; of them, pairs in two lists are found.
+_ROWS = 2**15
 # Pairs measured together: their rows fit into the fastest cache.
 _TOGETHER = 16
 
@@ -48,27 +50,43 @@ def rank_candidates(
         Distances ``[n, k]`` float32 in scaled units and indices ``[n, k]`` int32, by ascending
         distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
     """
-    m = len(targets.values)
+    distances = np.empty((len(candidates), k), np.float32)
+    indices = np.empty((len(candidates), k), np.int32)
+    for start in range(0, len(candidates), _ROWS):
+        rows = slice(start, start + _ROWS)
+        keys = _ranked(queries, targets, start, candidates[rows], k=k, metric=metric, own=own)
+        nobody = keys == _NOBODY
+        values = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+        distances[rows] = np.where(nobody, np.float32(np.inf), values)
+        indices[rows] = np.where(nobody, np.int32(NOBODY), keys.astype(np.uint32).view(np.int32))
+    return distances, indices
+
+
+def _ranked(
+    queries: Points,
+    targets: Points,
+    start: int,
+    candidates: np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+    own: bool,
+) -> np.ndarray:
+    """Keys ``[r, k]`` of the k nearest candidates, the bits of the distance above the index.
+
+    Distances are at least 0, so their bits sort like their values; ties go to the lower index.
+    """
     real = candidates >= 0
-    row = np.nonzero(real)[0].astype(np.int64)
-    other = candidates[real].astype(np.int64)
+    row, other = np.nonzero(real)[0] + start, candidates[real].astype(np.int64)
     first, second = (np.minimum(row, other), np.maximum(row, other)) if own else (row, other)
-    codes, back = np.unique(first * m + second, return_inverse=True)
-    found = distances_of_pairs(queries, targets, codes // m, codes % m, metric=metric)
-    # Distances are at least 0, so their bits sort like their values; ties go to the lower index.
-    keys = np.full(candidates.shape, _NOBODY)
+    width = len(targets.values)
+    codes, back = np.unique(first * width + second, return_inverse=True)
+    found = distances_of_pairs(queries, targets, codes // width, codes % width, metric=metric)
+    columns = max(k, candidates.shape[1])
+    keys = np.full((len(candidates), columns), _NOBODY)
     bits = found[back.reshape(-1)].view(np.uint32).astype(np.uint64)
-    keys[real] = bits << np.uint64(32) | other.astype(np.uint64)
-    if keys.shape[1] < k:
-        keys = np.pad(keys, ((0, 0), (0, k - keys.shape[1])), constant_values=_NOBODY)
-    keys = np.sort(keys, axis=1)[:, :k]
-    nobody = keys == _NOBODY
-    distances = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
-    indices = keys.astype(np.uint32).view(np.int32)
-    return (
-        np.where(nobody, np.float32(np.inf), distances),
-        np.where(nobody, np.int32(NOBODY), indices),
-    )
+    keys[:, : candidates.shape[1]][real] = bits << np.uint64(32) | other.astype(np.uint64)
+    return np.sort(keys, axis=1)[:, :k]
 
 
 def distances_of_pairs(
