@@ -19,7 +19,7 @@ of the additions, so neither tiles nor devices change it.
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,15 +44,17 @@ _COSINE_SLACK = 2.0**-27
 class Points(NamedTuple):
     """Points and their scales: what exact distances are computed from.
 
+    JAX arrays on the device, NumPy arrays on the host.
+
     Attributes:
         values: ``[n, d]`` float32 or bfloat16, as the user gave them.
         scales: ``[n]`` float64.
         lengths: ``[n]`` float64, of the scaled points; used by the cosine alone.
     """
 
-    values: jax.Array
-    scales: jax.Array
-    lengths: jax.Array
+    values: Any
+    scales: Any
+    lengths: Any
 
     def take(self, rows: jax.Array | np.ndarray | slice) -> Points:
         """Some of the points."""
@@ -148,7 +150,11 @@ def near_unit_length(x: jax.Array) -> Points:
 
 @partial(jax.jit, static_argnames="dtype")
 def scan_table(
-    points: Points, mean: jax.Array, present: jax.Array | np.ndarray, *, dtype: DTypeLike
+    points: Points,
+    mean: jax.Array | np.ndarray,
+    present: jax.Array | np.ndarray,
+    *,
+    dtype: DTypeLike,
 ) -> ScanTable:
     """Centre points and round them once to the type of the scan.
 

@@ -29,7 +29,7 @@ def redo(
     own: np.ndarray,
     targets: Points,
     present: np.ndarray,
-    mean: jax.Array,
+    mean: jax.Array | np.ndarray,
     *,
     k: int,
     metric: Metric,

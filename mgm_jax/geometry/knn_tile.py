@@ -51,7 +51,7 @@ def settle(
     own: jax.Array | np.ndarray,
     targets: Points,
     table: ScanTable,
-    mean: jax.Array,
+    mean: jax.Array | np.ndarray,
     *,
     k: int,
     metric: Metric,
