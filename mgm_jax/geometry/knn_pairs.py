@@ -27,7 +27,14 @@ from mgm_jax.geometry.distance import (
     scan_table,
 )
 from mgm_jax.geometry.knn_redo import redo
-from mgm_jax.geometry.knn_tile import PROGRESS_FROM, Nearest, in_units, is_certified, margin
+from mgm_jax.geometry.knn_tile import (
+    PROGRESS_FROM,
+    Nearest,
+    in_units,
+    is_certified,
+    margin,
+    pad_points,
+)
 from mgm_jax.geometry.pair_distances import rank_candidates
 from mgm_jax.geometry.placement import Placed, place_on_host
 from mgm_jax.geometry.precision import ScanPrecision, double_precision, scan_dtype
@@ -132,10 +139,7 @@ class _Tiles:
             if len(self._kept) >= self.room:
                 del self._kept[next(iter(self._kept))]
             part = self.points.take(slice(place * self.rows, (place + 1) * self.rows))
-            missing = self.rows - len(part.values)
-            present = np.arange(self.rows) < len(part.values)
-            if missing:
-                part = Points(*(np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in part))
+            part, present = pad_points(part, multiple=self.rows)
             table = scan_table(part, self.mean, present, dtype=self.dtype)
         self._kept[place] = table
         self._sizes[place] = table.lengths, table.moved
@@ -210,7 +214,7 @@ class _Scan:
             self.lists.offer_columns(columns, rows, scores[:, :inside])
 
     def candidates(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """What may be among the k nearest.
+        """What may be among the k nearest, k at most the length of the shortlists.
 
         Returns:
             Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
@@ -218,7 +222,7 @@ class _Scan:
         """
         bounds, names = self.lists.results()
         # Beyond what a true k-th distance can be, a bound alone rules a point out.
-        reach = bounds[:, min(k, bounds.shape[1]) - 1] + self._slack()
+        reach = bounds[:, k - 1] + self._slack()
         kept = bounds <= reach[:, None]
         unseen = np.where(names[:, -1] < 0, np.inf, bounds[:, -1].astype(np.float64))
         dropped = ~kept & (names >= 0)

@@ -15,10 +15,11 @@ import jax
 import numpy as np
 
 from mgm_jax.geometry.distance import Metric, Points, exact_distances
+from mgm_jax.geometry.knn_tile import pad_points
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
+from mgm_jax.geometry.sort_keys import EMPTY, pack_keys, unpack_keys
 
-_NOBODY = np.uint64(2**64 - 1)
 _BLOCK_BYTES = 2**26
 _PAIRS = 2**14
 # Queries ranked at once; of them, pairs in two lists are found.
@@ -42,7 +43,7 @@ def rank_candidates(
         queries: n points on the host.
         targets: m points on the host.
         candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
-        k: how many to keep.
+        k: how many to keep, at most c.
         metric: which distance.
         own: whether queries and targets are the same points.
 
@@ -54,39 +55,30 @@ def rank_candidates(
     indices = np.empty((len(candidates), k), np.int32)
     for start in range(0, len(candidates), _ROWS):
         rows = slice(start, start + _ROWS)
-        keys = _ranked(queries, targets, start, candidates[rows], k=k, metric=metric, own=own)
-        nobody = keys == _NOBODY
-        values = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
-        distances[rows] = np.where(nobody, np.float32(np.inf), values)
-        indices[rows] = np.where(nobody, np.int32(NOBODY), keys.astype(np.uint32).view(np.int32))
+        keys = _keys(queries, targets, start, candidates[rows], metric=metric, own=own)
+        distances[rows], indices[rows] = unpack_keys(np.sort(keys)[:, :k], nobody=NOBODY)
     return distances, indices
 
 
-def _ranked(
+def _keys(
     queries: Points,
     targets: Points,
     start: int,
     candidates: np.ndarray,
     *,
-    k: int,
     metric: Metric,
     own: bool,
 ) -> np.ndarray:
-    """Keys ``[r, k]`` of the k nearest candidates, the bits of the distance above the index.
-
-    Distances are at least 0, so their bits sort like their values; ties go to the lower index.
-    """
+    """Sort keys ``[r, c]`` of the candidates of the queries from ``start`` on."""
     real = candidates >= 0
     row, other = np.nonzero(real)[0] + start, candidates[real].astype(np.int64)
     first, second = (np.minimum(row, other), np.maximum(row, other)) if own else (row, other)
     width = len(targets.values)
     codes, back = np.unique(first * width + second, return_inverse=True)
     found = distances_of_pairs(queries, targets, codes // width, codes % width, metric=metric)
-    columns = max(k, candidates.shape[1])
-    keys = np.full((len(candidates), columns), _NOBODY)
-    bits = found[back.reshape(-1)].view(np.uint32).astype(np.uint64)
-    keys[:, : candidates.shape[1]][real] = bits << np.uint64(32) | other.astype(np.uint64)
-    return np.sort(keys, axis=1)[:, :k]
+    keys = np.full(candidates.shape, EMPTY)
+    keys[real] = pack_keys(found[back.reshape(-1)], other)
+    return keys
 
 
 def distances_of_pairs(
@@ -142,11 +134,9 @@ def _blocks(
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:
-    part = points.take(slice(start, start + rows))
-    missing = min(rows, -(-len(points.values) // 256) * 256) - len(part.values)
-    if missing > 0:
-        part = Points(*(np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in part))
-    return Points(*map(jax.numpy.asarray, part))
+    """A block, filled up to the size of all blocks; in a small cloud, to one of few sizes."""
+    size = min(rows, -(-len(points.values) // 256) * 256)
+    return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
 
 
 def _filled(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mgm_jax.devices import pad_rows
 from mgm_jax.geometry.distance import Metric, Points, near_unit_length
 
 _ROWS = 1024
@@ -49,7 +50,7 @@ def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> 
     reach = max(
         float(_reach(tile, here, centre))
         for cloud in clouds
-        for tile, here in zip(_tiles(cloud), _presence(len(cloud)), strict=True)
+        for tile, here in zip(_tiles(cloud), _tiles(np.ones(len(cloud), bool)), strict=True)
     )
     scale = np.ldexp(1.0, -int(np.frexp(reach)[1]))
     placed = [Points(c, np.full(len(c), scale), np.ones(len(c))) for c in clouds]
@@ -63,18 +64,11 @@ def _on_sphere(x: np.ndarray) -> tuple[Points, np.ndarray]:
     return points, np.sum(sums, axis=0) / len(x)
 
 
-def _tiles(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Tiles of one shape; zeros fill the last."""
+def _tiles(x: np.ndarray) -> Iterator[jax.Array | np.ndarray]:
+    """Tiles of the rows, of one shape; zeros fill the last."""
     rows = _tile_rows(len(x))
     for start in range(0, len(x), rows):
-        tile = x[start : start + rows]
-        yield np.pad(tile, ((0, rows - len(tile)), (0, 0))) if len(tile) < rows else tile
-
-
-def _presence(n: int) -> Iterator[np.ndarray]:
-    rows = _tile_rows(n)
-    for start in range(0, n, rows):
-        yield np.arange(start, start + rows) < n
+        yield pad_rows(x[start : start + rows], multiple=rows)[0]
 
 
 def _tile_rows(n: int) -> int:

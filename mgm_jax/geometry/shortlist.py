@@ -5,16 +5,15 @@ limit, the ``count``-th smallest bound so far; only scores below it enter a buff
 back to ``count`` when it fills up. After the first tile few scores enter, so the cost of a
 selection is that of one comparison a score.
 
-An entry is one 64-bit key, the bits of its bound above its index. Bounds are at least 0, so keys
-sort like (bound, index).
+An entry is one sort key (``sort_keys``) of its bound and its index.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_EMPTY = np.uint64(2**64 - 1)
-_INDEX_BITS = np.uint64(32)
+from mgm_jax.geometry.sort_keys import EMPTY, pack_keys, unpack_keys
+
 # Entries beyond ``count`` that start a cut: often enough for a tight limit, seldom enough to be
 # cheap.
 _SURPLUS = 32
@@ -30,7 +29,7 @@ class Shortlists:
 
     def __init__(self, n: int, *, count: int) -> None:
         self.n, self.count = n, count
-        self._keys = np.full((n, count + count // 2 + 2 * _SURPLUS), _EMPTY)
+        self._keys = np.full((n, count + count // 2 + 2 * _SURPLUS), EMPTY)
         self._filled = np.zeros(n, np.int64)
         self._limits = np.full(n, np.inf, np.float32)
 
@@ -85,10 +84,7 @@ class Shortlists:
             rows = np.arange(start, min(start + 4096, self.n))
             self._cut(rows)
             keys = np.sort(self._keys[rows, : self.count], axis=1)
-            empty = keys == _EMPTY
-            values = (keys >> _INDEX_BITS).astype(np.uint32).view(np.float32)
-            bounds[rows] = np.where(empty, np.float32(np.inf), values)
-            names[rows] = np.where(empty, -1, keys.astype(np.uint32).view(np.int32))
+            bounds[rows], names[rows] = unpack_keys(keys, nobody=-1)
         return bounds, names
 
     def _add(self, rows: np.ndarray, names: np.ndarray, bounds: np.ndarray) -> None:
@@ -130,36 +126,22 @@ class Shortlists:
 
     def _put(self, rows: np.ndarray, keys: np.ndarray) -> None:
         """Replace lists by the ``count`` best of themselves and the keys ``[rows, c]``."""
-        together = np.concatenate([self._keys[rows], keys], axis=1)
-        self._keys[rows, self.count :] = _EMPTY
-        self._keys[rows, : self.count] = _smallest(together, self.count)
-        self._settle(rows)
+        self._keep(rows, np.concatenate([self._keys[rows], keys], axis=1))
 
     def _cut(self, rows: np.ndarray) -> None:
         """Cut lists back to their best, which tightens their limits."""
         if rows.size:
-            best = _smallest(self._keys[rows], self.count)
-            self._keys[rows, self.count :] = _EMPTY
-            self._keys[rows, : self.count] = best
-            self._settle(rows)
+            self._keep(rows, self._keys[rows])
 
-    def _settle(self, rows: np.ndarray) -> None:
-        """Bring fill and limit of lists that were cut up to date."""
-        best = self._keys[rows, : self.count]
-        self._filled[rows] = (best != _EMPTY).sum(axis=1)
-        worst = best.max(axis=1)
-        limits = (worst >> _INDEX_BITS).astype(np.uint32).view(np.float32)
-        self._limits[rows] = np.where(worst == _EMPTY, np.float32(np.inf), limits)
+    def _keep(self, rows: np.ndarray, keys: np.ndarray) -> None:
+        """Make lists of the ``count`` best of the keys ``[rows, c]``, c at least ``count``."""
+        best = np.partition(keys, self.count - 1, axis=1)[:, : self.count]
+        self._keys[rows, self.count :] = EMPTY
+        self._keys[rows, : self.count] = best
+        self._filled[rows] = (best != EMPTY).sum(axis=1)
+        self._limits[rows] = unpack_keys(best.max(axis=1), nobody=-1)[0]
 
 
 def _keys_of(bounds: np.ndarray, names: np.ndarray) -> np.ndarray:
     """Keys of points; of those with an infinite bound, the empty one."""
-    bits = np.ascontiguousarray(bounds).view(np.uint32).astype(np.uint64)
-    keys = bits << _INDEX_BITS | names.astype(np.uint64)
-    return np.where(np.isinf(bounds), _EMPTY, keys)
-
-
-def _smallest(keys: np.ndarray, count: int) -> np.ndarray:
-    if keys.shape[1] <= count:
-        return keys
-    return np.partition(keys, count - 1, axis=1)[:, :count]
+    return np.where(np.isinf(bounds), EMPTY, pack_keys(bounds, names))

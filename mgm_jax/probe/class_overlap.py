@@ -51,15 +51,13 @@ def gbc(x: Any, labels: Any, *, shape: Shape = "spherical", dimensions: int = 64
     centred = data.x - data.x.mean(axis=0)
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
     kept = singular > singular[0] * max(centred.shape) * np.finfo(float).eps
-    data = data._replace(x=centred @ right[kept][:dimensions].T)
-    means = class_means(data)
-    squares = np.zeros_like(means)
-    np.add.at(squares, data.codes, (data.x - means[data.codes]) ** 2)
-    variances = squares / data.sizes[:, None]
+    reduced = centred @ right[kept][:dimensions].T
+    means = class_means(reduced, data)
+    variances = class_means((reduced - means[data.codes]) ** 2, data)
     if shape == "spherical":
         variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
     # A class whose rows agree in a direction has no variance there; rounding stands in for it.
-    variances = np.maximum(variances, data.x.var() * 1e-12)
+    variances = np.maximum(variances, reduced.var() * 1e-12)
     total = 0.0
     for one in range(classes):
         middle = (variances + variances[one]) / 2

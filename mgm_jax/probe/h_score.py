@@ -45,7 +45,7 @@ def h_score(x: Any, labels: Any, *, shrinkage: float | None = None) -> float:
     if d == 0:
         return 0.0
     centred = data.x - data.x.mean(axis=0)
-    between = (class_means(data) - data.x.mean(axis=0)) * np.sqrt(data.sizes / n)[:, None]
+    between = class_means(centred, data) * np.sqrt(data.sizes / n)[:, None]
     share = shrinkage if shrinkage is not None else ledoit_wolf_shrinkage(centred)
     # In the singular directions the shrunk covariance is diagonal, and B has no part outside.
     _, singular, right = np.linalg.svd(centred, full_matrices=False)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.groups import encode_groups
 from mgm_jax.geometry.points import check_points
 
@@ -55,17 +55,16 @@ def check_labelled(x: Any, labels: Any, *, least: int = 1) -> Labelled:
         )
     small = np.flatnonzero(groups.sizes < least)
     if small.size:
-        names = ", ".join(str(groups.values[code]) for code in small[:10])
         raise InputError(
             f"labels must have at least {least} rows of every class; "
-            f"got fewer of {names}. Leave these classes out."
+            f"got fewer of {name_some(groups.values[small])}. Leave these classes out."
         )
     moving = (points != points[0]).any(axis=0)
     return Labelled(points[:, moving], groups.codes, groups.values, groups.sizes)
 
 
-def class_means(data: Labelled) -> np.ndarray:
-    """Mean of every class, ``[c, d]``."""
-    sums = np.zeros((len(data.classes), data.x.shape[1]))
-    np.add.at(sums, data.codes, data.x)
+def class_means(values: np.ndarray, data: Labelled) -> np.ndarray:
+    """Mean of rows ``[n, d]`` over every class, ``[c, d]``."""
+    sums = np.zeros((len(data.classes), values.shape[1]))
+    np.add.at(sums, data.codes, values)
     return sums / data.sizes[:, None]

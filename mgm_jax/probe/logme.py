@@ -74,12 +74,17 @@ def _evidence(squared: np.ndarray, inside: np.ndarray, outside: float, *, n: int
     if not squared.size or squared[0] == 0:
         noise = (inside.sum() + outside) / n
         return -0.5 * (np.log(2 * np.pi * noise) + 1)
+
+    def fit(weight: float, precision: float) -> tuple[float, float, float]:
+        """Squared length of the posterior mean, its misfit, and the directions it uses."""
+        both = weight + precision * squared
+        length = (precision**2 * squared * inside / both**2).sum()
+        misfit = ((weight / both) ** 2 * inside).sum() + outside
+        return length, misfit, (1 - weight / both).sum()
+
     weight, precision = 1.0, 1.0
     for _ in range(_MOST_STEPS):
-        shrink = weight / (weight + precision * squared)
-        length = (precision**2 * squared * inside / (weight + precision * squared) ** 2).sum()
-        misfit = (shrink**2 * inside).sum() + outside
-        used = (1 - shrink).sum()
+        length, misfit, used = fit(weight, precision)
         # Where the features do not help at all, the prior closes in on zero without end.
         new_weight = min(max(used, _TINY) / max(length, _TINY), _HUGE)
         new_precision = (n - used) / max(misfit, least * n)
@@ -87,9 +92,7 @@ def _evidence(squared: np.ndarray, inside: np.ndarray, outside: float, *, n: int
         weight, precision = new_weight, new_precision
         if change < _TOLERANCE or weight == _HUGE:
             break
-    shrink = weight / (weight + precision * squared)
-    length = (precision**2 * squared * inside / (weight + precision * squared) ** 2).sum()
-    misfit = (shrink**2 * inside).sum() + outside
+    length, misfit, _ = fit(weight, precision)
     determinant = np.log(weight + precision * squared).sum() + (d - squared.size) * np.log(weight)
     return float(
         n * np.log(precision)
