@@ -1,8 +1,9 @@
-"""Devices: the mesh that rows are spread over, and arrays padded and placed on it."""
+"""Devices of one or many processes: the mesh, rows spread over it and fetched back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -10,14 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 
 ROWS = "rows"
 """Name of the mesh axis that the rows of an array are spread over."""
 
+# What one step of a fetch brings to every device.
+_FETCH_BYTES = 2**24
+
 
 def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """One axis named ``rows`` over all devices of all processes, or over those given.
+    """One axis named ``rows`` over all devices, process after process, or over those given.
 
     Raises:
         InputError: an empty list of devices.
@@ -26,7 +30,8 @@ def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
         >>> default_mesh().axis_names
         ('rows',)
     """
-    chosen = list(jax.devices() if devices is None else devices)
+    everybody = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    chosen = everybody if devices is None else list(devices)
     if not chosen:
         raise InputError("devices must name at least one device; got none. Leave it out for all.")
     return Mesh(np.array(chosen), (ROWS,))
@@ -56,26 +61,92 @@ def pad_rows(x: jax.Array | np.ndarray, *, multiple: int) -> tuple[jax.Array | n
     return (jnp.pad(x, widths) if isinstance(x, jax.Array) else np.pad(x, widths)), n
 
 
-def shard_rows(x: jax.Array | np.ndarray, mesh: Mesh) -> jax.Array:
-    """Spread the rows of an array evenly over the devices of a mesh.
+def shard_rows(x: jax.Array | np.ndarray, mesh: Mesh, *, share: int | None = None) -> jax.Array:
+    """Spread the rows of an array evenly over the devices of a mesh, of one or many processes.
 
     Args:
-        x: array ``[n, ...]``, n a multiple of the number of devices (see ``pad_rows``).
+        x: array ``[n, ...]``, n a multiple of the number of devices (see ``pad_rows``): the same
+            on every process, or one that is spread by rows over this mesh already.
         mesh: a mesh as ``default_mesh`` makes it.
+        share: rows of each device, at least n over their number; zeros fill up what x lacks, so
+            that n need not be a multiple. None for no filling.
 
     Raises:
-        InputError: rows that cannot be spread evenly.
+        InputError: rows that cannot be spread evenly, or that other devices hold.
 
     Example:
         >>> shard_rows(jnp.ones((8, 2)), default_mesh()).shape
         (8, 2)
     """
-    if x.shape[0] % mesh.size:
+    rows = x.shape[0] if share is None else share * mesh.size
+    if rows % mesh.size or rows < x.shape[0]:
         raise InputError(
             f"x must have a multiple of {mesh.size} rows, one share a device; "
             f"got {x.shape[0]}. Pad it with pad_rows first."
         )
-    return jax.device_put(x, NamedSharding(mesh, PartitionSpec(mesh.axis_names)))
+    target = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    if isinstance(x, jax.Array) and not x.is_fully_addressable:
+        if not x.sharding.is_equivalent_to(target, x.ndim) or rows != x.shape[0]:
+            raise InputError(
+                "x must be spread by rows over the devices it is worked on with; got "
+                f"{x.sharding}. Make it with join_rows, or leave devices out to follow x."
+            )
+        return x
+    if isinstance(x, jax.Array) and not mesh.is_multi_process:
+        padded = pad_rows(x, multiple=rows)[0] if rows else x
+        return jax.device_put(padded, target)
+    # No copy of the whole is made to fill it up. Between processes device_put would also first
+    # compare the whole array.
+    host = np.asarray(x)
+
+    def part(index: Any) -> np.ndarray:
+        start, stop, _ = index[0].indices(rows)
+        found = host[start:stop]
+        return np.pad(found, [(0, stop - start - len(found))] + [(0, 0)] * (host.ndim - 1))
+
+    return jax.make_array_from_callback((rows, *host.shape[1:]), target, part)
+
+
+def join_rows(mine: np.ndarray, mesh: Mesh) -> jax.Array:
+    """One array from the rows that every process holds, without bringing them together.
+
+    Args:
+        mine: rows of this process ``[m, ...]``; all processes have equally many, a multiple of
+            their number of devices.
+        mesh: devices of all processes; the rows follow their order, with ``default_mesh``
+            process after process.
+
+    Returns:
+        The array ``[n, ...]`` spread over the mesh; what ``knn_graph`` takes as x.
+
+    Raises:
+        InputError: unequal numbers of rows, or one that the devices cannot share evenly.
+
+    Example:
+        >>> join_rows(np.ones((8, 2)), default_mesh()).shape
+        (8, 2)
+    """
+    from jax.experimental import multihost_utils
+
+    counts = np.asarray(multihost_utils.process_allgather(np.int64(len(mine)))).ravel()
+    local = len(mesh.local_devices)
+    if (counts != counts[0]).any() or local == 0 or len(mine) % local:
+        raise InputError(
+            f"Every process must hold equally many rows, a multiple of its {local} devices of the "
+            f"mesh; got {name_some(counts)}. Fill them up with repeats of one row and pass "
+            "duplicates='drop', or hand the same whole array to every process."
+        )
+    target = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    return jax.make_array_from_process_local_data(target, np.asarray(mine))
+
+
+def at_hand(x: jax.Array | np.ndarray) -> bool:
+    """Whether this process holds all of an array.
+
+    >>> at_hand(np.ones(3)), at_hand(jnp.ones(3))
+    (True, True)
+    """
+    return not isinstance(x, jax.Array) or x.is_fully_addressable
 
 
 def mesh_of(x: jax.Array | np.ndarray) -> Mesh | None:
@@ -86,4 +157,120 @@ def mesh_of(x: jax.Array | np.ndarray) -> Mesh | None:
     """
     if not isinstance(x, jax.Array) or x.sharding.is_fully_replicated:
         return None
-    return default_mesh(sorted(x.sharding.device_set, key=lambda device: device.id))
+    places = x.sharding.devices_indices_map(x.shape)
+    return default_mesh(
+        sorted(places, key=lambda device: (places[device][0].start or 0, device.id))
+    )
+
+
+def fetch(x: jax.Array | np.ndarray) -> np.ndarray:
+    """The whole of an array on the host of every process.
+
+    Rows that other processes hold come in pieces of 16 MiB, so that no device ever holds more
+    of them. All processes must call it.
+
+    Example:
+        >>> fetch(jnp.arange(3)).tolist()
+        [0, 1, 2]
+    """
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+        return np.asarray(x)
+    mesh = mesh_of(x)
+    if mesh is None:
+        return np.asarray(x.addressable_data(0))
+    x = shard_rows(x, mesh)
+    share = x.shape[0] // mesh.size
+    row_bytes = max(1, x.nbytes // x.shape[0])
+    rows = min(share, max(1, _FETCH_BYTES // (row_bytes * mesh.size)))
+    whole = np.empty((mesh.size, share, *x.shape[1:]), x.dtype)
+    bring = _piece_function(mesh, rows)
+    for start in range(0, share, rows):
+        # The last piece reaches back, so that all have one shape.
+        first = min(start, share - rows)
+        whole[:, first : first + rows] = bring(x, np.int32(first)).addressable_data(0)
+    return whole.reshape(x.shape)
+
+
+def fetch_rows(x: jax.Array | np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows of an array, ``[r, ...]``, on the host of every process.
+
+    Example:
+        >>> fetch_rows(jnp.arange(5), np.array([3, 1])).tolist()
+        [3, 1]
+    """
+    if not isinstance(x, jax.Array):
+        return x[rows]
+    mesh = mesh_of(x)
+    if mesh is None:
+        return np.asarray(x.addressable_data(0)[rows])
+    x = shard_rows(x, mesh)
+    most = max(1, _FETCH_BYTES // max(1, x.nbytes // x.shape[0]))
+    size = min(1 << max(rows.size - 1, 0).bit_length(), 1 << most.bit_length() - 1)
+    bring, parts = _rows_function(mesh), [np.empty((0, *x.shape[1:]), x.dtype)]
+    for start in range(0, rows.size, size):
+        some = rows[start : start + size]
+        found = bring(x, np.pad(some, (0, size - some.size), mode="edge").astype(np.int32))
+        parts.append(np.asarray(found.addressable_data(0))[: some.size])
+    return np.concatenate(parts)
+
+
+def own_devices(mesh: Mesh | None) -> Mesh | None:
+    """The part of a mesh that belongs to this process; None where that is one device at most.
+
+    >>> own_devices(None) is None
+    True
+    """
+    if mesh is None or len(mesh.local_devices) < 2:
+        return None
+    return mesh if not mesh.is_multi_process else default_mesh(mesh.local_devices)
+
+
+def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:
+    """Some rows of spread arrays on every device; for use under ``shard_map``.
+
+    Args:
+        share: this device's arrays ``[share, ...]``.
+        rows: ``[r]`` int32 rows among those of all devices.
+        axis: the mesh axis.
+
+    Returns:
+        Arrays ``[r, ...]``, the same on all devices.
+    """
+
+    def one(part: jax.Array) -> jax.Array:
+        length = part.shape[0]
+        local = rows - jax.lax.axis_index(axis) * length
+        mine = ((local >= 0) & (local < length)).reshape(-1, *[1] * (part.ndim - 1))
+        found = part[jnp.clip(local, 0, length - 1)]
+        # One device adds the row, all others zeros, so nothing is rounded.
+        return jax.lax.psum(jnp.where(mine, found, jnp.zeros_like(found)), axis)
+
+    return jax.tree.map(one, share)
+
+
+@lru_cache(maxsize=64)
+def _piece_function(mesh: Mesh, rows: int) -> Callable[..., jax.Array]:
+    axis = mesh.axis_names
+
+    def piece(x: jax.Array, start: jax.Array) -> jax.Array:
+        return jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(x, start, rows), axis)
+
+    return _spread_function(piece, mesh)
+
+
+@lru_cache(maxsize=64)
+def _rows_function(mesh: Mesh) -> Callable[..., jax.Array]:
+    return _spread_function(lambda x, rows: pick(x, rows, mesh.axis_names), mesh)
+
+
+def _spread_function(function: Callable[..., Any], mesh: Mesh) -> Callable[..., jax.Array]:
+    """Compile a function of one spread and one small array that returns a small array."""
+    return jax.jit(
+        jax.shard_map(
+            function,
+            mesh=mesh,
+            in_specs=(PartitionSpec(mesh.axis_names), PartitionSpec()),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )
+    )

@@ -1,0 +1,122 @@
+"""What ``test_many_devices`` asks of eight simulated devices; each check is a run of its own."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.ring_cost import ring_cost
+from benchmarks.scaling import measure
+from mgm_jax import knn_graph, manifold_metrics, nnk_graph
+from mgm_jax.devices import default_mesh, fetch_rows, shard_rows
+from mgm_jax.geometry import nnk_graph as nnk_module
+from mgm_jax.geometry.ring import take_rows
+from tests.geometry.neighbour_oracle import clouds, nearest
+
+# One device takes another way: it is what the others are compared with.
+DEVICES = (2, 3, 8)
+
+
+def meshes() -> list:
+    return [default_mesh(jax.devices()[:count]) for count in DEVICES]
+
+
+def assert_same(found: Any, expected: Any, *, where: str) -> None:
+    for field in fields(expected):
+        one, two = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(two, np.ndarray) and field.name != "certified":
+            np.testing.assert_array_equal(one, two, err_msg=f"{field.name}, {where}")
+
+
+def neighbours() -> None:
+    """The k-NN graph, n no multiple of the devices, blocks smaller than a share, rows redone."""
+    for kind, metric, precision in (
+        ("repeated rows", "cosine", "bfloat16"),
+        ("lattice", "sqeuclidean", "float32"),
+    ):
+        x = np.concatenate([clouds()[kind], clouds()[kind][:1] + 1])
+        tiles = {"tile_rows": 8, "tile_columns": 16}
+        indices, distances = nearest(x, k=4, metric=metric)
+        for mesh in (None, *meshes()):
+            graph = knn_graph(x, k=4, metric=metric, precision=precision, devices=mesh, **tiles)
+            where = f"{kind}, {mesh.size if mesh else 1} devices"
+            np.testing.assert_array_equal(graph.indices, indices, err_msg=where)
+            np.testing.assert_array_equal(graph.distances, distances, err_msg=where)
+
+
+def groups() -> None:
+    """NNK graphs and manifold metrics of groups, and of one cloud."""
+    x = clouds()["post-ReLU features"][:70, :12]
+    labels = np.arange(70) % 4
+    nnk_module.GRAM_LIMIT = 40
+    for function, partition, some in (
+        (nnk_graph, labels, meshes()),
+        (nnk_graph, None, meshes()[1:2]),
+        (manifold_metrics, labels, meshes()),
+    ):
+        expected = function(x, k=5, groups=partition)
+        for mesh in some:
+            found = function(x, k=5, groups=partition, devices=mesh)
+            assert_same(found, expected, where=f"{function.__name__}, {mesh.size} devices")
+
+
+def compilations() -> None:
+    """A second graph of one shape compiles nothing, whatever the points."""
+    compiled: list[str] = []
+
+    def listen(event: str, _: float, **__: Any) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    mesh, kinds = default_mesh(), ("all at one distance", "lattice", "views of few images")
+    # The first is redone in every way, so it compiles all there is.
+    counts = []
+    for kind in kinds:
+        knn_graph(clouds()[kind], k=4, metric="sqeuclidean", devices=mesh)
+        counts.append(len(compiled))
+    assert counts[0] > 0 and set(counts) == {counts[0]}, counts
+
+
+def costs() -> None:
+    """Compiled programs do what the model says: products, messages and memory."""
+    shape = {"d": 48, "k": 7, "rows": 64, "columns": 128}
+    for devices in (1, *DEVICES):
+        found = measure(devices, n=3001, **shape)
+        model = ring_cost(n=3001, devices=devices, scan="float32", **shape)
+        for name in ("product_flops", "scan_sent", "rank_sent"):
+            assert found[name] == getattr(model, name), (devices, name, found, model)
+        # One block is the largest message.
+        assert found["message"] == model.message <= 128 * 48 * 4, (found, model)
+        peak = max(found["memory"].values())
+        assert peak <= model.memory <= 2 * peak, (devices, found, model)
+        assert found["working"]["scan"] <= model.scan_working, (found, model)
+        assert found["working"]["rank"] <= model.rank_working, (found, model)
+    # What turns needs blocks and tiles: as much for twice as many points. None of eight devices
+    # holds as much as the base.
+    twice = measure(8, n=6002, **shape)
+    assert twice["working"]["scan"] <= 1.05 * found["working"]["scan"], (twice, found)
+    assert max(twice["memory"].values()) < 6002 * 48 * 4, twice
+
+
+def spread_rows() -> None:
+    """Rows of a spread array, taken without bringing it together."""
+    mesh = default_mesh()
+    x = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
+    rows = np.flatnonzero(np.random.default_rng(1).random(4000) < 0.3)
+    spread = shard_rows(x, mesh)
+    taken = take_rows(spread, rows, mesh)
+    np.testing.assert_array_equal(np.asarray(taken)[: rows.size], x[rows])
+    assert not np.asarray(taken)[rows.size :].any() and taken.shape[0] % mesh.size == 0
+    np.testing.assert_array_equal(fetch_rows(spread, rows[::-7]), x[rows[::-7]])
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    globals()[sys.argv[1]]()
+    print("done")

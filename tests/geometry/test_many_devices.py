@@ -1,0 +1,25 @@
+"""One, two, three and eight devices: the same results, at the cost that the model says.
+
+The checks stand in ``many_devices``, which needs a process with simulated devices.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from mgm_jax.geometry.ring import cut
+from tests.launch import run
+
+
+@pytest.mark.parametrize("check", ["neighbours", "groups", "compilations", "costs", "spread_rows"])
+def test_many_devices(check: str) -> None:
+    assert run("tests.geometry.many_devices", check, devices=8) == ["done\n"]
+
+
+@pytest.mark.parametrize("most", [16, 80, 8192])
+@pytest.mark.parametrize("least", [1, 15, 16])
+def test_a_cut_covers_a_share(most: int, least: int) -> None:
+    for share in [*range(least, 200), 1250, 8200, 162_500]:
+        blocks = cut(share, most=most, least=least)
+        assert least <= blocks.size <= min(share, most)
+        assert (blocks.count - 1) * blocks.size < share <= blocks.count * blocks.size

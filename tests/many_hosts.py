@@ -1,0 +1,114 @@
+"""What ``test_many_hosts`` runs in every process: joins the others, then makes one check."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import jax
+import numpy as np
+
+from mgm_jax import knn_graph, manifold_metrics, nnk_graph
+from mgm_jax.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
+from mgm_jax.errors import InputError
+from mgm_jax.geometry import nnk_graph as nnk_module
+from mgm_jax.processes import complete, from_all_processes, own_share, start_processes
+from tests.geometry.neighbour_oracle import clouds, nearest
+
+
+def refused(call: Callable[[], Any], words: str) -> None:
+    try:
+        call()
+    except InputError as error:
+        assert words in str(error), error
+    else:
+        raise AssertionError(f"not refused: {words}")
+
+
+def my_part(x: np.ndarray) -> np.ndarray:
+    size = len(x) // jax.process_count()
+    return x[jax.process_index() * size :][:size]
+
+
+def exchange() -> None:
+    """Arrays spread, fetched and put together."""
+    mesh, index = default_mesh(), jax.process_index()
+    assert mesh.is_multi_process and mesh.size == jax.device_count() == 2 * jax.process_count()
+    x = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+    joined = join_rows(my_part(x), mesh)
+    for spread in (joined, shard_rows(x, mesh), shard_rows(x[:20], mesh, share=6)):
+        whole = fetch(spread)
+        np.testing.assert_array_equal(whole[:20], x[:20])
+        np.testing.assert_array_equal(fetch_rows(spread, np.array([7, 0, 19])), x[[7, 0, 19]])
+    assert not fetch(shard_rows(x[:20], mesh, share=6))[20:].any()
+    refused(lambda: join_rows(x[: 4 + 2 * index], mesh), "equally many rows")
+    refused(lambda: shard_rows(joined, default_mesh(mesh.devices[::-1])), "join_rows")
+    refused(lambda: start_processes(), "call start_processes once")
+    items = list(range(7))
+    mine = own_share(items, mesh)
+    column = np.full(7, np.pi)
+    column[mine] = np.sqrt(mine)
+    complete([column], np.array(mine), mesh)
+    np.testing.assert_array_equal(column, np.sqrt(items))
+    parts = from_all_processes(np.arange(3 * index, dtype=np.float64) / 3, mesh)
+    assert [part.size for part in parts] == [3 * i for i in range(jax.process_count())]
+
+
+def neighbours() -> None:
+    """The k-NN graph of points on every host, and of points that no host has all of."""
+    mesh = default_mesh()
+    for kind, metric, options in (
+        ("repeated rows", "cosine", {"precision": "bfloat16"}),
+        ("lattice", "sqeuclidean", {"precision": "float32"}),
+    ):
+        x = clouds()[kind]
+        joined = join_rows(my_part(x), mesh)
+        indices, distances = nearest(x, k=4, metric=metric)
+        for points in (x, joined):
+            graph = knn_graph(points, k=4, metric=metric, devices=mesh, **options)
+            np.testing.assert_array_equal(graph.indices, indices, err_msg=kind)
+            np.testing.assert_array_equal(graph.distances, distances, err_msg=kind)
+    queries = clouds()["post-ReLU features"][:31]
+    graph = knn_graph(queries, k=4, metric=metric, base=joined, devices=mesh, **options)
+    expected = nearest(queries, k=4, metric=metric, base=x)[0]
+    np.testing.assert_array_equal(graph.indices, expected)
+    bad = x.copy()
+    bad[50, 0] = np.nan
+    refused(lambda: knn_graph(join_rows(my_part(bad), mesh), k=4), "1 rows with NaN (rows 50)")
+
+
+def groups() -> None:
+    """What is measured within groups, and in one large group, is what one process measures."""
+    mesh = default_mesh()
+    nnk_module.GRAM_LIMIT = 40
+    x = np.random.default_rng(1).normal(size=(280, 8)).astype(np.float32)
+    labels = np.where(np.arange(280) < 270, -1, np.arange(280) // 5)
+    for function, points, partition in (
+        (knn_graph, x, np.arange(280) % 3),
+        (nnk_graph, x[:72], None),
+        (manifold_metrics, x, labels),
+    ):
+        expected = function(points, k=4, groups=partition)
+        for some in (points, join_rows(my_part(points), mesh)):
+            found = function(some, k=4, groups=partition, devices=mesh)
+            for field in fields(expected):
+                one, two = getattr(found, field.name), getattr(expected, field.name)
+                if isinstance(two, np.ndarray):
+                    np.testing.assert_array_equal(one, two, err_msg=field.name)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    given = {name: os.environ.get(f"TEST_{name.upper()}") for name in ("count", "index")}
+    found = start_processes(
+        coordinator=os.environ.get("TEST_COORDINATOR"),
+        **{name: None if value is None else int(value) for name, value in given.items()},
+        timeout=100,
+    )
+    assert found == (jax.process_index(), jax.process_count()) and found.count == 2
+    globals()[sys.argv[1]]()
+    print("done")
