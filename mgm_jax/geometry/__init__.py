@@ -11,5 +11,6 @@ From the bottom up:
 | ``knn_search``, ``knn`` | the choice among them, and the public graph |
 | ``local_pca``, ``dimension``, ``spectrum`` | dimensions and spectra of neighbourhoods and clouds |
 | ``kernel``, ``nnk``, ``nnk_graph`` | non-negative kernel regression |
-| ``polytope``, ``affinity`` | diameter, radius and subspaces of the neighbourhoods found |
+| ``polytope``, ``affinity``, ``spans`` | diameter, radius and subspaces of neighbourhoods |
+| ``local_spectrum``, ``left_out`` | spectra of candidates, and of all but one of a group |
 """

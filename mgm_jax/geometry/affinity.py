@@ -65,49 +65,6 @@ def inverse_on_span(
     return inverse, jnp.sum(taken, axis=1, dtype=jnp.int32)
 
 
-def group_overlaps(
-    gram: jax.Array, neighbours: jax.Array, mask: jax.Array, inverse: jax.Array
-) -> jax.Array:
-    """Overlap ``||U_i' U_j||_F^2`` of every pair of polytopes of one group.
-
-    ``trace(A_i^+ C A_j^+ C')`` is the inner product of ``G D_i' A_i^+ D_i G`` and
-    ``D_j' A_j^+ D_j``, with D_i the matrix that takes differences to point i. So all pairs
-    are one product of two ``[m, m^2]`` matrices.
-
-    Args:
-        gram: Gram matrix of the group, ``[m, m]``.
-        neighbours: places of the neighbours in the group, ``[m, p]`` int.
-        mask: which of them count, ``[m, p]`` bool.
-        inverse: from :func:`inverse_on_span`, ``[m, p, p]``, 0 where masked.
-
-    Returns:
-        ``[m, m]``, 0 to min(d_i, d_j).
-    """
-    m = gram.shape[0]
-    seen = jnp.where(mask[:, :, None], gram[neighbours] - gram[:, None, :], 0)
-    projected = jnp.einsum("iac,iad->icd", seen, jnp.einsum("iab,ibd->iad", inverse, seen))
-    # D' A^+ D has the inverse at the neighbours, and at the point what makes its rows add up to 0.
-    own = -jnp.sum(inverse, axis=1)
-    bordered = jnp.concatenate([inverse, own[:, None, :]], axis=1)
-    bordered = jnp.concatenate([bordered, -jnp.sum(bordered, axis=2, keepdims=True)], axis=2)
-    bordered = jnp.pad(bordered, ((0, 0), (0, 1), (0, 1)))
-    place = _places_in_polytope(neighbours, mask)
-    rows = jnp.take_along_axis(bordered, place[:, :, None], axis=1)
-    weights = jnp.take_along_axis(rows, place[:, None, :], axis=2)
-    return projected.reshape(m, m * m) @ weights.reshape(m, m * m).T
-
-
-def _places_in_polytope(neighbours: jax.Array, mask: jax.Array) -> jax.Array:
-    """Where each member of a group stands in each polytope: p for the point, p + 1 for outside."""
-    m, p = neighbours.shape
-    points = jnp.arange(m)
-    outside = jnp.full((m, m + 1), p + 1, jnp.int32)
-    # Masked neighbours are written to a column of their own, which is then left out.
-    columns = jnp.where(mask, neighbours, m)
-    place = outside.at[points[:, None], columns].set(jnp.arange(p, dtype=jnp.int32))
-    return place.at[points, points].set(p)[:, :m]
-
-
 def pair_overlap(cross: jax.Array, inverse: jax.Array, other_inverse: jax.Array) -> jax.Array:
     """Overlap ``trace(A_i^+ C A_j^+ C')`` of pairs of polytopes.
 
@@ -153,7 +110,7 @@ def affinity(
     """
     smaller, larger = jnp.minimum(dimension, other), jnp.maximum(dimension, other)
     squared = jnp.clip(overlap / jnp.maximum(smaller, 1), 0, 1)
-    chance = larger / width
+    chance = larger.astype(squared.dtype) / width
     excess = (squared - chance) / jnp.where(chance < 1, 1 - chance, 1)
     defined = smaller > 0
     return (

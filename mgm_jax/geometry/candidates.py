@@ -95,7 +95,7 @@ def nearest_in_cloud_of(
         points,
         together,
         k=k,
-        metric="cosine" if on_sphere else "sqeuclidean",
+        metric="cosine" if on_sphere else "euclidean",
         distinct=distinct_rows(points, together),
         mesh=mesh,
     ).indices

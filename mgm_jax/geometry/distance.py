@@ -33,6 +33,10 @@ Metric = Literal["cosine", "sqeuclidean", "euclidean"]
 
 METRICS: tuple[Metric, ...] = ("cosine", "sqeuclidean", "euclidean")
 
+RAISED = 2.0**100
+"""What lengths and squares in scaled units, about 1 at most, are multiplied by before they are
+rounded to float32: so those of points of very different sizes find their place in it."""
+
 _SCALE_BITS = 29
 # Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
 # contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
@@ -311,7 +315,7 @@ def scan(
 
 
 def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array:
-    """Reported distances of one query to some rows, or of pairs, in scaled units.
+    """Reported distances of one query to some rows, or of pairs, in scaled units, raised.
 
     Args:
         query: one point, ``[d]`` with its scale and length; or as many as there are rows.
@@ -328,7 +332,7 @@ def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array
         found = (squared - longer * longer) / (2 * rows.lengths * query.lengths)
         found = jnp.where(found < _COSINE_FLOOR, 0, found)
     else:
-        found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+        found = (squared if metric == "sqeuclidean" else jnp.sqrt(squared)) * RAISED
     return found.astype(jnp.float32)
 
 
@@ -390,7 +394,6 @@ def distance_above(half: jax.Array | np.ndarray, *, metric: Metric) -> jax.Array
     # Centring rounds by 2^-53 even where all points almost coincide.
     squared = jnp.maximum(2 * half - 2.0**-48, 0)
     if metric == "cosine":
-        squared = squared * (1 - _COSINE_SLACK) / 2
-    elif metric == "euclidean":
-        squared = jnp.sqrt(squared)
-    return squared.astype(jnp.float32)
+        return (squared * (1 - _COSINE_SLACK) / 2).astype(jnp.float32)
+    found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+    return (found * RAISED).astype(jnp.float32)

@@ -10,6 +10,8 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 
+_LIMIT = 2**63
+
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
@@ -50,13 +52,14 @@ class GroupBatch:
     mask: np.ndarray
 
 
-def encode_groups(groups: Any, n: int) -> Groups:
+def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
     """Turn one label a point into dense codes.
 
     Args:
         groups: integers or strings, shape ``[n]``; floats are taken where they are whole
             numbers. None puts all points into one group with value 0.
         n: number of points.
+        name: what the caller names the argument, for the error message.
 
     Returns:
         The partition, with codes in the sorted order of the labels, whatever order they come in.
@@ -72,53 +75,93 @@ def encode_groups(groups: Any, n: int) -> Groups:
         return Groups(
             codes=np.zeros(n, np.int32), values=np.zeros(1, np.int64), sizes=np.array([n], np.int32)
         )
-    labels = np.asarray(groups)
+    labels = _as_labels(groups, name=name)
     if labels.shape != (n,):
-        raise InputError(
-            f"groups must hold one label for each of the {n} points; got shape {labels.shape}."
-        )
-    values, codes, sizes = np.unique(_as_names(labels), return_inverse=True, return_counts=True)
+        got = f"shape {labels.shape}" if labels.ndim else type(groups).__name__
+        raise InputError(f"{name} must hold one label for each of the {n} points; got {got}.")
+    values, codes, sizes = np.unique(
+        _as_names(labels, name=name), return_inverse=True, return_counts=True
+    )
     return Groups(
         codes=codes.reshape(n).astype(np.int32), values=values, sizes=sizes.astype(np.int32)
     )
 
 
-def _as_names(labels: np.ndarray) -> np.ndarray:
-    """Labels as an integer, boolean or string array; anything else is refused."""
-    if labels.dtype.kind == "O":
-        _refuse_missing([row for row, label in enumerate(labels) if _is_missing(label)])
-        if all(isinstance(label, str) for label in labels):
-            return labels.astype(str)
-        if all(isinstance(label, (int, np.integer)) for label in labels):
-            return labels.astype(np.int64)
-        kinds = sorted({type(label).__name__ for label in labels})
+def _as_labels(groups: Any, *, name: str) -> np.ndarray:
+    """Labels as an array that keeps what is missing, and keeps numbers and strings apart."""
+    if isinstance(groups, np.ma.MaskedArray):
+        _refuse_missing(np.flatnonzero(np.ma.getmaskarray(groups)), name=name)
+    try:
+        labels = np.asarray(groups)
+        if labels.dtype.kind in "US" and isinstance(groups, list | tuple):
+            # NumPy has made strings of all that the list held, of None and NaN too.
+            labels = np.array(groups, dtype=object)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"groups must be all integers or all strings; got {name_some(kinds)}. "
-            "Convert the labels to strings."
-        )
-    if labels.dtype.kind == "f":
-        _refuse_missing(np.flatnonzero(np.isnan(labels)))
-        broken = np.flatnonzero(labels != np.round(labels))
-        if broken.size or not np.isfinite(labels).all():
+            f"{name} must hold one label a point; NumPy cannot make an array of the "
+            f"{type(groups).__name__} that it got: {error}"
+        ) from error
+    return labels.astype(object) if labels.dtype.kind == "T" else labels
+
+
+def _as_names(labels: np.ndarray, *, name: str) -> np.ndarray:
+    """Labels as an integer, boolean, string or bytes array; anything else is refused."""
+    if labels.dtype.kind == "O":
+        _refuse_missing([row for row, label in enumerate(labels) if _is_missing(label)], name=name)
+        for kind in (str, bytes):
+            if all(isinstance(label, kind) for label in labels):
+                return labels.astype(kind)
+        if not all(isinstance(label, (int, np.integer)) for label in labels):
+            kinds = sorted({type(label).__name__ for label in labels})
             raise InputError(
-                "groups must be integers or strings; got fractions or infinity "
+                f"{name} must be all integers or all strings; got {name_some(kinds)}. "
+                "Convert the labels to strings."
+            )
+        _refuse_large(
+            [row for row, label in enumerate(labels) if not -_LIMIT <= label < _LIMIT], name=name
+        )
+        return labels.astype(np.int64)
+    if labels.dtype.kind == "f":
+        _refuse_missing(np.flatnonzero(np.isnan(labels)), name=name)
+        broken = np.flatnonzero((labels != np.round(labels)) | np.isinf(labels))
+        if broken.size:
+            raise InputError(
+                f"{name} must be integers or strings; got fractions or infinity "
                 f"in {broken.size} rows (rows {name_some(broken)})."
             )
+        _refuse_large(np.flatnonzero(np.abs(labels.astype(np.float64)) >= _LIMIT), name=name)
         return labels.astype(np.int64)
-    if labels.dtype.kind not in "biuUST":
-        raise InputError(f"groups must be integers or strings; got dtype {labels.dtype}.")
-    return labels.astype(str) if labels.dtype.kind == "T" else labels
+    if labels.dtype.kind not in "biuUS":
+        raise InputError(
+            f"{name} must be integers or strings; got dtype {labels.dtype}. "
+            "Convert the labels to strings."
+        )
+    return labels
 
 
 def _is_missing(label: object) -> bool:
-    return label is None or label != label
+    if label is None:
+        return True
+    try:
+        return bool(label != label)
+    except TypeError:
+        # pandas.NA compares to nothing, not even to itself.
+        return True
 
 
-def _refuse_missing(rows: list[int] | np.ndarray) -> None:
+def _refuse_missing(rows: list[int] | np.ndarray, *, name: str) -> None:
     if len(rows):
         raise InputError(
-            f"groups must name a group for every point; got no label in {len(rows)} rows "
+            f"{name} must name a group for every point; got no label in {len(rows)} rows "
             f"(rows {name_some(rows)}). Leave these points out, or give them a label."
+        )
+
+
+def _refuse_large(rows: list[int] | np.ndarray, *, name: str) -> None:
+    if len(rows):
+        raise InputError(
+            f"{name} must fit into 64 bits; got larger numbers in {len(rows)} rows "
+            f"(rows {name_some(rows)}). Convert the labels to strings."
         )
 
 

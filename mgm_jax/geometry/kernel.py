@@ -59,7 +59,8 @@ def gaussian(squared_distance: jax.Array, bandwidth: jax.Array) -> jax.Array:
         >>> gaussian(jnp.array([0.0]), jnp.array(2.0)).tolist()
         [1.0]
     """
-    return jnp.exp(-squared_distance / (2 * bandwidth**2))
+    # One division after the other: the square of a small bandwidth may be zero.
+    return jnp.exp(-squared_distance / bandwidth / bandwidth / 2)
 
 
 def check_bandwidth(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.devices import default_mesh, mesh_of
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
@@ -142,8 +142,11 @@ def knn_graph(
     _check_choice("metric", metric, Metric)
     _check_choice("duplicates", duplicates, DuplicatePolicy)
     _check_choice("precision", precision, ScanPrecision)
-    _check_positive(k=k, tile_rows=tile_rows, tile_columns=tile_columns)
-    points = check_points(x, name="x", cosine=metric == "cosine")
+    k = whole_number(k, name="k")
+    tile_rows = None if tile_rows is None else whole_number(tile_rows, name="tile_rows")
+    tile_columns = None if tile_columns is None else whole_number(tile_columns, name="tile_columns")
+    # One point alone has no neighbours, but may be looked up among others.
+    points = check_points(x, name="x", cosine=metric == "cosine", least=2 if base is None else 1)
     others = _check_base(base, groups, points, cosine=metric == "cosine")
     sought = points if others is None else others
     partition = encode_groups(groups, sought.shape[0])
@@ -165,11 +168,6 @@ def knn_graph(
         tile_rows=tile_rows,
         tile_columns=tile_columns,
     )
-    if np.isinf(found.distances).any():
-        raise InputError(
-            f"{metric} distances of x must fit into float32; some do not. "
-            "Divide the points by a constant."
-        )
     return KnnGraph(
         indices=found.indices,
         distances=found.distances,
@@ -188,12 +186,6 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
         raise InputError(f"{name} must be one of {name_some(get_args(choices))}; got {value!r}.")
 
 
-def _check_positive(**numbers: int | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and (isinstance(value, bool) or operator.index(value) < 1):
-            raise InputError(f"{name} must be a whole number of at least 1; got {value!r}.")
-
-
 def _check_base(
     base: Any, groups: Any, points: jax.Array | np.ndarray, *, cosine: bool
 ) -> jax.Array | np.ndarray | None:
@@ -201,7 +193,7 @@ def _check_base(
         return None
     if groups is not None:
         raise InputError("groups and base exclude each other; got both. Leave one of them out.")
-    others = check_points(base, name="base", cosine=cosine)
+    others = check_points(base, name="base", cosine=cosine, least=1)
     if others.shape[1] != points.shape[1]:
         raise InputError(
             f"base must have as many columns as x, {points.shape[1]}; got {others.shape[1]}."

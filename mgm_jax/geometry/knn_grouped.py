@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jax.typing import DTypeLike
 
-from mgm_jax.devices import shard_rows
+from mgm_jax.devices import fetch, shard_rows
 from mgm_jax.geometry.distance import Metric, Points, mean_of, place, scan_table
 from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
 from mgm_jax.geometry.knn_redo import redo
@@ -125,7 +125,7 @@ def _settle_groups(
         inputs = jax.tree.map(partial(shard_rows, mesh=mesh), inputs)
     result = settle_batch(*inputs)
     for members, mask, *parts in zip(
-        batch.rows, batch.mask, *(np.asarray(part) for part in result), strict=False
+        batch.rows, batch.mask, *(fetch(part) for part in result), strict=False
     ):
         distances, indices, unseen = (part[mask] for part in parts)
         part = Nearest(distances, indices, is_certified(distances, unseen))

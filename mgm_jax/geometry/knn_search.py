@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from mgm_jax.devices import at_hand, fetch
 from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.duplicates import Distinct, expand
 from mgm_jax.geometry.groups import Groups
@@ -51,12 +52,16 @@ def find_neighbours(
         Neighbours by their rows in the points (or the base), distances in their units.
     """
     own = base is None
+    rows = None
     if distinct is not None:
-        groups = distinct.groups
-        if base is None:
-            points = points[distinct.rows]
-        else:
-            base = base[distinct.rows]
+        groups, rows = distinct.groups, distinct.rows
+    if mesh is None or len(groups) > 1:
+        # A ring takes its rows itself, and leaves the points spread; all else has them at hand.
+        points = points if at_hand(points) else fetch(points)
+        if rows is not None and base is None:
+            points = points[rows]
+        elif rows is not None and base is not None:
+            base = base[rows]
     if len(groups) > 1:
         found = nearest_in_groups(
             jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh
@@ -71,6 +76,8 @@ def find_neighbours(
             precision=precision,
             tile_rows=tile_rows,
             tile_columns=tile_columns,
+            rows=rows if own else None,
+            base_rows=None if own else rows,
         )
     elif jax.default_backend() == "cpu":
         found = nearest_by_pairs(

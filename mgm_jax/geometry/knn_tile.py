@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from mgm_jax.errors import InputError
 from mgm_jax.geometry.distance import (
+    RAISED,
     Metric,
     Points,
     ScanTable,
@@ -129,11 +131,25 @@ def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
 def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.ndarray:
     """Distances ``[n, k]`` in scaled units as distances in the units of the points, float32.
 
-    The scale is a power of two, so nothing is rounded; what is too large becomes infinite.
+    The scale is a power of two, so nothing is rounded.
+
+    Raises:
+        InputError: distances too large for float32, or squared ones too small.
     """
     if metric == "cosine":
         return distances
     scale = float(points.scales[0])
-    unit = scale**-2 if metric == "sqeuclidean" else 1 / scale
+    unit = (scale**-2 if metric == "sqeuclidean" else 1 / scale) / RAISED
     with np.errstate(over="ignore"):
-        return (distances * np.float64(unit)).astype(np.float32)
+        found = (distances * np.float64(unit)).astype(np.float32)
+    if np.isinf(found[np.isfinite(distances)]).any():
+        raise InputError(
+            f"{metric} distances of x must fit into float32; some are above 3.4e38. Divide the "
+            "points by a constant" + (", or take plain lengths." if metric[0] == "s" else ".")
+        )
+    if metric == "sqeuclidean" and ((found < np.finfo(np.float32).tiny) & (distances > 0)).any():
+        raise InputError(
+            "sqeuclidean distances of x must fit into float32; some are below 1.2e-38. Multiply "
+            "the points by a constant, or take plain lengths."
+        )
+    return found

@@ -7,17 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
+from mgm_jax.geometry.knn import KnnGraph
 from mgm_jax.geometry.knn_search import find_neighbours
 from mgm_jax.geometry.knn_tile import PROGRESS_FROM
-from mgm_jax.geometry.local_spectrum import centred_gram, local_spectrum
+from mgm_jax.geometry.local_gram import spectra_of
 from mgm_jax.geometry.points import check_points, normalise
-from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
 from mgm_jax.progress import progress
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_K = 50
-_ROWS = 256
 
 
 @partial(
@@ -84,13 +83,14 @@ def local_pca(
     threshold: float = 0.95,
     groups: Any = None,
     normalize: bool = False,
+    graph: KnnGraph | None = None,
 ) -> LocalPca:
     """Principal components of every point's k nearest neighbours (Fukunaga & Olsen 1971).
 
     The neighbours (Euclidean, the point itself left out) are centred on their own mean; the
     eigenvalues of their covariance ``1/k sum_j (x_j - m)(x_j - m)'`` are those of the k x k
-    centred Gram matrix over k. The covariance with its d x d entries is never formed. Eigenvalues
-    below about 1e-6 of the largest are rounding of the float32 products.
+    centred Gram matrix over k, computed in float64 from differences. The covariance with its
+    d x d entries is never formed.
 
     Args:
         x: points ``[n, d]``, NumPy or JAX.
@@ -98,13 +98,16 @@ def local_pca(
         threshold: share of the variance that ``dimension`` directions must hold, in (0, 1].
         groups: one integer or string a point; neighbourhoods stay within the group.
         normalize: whether to scale the points to length 1 first.
+        graph: neighbours that are known already, of the same points in the same groups; then k is
+            left out. Its metric is what the neighbours were chosen by, and does not matter here.
 
     Returns:
         A ``LocalPca``, in the units of the points.
 
     Raises:
-        InputError: unusable points, a threshold outside (0, 1], groups of one point, or k too
-            large for some groups, which are named.
+        InputError: unusable points, a threshold outside (0, 1], groups of one point, k too
+            large for some groups, which are named, a graph of other points or groups, or
+            variances beyond the range of float32.
 
     Example:
         >>> line = np.arange(8.0)[:, None] * np.ones((1, 3))
@@ -118,32 +121,33 @@ def local_pca(
     partition = encode_groups(groups, n)
     if normalize:
         points = normalise(points)
-    wanted = neighbours_per_group(k, partition)
-    found = find_neighbours(
-        points,
-        partition,
-        k=wanted,
-        metric="euclidean",
-        distinct=distinct_rows(points, partition),
-    )
-    table = jnp.asarray(points)
-    parts = []
+    neighbours = _search(points, partition, k=k) if graph is None else _given(graph, partition, k=k)
+    wanted = neighbours.shape[1]
+    dimension, ratio = np.empty(n, np.int32), np.empty(n)
+    spectrum = np.empty((n, wanted))
     with progress("local PCA", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
-        for start in range(0, n, _ROWS):
-            rows = np.arange(start, min(start + _ROWS, n))
-            padded = np.pad(rows, (0, _ROWS - rows.size), mode="edge")
-            with double_precision():
-                centred = np.asarray(_centred_grams(table, padded, found.indices[padded]))
-            parts.append(local_spectrum(centred[: rows.size], threshold=threshold))
+        for rows, found in spectra_of(points, neighbours, partition, threshold=threshold):
+            dimension[rows], ratio[rows], spectrum[rows] = found
             bar.advance(rows.size)
-    dimension, ratio, spectrum = (np.concatenate(part) for part in zip(*parts, strict=True))
-    count = (found.indices != NOBODY).sum(axis=1).astype(np.int32)
+    count = (neighbours != NOBODY).sum(axis=1).astype(np.int32)
     return LocalPca(
         dimension=dimension,
         participation_ratio=ratio.astype(np.float32),
-        spectrum=(spectrum / np.maximum(count, 1)[:, None]).astype(np.float32),
+        spectrum=_in_float32(spectrum / np.maximum(count, 1)[:, None]),
         k_effective=count,
     )
+
+
+def _in_float32(spectrum: np.ndarray) -> np.ndarray:
+    largest = spectrum.max(axis=1)
+    limits = np.finfo(np.float32)
+    bad = np.flatnonzero((largest > limits.max) | ((largest > 0) & (largest < limits.tiny)))
+    if bad.size:
+        raise InputError(
+            "variances of neighbours must fit into float32, from 1.2e-38 to 3.4e38; they do not "
+            f"in {bad.size} rows (rows {name_some(bad)}). Scale the points to about 1 first."
+        )
+    return spectrum.astype(np.float32)
 
 
 def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAULT_K) -> int:
@@ -157,8 +161,7 @@ def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAUL
         >>> neighbours_per_group(None, encode_groups([0] * 9, 9))
         8
     """
-    if k is not None and k < 1:
-        raise InputError(f"k must be at least 1; got {k}.")
+    k = None if k is None else whole_number(k, name="k")
     needed = 1 if k is None else k
     small = np.flatnonzero(groups.sizes <= needed)
     if small.size:
@@ -171,18 +174,29 @@ def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAUL
     return k if k is not None else min(default, int(groups.sizes.max()) - 1)
 
 
-@jax.jit
-def _centred_grams(table: jax.Array, rows: jax.Array, neighbours: jax.Array) -> jax.Array:
-    def gram_of(row: tuple[jax.Array, jax.Array]) -> jax.Array:
-        centre, chosen = row
-        differences = table[jnp.where(chosen == NOBODY, centre, chosen)] - table[centre]
-        return jnp.matmul(
-            differences,
-            differences.T,
-            precision=jax.lax.Precision.HIGHEST,
-            preferred_element_type=jnp.float32,
-        )
+def _search(points: jax.Array | np.ndarray, groups: Groups, *, k: int | None) -> np.ndarray:
+    wanted = neighbours_per_group(k, groups)
+    distinct = distinct_rows(points, groups)
+    found = find_neighbours(points, groups, k=wanted, metric="euclidean", distinct=distinct)
+    return found.indices
 
-    # One neighbourhood after the other: a batched gather would hold all of them at once.
-    grams = jax.lax.map(gram_of, (rows, neighbours)).astype(jnp.float64)
-    return centred_gram(grams, neighbours != NOBODY)
+
+def _given(graph: KnnGraph, groups: Groups, *, k: int | None) -> np.ndarray:
+    if k is not None:
+        raise InputError(f"k and graph exclude each other; got k = {k} and a graph. Leave k out.")
+    n = groups.codes.size
+    if graph.n != n:
+        raise InputError(f"graph must be of the {n} points of x; got one of {graph.n} points.")
+    outside = graph.indices >= n
+    if outside.any():
+        raise InputError(
+            f"graph must have rows of x as neighbours, below {n}; got {graph.indices.max()}. "
+            "A graph that was made with a base does not fit."
+        )
+    rows = np.flatnonzero((groups.codes[graph.indices] != groups.codes[:, None]).any(axis=1))
+    if rows.size:
+        raise InputError(
+            f"graph must keep to the groups; got neighbours of other groups in {rows.size} rows "
+            f"(rows {name_some(rows)}). Make it with the same groups."
+        )
+    return graph.indices

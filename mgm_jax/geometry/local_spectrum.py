@@ -8,9 +8,8 @@ device works on the next batch.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,27 +29,28 @@ class LocalSpectrum(NamedTuple):
     spectrum: np.ndarray
 
 
-def centred_gram(gram: jax.Array, mask: jax.Array) -> jax.Array:
+def centred_gram(gram: Any, mask: Any) -> Any:
     """Gram matrices about the mean of the candidates, ``C G C`` with ``C = I - 11'/k``; pure.
 
     Args:
-        gram: Gram matrices of differences to any point, ``[b, k, k]``.
+        gram: Gram matrices of differences to any point, ``[b, k, k]``; NumPy stays NumPy.
         mask: which candidates count, ``[b, k]`` bool.
 
     Returns:
         ``[b, k, k]``, 0 where masked and where the entries are rounding of ``gram``, so that
         candidates that coincide have no spread.
     """
+    xp = np if isinstance(gram, np.ndarray) else jnp
     both = mask[:, :, None] & mask[:, None, :]
-    gram = jnp.where(both, gram, 0)
-    share = mask / jnp.maximum(jnp.sum(mask, axis=1, keepdims=True), 1)
-    row_means = jnp.einsum("bjl,bl->bj", gram, share)
-    mean = jnp.einsum("bj,bj->b", row_means, share)
+    gram = xp.where(both, gram, 0)
+    share = mask / xp.maximum(xp.sum(mask, axis=1, keepdims=True), 1)
+    row_means = xp.einsum("bjl,bl->bj", gram, share)
+    mean = xp.einsum("bj,bj->b", row_means, share)
     centred = gram - row_means[:, :, None] - row_means[:, None, :] + mean[:, None, None]
-    largest = jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
-    spread = jnp.max(jnp.diagonal(centred, axis1=1, axis2=2), axis=1)
+    largest = xp.max(xp.diagonal(gram, axis1=1, axis2=2), axis=1)
+    spread = xp.max(xp.diagonal(centred, axis1=1, axis2=2), axis=1)
     real = spread > _slack(gram.shape[-1]) * largest
-    return jnp.where(both & real[:, None, None], centred, 0)
+    return xp.where(both & real[:, None, None], centred, 0)
 
 
 def local_spectrum(centred: np.ndarray, *, threshold: float) -> LocalSpectrum:

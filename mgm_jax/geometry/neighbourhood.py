@@ -1,11 +1,13 @@
-"""Points and their candidates as Gram matrices of differences: the one form all metrics take.
+"""Points and their candidates as squared distances: the one form that all metrics start from.
 
 There are two ways to it, with equal results. A small group has one Gram matrix, of which every
-point takes its part: ``<x_j - x_i, x_l - x_i> = G_jl - G_ji - G_il + G_ii``. In a large cloud
-each point gathers its candidates and multiplies their differences. All of it in float64.
+point takes its part: ``|x_j - x_l|^2 = G_jj + G_ll - 2 G_jl``. In a large cloud each point gathers
+its candidates and multiplies their differences. All of it in float64.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,22 @@ from jax import lax
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk import NnkSolution, nnk_weights
 from mgm_jax.geometry.polytope import squared_distances
+
+
+class Candidates(NamedTuple):
+    """Squared distances of b points and their k candidates; those below rounding are 0.
+
+    Attributes:
+        among: between candidates ``[b, k, k]`` float64.
+        to_point: from candidates to the point ``[b, k]``.
+        mask: which candidates count ``[b, k]`` bool.
+        squared_length: of the points ``[b]``; what counts as zero is relative to it.
+    """
+
+    among: jax.Array
+    to_point: jax.Array
+    mask: jax.Array
+    squared_length: jax.Array
 
 
 def prepare(points: jax.Array, *, normalize: bool) -> jax.Array:
@@ -42,14 +60,18 @@ def group_gram(
 
     Returns:
         The matrix ``[m, m]`` float64, symmetric, 0 where masked; and the squared lengths of the
-        points before the mean was taken off, ``[m]``.
+        points before the mean was taken off, ``[m]``, or a quarter of the largest after it where
+        that is more.
     """
     placed = jnp.where(mask[:, None], prepare(points, normalize=normalize), 0)
     squared_lengths = jnp.sum(placed**2, axis=1)
     mean = jnp.sum(placed, axis=0) / jnp.maximum(jnp.sum(mask), 1)
     centred = jnp.where(mask[:, None], placed - mean, 0)
     gram = centred @ centred.T
-    return (gram + gram.T) / 2, squared_lengths
+    # What the matrix cannot tell apart counts as equal too: its rounding is that of its largest
+    # entry, far above that of the points where one of them lies far out.
+    resolved = jnp.max(jnp.diagonal(gram)) / 4
+    return (gram + gram.T) / 2, jnp.maximum(squared_lengths, resolved)
 
 
 def nearest_in_group(
@@ -75,9 +97,10 @@ def nearest_in_group(
         the matrix, which must not order equal points.
     """
     m = gram.shape[0]
-    distance = squared_distances(gram)
-    distance = jnp.where(distance <= COINCIDENT * squared_lengths[:, None], 0, distance)
-    distance = distance.astype(jnp.float32)
+    distance = _above_rounding(squared_distances(gram), squared_lengths)
+    # In units of the largest, a power of two, so that squares of any size fit into float32.
+    _, exponent = jnp.frexp(jnp.max(distance))
+    distance = jnp.ldexp(distance, -exponent).astype(jnp.float32)
     others = mask[:, None] & mask[None, :] & ~jnp.eye(m, dtype=bool)
     negative, places = lax.top_k(jnp.where(others, -distance, -jnp.inf), k)
     found = jnp.isfinite(negative) & (jnp.arange(k) < wanted)
@@ -91,6 +114,79 @@ def differences_in_group(gram: jax.Array, places: jax.Array) -> jax.Array:
     among = gram[places[:, :, None], places[:, None, :]]
     own = gram[jnp.arange(m), jnp.arange(m)]
     return among - to_point[:, :, None] - to_point[:, None, :] + own[:, None, None]
+
+
+def all_in_group(gram: jax.Array, mask: jax.Array, squared_lengths: jax.Array) -> Candidates:
+    """Take all other members of a group as candidates of each, in the order of their places.
+
+    Nothing is sorted or gathered: all points share one matrix of distances, and each leaves
+    itself out by its mask.
+
+    Args:
+        gram: Gram matrix of the group, ``[m, m]``.
+        mask: which places are points, ``[m]`` bool.
+        squared_lengths: of the points, ``[m]``.
+
+    Returns:
+        Candidates of every member, with ``k = m``.
+    """
+    m = gram.shape[0]
+    distance = squared_distances(gram)
+    among = jnp.broadcast_to(distance, (m, m, m))
+    return Candidates(
+        _above_rounding(among, squared_lengths),
+        _above_rounding(distance, squared_lengths),
+        mask[:, None] & mask[None, :] & ~jnp.eye(m, dtype=bool),
+        squared_lengths,
+    )
+
+
+def some_in_group(
+    gram: jax.Array, places: jax.Array, mask: jax.Array, squared_lengths: jax.Array
+) -> Candidates:
+    """Take the members at some places as candidates.
+
+    Args:
+        gram: Gram matrix of the group, ``[m, m]``.
+        places: of every member's candidates, ``[m, k]`` int.
+        mask: which of them count, ``[m, k]`` bool.
+        squared_lengths: of the points, ``[m]``.
+
+    Returns:
+        Candidates of every member, in the order of ``places``.
+    """
+    distance = squared_distances(gram)
+    among = distance[places[:, :, None], places[:, None, :]]
+    to_point = jnp.take_along_axis(distance, places, axis=1)
+    return Candidates(
+        _above_rounding(among, squared_lengths),
+        _above_rounding(to_point, squared_lengths),
+        mask,
+        squared_lengths,
+    )
+
+
+def from_differences(gram: jax.Array, mask: jax.Array, squared_lengths: jax.Array) -> Candidates:
+    """Read candidates off Gram matrices of differences.
+
+    Args:
+        gram: ``<x_j - x_i, x_l - x_i>`` of points i and candidates j, l, ``[b, k, k]``.
+        mask: which candidates count, ``[b, k]`` bool.
+        squared_lengths: of the points, ``[b]``.
+    """
+    to_point = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
+    return Candidates(
+        _above_rounding(squared_distances(gram), squared_lengths),
+        _above_rounding(to_point, squared_lengths),
+        mask,
+        squared_lengths,
+    )
+
+
+def _above_rounding(distance: jax.Array, squared_lengths: jax.Array) -> jax.Array:
+    """Set squared distances ``[b, ...]`` to 0 that are below the rounding of the points."""
+    smallest = COINCIDENT * squared_lengths.reshape(-1, *[1] * (distance.ndim - 1))
+    return jnp.where(distance <= smallest, 0, distance)
 
 
 def gathered_differences(
@@ -148,20 +244,32 @@ def regress(
     Args:
         gram: ``[b, k, k]`` float64.
         mask: which candidates count, ``[b, k]`` bool.
-        bandwidth: of the Gaussian, ``[b]``; None takes the distance of the farthest candidate.
-            (A third of it, a common choice, leaves hardly a candidate out in high dimension.)
+        bandwidth: as for :func:`regress_on`.
         squared_length: of the points, ``[b]``; what counts as zero is relative to it.
         kernel: which kernel; the cosine expects points on the unit sphere.
 
     Returns:
-        The solution, and the squared distances among the candidates ``[b, k, k]``, those below
-        rounding set to 0.
+        The solution, and the squared distances among the candidates ``[b, k, k]``.
     """
-    smallest = COINCIDENT * squared_length
-    to_point = jnp.diagonal(gram, axis1=1, axis2=2)
-    to_point = jnp.where(to_point <= smallest[:, None], 0, to_point)
-    among = squared_distances(gram)
-    among = jnp.where(among <= smallest[:, None, None], 0, among)
+    candidates = from_differences(gram, mask, squared_length)
+    return regress_on(candidates, bandwidth, kernel=kernel), candidates.among
+
+
+def regress_on(
+    candidates: Candidates, bandwidth: jax.Array | None, *, kernel: KernelName
+) -> NnkSolution:
+    """Kernel regression of points on their candidates.
+
+    Args:
+        candidates: of b points.
+        bandwidth: of the Gaussian, ``[b]``; None takes the distance of the farthest candidate.
+            (A third of it, a common choice, leaves hardly a candidate out in high dimension.)
+        kernel: which kernel; the cosine expects points on the unit sphere.
+
+    Returns:
+        The solution.
+    """
+    among, to_point, mask, _ = candidates
     if kernel == "cosine":
         values, target = shifted_cosine(among), shifted_cosine(to_point)
     else:
@@ -171,4 +279,4 @@ def regress(
         values = gaussian(among, width[:, None, None])
         target = gaussian(to_point, width[:, None])
     own = jnp.ones(mask.shape[0], values.dtype)
-    return nnk_weights(values, target, mask, own), among
+    return nnk_weights(values, target, mask, own)

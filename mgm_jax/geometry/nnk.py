@@ -1,13 +1,14 @@
 """Non-negative kernel regression of a batch of points on their candidates, solved exactly.
 
 Each point asks for ``min over theta >= 0 of 1/2 theta' K theta - theta' k``: K holds the kernel
-among its candidates, k the kernel between the candidates and the point. Symmetric principal
-pivoting on the bordered tableau [K k; k' K_ii] moves one candidate at a time into or out of the
-support. All points of a batch advance together, in float64; the finished ones wait.
+among its candidates, k the kernel between the candidates and the point. Principal pivoting moves
+one candidate at a time into or out of the support, in float64. The optimality conditions, computed
+from K and k themselves, certify each point; the few that they refuse are solved afresh.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,18 +18,23 @@ from jax import lax
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.kernel import COINCIDENT
+from mgm_jax.geometry.nnk_afresh import solve_afresh
+from mgm_jax.geometry.nnk_pivot import Pivoted, decrease, pivot_greedily, room_for_terms
 from mgm_jax.geometry.precision import double_precision
-from mgm_jax.geometry.sweep import sweep
+from mgm_jax.geometry.workers import in_order, workers_for
 
 SUPPORT_WEIGHT = 1e-6
 """Smallest weight that makes a candidate a neighbour."""
 
-# A candidate this close to the span of the support (squared distance, relative to its own
-# length) adds nothing to it: rounding would decide its weight.
-_DEPENDENT = 2e-15
-# Rounding of a gradient of kernel values near 1, and the smallest weight worth a pivot.
-_GRADIENT_ROUNDING = 16 * float(np.finfo(np.float64).eps)
-_WEIGHT_ROUNDING = 1e-9
+# Violation that rounding alone explains, relative to the numbers that it is the difference of.
+_CERTIFIED = 64 * float(np.finfo(np.float64).eps)
+# Bytes of terms of the points that pivot together: about what the cache of a core holds.
+_CACHE = 400_000
+_MOST_LANES = 32
+# Points solved afresh at once, handed to a thread at once, and to another device at once.
+_AFRESH = 8
+_BLOCK = 128
+_DEVICE_BLOCK = 4096
 
 
 class NnkSolution(NamedTuple):
@@ -42,7 +48,7 @@ class NnkSolution(NamedTuple):
         kkt: largest violation of the optimality conditions,
             ``max_j |min(theta_j, (K theta - k)_j)|`` ``[b]``; 0 at the exact solution.
         pivots: exchanges made ``[b]`` int.
-        polished: whether the greedy rule did not end and the least-index rule took over
+        polished: whether the certificate of the fast way failed and the point was solved afresh
             ``[b]`` bool.
     """
 
@@ -59,6 +65,7 @@ def solve_nnk(
     mask: np.ndarray | jax.Array | None = None,
     *,
     own: np.ndarray | jax.Array | None = None,
+    start: np.ndarray | jax.Array | None = None,
 ) -> NnkSolution:
     """Solve ``theta_i = argmin_{theta >= 0} 1/2 theta' K_i theta - theta' k_i`` exactly.
 
@@ -71,9 +78,11 @@ def solve_nnk(
         target: kernel between candidates and point, ``[b, k]``.
         mask: which candidates count, ``[b, k]`` bool; all where None.
         own: kernel of each point with itself, ``[b]``; 1 where None.
+        start: a support to start from, ``[b, k]`` bool, such as that among fewer candidates. The
+            solution is the same whatever it is; exchanges count from the empty support.
 
     Returns:
-        The solution, as NumPy arrays in float64.
+        The solution, as NumPy arrays in float64. No point depends on what else is in the batch.
 
     Raises:
         InputError: shapes that do not fit, or values that are not finite where the mask counts.
@@ -94,6 +103,8 @@ def solve_nnk(
             f"got {wide_kernel.shape} and {wide_target.shape}."
         )
     points, candidates = wide_target.shape
+    if candidates == 0:
+        raise InputError("every point needs at least 1 candidate; got k=0.")
     counted = np.ones((points, candidates), bool) if mask is None else np.asarray(mask, bool)
     wide_own = np.ones(points) if own is None else np.asarray(own, np.float64)
     if counted.shape != wide_target.shape or wide_own.shape != (points,):
@@ -101,76 +112,186 @@ def solve_nnk(
             f"mask must have shape {wide_target.shape} and own {(points,)}; "
             f"got {counted.shape} and {wide_own.shape}."
         )
-    both = counted[:, :, None] & counted[:, None, :]
-    finite = np.isfinite(np.where(both, wide_kernel, 0)).all((1, 2))
-    finite &= np.isfinite(np.where(counted, wide_target, 0)).all(1)
-    if not finite.all():
+    columns = [wide_kernel, wide_target, counted, wide_own]
+    if start is not None:
+        columns.append(np.asarray(start, bool))
+        if columns[-1].shape != wide_target.shape:
+            raise InputError(f"start must have shape {wide_target.shape}; got {columns[-1].shape}.")
+    solution = _solve_in_blocks(columns)
+    # What is not finite in a kernel makes the certificate NaN: looking for it costs nothing.
+    suspect = np.isnan(solution.kkt) | ~np.isfinite(np.where(counted, wide_target, 0)).all(1)
+    for row in np.flatnonzero(suspect):
+        both = counted[row, :, None] & counted[row]
+        suspect[row] = not (
+            np.isfinite(wide_target[row][counted[row]]).all()
+            and np.isfinite(wide_kernel[row][both]).all()
+        )
+    if suspect.any():
         raise InputError(
             "kernel and target must be finite where the mask counts; "
-            f"they are not in rows {name_some(np.flatnonzero(~finite))}."
+            f"they are not in rows {name_some(np.flatnonzero(suspect))}."
         )
-    with double_precision():
-        return NnkSolution(*map(np.asarray, _solve(wide_kernel, wide_target, counted, wide_own)))
+    return solution
+
+
+def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
+    """Hand the points to the cores of a processor in blocks of one size, or to a device at once."""
+    points, k = columns[1].shape
+    if jax.default_backend() == "cpu":
+        workers = workers_for(None)
+        # Powers of 2, so that few sizes compile.
+        block = min(1 << max(-(-points // workers) - 1, 0).bit_length(), _BLOCK)
+    else:
+        workers, block = 1, min(points, _DEVICE_BLOCK)
+    if points < block:
+        columns = [np.pad(c, [(0, block - points)] + [(0, 0)] * (c.ndim - 1)) for c in columns]
+    found = NnkSolution(
+        np.zeros((points, k)),
+        np.zeros(points),
+        np.zeros(points),
+        np.zeros(points, np.int32),
+        np.zeros(points, bool),
+    )
+
+    def solve(first: int) -> NnkSolution:
+        with double_precision():
+            part = _solve(*(column[first : first + block] for column in columns))
+            return NnkSolution(*map(np.asarray, part))
+
+    # The last block reaches back to be full.
+    firsts = [*range(0, points - block, block), max(points - block, 0)] if points else []
+    parts = in_order([partial(solve, first) for first in firsts], workers=workers)
+    for first, part in zip(firsts, parts, strict=True):
+        for whole, column in zip(found, part, strict=True):
+            whole[first : first + block] = column[:points]
+    return found
+
+
+class _Certified(NamedTuple):
+    """Weights of b points, and what the optimality conditions say of them."""
+
+    theta: jax.Array
+    residual: jax.Array
+    kkt: jax.Array
+    pivots: jax.Array
+    inside: jax.Array
+    refused: jax.Array
 
 
 def nnk_weights(
-    kernel: jax.Array, target: jax.Array, mask: jax.Array, own: jax.Array
+    kernel: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+    own: jax.Array,
+    start: jax.Array | None = None,
 ) -> NnkSolution:
-    """Do the work of :func:`solve_nnk` under ``jit`` and ``vmap``; arguments as there, float64."""
-    points, k = target.shape
-    both = mask[:, :, None] & mask[:, None, :]
-    # Masked candidates become isolated and useless: unit diagonal, nothing to reproduce.
-    kernel = jnp.where(both, kernel, jnp.eye(k, dtype=kernel.dtype))
-    target = jnp.where(mask, target, 0)
-    diagonal = jnp.diagonal(kernel, axis1=1, axis2=2)
-    allowed = mask & ~repeats(diagonal[:, :, None] + diagonal[:, None, :] - 2 * kernel, diagonal)
-    border = jnp.concatenate([target, own[:, None]], axis=1)
-    tableau = jnp.concatenate([kernel, target[:, :, None]], axis=2)
-    tableau = jnp.concatenate([tableau, border[:, None, :]], axis=1)
-    greedy_limit = _greedy_limit(k)
-    limit = greedy_limit + 20 * k + 40
+    """Do the work of :func:`solve_nnk` under ``jit`` and ``lax.map``; arguments as there, float64.
 
-    def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        tableau, inside, pivots, _ = state
-        value, slack = tableau[:, :k, k], jnp.diagonal(tableau, axis1=1, axis2=2)[:, :k]
-        enters = ~inside & allowed & (slack > _DEPENDENT * diagonal)
-        enters &= (value > _WEIGHT_ROUNDING * slack) & (value > _GRADIENT_ROUNDING * diagonal)
-        violated = enters | (inside & (value < 0))
-        decrease = jnp.where(violated, value**2 / jnp.abs(slack), -1.0)
-        greedy = (pivots < greedy_limit)[:, None]
-        pivot = jnp.argmax(jnp.where(greedy, decrease, violated), axis=1)
-        active = violated.any(axis=1) & (pivots < limit)
-        flipped = (jnp.arange(k) == pivot[:, None]) & active[:, None]
-        return sweep(tableau, pivot, active), inside ^ flipped, pivots + active, active
-
-    start = (
-        tableau,
-        jnp.zeros((points, k), bool),
-        jnp.zeros(points, jnp.int32),
-        jnp.ones(points, bool),
-    )
-    tableau, inside, pivots, _ = lax.while_loop(lambda state: state[3].any(), advance, start)
-    theta = jnp.where(inside, tableau[:, :k, k], 0)
-    # One step of iterative refinement with the inverse that the tableau holds takes back the
-    # rounding that the pivots left.
-    inverse = jnp.where(inside[:, :, None] & inside[:, None, :], -tableau[:, :k, :k], 0)
-    misfit = target - jnp.einsum("bjl,bl->bj", kernel, theta)
-    theta = jnp.maximum(theta + jnp.einsum("bjl,bl->bj", inverse, jnp.where(inside, misfit, 0)), 0)
-    slope = jnp.einsum("bjl,bl->bj", kernel, theta) - target
-    kkt = jnp.max(jnp.where(mask, jnp.abs(jnp.minimum(theta, slope)), 0), axis=1)
-    residual = own - jnp.sum(theta * (target - slope), axis=1)
-    return NnkSolution(theta, jnp.maximum(residual, 0), kkt, pivots, pivots >= greedy_limit)
-
-
-def _greedy_limit(k: int) -> int:
-    """Pivots by largest decrease, which can cycle in theory; it takes about one a neighbour.
-
-    After them comes the least-index rule of Murty, which ends on every positive definite problem.
+    On a processor a few points at a time pivot together, so that what they need stays in its
+    cache; on other devices all of them.
     """
-    return 3 * k + 10
+    points, k = target.shape
+    columns = (kernel, target, mask, own) if start is None else (kernel, target, mask, own, start)
+    if points == 0:
+        return NnkSolution(target, own, own, jnp.zeros(0, jnp.int32), jnp.zeros(0, bool))
+    lanes = points
+    if jax.default_backend() == "cpu":
+        most = min(_MOST_LANES, max(4, _CACHE // (8 * k * room_for_terms(k))))
+        lanes = -(-points // -(-points // most))
+    starts = [*range(0, points - lanes, lanes), points - lanes]
+
+    def solve(first: jax.Array) -> _Certified:
+        kernel, target, mask, own, *support = (
+            lax.dynamic_slice_in_dim(column, first, lanes) for column in columns
+        )
+        # Whatever stands where the mask does not count must not reach a product.
+        kernel, target = jnp.where(mask[:, None, :], kernel, 0), jnp.where(mask, target, 0)
+        pivoted = pivot_greedily(kernel, target, mask, *support)
+        theta = jnp.maximum(jnp.where(pivoted.inside, pivoted.value, 0), 0)
+        slope, found = _certify(kernel, target, mask, own, theta, pivoted.pivots)
+        refused = pivoted.active | _refuses(kernel, target, mask, pivoted, theta, slope)
+        return found._replace(inside=pivoted.inside, refused=refused)
+
+    parts = lax.map(solve, jnp.array(starts, jnp.int32))
+    # The last points reach back to be as many as the others.
+    kept = (len(starts) - 1) * lanes
+    found = _Certified(
+        *(
+            jnp.concatenate([c[:-1].reshape(kept, *c.shape[2:]), c[-1, lanes - points + kept :]])
+            for c in parts
+        )
+    )
+
+    def correct(state: _Certified) -> _Certified:
+        rows = jnp.nonzero(state.refused, size=min(_AFRESH, points), fill_value=points)[0]
+        kernel, target, mask, own, *_ = (column.at[rows].get(mode="clip") for column in columns)
+        both = mask[:, :, None] & mask[:, None, :]
+        kernel = jnp.where(both, kernel, jnp.eye(k, dtype=kernel.dtype))
+        target = jnp.where(mask, target, 0)
+        allowed = mask & ~_repeated(kernel)
+        support = state.inside.at[rows].get(mode="clip")
+        again = solve_afresh(kernel, target, allowed, support)
+        pivots = state.pivots.at[rows].get(mode="clip") + again.pivots
+        _, better = _certify(kernel, target, mask, own, again.theta, pivots)
+        return _Certified(
+            *(
+                whole.at[rows].set(new, mode="drop")
+                for whole, new in zip(state, better, strict=True)
+            )
+        )
+
+    done = lax.while_loop(lambda state: state.refused.any(), correct, found)
+    return NnkSolution(done.theta, done.residual, done.kkt, done.pivots, found.refused)
 
 
 _solve = jax.jit(nnk_weights)
+
+
+def _certify(
+    kernel: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+    own: jax.Array,
+    theta: jax.Array,
+    pivots: jax.Array,
+) -> tuple[jax.Array, _Certified]:
+    """Compute the gradient ``[b, k]`` and the optimality conditions from the problem itself."""
+    slope = jnp.einsum("bjl,bl->bj", kernel, theta) - target
+    kkt = jnp.max(jnp.where(mask, jnp.abs(jnp.minimum(theta, slope)), 0), axis=1)
+    reproduced = jnp.sum(jnp.where(mask, theta * (target - slope), 0), axis=1)
+    residual = jnp.maximum(own - reproduced, 0)
+    return slope, _Certified(theta, residual, kkt, pivots, theta > 0, jnp.zeros(kkt.shape, bool))
+
+
+def _refuses(
+    kernel: jax.Array,
+    target: jax.Array,
+    mask: jax.Array,
+    pivoted: Pivoted,
+    theta: jax.Array,
+    slope: jax.Array,
+) -> jax.Array:
+    """Which points the optimality conditions refuse, or the rule about coincidence, ``[b]``.
+
+    A candidate that depends on the support may keep a gradient, and so may one whose weight would
+    be nothing: neither is a mistake.
+    """
+    _, slack, inside, *_ = pivoted
+    diagonal = jnp.diagonal(kernel, axis1=1, axis2=2)
+    scale = jnp.max(jnp.abs(target), axis=1) + jnp.sum(theta * diagonal, axis=1)
+    missing = decrease(-slope, slack, jnp.zeros_like(inside), diagonal, mask & ~inside) >= 0
+    beyond = jnp.abs(jnp.minimum(theta, slope)) > _CERTIFIED * scale[:, None]
+    refused = jnp.any((missing | inside) & beyond, axis=1)
+    # Candidates that coincide are close to the span of each other, which is quicker to see.
+    apart = jnp.where(inside, 1 / jnp.abs(slack), slack)
+    close = jnp.any(mask & (apart <= 4 * COINCIDENT * diagonal))
+    repeated = lax.cond(close, _repeated, lambda kernel: jnp.zeros_like(inside), kernel)
+    return refused | jnp.any(inside & mask & repeated, axis=1)
+
+
+def _repeated(kernel: jax.Array) -> jax.Array:
+    diagonal = jnp.diagonal(kernel, axis1=1, axis2=2)
+    return repeats(diagonal[:, :, None] + diagonal[:, None, :] - 2 * kernel, diagonal)
 
 
 def repeats(squared_distance: jax.Array, squared_length: jax.Array) -> jax.Array:

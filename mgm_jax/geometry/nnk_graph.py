@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 
+from mgm_jax.devices import fetch, mesh_of
 from mgm_jax.geometry.candidates import (
     GRAM_LIMIT,
+    ROWS_AT_ONCE,
     candidates_of,
     check_group_sizes,
     check_policy,
@@ -20,6 +23,7 @@ from mgm_jax.geometry.candidates import (
     row_batches,
     tell_about_repeats,
 )
+from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import GroupBatch, Groups, encode_groups, group_batches, padded_size
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
@@ -33,12 +37,16 @@ from mgm_jax.geometry.neighbourhood import (
 from mgm_jax.geometry.nnk import SUPPORT_WEIGHT
 from mgm_jax.geometry.points import DuplicatePolicy, check_points
 from mgm_jax.geometry.precision import double_precision
+from mgm_jax.geometry.spread_calls import call_on_groups, call_on_rows
+from mgm_jax.geometry.workers import in_order, workers_for
 from mgm_jax.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BATCH_VALUES = 2**23
+# Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB.
+_BATCH_VALUES = 2**21
+_BATCH_POINTS = 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +118,7 @@ def nnk_graph(
     bandwidth: float | np.ndarray | None = None,
     groups: Any = None,
     duplicates: DuplicatePolicy = "warn",
+    devices: Mesh | None = None,
 ) -> NnkGraph:
     """Exact NNK graph: every point as a non-negative combination of its nearest neighbours.
 
@@ -127,6 +136,8 @@ def nnk_graph(
         duplicates: equal rows of one group: ``"warn"`` keeps them (a repeated point has its copy
             as only neighbour), ``"drop"`` lets only the first be a neighbour and gives repeats
             its neighbours, ``"raise"`` refuses them.
+        devices: mesh of one axis, of one or many processes, to spread groups or the rows of a
+            large one over; None follows x.
 
     Returns:
         An ``NnkGraph`` on the host.
@@ -146,7 +157,9 @@ def nnk_graph(
     """
     check_kernel(kernel)
     check_policy(duplicates)
-    points = np.asarray(check_points(x, cosine=kernel == "cosine"), np.float32)
+    k = None if k is None else whole_number(k, name="k")
+    mesh = mesh_of(x) if devices is None else devices
+    points = np.asarray(fetch(check_points(x, cosine=kernel == "cosine")), np.float32)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
     widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
@@ -154,12 +167,12 @@ def nnk_graph(
     if distinct is not None:
         tell_about_repeats(distinct, partition, duplicates, stacklevel=2)
     if distinct is None or duplicates != "drop":
-        found = _solve_groups(points, partition, widths, k=k, kernel=kernel)
+        found = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
     else:
         rows = distinct.rows
         check_group_sizes(distinct.groups, k, least=1)
         part = None if widths is None else widths[rows]
-        found = _solve_groups(points[rows], distinct.groups, part, k=k, kernel=kernel)
+        found = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
         found = _Found(*(column[distinct.codes] for column in found))
         named = np.where(found.indices < 0, -1, rows[found.indices]).astype(np.int32)
         found = found._replace(indices=named)
@@ -170,6 +183,7 @@ def _solve_groups(
     points: np.ndarray,
     groups: Groups,
     bandwidth: np.ndarray | None,
+    mesh: Mesh | None,
     *,
     k: int | None,
     kernel: KernelName,
@@ -183,45 +197,58 @@ def _solve_groups(
         np.zeros(n),
         np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
     )
-    most = max(1, _BATCH_VALUES // width)
-    with progress("NNK graph", total=n, unit="point") as bar, double_precision():
-        for batch in group_batches(groups, max_points=most):
-            if batch.rows.shape[1] > GRAM_LIMIT:
-                for rows, mask in zip(batch.rows, batch.mask, strict=True):
-                    if mask.any():
-                        _solve_cloud(found, points, rows[mask], bandwidth, kernel=kernel)
-            else:
-                rows = np.maximum(batch.rows, 0)
-                parts = _group_weights(
-                    points[rows],
-                    batch.mask,
-                    found.k_effective[rows[:, 0]],
-                    None if bandwidth is None else bandwidth[rows],
-                    k=min(columns, batch.rows.shape[1] - 1),
-                    kernel=kernel,
-                )
-                places, weights, residual, kkt = (np.asarray(part) for part in parts)
-                chosen = np.take_along_axis(rows[:, None, :], np.maximum(places, 0), axis=2)
-                chosen = np.where(places < 0, -1, chosen)
-                _write(found, batch, chosen, weights, residual, kkt)
+    small, large = [], []
+    for batch in group_batches(
+        groups, max_points=min(_BATCH_POINTS, max(1, _BATCH_VALUES // width))
+    ):
+        (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
+
+    def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
+        rows = np.maximum(batch.rows, 0)
+        with double_precision():
+            parts = call_on_groups(
+                _group_weights,
+                points[rows],
+                batch.mask,
+                found.k_effective[rows[:, 0]],
+                None if bandwidth is None else bandwidth[rows],
+                mesh=mesh,
+                k=min(columns, batch.rows.shape[1] - 1),
+                kernel=kernel,
+            )
+            places, *others = (part[batch.mask] for part in parts)
+        groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
+        chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
+        return np.where(places < 0, -1, chosen), *others
+
+    with progress("NNK graph", total=n, unit="point") as bar:
+        calls = [partial(solve, batch) for batch in small]
+        # Processes must call their common devices in one order.
+        workers = workers_for(None) if mesh is None else 1
+        for batch, parts in zip(small, in_order(calls, workers=workers), strict=True):
+            _write(found, batch.rows[batch.mask], *parts)
             bar.advance(int(batch.mask.sum()))
+        for batch in large:
+            for rows, mask in zip(batch.rows, batch.mask, strict=True):
+                if mask.any():
+                    _solve_cloud(found, points, rows[mask], bandwidth, mesh, kernel=kernel)
+                    bar.advance(int(mask.sum()))
     return found
 
 
 def _write(
     found: _Found,
-    batch: GroupBatch,
+    rows: np.ndarray,
     indices: np.ndarray,
     weights: np.ndarray,
     residual: np.ndarray,
     kkt: np.ndarray,
 ) -> None:
-    rows = batch.rows[batch.mask]
-    k = indices.shape[2]
-    found.indices[rows, :k] = indices[batch.mask]
-    found.weights[rows, :k] = weights[batch.mask]
-    found.residual[rows] = residual[batch.mask]
-    found.kkt[rows] = kkt[batch.mask]
+    k = indices.shape[1]
+    found.indices[rows, :k] = indices
+    found.weights[rows, :k] = weights
+    found.residual[rows] = residual
+    found.kkt[rows] = kkt
 
 
 def _solve_cloud(
@@ -229,27 +256,39 @@ def _solve_cloud(
     points: np.ndarray,
     members: np.ndarray,
     bandwidth: np.ndarray | None,
+    mesh: Mesh | None,
     *,
     kernel: KernelName,
 ) -> None:
     k = int(found.k_effective[members[0]])
-    candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=None)
+    candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
+    if mesh is not None:
+        with double_precision():
+            for places, parts in call_on_rows(
+                _row_weights,
+                points[members],
+                candidates,
+                None if bandwidth is None else bandwidth[members],
+                mesh=mesh,
+                at_once=ROWS_AT_ONCE,
+                kernel=kernel,
+            ):
+                _write(found, members[places], members[candidates[places]], *parts)
+        return
     # Groups of about one size share a compilation.
     more = padded_size(members.size) - members.size
     cloud = jnp.asarray(np.pad(points[members], ((0, more), (0, 0))))
-    for places in row_batches(members.size):
-        rows = members[places]
-        weights, residual, kkt = _row_weights(
-            cloud,
-            places,
-            candidates[places],
-            None if bandwidth is None else bandwidth[rows],
-            kernel=kernel,
-        )
-        found.indices[rows, :k] = members[candidates[places]]
-        found.weights[rows, :k] = weights
-        found.residual[rows] = residual
-        found.kkt[rows] = kkt
+
+    def solve(places: np.ndarray) -> tuple[np.ndarray, ...]:
+        width = None if bandwidth is None else bandwidth[members[places]]
+        with double_precision():
+            parts = _row_weights(cloud, places, candidates[places], width, kernel=kernel)
+            return tuple(map(np.asarray, parts))
+
+    batches = row_batches(members.size)
+    calls = [partial(solve, places) for places in batches]
+    for places, parts in zip(batches, in_order(calls, workers=workers_for(None)), strict=True):
+        _write(found, members[places], members[candidates[places]], *parts)
 
 
 @partial(jax.jit, static_argnames=("k", "kernel"))

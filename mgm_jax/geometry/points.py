@@ -8,57 +8,75 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mgm_jax.devices import fetch, fetch_rows
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.rounding import refuse_lost_digits
 
 DuplicatePolicy = Literal["warn", "drop", "raise"]
 """What to do about rows that are equal bit for bit: keep and warn, drop the later ones, raise."""
 
 _SUM_BLOCK = 64
+# Rows of an array on the host are copied this many values (64 MiB of float32) at a time.
+_BLOCK_VALUES = 2**24
+# Values hashed together: 512 KiB of float32.
+_HASH_VALUES = 2**17
 # Smaller values lose digits in float32, and compilers take them for zero.
 _SMALLEST = np.float32(np.finfo(np.float32).tiny)
+# In a row whose largest value is below this, that costs digits of the row.
+_LOSSY = _SMALLEST * np.float32(2**24)
 _KEPT_DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 
 
-def check_points(x: Any, *, name: str = "x", cosine: bool = False) -> jax.Array | np.ndarray:
+def check_points(
+    x: Any, *, name: str = "x", cosine: bool = False, least: int = 2
+) -> jax.Array | np.ndarray:
     """Return the points as a float32 or bfloat16 array, or say what is wrong with them.
 
-    NumPy arrays stay NumPy arrays and JAX arrays stay where they are, sharded or not. float64,
-    float16 and integers become float32; a value too large for float32 is reported as infinite.
+    NumPy arrays (memory-mapped ones too) stay what they are without a copy, and JAX arrays stay
+    where they are, sharded or not. float64, float16 and integers become float32; a value too
+    large for float32 is reported as infinite.
 
     Args:
-        x: points, shape ``[n, d]`` with ``n >= 2`` and ``d >= 1``.
+        x: points, shape ``[n, d]`` with ``d >= 1``: an array, a list of rows, a data frame, or
+            anything else that NumPy makes an array of.
         name: what the caller names the argument, for the error message.
         cosine: whether the points will be normalised, so that zero rows have no direction.
+        least: fewest points.
 
     Returns:
         The points ``[n, d]``, float32 or bfloat16.
 
     Raises:
-        InputError: not numeric, not two axes, fewer than two rows, no columns, rows that hold
-            NaN or infinity, or (``cosine``) rows of zeros; the first ten rows are named.
+        InputError: not numeric, not two axes, too few rows, no columns, masked values; rows that
+            hold NaN or infinity or (``cosine``) only zeros, of which the first ten are named;
+            points so close together or so near zero that float32 cannot tell them apart.
 
     Example:
         >>> check_points([[1, 2], [3, 4]]).dtype
         dtype('float32')
     """
-    points = x if isinstance(x, jax.Array) else np.asarray(x)
+    points = x if isinstance(x, jax.Array) else _as_array(x, name=name)
     if points.ndim != 2:
+        got = f"shape {tuple(points.shape)}" if points.ndim else type(x).__name__
         raise InputError(
-            f"{name} must have two axes, points by features; got shape {tuple(points.shape)}. "
-            "Flatten every point to one row first."
+            f"{name} must have two axes, points by features; got {got}. "
+            "Convert it to an array with one row a point first."
         )
-    if not (jnp.issubdtype(points.dtype, np.floating) or jnp.issubdtype(points.dtype, np.integer)):
+    if not _is_real(points.dtype):
         raise InputError(
             f"{name} must hold real numbers; got dtype {points.dtype}. Convert it to float32."
         )
     rows, features = points.shape
-    if rows < 2 or features < 1:
+    if rows < least or features < 1:
+        least_rows = f"{least} row{'s' * (least > 1)}"
         raise InputError(
-            f"{name} must have at least 2 rows and 1 column; got shape {(rows, features)}."
+            f"{name} must have at least {least_rows} and 1 column; got shape {(rows, features)}."
         )
     if points.dtype not in _KEPT_DTYPES:
+        given = points
         with np.errstate(over="ignore"):
-            points = points.astype(np.float32)
+            points = given.astype(np.float32)
+        refuse_lost_digits(given, points, name=name)
     _refuse_bad_rows(points, name=name, cosine=cosine)
     return points
 
@@ -120,8 +138,8 @@ def sum_of_squares(x: jax.Array) -> jax.Array:
 def find_duplicates(x: jax.Array | np.ndarray) -> np.ndarray:
     """Give every row the index of the first row equal to it.
 
-    Rows are compared by two 32-bit hashes computed where the points are; only rows whose hashes
-    meet are fetched and compared value by value. ``-0.0`` equals ``0.0``.
+    Rows are compared by 64-bit hashes computed where the array is; only rows whose hashes meet
+    are compared value by value. ``-0.0`` equals ``0.0``.
 
     Args:
         x: points ``[n, d]`` without NaN.
@@ -134,20 +152,57 @@ def find_duplicates(x: jax.Array | np.ndarray) -> np.ndarray:
         >>> find_duplicates(np.array([[1.0], [2.0], [1.0]], np.float32)).tolist()
         [0, 1, 0]
     """
-    first_hash, second_hash = (np.asarray(part) for part in _hash_rows(jnp.asarray(x)))
-    keys = first_hash.astype(np.uint64) << np.uint64(32) | second_hash.astype(np.uint64)
-    codes = np.arange(keys.size, dtype=np.int32)
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(keys[order]) != 0]))
-    sizes = np.diff(np.append(starts, keys.size))
-    for start, size in zip(starts[sizes > 1], sizes[sizes > 1], strict=True):
-        rows = order[start : start + size]
-        # Adding zero turns -0.0 into 0.0, so that equal values have equal bytes.
-        values = np.asarray(x[rows], dtype=np.float32) + np.float32(0)
-        seen: dict[bytes, int] = {}
-        for row, value in zip(rows.tolist(), values, strict=True):
-            codes[row] = seen.setdefault(value.tobytes(), row)
+    codes = np.arange(x.shape[0], dtype=np.int32)
+    _, firsts, classes = np.unique(_hashes(x), return_index=True, return_inverse=True)
+    first = firsts[classes.reshape(-1)].astype(np.int32)
+    left = np.flatnonzero(first != codes)
+    while left.size:
+        equal = _equal_rows(x, left, first[left])
+        codes[left[equal]] = first[left[equal]]
+        # Rows that share a hash and differ: compare them with the first of those left over.
+        left = left[~equal]
+        _, firsts, classes = np.unique(first[left], return_index=True, return_inverse=True)
+        first[left] = left[firsts[classes.reshape(-1)]]
+        left = left[first[left] != left]
     return codes
+
+
+def _hashes(x: jax.Array | np.ndarray) -> np.ndarray:
+    """64-bit hashes ``[n]`` of rows, computed where the array is."""
+    if isinstance(x, np.ndarray):
+        return _host_hashes(x)
+    first, second = (fetch(part).astype(np.uint64) for part in _hash_rows(x))
+    return first << np.uint64(32) | second
+
+
+def _host_hashes(x: np.ndarray) -> np.ndarray:
+    """Hashes of rows on the host, block by block so that a block stays in the cache."""
+    n, features = x.shape
+    words = np.zeros(
+        (min(n, max(1, _HASH_VALUES // features)), features + features % 2), np.float32
+    )
+    weights = np.random.default_rng(0).integers(2**64, size=words.shape[1] // 2, dtype=np.uint64)
+    hashes = np.empty(n, np.uint64)
+    for start in range(0, n, len(words)):
+        block = x[start : start + len(words)]
+        part = words[: len(block)]
+        part[:, :features] = block
+        # Unites the two zeros.
+        part += 0
+        # Two values a word: mixed, so that few bits of one value do not meet the high end alone.
+        mixed = part.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(32)
+        hashes[start : start + len(block)] = np.einsum("ij,j->i", mixed, weights | np.uint64(1))
+    return hashes
+
+
+def _equal_rows(x: jax.Array | np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether rows equal others, pair by pair ``[p]`` bool, value by value."""
+    step = max(1, _BLOCK_VALUES // x.shape[1])
+    parts = [slice(start, start + step) for start in range(0, rows.size, step)]
+    return np.concatenate(
+        [(fetch_rows(x, rows[part]) == fetch_rows(x, others[part])).all(axis=1) for part in parts]
+    )
 
 
 @jax.jit
@@ -172,17 +227,57 @@ def _mix(words: jax.Array) -> jax.Array:
     return words ^ (words >> 16)
 
 
+def _as_array(x: Any, *, name: str) -> np.ndarray:
+    if isinstance(x, np.ma.MaskedArray):
+        rows = np.flatnonzero(np.ma.getmaskarray(x).any(axis=tuple(range(1, x.ndim))))
+        if rows.size:
+            raise InputError(
+                f"{name} must have a value everywhere; got masked values in {rows.size} rows "
+                f"(rows {name_some(rows)}). Remove these rows, or fill in what is missing."
+            )
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{name} must be an array of points by features; NumPy cannot make one of the "
+            f"{type(x).__name__} that it got: {error} Convert it to float32 first, all rows of "
+            "one length."
+        ) from error
+
+
+def _is_real(dtype: Any) -> bool:
+    # NumPy takes spans of time for integers.
+    real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
+    return real and np.dtype(dtype).kind != "m"
+
+
 def _refuse_bad_rows(points: jax.Array | np.ndarray, *, name: str, cosine: bool) -> None:
-    # Codes are computed where the points are; only one byte a row travels.
+    # Computed where the points are; only one number a row travels.
     if isinstance(points, jax.Array):
-        kinds = np.asarray(_row_kinds(points))
+        largest = fetch(_largest(points))
     else:
-        kinds = _row_kinds_on_host(points)
-    problems = []
-    for kind, what in ((1, "NaN"), (2, "infinity"), (3, "only zeros")):
-        rows = np.flatnonzero(kinds == kind)
-        if rows.size and (kind != 3 or cosine):
-            problems.append(f"{rows.size} rows with {what} (rows {name_some(rows)})")
+        # A maximum hands on NaN and infinity, so one pass without a copy will do.
+        largest = np.maximum(points.max(axis=1), -points.min(axis=1)).astype(np.float32)
+    small = np.flatnonzero(largest < _LOSSY)
+    zero, lossy = _near_zero(points, small)
+    if not cosine:
+        if lossy.size and small.size == points.shape[0]:
+            raise InputError(
+                f"{name} must have values that float32 can tell from zero; "
+                f"all of them are below {_LOSSY:.1g}. Multiply the points by a constant."
+            )
+        zero = lossy = small[:0]
+    kinds = {
+        "NaN": np.flatnonzero(np.isnan(largest)),
+        "infinity": np.flatnonzero(np.isinf(largest)),
+        "only zeros": zero,
+        f"values all below {_LOSSY:.1g}, where float32 loses them": lossy,
+    }
+    problems = [
+        f"{rows.size} rows with {what} (rows {name_some(rows)})"
+        for what, rows in kinds.items()
+        if rows.size
+    ]
     if problems:
         aim = "finite values and a direction in every row" if cosine else "finite values"
         raise InputError(
@@ -192,15 +287,19 @@ def _refuse_bad_rows(points: jax.Array | np.ndarray, *, name: str, cosine: bool)
 
 
 @jax.jit
-def _row_kinds(points: jax.Array) -> jax.Array:
-    """0 fine, 1 holds NaN, 2 holds infinity, 3 is all zero."""
+def _largest(points: jax.Array) -> jax.Array:
+    """Largest absolute value of every row, ``[n]`` float32; NaN where the row holds one."""
     nan = jnp.any(jnp.isnan(points), axis=1)
-    infinite = jnp.any(jnp.isinf(points), axis=1)
-    zero = jnp.all(jnp.abs(points) < _SMALLEST, axis=1)
-    return jnp.select([nan, infinite, zero], [1, 2, 3], 0).astype(jnp.int8)
+    return jnp.where(nan, jnp.nan, jnp.max(jnp.abs(points), axis=1)).astype(jnp.float32)
 
 
-def _row_kinds_on_host(points: np.ndarray) -> np.ndarray:
-    # A maximum hands on NaN and infinity, so one pass without a copy settles the usual case.
-    largest = np.maximum(points.max(axis=1), -points.min(axis=1)).astype(np.float32)
-    return np.select([np.isnan(largest), np.isinf(largest), largest < _SMALLEST], [1, 2, 3], 0)
+def _near_zero(points: jax.Array | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which of some rows hold zeros only, and which hold values that compilers take for zero."""
+    zero, lossy = np.zeros(rows.size, bool), np.zeros(rows.size, bool)
+    step = max(1, _BLOCK_VALUES // points.shape[1])
+    for start in range(0, rows.size, step):
+        part = slice(start, start + step)
+        sizes = np.abs(fetch_rows(points, rows[part]).astype(np.float32))
+        zero[part] = (sizes == 0).all(axis=1)
+        lossy[part] = ((sizes > 0) & (sizes < _SMALLEST)).any(axis=1)
+    return rows[zero], rows[lossy]

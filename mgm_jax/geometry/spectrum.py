@@ -1,28 +1,51 @@
-"""Measures of a whole cloud: its spectrum, and how its directions spread over the sphere.
+"""Measures of a whole cloud read off its spectrum: RankMe, alpha-ReQ, NESum.
 
-All of them are computed in float64 from moments: singular values are those of the smaller of the
-two Gram matrices of the points.
+All of them follow from the moments of the points (``moments``), so clouds that come in chunks are
+measured like those that are held at once. What needs views of images, or all pairs, lives in
+``views``, ``whitening`` and ``uniformity``; their public names are found here too.
+
+A singular value is the root of an eigenvalue of a ``d x d`` matrix that float64 rounds at 1e-16
+of the largest. So singular values below about 1e-8 of the largest are noise of that size; RankMe
+adds 1e-7 to every share, and moves by less than ``2e-7 min(n, d)`` of itself. Where there are
+fewer points than features the ``n x n`` Gram matrix is used, with the same resolution and less
+work.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.groups import Groups, encode_groups
-from mgm_jax.geometry.points import check_points, normalise
+from mgm_jax.geometry.effective_rank import (
+    eigenvalues_of,
+    entropy_rank,
+    power_law,
+    squared_singular_values,
+)
+from mgm_jax.geometry.moments import Moments, moments_of
+from mgm_jax.geometry.points import check_points
+from mgm_jax.geometry.uniformity import uniformity
+from mgm_jax.geometry.views import alignment, lidar, mean_cosine
+from mgm_jax.geometry.whitening import whitened_invariance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_POWER_LAW_RANKS = (11, 100)
-_TILE = 1024
+__all__ = [
+    "Spectrum",
+    "alignment",
+    "alpha_req",
+    "lidar",
+    "mean_cosine",
+    "nesum",
+    "rankme",
+    "spectrum",
+    "spectrum_of",
+    "uniformity",
+    "whitened_invariance",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +98,32 @@ def spectrum(x: Any) -> Spectrum:
         >>> spectrum(np.eye(4)).rankme.__round__(3)
         4.0
     """
-    points = _double(x)
-    singular = np.sqrt(_squared_singular_values(points))
-    count = min(points.shape[0] - 1, points.shape[1])
-    centred = points - points.mean(axis=0)
-    eigenvalues = _squared_singular_values(centred)[:count] / (points.shape[0] - 1)
-    return Spectrum(
-        singular_values=singular,
-        eigenvalues=eigenvalues,
-        rankme=_entropy_rank(singular, epsilon=1e-7),
-        alpha_req=_power_law(eigenvalues),
-        nesum=float(eigenvalues.sum() / eigenvalues[0]) if eigenvalues[0] > 0 else float("nan"),
+    points = check_points(x, name="x")
+    n, d = points.shape
+    if n >= d:
+        return spectrum_of(moments_of(points))
+    wide = np.asarray(points).astype(np.float64)
+    squares = squared_singular_values(wide)
+    wide -= wide.mean(axis=0)
+    return _read(squares, squared_singular_values(wide), count=n)
+
+
+def spectrum_of(moments: Moments) -> Spectrum:
+    """The ``Spectrum`` of a cloud of which only the moments are known.
+
+    Args:
+        moments: of at least two points, from ``moments_of_chunks`` for instance.
+
+    Raises:
+        InputError: moments of fewer than two points.
+
+    Example:
+        >>> spectrum_of(moments_of(np.eye(4))).rankme.__round__(3)
+        4.0
+    """
+    known = moments.needing(2)
+    return _read(
+        eigenvalues_of(known.uncentred()), eigenvalues_of(known.scatter), count=known.count
     )
 
 
@@ -150,198 +188,14 @@ def nesum(x: Any) -> float:
     return spectrum(x).nesum
 
 
-def lidar(x: Any, groups: Any, *, delta: float = 1e-4) -> float:
-    """Effective rank of what tells images apart from their views (Thilak et al. 2024).
-
-    ``exp(-sum p log p)`` over the eigenvalues of ``W^-1/2 B W^-1/2``, with B the covariance of the
-    group means, W the covariance within groups plus ``delta`` on the diagonal, and
-    ``p = l / sum l + 1e-7``.
-
-    Args:
-        x: embeddings of views ``[n, d]``.
-        groups: the image of every view; at least two views an image.
-        delta: what keeps W invertible, in squared units of x.
-
-    Returns:
-        From about 1 to min(g - 1, d).
-
-    Raises:
-        InputError: unusable points, fewer than two groups, groups of one point, delta not above 0.
-
-    Example:
-        >>> views = np.repeat(np.eye(4), 2, axis=0)
-        >>> round(lidar(views, np.repeat(np.arange(4), 2)), 3)
-        3.0
-    """
-    if not delta > 0:
-        raise InputError(f"delta must be above 0; got {delta}.")
-    points = _double(x)
-    partition = _views(groups, points.shape[0])
-    means = _group_sums(points, partition) / partition.sizes[:, None]
-    between = means - means.mean(axis=0)
-    within = points - means[partition.codes]
-    covariance = within.T @ within / (points.shape[0] - len(partition))
-    values, vectors = np.linalg.eigh(covariance)
-    whitened = between @ (vectors / np.sqrt(np.maximum(values, 0) + delta))
-    eigenvalues = _squared_singular_values(whitened) / max(len(partition) - 1, 1)
-    return _entropy_rank(eigenvalues, epsilon=1e-7)
-
-
-def alignment(x: Any, groups: Any) -> float:
-    """Mean squared distance of two views of one image on the sphere (Wang & Isola 2020, alpha 2).
-
-    ``mean over groups of mean over i != j of |u_i - u_j|^2`` with ``u = x / |x|``.
-
-    Args:
-        x: embeddings of views ``[n, d]``.
-        groups: the image of every view; at least two views an image.
-
-    Returns:
-        From 0 (all views agree) to 4.
-
-    Raises:
-        InputError: unusable points, rows of zeros, groups of one point.
-
-    Example:
-        >>> alignment(np.eye(4), [0, 0, 1, 1])
-        2.0
-    """
-    unit = _unit(x)
-    partition = _views(groups, unit.shape[0], least=1)
-    means = _group_sums(unit, partition) / partition.sizes[:, None]
-    # From differences to the group mean: identical views come out as 0, not as rounding.
-    spread = np.sum((unit - means[partition.codes]) ** 2, axis=1)
-    per_group = np.bincount(partition.codes, weights=spread)
-    return float(np.mean(2 * per_group / (partition.sizes - 1)))
-
-
-def uniformity(x: Any, *, t: float = 2.0) -> float:
-    """Log of the mean Gaussian potential over all pairs (Wang & Isola 2020).
-
-    ``log mean over i < j of exp(-t |u_i - u_j|^2)`` with ``u = x / |x|``, tile by tile.
-
-    Args:
-        x: points ``[n, d]``.
-        t: sharpness, above 0.
-
-    Returns:
-        From -4 t (opposite pairs) to 0 (one direction); lower is more uniform.
-
-    Raises:
-        InputError: unusable points, rows of zeros, t not above 0.
-
-    Example:
-        >>> round(uniformity(np.eye(3)), 3)
-        -4.0
-    """
-    if not t > 0:
-        raise InputError(f"t must be above 0; got {t}.")
-    unit = normalise(check_points(x, name="x", cosine=True))
-    n = unit.shape[0]
-    padded = jnp.pad(unit, ((0, -n % min(_TILE, n)), (0, 0)))
-    rows = _potentials(padded, n, t, tile=min(_TILE, n))
-    return float(np.log(np.asarray(rows, np.float64).sum() / (n * (n - 1.0))))
-
-
-def mean_cosine(x: Any, *, groups: Any = None) -> float:
-    """Mean cosine of two different points: how narrow the cone is that all of them lie in.
-
-    ``mean over pairs of u_i'u_j`` with ``u = x / |x|``, from sums alone.
-
-    Args:
-        x: points ``[n, d]``.
-        groups: one integer or string a point; then only pairs from different groups count, such
-            as views of different images. None counts all pairs.
-
-    Returns:
-        From -1 / (n - 1) to 1; 1 is a collapsed cloud, 0 a spread one.
-
-    Raises:
-        InputError: unusable points, rows of zeros, only one group.
-
-    Example:
-        >>> mean_cosine(np.eye(3))
-        0.0
-    """
-    unit = _unit(x)
-    n = unit.shape[0]
-    partition = encode_groups(np.arange(n) if groups is None else groups, n)
-    if len(partition) < 2:
-        raise InputError(
-            "groups must name at least two groups, to compare points of different ones; got one."
-        )
-    sums = _group_sums(unit, partition)
-    sizes = partition.sizes.astype(np.float64)
-    total = sums.sum(axis=0)
-    pairs = total @ total - np.sum(sums * sums)
-    return float(pairs / (n * float(n) - sizes @ sizes))
-
-
-def _double(x: Any, *, cosine: bool = False) -> np.ndarray:
-    return np.asarray(check_points(x, name="x", cosine=cosine)).astype(np.float64)
-
-
-def _unit(x: Any) -> np.ndarray:
-    points = _double(x, cosine=True)
-    points /= np.abs(points).max(axis=1, keepdims=True)
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
-
-
-def _views(groups: Any, n: int, *, least: int = 2) -> Groups:
-    partition = encode_groups(groups, n)
-    if len(partition) < least:
-        raise InputError(f"groups must name at least {least} images; got {len(partition)}.")
-    single = np.flatnonzero(partition.sizes < 2)
-    if single.size:
-        raise InputError(
-            "groups must hold at least two views of every image; "
-            f"got one of {name_some(partition.values[single])}. Leave these out."
-        )
-    return partition
-
-
-def _group_sums(points: np.ndarray, groups: Groups) -> np.ndarray:
-    order = np.argsort(groups.codes, kind="stable")
-    return np.add.reduceat(points[order], np.cumsum(groups.sizes) - groups.sizes, axis=0)
-
-
-def _squared_singular_values(points: np.ndarray) -> np.ndarray:
-    rows, columns = points.shape
-    gram = points @ points.T if rows < columns else points.T @ points
-    return np.maximum(np.linalg.eigvalsh(gram)[::-1], 0)
-
-
-def _entropy_rank(values: np.ndarray, *, epsilon: float) -> float:
-    total = values.sum()
-    shares = (values / total if total > 0 else np.zeros_like(values)) + epsilon
-    return float(np.exp(-np.sum(shares * np.log(shares))))
-
-
-def _power_law(eigenvalues: np.ndarray) -> float:
-    floor = eigenvalues[0] * eigenvalues.size * np.finfo(np.float32).eps
-    last = int(np.sum(eigenvalues > floor))
-    ranks = np.arange(_POWER_LAW_RANKS[0], min(_POWER_LAW_RANKS[1], last) + 1)
-    if ranks.size < 3:
-        ranks = np.arange(1, last + 1)
-    if ranks.size < 3:
-        return float("nan")
-    logs = np.log(ranks)
-    slope, _ = np.polyfit(logs, np.log(eigenvalues[ranks - 1]), 1, w=1 / np.sqrt(ranks))
-    return float(-slope)
-
-
-@partial(jax.jit, static_argnames="tile")
-def _potentials(unit: jax.Array, n: int, t: float, *, tile: int) -> jax.Array:
-    """Every point's sum of potentials with all others, ``[tiles, tile]``; padding adds 0."""
-    starts = jnp.arange(0, unit.shape[0], tile)
-    columns = jnp.arange(unit.shape[0])
-
-    def of_tile(start: jax.Array) -> jax.Array:
-        rows = jax.lax.dynamic_slice_in_dim(unit, start, tile)
-        cosines = jnp.matmul(rows, unit.T, precision=jax.lax.Precision.HIGHEST)
-        names = start + jnp.arange(tile)
-        pairs = (names[:, None] != columns) & (names[:, None] < n) & (columns < n)
-        # Rows are unit vectors, so |u - v|^2 = 2 - 2 u'v.
-        return jnp.sum(jnp.where(pairs, jnp.exp(-2 * t * (1 - cosines)), 0), axis=1)
-
-    return jax.lax.map(of_tile, starts)
+def _read(squares: np.ndarray, scatter: np.ndarray, *, count: int) -> Spectrum:
+    """The measures of ``count`` points from squared singular values, as they are and centred."""
+    singular = np.sqrt(squares[:count])
+    eigenvalues = scatter[: count - 1] / (count - 1)
+    return Spectrum(
+        singular_values=singular,
+        eigenvalues=eigenvalues,
+        rankme=entropy_rank(singular),
+        alpha_req=power_law(eigenvalues),
+        nesum=float(eigenvalues.sum() / eigenvalues[0]) if eigenvalues[0] > 0 else float("nan"),
+    )

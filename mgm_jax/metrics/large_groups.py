@@ -6,6 +6,7 @@ each as a list of neighbours and a small inverse; a second pass compares the sub
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +21,11 @@ from mgm_jax.geometry.candidates import candidates_of, nearest_in_cloud_of, row_
 from mgm_jax.geometry.groups import padded_size
 from mgm_jax.geometry.kernel import KernelName
 from mgm_jax.geometry.local_spectrum import centred_gram
-from mgm_jax.geometry.neighbourhood import gathered_differences, gathered_gram
+from mgm_jax.geometry.neighbourhood import (
+    from_differences,
+    gathered_differences,
+    gathered_gram,
+)
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.metrics.local import (
     Affinity,
@@ -33,6 +38,7 @@ from mgm_jax.metrics.local import (
     take_block,
 )
 from mgm_jax.metrics.options import Options
+from mgm_jax.processes import complete, from_all_processes, own_share
 
 
 class Subspaces(NamedTuple):
@@ -73,12 +79,14 @@ def measure_large_group(
     size = len(points)
     k = candidates_of(size, options.k)
     candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
-    batches = row_batches(size)
-    columns: dict[str, np.ndarray] = {}
+    batches = own_share(row_batches(size), mesh)
+    mine = np.concatenate([np.empty(0, np.int64), *batches])
+    names = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
+    columns = {name: np.empty(size) for name in names}
 
     def write(rows: np.ndarray, record: Local | LocalPcaColumns | Affinity) -> None:
         for name, column in record._asdict().items():
-            columns.setdefault(name, np.empty(size))[rows] = column
+            columns[name][rows] = column
 
     found = []
     with double_precision():
@@ -97,10 +105,13 @@ def measure_large_group(
             write(rows, local)
             write(rows, pca_columns(np.asarray(centred), threshold=options.pca_threshold))
             found.append(_without_empty(spans))
-        spans = Subspaces(*map(jnp.asarray, _assemble(len(cloud), batches, found)))
+        whole = _assemble(len(cloud), batches, found, mesh)
+        complete(whole, mine, mesh)
+        spans = Subspaces(*map(jnp.asarray, whole))
         for rows in batches:
             others = partners[rows]
             write(rows, compare_rows(cloud, spans, rows, others, normalize=options.normalize))
+    complete(columns.values(), mine, mesh)
     return columns
 
 
@@ -115,9 +126,13 @@ def _without_empty(spans: Subspaces) -> Subspaces:
     )
 
 
-def _assemble(size: int, batches: list[np.ndarray], found: list[Subspaces]) -> Subspaces:
+def _assemble(
+    size: int, batches: Sequence[np.ndarray], found: list[Subspaces], mesh: Mesh | None
+) -> Subspaces:
     """Put the batches together, as wide as the widest, in steps of 8 so that few shapes occur."""
-    p = -(-max(part.present.shape[1] for part in found) // 8) * 8
+    widest = max((part.present.shape[1] for part in found), default=1)
+    widest = max(int(part[0]) for part in from_all_processes(np.array([widest]), mesh))
+    p = -(-widest // 8) * 8
     whole = Subspaces(
         np.zeros((size, p), np.int32),
         np.zeros((size, p), bool),
@@ -157,10 +172,10 @@ def measure_rows(
         Columns, each ``[b]``, the subspaces with ``p = k``, and centred Gram matrices of the
         candidates ``[b, k, k]``.
     """
-
     gram, lengths = gathered_gram(points, rows, candidates, normalize=normalize)
     mask = jnp.ones(candidates.shape, bool)
-    columns, support = measure_local(gram, mask, bandwidth, lengths, kernel=kernel)
+    distances = from_differences(gram, mask, lengths)
+    columns, support = measure_local(distances, bandwidth, kernel=kernel)
     chosen, present = first_neighbours(support, p=support.shape[1])
     inverse, dimension = inverse_on_span(take_block(gram, chosen), present, lengths)
     neighbours = jnp.take_along_axis(candidates, chosen, axis=1)

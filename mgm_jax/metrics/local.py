@@ -6,7 +6,7 @@ Pure functions in float64 that both ways to a neighbourhood share; see ``small_g
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ import numpy as np
 from jax import lax
 
 from mgm_jax.geometry.affinity import affinity
-from mgm_jax.geometry.kernel import COINCIDENT, KernelName
+from mgm_jax.geometry.kernel import KernelName
 from mgm_jax.geometry.local_spectrum import local_spectrum
-from mgm_jax.geometry.neighbourhood import regress
-from mgm_jax.geometry.nnk import SUPPORT_WEIGHT, repeats
+from mgm_jax.geometry.neighbourhood import Candidates, regress_on
+from mgm_jax.geometry.nnk import SUPPORT_WEIGHT
 from mgm_jax.geometry.polytope import diameter, radius
 
 
@@ -57,46 +57,46 @@ def pca_columns(centred: np.ndarray, *, threshold: float) -> LocalPcaColumns:
 
 
 def measure_local(
-    gram: jax.Array,
-    mask: jax.Array,
-    bandwidth: jax.Array | None,
-    squared_length: jax.Array,
-    *,
-    kernel: KernelName,
+    candidates: Candidates, bandwidth: jax.Array | None, *, kernel: KernelName
 ) -> tuple[Local, jax.Array]:
-    """Measure points from the Gram matrices of differences to their candidates.
+    """Measure points from the distances of their candidates.
 
     Args:
-        gram: ``[b, k, k]`` float64, candidates by rising distance.
-        mask: which candidates count, ``[b, k]`` bool.
+        candidates: of b points.
         bandwidth: of the Gaussian kernel, ``[b]``, or None.
-        squared_length: of the points, ``[b]``.
         kernel: kernel of the regression.
 
     Returns:
         The columns, and which candidates are neighbours ``[b, k]`` bool.
     """
-    solution, among = regress(gram, mask, bandwidth, squared_length, kernel=kernel)
+    among, to_point, mask, _ = candidates
+    solution = regress_on(candidates, bandwidth, kernel=kernel)
     support = jnp.asarray(solution.theta) > SUPPORT_WEIGHT
     degree = jnp.sum(support, axis=1, dtype=jnp.int32)
     count = jnp.sum(mask, axis=1, dtype=jnp.int32)
-    scale = jnp.broadcast_to(squared_length[:, None], mask.shape)
-    own = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
-    own = jnp.where(own <= COINCIDENT * scale, 0, own)
-    repeated = mask & (repeats(among, scale) | (own == 0))
+    nearest = jnp.min(jnp.where(mask, to_point, jnp.inf), axis=1)
     alone = degree == 0
     columns = Local(
         k_effective=count,
         saturated=(degree == count) & ~alone,
-        duplicates=jnp.sum(repeated, axis=1) / jnp.maximum(count, 1),
+        duplicates=jnp.sum(_repeated(candidates), axis=1) / jnp.maximum(count, 1),
         nnk_degree=degree,
-        nnk_diameter=jnp.where(alone, jnp.nan, diameter(gram, support)),
-        nnk_radius=jnp.where(alone, jnp.nan, radius(gram, support)),
+        nnk_diameter=jnp.where(alone, jnp.nan, diameter(among, support)),
+        nnk_radius=jnp.where(alone, jnp.nan, radius(to_point, support)),
         nnk_residual=jnp.asarray(solution.residual),
         nnk_kkt=jnp.asarray(solution.kkt),
-        knn_distance=jnp.sqrt(own[:, 0]),
+        knn_distance=jnp.where(count > 0, jnp.sqrt(nearest), jnp.nan),
     )
     return columns, support
+
+
+def _repeated(candidates: Candidates) -> jax.Array:
+    """Which candidates equal the point or an earlier candidate, ``[b, k]`` bool."""
+    among, to_point, mask, _ = candidates
+    k = mask.shape[1]
+    earlier = jnp.triu(jnp.ones((k, k), bool), 1) & mask[:, :, None]
+    nearest_earlier = jnp.min(jnp.where(earlier, among, jnp.inf), axis=1)
+    return mask & ((to_point == 0) | (nearest_earlier == 0))
 
 
 def first_neighbours(support: jax.Array, *, p: int) -> tuple[jax.Array, jax.Array]:
@@ -122,7 +122,7 @@ def take_block(gram: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def mean_affinity(
-    overlap: jax.Array, mask: jax.Array, dimension: jax.Array, others: jax.Array, *, width: int
+    overlap: jax.Array, mask: jax.Array, dimension: jax.Array, others: jax.Array, *, width: Any
 ) -> tuple[jax.Array, jax.Array]:
     """Mean affinity and mean excess of points with several others.
 

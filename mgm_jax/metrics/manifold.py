@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.devices import mesh_of
+from mgm_jax.devices import fetch, mesh_of
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.candidates import check_group_sizes, check_policy, tell_about_repeats
+from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import Groups, encode_groups
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
@@ -198,6 +199,7 @@ def manifold_metrics(
         ManifoldMetrics(30 points in 3 groups, 0 degenerate)
     """
     check_kernel(kernel)
+    k = None if k is None else whole_number(k, name="k")
     options = Options(
         k=k,
         kernel=kernel,
@@ -210,7 +212,7 @@ def manifold_metrics(
     _check_options(options, reference_distance)
     mesh = mesh_of(x) if devices is None and isinstance(x, jax.Array) else devices
     checked = check_points(x, cosine=normalize and center is None)
-    points = _centred(np.asarray(checked, np.float32), center, normalize=normalize)
+    points = _centred(np.asarray(fetch(checked), np.float32), center, normalize=normalize)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
     widths = check_bandwidth(bandwidth, len(points), kernel=kernel)

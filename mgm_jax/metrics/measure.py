@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from functools import partial
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from mgm_jax.devices import own_devices
 from mgm_jax.geometry.affinity import NULL_PAIRS, null_partners
 from mgm_jax.geometry.candidates import candidates_of
-from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches
+from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches, padded_size
+from mgm_jax.geometry.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.metrics.large_groups import measure_large_group
 from mgm_jax.metrics.local import Affinity, Local, LocalPcaColumns
 from mgm_jax.metrics.options import Options
-from mgm_jax.metrics.small_groups import finish_batch, start_batch
+from mgm_jax.metrics.small_groups import GroupInputs, measure_batch
+from mgm_jax.processes import complete, own_share
 from mgm_jax.progress import progress
 
 MEASURED = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
 """Columns that :func:`measure_points` returns."""
 
-# Bounds of a batch: 2^22 values of the points are 16 MiB of float32, and the k x k matrices of
-# 4096 points at k = 50 are 80 MiB.
-_BATCH_VALUES = 2**22
-_BATCH_POINTS = 2**12
+# Bounds of a batch: 2^21 values of the points are 8 MiB of float32, and the k x k matrices of
+# 1024 points at k = 50 are 20 MiB. Allocators keep blocks of that size instead of asking the
+# system for fresh ones, which is slow.
+_BATCH_VALUES = 2**21
+_BATCH_POINTS = 2**10
 
 
 def measure_points(
@@ -47,37 +54,66 @@ def measure_points(
     n, width = points.shape
     columns = {name: np.full(n, np.nan) for name in MEASURED}
     most = options.max_points or min(_BATCH_POINTS, max(1, _BATCH_VALUES // width))
+    if mesh is not None and mesh.is_multi_process:
+        # Enough batches for every process to have some.
+        most = min(most, -(-n // jax.process_count()))
+    small, large = [], []
+    for batch in _trimmed(groups, group_batches(groups, max_points=most)):
+        (small if batch.rows.shape[1] <= options.gram_limit else large).append(batch)
 
-    def write(rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
-        for name, column in values.items():
-            columns[name][rows] = column
-        bar.advance(rows.size)
+    small, near = own_share(small, mesh), own_devices(mesh)
 
-    def finish(batch: GroupBatch, started: tuple) -> None:
-        write(batch.rows[batch.mask], finish_batch(started, batch.mask, options))
+    def measure(batch: GroupBatch) -> dict[str, np.ndarray]:
+        wanted, partners = _draw(groups, batch, options)
+        rows = np.maximum(batch.rows, 0)
+        widths = None if bandwidth is None else bandwidth[rows]
+        inputs = GroupInputs(_points_at(points, rows), batch.mask, wanted, partners, widths)
+        return measure_batch(inputs, options, near)
 
     with progress("manifold metrics", total=n, unit="point") as bar:
-        running = None
-        for batch in group_batches(groups, max_points=most):
-            widths = None if bandwidth is None else bandwidth[np.maximum(batch.rows, 0)]
-            if batch.rows.shape[1] <= options.gram_limit:
-                wanted, partners = _draw(groups, batch, options)
-                inside = points[np.maximum(batch.rows, 0)]
-                started = start_batch(inside, batch.mask, wanted, partners, widths, options, mesh)
-                # The device works on this batch while the host finishes the one before.
-                if running is not None:
-                    finish(*running)
-                running = batch, started
-                continue
-            for place, code in enumerate(batch.groups):
-                if code >= 0:
-                    rows = batch.rows[place][batch.mask[place]]
-                    partners = _partners(groups, code, options)
-                    own = None if widths is None else widths[place][batch.mask[place]]
-                    write(rows, measure_large_group(points[rows], own, partners, options, mesh))
-        if running is not None:
-            finish(*running)
+
+        def write(rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
+            for name, column in values.items():
+                columns[name][rows] = column
+            bar.advance(rows.size)
+
+        calls = [partial(measure, batch) for batch in small]
+        with one_thread_a_product():
+            found = in_order(calls, workers=workers_for(near))
+            for batch, values in zip(small, found, strict=True):
+                write(batch.rows[batch.mask], values)
+        mine = [np.empty(0, np.int32), *(batch.rows[batch.mask] for batch in small)]
+        complete(columns.values(), np.concatenate(mine), mesh)
+        for batch in large:
+            for code in batch.groups[batch.groups >= 0]:
+                rows = np.flatnonzero(groups.codes == code)
+                own = None if bandwidth is None else bandwidth[rows]
+                partners = _partners(groups, code, options)
+                write(rows, measure_large_group(points[rows], own, partners, options, mesh))
     return columns
+
+
+def _trimmed(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[GroupBatch]:
+    """Leave out the places that no group of a padded size fills, but for a few.
+
+    Work grows with the third power of the places, and groups often have one size.
+    """
+    padded = np.array([padded_size(int(size)) for size in groups.sizes])
+    for batch in batches:
+        most = int(groups.sizes[padded == batch.rows.shape[1]].max())
+        step = 2 if most <= 64 else 8
+        places = slice(0, -(-most // step) * step)
+        yield GroupBatch(
+            groups=batch.groups, rows=batch.rows[:, places], mask=batch.mask[:, places]
+        )
+
+
+def _points_at(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Points ``[G, m, d]`` at rows ``[G, m]``; a view where the rows follow each other."""
+    first = int(rows[0, 0])
+    if (rows.ravel() == first + np.arange(rows.size)).all():
+        return points[first : first + rows.size].reshape(*rows.shape, -1)
+    return points[rows]
 
 
 def _draw(groups: Groups, batch: GroupBatch, options: Options) -> tuple[np.ndarray, np.ndarray]:

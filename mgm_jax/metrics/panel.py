@@ -1,4 +1,7 @@
-"""Baseline metrics of an encoder: what one would look at beside the manifold graph metrics."""
+"""Baseline metrics of an encoder: what one would look at beside the manifold graph metrics.
+
+One panel from embeddings of different images, one from embeddings of views of images.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,16 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.knn import knn_graph
+from mgm_jax.geometry.moments import Moments
 from mgm_jax.geometry.points import check_points
-from mgm_jax.geometry.spectrum import mean_cosine, spectrum, uniformity
+from mgm_jax.geometry.spectrum import (
+    alignment,
+    lidar,
+    mean_cosine,
+    spectrum,
+    uniformity,
+    whitened_invariance,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +33,26 @@ NEIGHBOUR = 10
 _MOST_IN_PAIRS = 8192
 
 
+class _Row:
+    """One value a metric, and the forms it is read in."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Name of each metric to its value."""
+        return asdict(self)  # type: ignore[call-overload]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row, a column a metric."""
+        import pandas as pd
+
+        return pd.DataFrame([self.to_dict()])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return self.to_pandas().to_html(index=False, float_format="%.4g")
+
+
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class Panel(_Row):
     """Metrics of one encoder on the un-augmented embeddings of an image set.
 
     Attributes:
@@ -45,19 +74,21 @@ class Panel:
     mean_cosine: float
     typical_distance: float
 
-    def to_dict(self) -> dict[str, float]:
-        """Name of each metric to its value."""
-        return asdict(self)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One row, a column a metric."""
-        import pandas as pd
+@dataclass(frozen=True, kw_only=True)
+class ViewPanel(_Row):
+    """Metrics of one encoder on views of images under one augmentation setting.
 
-        return pd.DataFrame([self.to_dict()])
+    Attributes:
+        lidar: effective rank of what tells images apart from their views, 1 to min(g - 1, d).
+        alignment: mean squared distance of two views of one image on the sphere, 0 to 4.
+        whitened_invariance: mean cosine of two whitened views of one image, 0 (no more alike
+            than views of different images) to 1 (equal).
+    """
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the table."""
-        return self.to_pandas().to_html(index=False, float_format="%.4g")
+    lidar: float
+    alignment: float
+    whitened_invariance: float
 
 
 def panel(x: Any, *, seed: int = 0) -> Panel:
@@ -101,4 +132,37 @@ def panel(x: Any, *, seed: int = 0) -> Panel:
         uniformity=uniformity(some),
         mean_cosine=mean_cosine(points),
         typical_distance=float(np.median(farthest)),
+    )
+
+
+def view_panel(x: Any, groups: Any, *, reference: Moments | None = None) -> ViewPanel:
+    """Measure an encoder by its embeddings of several views of each image.
+
+    Args:
+        x: embeddings of the views, ``[n, d]``, NumPy or JAX.
+        groups: the image of every view, ``[n]``; at least two views an image, two images.
+        reference: moments of the un-augmented embeddings, which give the scale that whitening
+            needs; None takes those of the views.
+
+    Returns:
+        A ``ViewPanel``.
+
+    Raises:
+        InputError: unusable points, rows of zeros, images of one view, a collapsed encoder.
+
+    References:
+        Thilak et al., "LiDAR", ICLR 2024. Wang and Isola, "Understanding contrastive
+        representation learning through alignment and uniformity", ICML 2020. Ericsson, Gouk and
+        Hospedales, "Why do self-supervised models transfer?", BMVC 2022.
+
+    Example:
+        >>> views = np.repeat(np.eye(6), 3, axis=0)
+        >>> round(view_panel(views, np.repeat(np.arange(6), 3)).whitened_invariance, 3)
+        1.0
+    """
+    points = np.asarray(check_points(x, cosine=True), np.float32)
+    return ViewPanel(
+        lidar=lidar(points, groups),
+        alignment=alignment(points, groups),
+        whitened_invariance=whitened_invariance(points, groups, reference=reference),
     )

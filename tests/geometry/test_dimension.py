@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mgm_jax import knn_graph
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.dimension import levina_bickel, two_nn
+from mgm_jax.geometry.dimension import levina_bickel, levina_bickel_of, two_nn, two_nn_of
 from tests.geometry.neighbour_oracle import nearest
 
 
@@ -74,6 +75,58 @@ def test_what_cannot_be_estimated_is_flagged() -> None:
     assert not two_nn(np.eye(12)).valid.any()
     pair = two_nn(cube(2, n=12), groups=[0] * 10 + [1] * 2)
     assert pair.valid.tolist() == [True, False]
+
+
+def test_many_groups_are_each_a_fit_through_the_origin() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(np.repeat(np.arange(9), 30))
+    x = rng.standard_normal((270, 4)).astype(np.float32)
+    found = two_nn(x, groups=groups, discard=0.2)
+    first, second = nearest(x, k=2, metric="euclidean", groups=groups)[1].astype(np.float64).T
+    heights = -np.log(1 - np.arange(1, 25) / 30)
+    for code in range(9):
+        logs = np.sort(np.log(second / first)[groups == code])[:24]
+        assert found.dimension[code] == pytest.approx(logs @ heights / (logs @ logs), rel=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine"])
+def test_a_graph_takes_the_place_of_the_search(metric) -> None:
+    x = cube(3, n=150).astype(np.float32)
+    if metric == "cosine":
+        x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    graph = knn_graph(x, k=12, metric=metric)
+    np.testing.assert_allclose(two_nn_of(graph).dimension, two_nn(x).dimension, rtol=1e-4)
+    for unbiased in (False, True):
+        options = {"k": 9, "unbiased": unbiased}
+        found, expected = levina_bickel_of(graph, **options), levina_bickel(x, **options)
+        np.testing.assert_allclose(found.dimension, expected.dimension, rtol=1e-4)
+        np.testing.assert_allclose(found.average, expected.average, rtol=1e-4)
+
+
+def test_unbiased_estimates_have_no_bias_where_the_others_do() -> None:
+    # A flat torus has no boundary, so only the estimator itself is biased.
+    rng = np.random.default_rng(1)
+    angles = 2 * np.pi * rng.random((2500, 2))
+    torus = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+    plain, unbiased = (levina_bickel(torus, k=6, unbiased=flag) for flag in (False, True))
+    np.testing.assert_allclose(unbiased.dimension, plain.dimension * 4 / 5, rtol=1e-12)
+    assert unbiased.dimension.mean() == pytest.approx(2, abs=0.08)
+    assert plain.dimension.mean() == pytest.approx(2.5, abs=0.1)
+
+
+def test_graphs_that_do_not_serve_are_refused() -> None:
+    x = cube(2, n=30)
+    graph = knn_graph(x, k=1, metric="euclidean")
+    with pytest.raises(InputError, match="at least 2 neighbours a point; got 1"):
+        two_nn_of(graph)
+    with pytest.raises(InputError, match="at least 2, to compare"):
+        levina_bickel_of(graph)
+    with pytest.warns(UserWarning, match="30 rows"):
+        twice = knn_graph(np.repeat(x, 2, axis=0), k=3, metric="euclidean")
+    with pytest.raises(InputError, match="60 with a neighbour at distance 0"):
+        levina_bickel_of(twice)
+    with pytest.raises(InputError, match="at least 3, as k - 2 divides"):
+        levina_bickel(x, k=2, unbiased=True)
 
 
 def test_unusable_options_are_described() -> None:

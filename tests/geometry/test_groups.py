@@ -91,3 +91,8 @@ def test_many_sizes_make_few_shapes() -> None:
 def test_a_batch_needs_room() -> None:
     with pytest.raises(InputError, match="max_points"):
         next(group_batches(encode_groups(None, 3), max_points=0))
+
+
+def test_errors_call_the_labels_what_the_caller_does() -> None:
+    with pytest.raises(InputError, match=r"^labels must hold one label for each of the 3"):
+        encode_groups([1], 3, name="labels")

@@ -17,6 +17,7 @@ from mgm_jax.geometry.distance import (
 )
 from mgm_jax.geometry.knn_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn_scan import nearest_in_cloud
+from mgm_jax.geometry.knn_tile import in_units
 from mgm_jax.geometry.pair_distances import distances_of_pairs, rank_candidates
 from mgm_jax.geometry.placement import place_on_host
 from mgm_jax.geometry.precision import double_precision
@@ -126,8 +127,7 @@ def test_single_pairs_have_their_exact_distance(metric: Metric) -> None:
     with double_precision():
         placed = place_on_host(x, base, metric=metric)
         found = distances_of_pairs(placed.queries, placed.targets, first, second, metric=metric)
-    unit = 1.0 if metric == "cosine" else float(placed.queries.scales[0])
-    found = found / (unit**2 if metric == "sqeuclidean" else unit)
+        found = in_units(found, placed.queries, metric=metric)
     expected = all_distances(x, base, metric)[first, second]
     np.testing.assert_allclose(found, expected, rtol=2.0**-23)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mgm_jax import knn_graph
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.groups import encode_groups
 from mgm_jax.geometry.local_pca import local_pca, neighbours_per_group
@@ -70,6 +71,27 @@ def test_normalised_points_ignore_their_length() -> None:
     np.testing.assert_array_equal(one.spectrum, two.spectrum)
 
 
+def test_a_graph_takes_the_place_of_the_search() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((50, 5)).astype(np.float32)
+    groups = np.repeat([0, 1], 25)
+    graph = knn_graph(x, k=7, metric="sqeuclidean", groups=groups)
+    found = local_pca(x, graph=graph, groups=groups)
+    expected = covariance_spectrum(x, graph.indices)
+    np.testing.assert_allclose(found.spectrum, expected, atol=2e-7 * expected.max())
+    for call, message in (
+        (lambda: local_pca(x, graph=graph, k=7), "exclude each other"),
+        (lambda: local_pca(x[:40], graph=graph), "of the 40 points of x; got one of 50"),
+        (lambda: local_pca(x, graph=knn_graph(x, k=7), groups=groups), "keep to the groups"),
+        (
+            lambda: local_pca(x[:9], graph=knn_graph(x[:9], k=20, base=x)),
+            "made with a base does not fit",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
+
+
 def test_unusable_options_are_described() -> None:
     x = np.random.default_rng(0).standard_normal((10, 3))
     with pytest.raises(InputError, match="threshold must be above 0"):
@@ -85,3 +107,11 @@ def test_result_shows_itself() -> None:
     result = local_pca(np.random.default_rng(0).standard_normal((10, 3)), k=4)
     assert result.to_pandas().shape == (10, 3)
     assert "10 points, k=4" in repr(result) and "<table" in result._repr_html_()
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+def test_variances_beyond_float32_are_refused(size: float) -> None:
+    points = np.random.default_rng(0).standard_normal((20, 4)) * size
+    with pytest.raises(InputError, match=r"fit into float32.*20 rows.*Scale the points"):
+        local_pca(points.astype(np.float32), k=5)
+    assert (local_pca(points, k=5, normalize=True).dimension > 0).all()

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.neighbourhood import (
+    all_in_group,
     differences_in_group,
+    from_differences,
     gathered_gram,
     group_gram,
     nearest_in_group,
     prepare,
+    some_in_group,
 )
 from mgm_jax.geometry.precision import double_precision
 from tests.geometry.clouds import cloud, nearest, squared_gaps, unit
@@ -50,6 +53,35 @@ def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
     np.testing.assert_allclose(gathered, expected, atol=1e-15 * scale)
     for got in (lengths, gathered_lengths):
         np.testing.assert_allclose(got, (placed**2).sum(axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "views_1e-3"])
+def test_candidates_have_the_distances_of_the_points(kind):
+    points = cloud(kind, n=240)[:SIZE]
+    points[5] = points[2]
+    padded = np.concatenate([points, np.full((PADDED - SIZE, points.shape[1]), 7.0)])
+    mask = np.arange(PADDED) < SIZE
+    gaps = squared_gaps(points)
+    with double_precision():
+        gram, lengths = group_gram(padded, mask, normalize=False)
+        every = all_in_group(gram, mask, lengths)
+        places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
+        some = some_in_group(gram, places, found, lengths)
+        again = from_differences(differences_in_group(gram, places), found, lengths)
+    everyone, real = np.arange(PADDED) != np.arange(SIZE)[:, None], slice(0, SIZE)
+    np.testing.assert_array_equal(np.asarray(every.mask)[real], everyone & mask)
+    for candidates, chosen in (
+        (every, np.broadcast_to(np.arange(SIZE), (SIZE, SIZE))),
+        (some, np.asarray(places)[real]),
+        (again, np.asarray(places)[real]),
+    ):
+        columns = slice(0, chosen.shape[1])
+        among = np.asarray(candidates.among)[real, columns, columns]
+        to_point = np.asarray(candidates.to_point)[real, columns]
+        close = {"atol": 1e-12 * gaps.max()}
+        np.testing.assert_allclose(among, gaps[chosen[:, :, None], chosen[:, None]], **close)
+        np.testing.assert_allclose(to_point, np.take_along_axis(gaps, chosen, axis=1), **close)
+        assert (among[gaps[chosen[:, :, None], chosen[:, None]] == 0] == 0).all()
 
 
 def test_equal_points_come_in_the_order_of_their_places():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,10 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry import nnk, nnk_pivot
 from mgm_jax.geometry.nnk import SUPPORT_WEIGHT, solve_nnk
+from mgm_jax.geometry.nnk_afresh import solve_afresh
+from mgm_jax.geometry.precision import double_precision
 from tests.geometry.clouds import KINDS, cloud, nearest, squared_gaps, unit
 
 K = 30
@@ -87,19 +92,128 @@ def test_one_candidate_has_the_weight_of_its_kernel_and_opposite_ones_none():
     assert solution.residual.tolist() == [1 - 0.25**2, 1.0]
 
 
-def test_the_backup_rule_solves_what_the_greedy_rule_does_not(monkeypatch):
-    from mgm_jax.geometry import nnk
+def _feature_problems(random, *, points: int, k: int, rank: int):
+    """Problems of given rank, with the unit vectors that they come from."""
+    features = random.normal(size=(points, k + 1, rank))
+    features /= np.linalg.norm(features, axis=2, keepdims=True)
+    kernel = features[:, :k] @ features[:, :k].transpose(0, 2, 1)
+    return kernel, np.einsum("bjr,br->bj", features[:, :k], features[:, k]), features
 
-    kernel, target, _ = _problems(cloud("relu", n=60))
-    greedy = solve_nnk(kernel, target)
-    monkeypatch.setattr(nnk, "_greedy_limit", lambda k: 3)
-    nnk._solve.clear_cache()
-    try:
-        backup = solve_nnk(kernel, target)
-    finally:
-        nnk._solve.clear_cache()
-    assert backup.polished.all() and not greedy.polished.any()
-    np.testing.assert_allclose(backup.theta, greedy.theta, atol=1e-10)
+
+def _afresh(kernel, target, start, **options):
+    with double_precision():
+        allowed = jnp.ones(target.shape, bool)
+        return solve_afresh(jnp.asarray(kernel), jnp.asarray(target), allowed, start, **options)
+
+
+@pytest.mark.parametrize("greedy", [0, 3, None])
+def test_the_backup_rule_solves_from_any_support(greedy):
+    kernel, target, expected = _problems(cloud("relu", n=60))
+    random = np.random.default_rng(0)
+    for share in (0.0, 0.3, 1.0):
+        start = random.random(target.shape) < share
+        found = _afresh(kernel, target, start, greedy=greedy)
+        np.testing.assert_allclose(found.theta, expected, atol=1e-9)
+
+
+def test_the_least_index_rule_ends_on_the_problem_that_costs_it_most():
+    # On this kind (Fathi 1979) least-index pivoting visits every support: 2^k - 1 exchanges.
+    k = 6
+    lower = np.tril(np.full((k, k), 2.0), -1) + np.eye(k)
+    kernel = lower.T @ lower
+    scale = np.sqrt(np.diagonal(kernel))
+    kernel, target = (kernel / np.outer(scale, scale))[None], (1 / scale)[None]
+    slow = _afresh(kernel, target, np.zeros((1, k), bool), greedy=0)
+    quick = solve_nnk(kernel, target)
+    right = np.linalg.solve((lower / scale).T, target[0])
+    expected = nnls(lower / scale, right)[0]
+    np.testing.assert_allclose(slow.theta[0], expected, atol=1e-12)
+    np.testing.assert_allclose(quick.theta[0], expected, atol=1e-12)
+    assert slow.pivots.tolist() == [63] and quick.pivots[0] < k
+
+
+def test_ties_and_zero_weights_are_solved():
+    # Equal correlations: every exchange ties. The point is a candidate: all weights but one are 0.
+    k = 9
+    kernel = np.full((k, k), 0.5) + 0.5 * np.eye(k)
+    solution = solve_nnk(np.stack([kernel, kernel]), np.stack([np.full(k, 0.5), kernel[3]]))
+    np.testing.assert_allclose(solution.theta[0], 0.5 / (0.5 + 0.5 * k), atol=1e-14)
+    np.testing.assert_allclose(solution.theta[1], np.eye(k)[3], atol=1e-14)
+    assert solution.kkt.max() <= 1e-14
+
+
+def test_points_whose_terms_do_not_fit_are_solved_afresh(monkeypatch):
+    kernel, target, expected = _problems(cloud("relu", n=60))
+    plain = solve_nnk(kernel, target)
+    monkeypatch.setattr(nnk_pivot, "blocks_of", lambda k: (1, 8))
+    # A function of its own is compiled anew, with the room that there is now.
+    monkeypatch.setattr(nnk, "_solve", jax.jit(lambda *columns: nnk.nnk_weights(*columns)))
+    cramped = solve_nnk(kernel, target)
+    assert cramped.polished.any() and not plain.polished.any()
+    assert cramped.kkt.max() <= 1e-14
+    np.testing.assert_allclose(cramped.theta, expected, atol=1e-9)
+
+
+def test_points_whose_certificate_fails_are_solved_afresh_to_rounding():
+    # Seven dimensions and a hundred candidates: what enters last nearly depends on the others.
+    kernel, target, expected = _problems(cloud("low_dimension"), k=100)
+    solution = solve_nnk(kernel, target)
+    assert 0 < solution.polished.sum() < len(target)
+    assert solution.kkt.max() <= 1e-13
+    best = _objective(kernel, target, expected)
+    assert (_objective(kernel, target, solution.theta) - best).max() <= 1e-12
+
+
+@pytest.mark.parametrize("kind", ["relu", "views_1e-2", "low_dimension"])
+def test_a_warm_start_does_not_change_the_answer(kind):
+    kernel, target, expected = _problems(cloud(kind))
+    fewer = np.broadcast_to(np.arange(K) < 15, target.shape)
+    among_fewer = solve_nnk(kernel, target, fewer).theta > SUPPORT_WEIGHT
+    random = np.random.default_rng(0)
+    starts = [among_fewer, expected > SUPPORT_WEIGHT, random.random(target.shape) < 0.5]
+    best = _objective(kernel, target, expected)
+    for start in [*starts, np.ones(target.shape, bool)]:
+        warm = solve_nnk(kernel, target, start=start)
+        assert warm.kkt.max() <= 1e-13
+        assert np.abs(_objective(kernel, target, warm.theta) - best).max() <= 1e-12
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rank=st.integers(9, 14), share=st.floats(0, 1))
+def test_any_start_and_any_mask_lead_to_the_cold_answer(seed, rank, share):
+    random = np.random.default_rng(seed)
+    kernel, target, _ = _feature_problems(random, points=4, k=8, rank=rank)
+    mask = random.random(target.shape) < 0.8
+    cold = solve_nnk(kernel, target, mask)
+    warm = solve_nnk(kernel, target, mask, start=random.random(target.shape) < share)
+    np.testing.assert_allclose(warm.theta, cold.theta, atol=1e-8)
+    assert max(warm.kkt.max(), cold.kkt.max()) <= 1e-12
+
+
+@pytest.mark.parametrize("k", [1, 25, 200])
+def test_any_number_of_candidates_is_solved(k):
+    random = np.random.default_rng(k)
+    kernel, target, features = _feature_problems(random, points=5, k=k, rank=40)
+    solution = solve_nnk(kernel, target)
+    best = [nnls(f[:k].T, f[k], maxiter=50 * k)[1] ** 2 for f in features]
+    np.testing.assert_allclose(solution.residual, best, atol=1e-12)
+    assert solution.kkt.max() <= 1e-13
+
+
+def test_a_point_does_not_depend_on_its_company():
+    kernel, target, _ = _problems(cloud("relu"))
+    whole = solve_nnk(kernel, target)
+    order = np.random.default_rng(0).permutation(len(target))
+    shuffled = solve_nnk(kernel[order], target[order])
+    np.testing.assert_array_equal(shuffled.theta, whole.theta[order])
+    np.testing.assert_array_equal(shuffled.kkt, whole.kkt[order])
+    part = solve_nnk(kernel[7:40], target[7:40])
+    np.testing.assert_allclose(part.theta, whole.theta[7:40], atol=1e-13)
+
+
+def test_no_points_have_no_solution():
+    solution = solve_nnk(np.ones((0, 3, 3)), np.ones((0, 3)))
+    assert solution.theta.shape == (0, 3) and solution.kkt.shape == (0,)
 
 
 @settings(max_examples=20, deadline=None)
@@ -122,9 +236,18 @@ def test_any_positive_semidefinite_problem_is_solved(seed, rank, scale):
     [
         (np.ones((2, 3, 3)), np.ones((2, 4)), None, r"\[b, k, k\].*\(2, 3, 3\)"),
         (np.ones((1, 2, 2)), np.full((1, 2), np.nan), None, "finite.*rows 0"),
+        (np.full((1, 2, 2), np.nan), np.ones((1, 2)), None, "finite.*rows 0"),
+        (np.full((1, 2, 2), np.inf), np.ones((1, 2)), None, "finite.*rows 0"),
+        (np.ones((1, 2, 2)), np.array([[1.0, -np.inf]]), None, "finite.*rows 0"),
         (np.ones((1, 2, 2)), np.ones((1, 2)), np.ones(2, bool), "mask must have shape"),
+        (np.ones((1, 0, 0)), np.ones((1, 0)), None, "at least 1 candidate"),
     ],
 )
 def test_unusable_problems_are_refused(kernel, target, mask, message):
     with pytest.raises(InputError, match=message):
         solve_nnk(kernel, target, mask)
+
+
+def test_a_start_of_another_shape_is_refused():
+    with pytest.raises(InputError, match=r"start must have shape \(1, 2\)"):
+        solve_nnk(np.eye(2)[None], np.ones((1, 2)), start=np.ones((1, 3), bool))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry import points
 from mgm_jax.geometry.points import check_points, find_duplicates, normalise, sum_of_squares
 
 
@@ -100,3 +101,31 @@ def test_duplicates_are_the_rows_numpy_finds(x: np.ndarray) -> None:
 def test_permuted_rows_are_no_duplicates() -> None:
     x = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], np.float32)
     assert find_duplicates(jnp.asarray(x, jnp.bfloat16)).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_rows_whose_hashes_meet_are_compared(
+    on_device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_hash(x: jnp.ndarray) -> tuple[jnp.ndarray, jnp.ndarray]:
+        return jnp.zeros(len(x), jnp.uint32), jnp.zeros(len(x), jnp.uint32)
+
+    monkeypatch.setattr(points, "_hash_rows", one_hash)
+    x = np.random.default_rng(2).integers(0, 3, (60, 2)).astype(np.float32)
+    equal = (x[:, None] == x[None]).all(axis=2)
+    codes = find_duplicates(jnp.asarray(x) if on_device else x)
+    np.testing.assert_array_equal(codes, equal.argmax(axis=1))
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(3).integers(0, 4, (97, 3)).astype(np.float32)
+    whole = find_duplicates(x)
+    monkeypatch.setattr(points, "_BLOCK_VALUES", 30)
+    np.testing.assert_array_equal(find_duplicates(x), whole)
+
+
+@pytest.mark.parametrize(("least", "rows"), [(0, 0), (1, 1)])
+def test_fewer_points_may_do(least: int, rows: int) -> None:
+    assert check_points(np.ones((rows, 3)), least=least, cosine=True).shape == (rows, 3)
+    with pytest.raises(InputError, match=f"at least {least + 1} row"):
+        check_points(np.ones((rows, 3)), least=least + 1)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.moments import Moments, moments_of, moments_of_chunks
 from mgm_jax.geometry.spectrum import (
     alignment,
     alpha_req,
@@ -17,6 +18,7 @@ from mgm_jax.geometry.spectrum import (
     nesum,
     rankme,
     spectrum,
+    spectrum_of,
     uniformity,
 )
 
@@ -60,6 +62,43 @@ def test_a_power_law_is_recovered(alpha: float) -> None:
     assert alpha_req(x) == pytest.approx(alpha, abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(400, 24), (9, 30)])
+def test_moments_of_chunks_give_the_spectrum_of_the_whole(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(4)
+    x = (rng.standard_normal(shape) * rng.random(shape[1]) + 3).astype(np.float32)
+    whole, streamed = spectrum(x), spectrum_of(moments_of_chunks(np.array_split(x, 5)))
+    assert streamed.singular_values.shape == whole.singular_values.shape
+    assert streamed.eigenvalues.shape == whole.eigenvalues.shape
+    top = whole.singular_values[0]
+    np.testing.assert_allclose(
+        streamed.singular_values**2, whole.singular_values**2, atol=1e-13 * top**2
+    )
+    np.testing.assert_allclose(
+        streamed.eigenvalues, whole.eigenvalues, atol=1e-13 * whole.eigenvalues[0]
+    )
+    for name in ("rankme", "alpha_req", "nesum"):
+        assert getattr(streamed, name) == pytest.approx(getattr(whole, name), rel=1e-6)
+
+
+def test_rankme_does_not_feel_singular_values_that_moments_lose() -> None:
+    rng = np.random.default_rng(5)
+    d = 120
+    left, right = (np.linalg.qr(rng.standard_normal((n, d)))[0] for n in (300, d))
+    values = np.logspace(0, -12, d)
+    x = (left * values) @ right.T
+    # The exact values are those of the float32 points, which have a floor of 1e-8 of their own.
+    exact = np.linalg.svd(x.astype(np.float32).astype(np.float64), compute_uv=False)
+    found = spectrum_of(moments_of(x.astype(np.float32)))
+    kept = exact > 1e-6
+    np.testing.assert_allclose(found.singular_values[kept], exact[kept], rtol=1e-3)
+    assert found.singular_values[~kept].max() < 2e-6
+    assert found.rankme == pytest.approx(entropy_rank(exact), rel=2e-7 * d)
+    # Rank 3 exactly: the 117 others are rounding, and must not count as directions.
+    flat = (left[:, :3] @ right[:, :3].T).astype(np.float32)
+    exact = np.linalg.svd(flat.astype(np.float64), compute_uv=False)
+    assert spectrum_of(moments_of(flat)).rankme == pytest.approx(entropy_rank(exact), rel=2e-7 * d)
+
+
 def test_degenerate_clouds_are_told_apart() -> None:
     constant = np.ones((10, 4))
     assert np.isnan(nesum(constant)) and np.isnan(alpha_req(constant))
@@ -100,7 +139,7 @@ def test_sphere_measures_are_means_over_pairs() -> None:
 def test_uniformity_is_the_same_in_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(3).standard_normal((50, 4))
     whole = uniformity(x, t=1.5)
-    monkeypatch.setattr("mgm_jax.geometry.spectrum._TILE", 16)
+    monkeypatch.setattr("mgm_jax.geometry.uniformity._TILE", 16)
     assert uniformity(jnp.asarray(x), t=1.5) == pytest.approx(whole, abs=1e-6)
 
 
@@ -119,6 +158,7 @@ def test_a_collapsed_cloud_is_at_the_ends_of_the_scales() -> None:
         (lambda x: uniformity(x, t=0), "t must be above 0"),
         (lambda x: mean_cosine(x, groups=[0] * 4), "at least two groups"),
         (lambda x: mean_cosine(0 * x), "only zeros"),
+        (lambda x: spectrum_of(Moments.empty(4).add(x[:1])), "at least 2 points; got 1"),
     ],
 )
 def test_unusable_input_is_described(call, message: str) -> None:

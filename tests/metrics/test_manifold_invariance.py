@@ -132,13 +132,17 @@ def test_eight_devices_give_what_one_gives(tmp_path):
 
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():
-    from mgm_jax.metrics.small_groups import _compiled
+    from mgm_jax.metrics import small_groups
 
-    _compiled.cache_clear()
+    small_groups._spread.cache_clear()
     sizes = [17, 18, 20, 22, 24, 19, 23, 21]
     groups = np.repeat(np.arange(8), sizes)
-    points = np.random.default_rng(0).normal(size=(groups.size, 40))
-    for order in (slice(None), slice(None, None, -1)):
+    random = np.random.default_rng(0)
+    # Points of another width compile nothing anew but their Gram matrices.
+    for width, order in ((40, slice(None)), (40, slice(None, None, -1)), (56, slice(None))):
+        points = random.normal(size=(groups.size, width))
         manifold_metrics(points[order], groups=groups[order], max_points_per_batch=100)
-    assert _compiled.cache_info().misses == 1
-    assert _compiled(23, "cosine", True, None)._cache_size() == 1
+    assert small_groups._spread.cache_info().misses == 3
+    grams = small_groups._spread(small_groups._grams, None, normalize=True)
+    find = small_groups._spread(small_groups._neighbours_among_all, None, kernel="cosine")
+    assert (grams._cache_size(), find._cache_size()) == (2, 1)

@@ -1,0 +1,93 @@
+"""Calls on a few threads of the host, so that compiled code keeps all processors busy.
+
+XLA runs the steps of a loop one after the other, on one processor where they are small. It lets go
+of Python's lock meanwhile, so that other threads can keep other processors at work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import jax
+from jax.sharding import Mesh
+
+Result = TypeVar("Result")
+
+# Every worker holds a batch and its matrices.
+_MOST = 16
+
+
+def workers_for(mesh: Mesh | None) -> int:
+    """How many threads to work on: one a processor, two where other devices do the work.
+
+    >>> workers_for(None) >= 1
+    True
+    """
+    if mesh is not None or jax.default_backend() != "cpu":
+        # The host finishes a batch while the devices work on the next.
+        return 2
+    if hasattr(os, "sched_getaffinity"):
+        return min(_MOST, len(os.sched_getaffinity(0)))
+    return min(_MOST, os.cpu_count() or 1)
+
+
+def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator[Result]:
+    """Make the calls on some threads and yield their results in the order of the calls.
+
+    No more calls are begun than there are workers and one, so that results do not pile up. The
+    threads use the default device of the one that asks; other settings of JAX a call makes itself.
+
+    Args:
+        calls: what to call, each without arguments.
+        workers: number of threads; with one, no thread is started.
+
+    Yields:
+        The results; an error of a call is raised when its turn comes, and ends the work.
+
+    Example:
+        >>> list(in_order([lambda: 1, lambda: 2], workers=2))
+        [1, 2]
+    """
+    if workers == 1 or len(calls) <= 1:
+        for call in calls:
+            yield call()
+        return
+    device = jax.config.jax_default_device  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_device(call: Callable[[], Result]) -> Result:
+        with jax.default_device(device):
+            return call()
+
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="mgm-jax") as pool:
+        try:
+            for call in calls:
+                running.append(pool.submit(on_device, call))
+                if len(running) > workers:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for left in running:
+                left.cancel()
+
+
+def one_thread_a_product() -> AbstractContextManager[object]:
+    """Keep the linear algebra of NumPy from starting threads of its own beside ours.
+
+    Its threads wait for each other longer than they work where matrices are small. It takes
+    ``threadpoolctl``, which comes with scikit-learn.
+
+    >>> with one_thread_a_product():
+    ...     pass
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
