@@ -14,27 +14,30 @@ from typing import Any
 
 import numpy as np
 
-from converters.architecture import architecture_name, assumptions, infer_spec, named_spec
+from converters.architecture import architecture_name, assumptions
+from converters.classifier import with_classifier
+from converters.decide import decide
+from converters.identify import Traces
 from converters.naming.rules import Family, Translation, translate
-from converters.provenance import guess_paradigm, guess_preprocess
 from converters.read import import_torch, read_checkpoint
 from converters.recognise import Recognised, recognise
 from converters.report import ConversionError, Report
+from converters.source import find_source
 from converters.unwrap import Unwrapped, unwrap
 from converters.verify import TapCheck
 from converters.verify import verify as compare
 from mgm_jax.encoders import (
     ARCHITECTURES,
     Encoder,
-    EncoderSpec,
     Preprocess,
     check_state,
     save_encoder,
 )
+from mgm_jax.encoders.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "1.0"
+CONVERTER_VERSION = "2.0"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 
@@ -61,52 +64,95 @@ def convert(
     model: str | None = None,
     name: str | None = None,
     preprocess: Preprocess | None = None,
+    padding: str | None = None,
+    head: bool = False,
     verify: bool = True,
     overwrite: bool = False,
+    fetch: bool = False,
 ) -> Conversion:
-    """Convert a PyTorch or safetensors checkpoint into an encoder.
+    """Convert a published or a user's own checkpoint into an encoder.
 
     Args:
-        file: the checkpoint; nothing in it is executed.
+        file: the checkpoint (nothing in it is executed); or a folder of Hugging Face with weights
+            and settings, ``hf:owner/name``, ``timm:name``, or the name of a published encoder.
         out: folder to write the encoder to; nothing is written where None.
-        model: name of the architecture in ``ARCHITECTURES``, where the weights do not reveal it
-            or hold several encoders; by default it follows from names and shapes.
+        model: name of the architecture in ``ARCHITECTURES`` or of the encoder in ``PUBLISHED``,
+            where the weights do not reveal it or hold several encoders; by default it follows
+            from names, shapes and the name and digest of the file.
         name: what tables and figures shall call the encoder; by default the file's, endings off.
-        preprocess: the input it was trained on; by default a guess from the spelling.
+        preprocess: the input it was trained on; by default what its authors evaluate it on.
+        padding: ``torchvision`` or ``tf-same`` for a ResNet; by default that of the file: original
+            weights of BYOL pad as TensorFlow does, everything in PyTorch as torchvision does.
+        head: keep the linear classifier beside the encoder, as the tap ``logits``.
         verify: compare with a PyTorch network at every tap, and fail where one differs by more
             than a relative error of 1e-4.
         overwrite: replace ``out`` where it is an encoder's folder.
+        fetch: download a published encoder that is not in the cache.
 
     Returns:
         The encoder and the report.
 
     Raises:
         ConversionError: names, shapes or activations that do not fit, all problems at once.
-        InputError: a file that cannot be read or is not recognised, an unknown ``model``, or an
-            ``out`` that exists.
+        InputError: a file that cannot be read or is not recognised, an unknown ``model``, no
+            connection, or an ``out`` that exists.
 
     Example:
         >>> conversion = convert("resnet50.pth", "encoders/resnet50")  # doctest: +SKIP
         >>> print("\\n".join(conversion.report.lines()))  # doctest: +SKIP
     """
     family = None if model is None else _family(model)
-    checkpoint = read_checkpoint(file)
+    source = find_source(file, fetch=fetch)
+    model = model or source.model
+    checkpoint = read_checkpoint(source.file)
     unwrapped = unwrap(checkpoint)
     recognised = recognise(tuple(unwrapped.tensors), file=checkpoint.path, family=family)
-    translation, spec = _translate(checkpoint.path, unwrapped, recognised, model=model)
-    naming, prefix, facts = recognised.naming, recognised.prefix, unwrapped.facts
-    encoder = Encoder.from_state(
-        translation.state,
-        name=name or _stem(checkpoint.path),
-        spec=spec,
-        preprocess=preprocess or guess_preprocess(naming, spec, facts=facts),
-    )
-    checks = _verified(checkpoint.path, encoder, translation.state) if verify else ()
+    translation, problems = _translate(unwrapped, recognised)
+    naming, prefix = recognised.naming, recognised.prefix
     dropped = {
         **unwrapped.passed,
         **recognised.dropped,
         **{prefix + key: reason for key, reason in translation.dropped.items()},
     }
+    traces = Traces(
+        naming=naming,
+        keys=unwrapped.keys,
+        prefix=prefix,
+        names=(*dropped, *recognised.left),
+        facts=unwrapped.facts,
+        format=checkpoint.format,
+    )
+    mapped = {prefix + key: target for key, target in translation.mapped.items()}
+    left = recognised.left
+    try:
+        found = decide(
+            translation.state,
+            traces,
+            model=model,
+            config=source.config,
+            file_name=checkpoint.path.name,
+            sha256=checkpoint.sha256,
+            padding=padding,
+        )
+        spec, state = found.spec, found.state
+        if head:
+            outside = dropped | dict.fromkeys(left, "")
+            spec, weights, origin = with_classifier(spec, unwrapped.tensors, outside=outside)
+            state, mapped = state | weights, mapped | origin
+            dropped = {key: reason for key, reason in dropped.items() if key not in origin}
+            left = tuple(key for key in left if key not in origin)
+            check_state(spec, state)
+    except InputError as error:
+        raise ConversionError(checkpoint.path, [*problems, str(error)]) from error
+    if problems:
+        raise ConversionError(checkpoint.path, problems)
+    encoder = Encoder.from_state(
+        state,
+        name=name or source.name or _stem(checkpoint.path),
+        spec=spec,
+        preprocess=preprocess or found.preprocess,
+    )
+    checks = _verified(checkpoint.path, encoder, state) if verify else ()
     report = Report(
         source=checkpoint.path.name,
         sha256=checkpoint.sha256,
@@ -115,10 +161,13 @@ def convert(
         prefix=prefix,
         naming=naming.name,
         architecture=architecture_name(spec),
-        paradigm=guess_paradigm(naming, prefix=prefix, facts=facts, dropped=dropped),
-        mapped={prefix + key: target for key, target in translation.mapped.items()},
+        paradigm=found.paradigm,
+        method=found.method,
+        published=found.published,
+        known=found.known,
+        mapped=mapped,
         dropped=dropped,
-        left=recognised.left,
+        left=left,
         assumptions=(*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None)),
         verification=checks,
         converter_version=CONVERTER_VERSION,
@@ -131,35 +180,24 @@ def convert(
 
 def _family(model: str) -> Family:
     """The family that ``--model`` names; only its spellings are looked for."""
-    if model not in ARCHITECTURES:
-        close = difflib.get_close_matches(model, ARCHITECTURES, n=3)
+    known = PUBLISHED.get(model) or ARCHITECTURES.get(model)
+    if known is None:
+        close = difflib.get_close_matches(model, [*ARCHITECTURES, *PUBLISHED], n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
         raise InputError(f"model: there is no architecture {model!r}; {hint}")
-    family = ARCHITECTURES[model].spec.family
+    family = known.spec.family
     if family == "pixels":
         raise InputError("model: pixels has no weights, so there is nothing to convert")
     return family
 
 
-def _translate(
-    path: Path, unwrapped: Unwrapped, recognised: Recognised, *, model: str | None
-) -> tuple[Translation, EncoderSpec]:
-    """The canonical weights in float32 and their spec, or every problem at once."""
+def _translate(unwrapped: Unwrapped, recognised: Recognised) -> tuple[Translation, list[str]]:
+    """The canonical weights in float32, and everything that is wrong with names and types."""
     arrays, problems = _arrays(unwrapped, recognised)
     translation = translate(recognised.naming, arrays)
     problems += translation.problems
     state = {key: a.astype(np.float32, copy=False) for key, a in translation.state.items()}
-    try:
-        if model is None:
-            spec = infer_spec(recognised.naming.family, state, prefix=recognised.prefix)
-        else:
-            spec = named_spec(model, state)
-        check_state(spec, state)
-    except InputError as error:
-        raise ConversionError(path, [*problems, str(error)]) from error
-    if problems:
-        raise ConversionError(path, problems)
-    return replace(translation, state=state), spec
+    return replace(translation, state=state), problems
 
 
 def _arrays(
@@ -202,6 +240,8 @@ def _meta(report: Report) -> dict[str, Any]:
     return {
         "architecture": report.architecture,
         "paradigm": report.paradigm,
+        "method": report.method,
+        "published": report.published,
         "source": report.source,
         "sha256": report.sha256,
         "converter_version": report.converter_version,

@@ -5,6 +5,9 @@ file goes through PyTorch's restricted reader (``weights_only=True``), which bui
 plain containers and refuses every other type. Old training code stored a little more: its command
 line as an ``argparse.Namespace``, losses as NumPy scalars. For a short list of such harmless names
 the reader is handed an :class:`Inert` stand-in, so not even those types are imported or called.
+
+Pickles that PyTorch did not write (BYOL's) and TorchScript archives (OpenAI's CLIP) go through a
+reader of our own that works in the same way: see :mod:`converters.restricted_pickle`.
 """
 
 from __future__ import annotations
@@ -12,10 +15,14 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.haiku_pickle import read_haiku
+from converters.restricted_pickle import Inert, RefusedType
+from converters.torchscript import is_torchscript, read_torchscript
 from mgm_jax.errors import InputError
 
 # Names a checkpoint may hold besides what PyTorch allows by itself. None of them is ever imported.
@@ -33,29 +40,12 @@ HARMLESS_TYPES = (
     "numpy._core.multiarray._reconstruct",
 )
 
+# How every pickle since protocol 2 opens, and how PyTorch's own from before it wrote zips.
+_PICKLE = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
 # Before 2.6 the restricted reader itself could be made to run code (CVE-2025-32434).
 _OLDEST_SAFE_TORCH = (2, 6)
-
-
-class Inert:
-    """Stands where a file names a harmless type: keeps what the file says of it, does nothing.
-
-    Attributes:
-        arguments: what the file would have called the type with.
-        state: the attributes that the file gives the object, None where it gives none.
-    """
-
-    arguments: tuple[Any, ...]
-    state: Any
-
-    def __new__(cls, *arguments: Any) -> Inert:
-        made = object.__new__(cls)
-        made.arguments = arguments
-        made.state = None
-        return made
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +55,7 @@ class Checkpoint:
     Attributes:
         path: where it lies.
         sha256: of its bytes, hexadecimal.
-        format: ``pytorch`` or ``safetensors``.
+        format: ``pytorch``, ``safetensors``, ``torchscript`` or ``pickle``.
         content: what it holds: nested containers of tensors, plain values and :class:`Inert`.
     """
 
@@ -76,10 +66,11 @@ class Checkpoint:
 
 
 def read_checkpoint(file: str | Path) -> Checkpoint:
-    """Read a PyTorch or safetensors checkpoint; nothing in the file is executed.
+    """Read a checkpoint; nothing in the file is executed.
 
     Args:
-        file: path of a file written by ``torch.save`` (either of its formats) or by safetensors.
+        file: path of a file written by ``torch.save`` (either of its formats), ``torch.jit.save``
+            or safetensors, or of a pickle of NumPy arrays.
 
     Raises:
         InputError: the file is missing, truncated or of another kind, names a type outside
@@ -91,16 +82,20 @@ def read_checkpoint(file: str | Path) -> Checkpoint:
         raise InputError(f"{path}: expected a checkpoint file, found {kind}")
     torch = import_torch()
     with path.open("rb") as stream:
-        head = stream.read(9)
+        head = stream.read(len(_LEGACY_TORCH))
         stream.seek(0)
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if not head:
         raise InputError(f"{path}: the file is empty; fetch it again")
     if path.suffix == ".safetensors" or _looks_like_safetensors(head, path.stat().st_size):
-        return Checkpoint(
-            path=path, sha256=sha256, format="safetensors", content=_read_safetensors(path)
-        )
-    return Checkpoint(path=path, sha256=sha256, format="pytorch", content=_read_pickle(path, torch))
+        kind, content = "safetensors", _read_safetensors(path)
+    elif head.startswith(_PICKLE) and head != _LEGACY_TORCH:
+        kind, content = "pickle", _read_own(path, read_haiku, "pickle")
+    elif head.startswith(b"PK") and is_torchscript(path):
+        kind, content = "torchscript", _read_own(path, read_torchscript, "TorchScript")
+    else:
+        kind, content = "pytorch", _read_pickle(path, torch)
+    return Checkpoint(path=path, sha256=sha256, format=kind, content=content)
 
 
 def import_torch() -> Any:
@@ -153,15 +148,29 @@ def _read_pickle(path: Path, torch: Any) -> Any:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         if refused is None:
             raise _damaged(path, "PyTorch", error) from error
-        raise InputError(
-            f"{path}: the file names the type {refused[1]}, which is not among the harmless types "
-            "that a checkpoint may hold; nothing in the file was executed. If you trust where it "
-            "comes from, load it in a program of your own and save the weights alone: "
-            "torch.save(model.state_dict(), FILE)"
-        ) from error
+        raise _refused(path, refused[1]) from error
     except Exception as error:
         # The bytes are anybody's: a damaged stream fails in more ways than can be listed.
         raise _damaged(path, "PyTorch", error) from error
+
+
+def _read_own(path: Path, read: Callable[[Path], Any], kind: str) -> Any:
+    try:
+        return read(path)
+    except RefusedType as error:
+        raise _refused(path, error.type_name) from error
+    # As above: damaged bytes fail in more ways than can be listed.
+    except (Exception, RecursionError) as error:
+        raise _damaged(path, kind, error) from error
+
+
+def _refused(path: Path, name: str) -> InputError:
+    return InputError(
+        f"{path}: the file names the type {name}, which is not among the harmless types that a "
+        "checkpoint may hold; nothing in the file was executed. If you trust where it comes from, "
+        "load it in a program of your own and save the weights alone: "
+        "torch.save(model.state_dict(), FILE)"
+    )
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> InputError:

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from converters.reference_vit import vit_activations
 from mgm_jax.encoders import CifarResNetSpec, Conv4Spec, EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders.spec import LOGITS
 from mgm_jax.errors import InputError
 
 Weights = Mapping[str, Tensor]
@@ -28,7 +30,7 @@ def reference_activations(
     Args:
         spec: the network.
         state: canonical name to array.
-        images: float32 [b, size, size, 3], normalised.
+        images: float32 [b, h, w, 3], normalised.
 
     Returns:
         Tap to array: maps [b, row, column, c], tokens [b, t, c], features [b, d].
@@ -47,9 +49,13 @@ def reference_activations(
             case ResNetSpec():
                 taps = _resnet(spec, weights, x)
             case ViTSpec():
-                taps = _vit(spec, weights, x)
+                taps = vit_activations(spec, weights, x)
             case _:
                 raise InputError(f"family {spec.family} has no weights to compare")
+    if "head.weight" in weights:
+        taps[LOGITS] = F.linear(
+            taps[spec.default_tap], weights["head.weight"], weights["head.bias"]
+        )
     # Maps leave PyTorch as channel, row, column.
     return {
         name: (tap.permute(0, 2, 3, 1) if tap.ndim == 4 else tap).numpy()
@@ -135,53 +141,3 @@ def _resnet(spec: ResNetSpec, weights: Weights, x: Tensor) -> Taps:
                 x = unit(f"{name}.downsample.0", f"{name}.downsample.1", x, stride)
             x = taps[name] = F.relu(y + x)
     return taps | {"pool": x.mean((2, 3))}
-
-
-def _vit(spec: ViTSpec, weights: Weights, x: Tensor) -> Taps:
-    def linear(name: str, x: Tensor) -> Tensor:
-        return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-
-    def layer_norm(name: str, x: Tensor) -> Tensor:
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return F.layer_norm(x, (spec.embed_dim,), weight, bias, eps=spec.layer_norm_eps)
-
-    def attention(name: str, x: Tensor) -> Tensor:
-        batch, tokens, dim = x.shape
-        qkv = linear(f"{name}.qkv", x).reshape(batch, tokens, 3, spec.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        scores = (q @ k.transpose(-2, -1)) * (dim // spec.heads) ** -0.5
-        mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, dim)
-        return linear(f"{name}.proj", mixed)
-
-    def gelu(x: Tensor) -> Tensor:
-        if spec.gelu == "quick":
-            return x * torch.sigmoid(1.702 * x)
-        return F.gelu(x, approximate="tanh" if spec.gelu == "tanh" else "none")
-
-    def scaled(name: str, x: Tensor) -> Tensor:
-        return x * weights[f"{name}.gamma"] if spec.layer_scale else x
-
-    patches = F.conv2d(
-        x,
-        weights["patch_embed.proj.weight"],
-        weights["patch_embed.proj.bias"],
-        stride=spec.patch,
-    )
-    x = patches.flatten(2).transpose(1, 2)
-    taps = {"patch_embed": x}
-    if spec.class_token:
-        x = torch.cat([weights["cls_token"].expand(len(x), -1, -1), x], 1)
-    x = x + weights["pos_embed"]
-    if spec.registers:
-        registers = weights["register_tokens"].expand(len(x), -1, -1)
-        x = torch.cat([x[:, : spec.class_token], registers, x[:, spec.class_token :]], 1)
-    for i in range(spec.layers):
-        name = f"blocks.{i}"
-        x = x + scaled(f"{name}.ls1", attention(f"{name}.attn", layer_norm(f"{name}.norm1", x)))
-        y = gelu(linear(f"{name}.mlp.fc1", layer_norm(f"{name}.norm2", x)))
-        x = taps[name] = x + scaled(f"{name}.ls2", linear(f"{name}.mlp.fc2", y))
-    x = taps["norm"] = layer_norm("norm", x)
-    taps["patch_mean"] = x[:, spec.prefix :].mean(1)
-    if spec.class_token:
-        taps["cls"] = x[:, 0]
-    return taps

@@ -38,12 +38,15 @@ class Report:
     Attributes:
         source: name of the file.
         sha256: of its bytes.
-        format: ``pytorch`` or ``safetensors``.
+        format: ``pytorch``, ``safetensors``, ``torchscript`` or ``pickle``.
         keys: keys that were followed to the weights, outermost first.
         prefix: what stood before the names of the encoder.
         naming: the spelling that was recognised.
         architecture: what was built, one line.
         paradigm: how it was trained, a guess.
+        method: the methods it may have been trained by, joined by "or"; empty where nothing tells.
+        published: name of the published encoder, empty where it is none or not known to be one.
+        known: how ``published`` is known.
         mapped: name in the file to canonical name.
         dropped: name or key in the file to the reason why it is not in the encoder.
         left: names outside the encoder of which nothing is known.
@@ -68,6 +71,9 @@ class Report:
     verification: tuple[TapCheck, ...] = ()
     converter_version: str
     torch_version: str
+    method: str = ""
+    published: str = ""
+    known: str = ""
 
     @property
     def largest_error(self) -> float | None:
@@ -88,7 +94,10 @@ class Report:
             f"source        {self.source}{f' {where}' if where else ''}",
             f"sha256        {self.sha256}",
             f"recognised    {self.naming}: {self.architecture}",
-            f"training      {self.paradigm} (a guess)",
+            f"training      {self.paradigm}"
+            + f", {self.method}" * bool(self.method)
+            + " (a guess)" * (not self.published),
+            *([f"published     {self.published}, {self.known}"] if self.published else []),
             f"mapped        {len(self.mapped)} tensors",
             *_mapped_lines(self.mapped),
             f"dropped       {len(self.dropped)}",

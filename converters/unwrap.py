@@ -27,6 +27,8 @@ WRAPPERS = (
     "net",
     "student",
     "encoder",
+    "resnet",
+    "experiment_state",
 )
 
 # A file can hold itself; real ones nest two deep.
@@ -71,6 +73,8 @@ def unwrap(checkpoint: Checkpoint) -> Unwrapped:
                 facts |= found
                 if not found and name in WRAPPERS:
                     passed[path] = f"{key} was taken instead"
+                elif not found and _holds_tensors(value):
+                    passed[path] = f"tensors beside {key}, not the encoder"
         node = node[key]
     tensors = {name: value for name, value in node.items() if _is_tensor(value)}
     passed |= {
@@ -90,6 +94,10 @@ def _find(node: Any, *, depth: int) -> tuple[str, ...] | None:
             return (key, *below)
     has_tensors = any(isinstance(k, str) and _is_tensor(value) for k, value in node.items())
     return () if has_tensors else None
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(_is_tensor(entry) for entry in value.values())
 
 
 def _is_tensor(value: Any) -> bool:

@@ -62,7 +62,7 @@ def verify(
     """
     from converters.reference import reference_activations
 
-    size = encoder.spec.image_size
+    size = encoder.preprocess.size
     generator = np.random.default_rng(seed)
     views = generator.uniform(size=(images, size, size, 3)).astype(np.float32)
     ours = encoder.activations(views, taps=encoder.taps)

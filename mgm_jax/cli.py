@@ -79,12 +79,26 @@ def demo(out: Out = Path("demo_output")) -> None:
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(help="PyTorch or safetensors checkpoint.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Checkpoint, folder of Hugging Face, hf:owner/name, timm:name, or a name of "
+            "`mgm models`.",
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder of Flax weights.")],
     model: Annotated[
-        str | None, typer.Option(help="Architecture, instead of recognising it.")
+        str | None, typer.Option(help="Architecture or published name, instead of recognising it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the encoder.")] = None,
+    padding: Annotated[
+        str | None, typer.Option(help="torchvision or tf-same, for a ResNet.")
+    ] = None,
+    head: Annotated[bool, typer.Option("--head", help="Keep the linear classifier.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch a published encoder from its address.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing folder.")] = False,
     verify: Annotated[
         bool, typer.Option(help="Compare with PyTorch at every tap, where torch is installed.")
@@ -94,7 +108,15 @@ def convert(
     from converters import convert as convert_checkpoint
 
     result = convert_checkpoint(
-        file, out, model=model, name=name, verify=verify, overwrite=overwrite
+        source,
+        out,
+        model=model,
+        name=name,
+        padding=padding,
+        head=head,
+        verify=verify,
+        overwrite=overwrite,
+        fetch=download,
     )
     for line in result.report.lines():
         typer.echo(line)
@@ -102,22 +124,16 @@ def convert(
 
 @app.command()
 def models() -> None:
-    """List the known architectures."""
-    from mgm_jax.encoders import ARCHITECTURES
+    """List the published encoders, then the architectures that can be had untrained."""
+    from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
+    from mgm_jax.encoders.listing import address_lines, architecture_rows, published_rows
 
-    _print_table(
-        ("name", "input", "feature", "what it is", "source"),
-        [
-            (
-                name,
-                f"{one.preprocess.size} px",
-                f"{one.spec.width()}-d {one.spec.default_tap}",
-                one.description,
-                one.citation,
-            )
-            for name, one in ARCHITECTURES.items()
-        ],
-    )
+    _print_table(*published_rows(PUBLISHED.values()))
+    typer.echo("\nAddresses, and the SHA-256 or its first digits where known:\n")
+    for line in address_lines(PUBLISHED.values()):
+        typer.echo(line)
+    typer.echo("\nArchitectures, untrained under their names:\n")
+    _print_table(*architecture_rows(ARCHITECTURES))
 
 
 @app.command()

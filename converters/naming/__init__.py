@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from converters.naming.conv4_flat import CONV4_FLAT
 from converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from converters.naming.conv4_trunk import CONV4_TRUNK
+from converters.naming.dino_huggingface import DINOV2_NAMINGS, DINOV3_NAMINGS
 from converters.naming.resnet_cifar import RESNET_CIFAR
+from converters.naming.resnet_haiku import RESNET_HAIKU
 from converters.naming.resnet_huggingface import RESNET_HUGGINGFACE
+from converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
 from converters.naming.resnet_torchvision import RESNET_TORCHVISION
 from converters.naming.rules import Naming
 from converters.naming.vit_huggingface import VIT_HUGGINGFACE, VIT_HUGGINGFACE_RECENT
-from converters.naming.vit_timm import VIT_TIMM
+from converters.naming.vit_timm import VIT_CHUNKED, VIT_TIMM
 
 NAMINGS: tuple[Naming, ...] = (
     CONV4_SEQUENTIAL,
@@ -19,9 +23,16 @@ NAMINGS: tuple[Naming, ...] = (
     RESNET_CIFAR,
     RESNET_TORCHVISION,
     RESNET_HUGGINGFACE,
+    RESNET_SIMCLR_V2,
+    RESNET_HAIKU,
     VIT_TIMM,
+    VIT_CHUNKED,
     VIT_HUGGINGFACE,
     VIT_HUGGINGFACE_RECENT,
+    *DINOV2_NAMINGS,
+    *DINOV3_NAMINGS,
+    CLIP_OPENAI,
+    CLIP_HUGGINGFACE,
 )
 
 __all__ = ["NAMINGS"]

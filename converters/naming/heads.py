@@ -5,7 +5,10 @@ from __future__ import annotations
 from converters.naming.rules import Drop
 
 _LINEAR_HEADS = r"fc|head|heads|head_dist|head_jig|classifier|linear|last_linear"
-_PROJECTIONS = r"projection_head|projector|predictor|prototypes|projection|proj_head|pooler"
+_PROJECTIONS = (
+    r"projection_head|projector|predictor|prototypes\w*|projection|proj_head|pooler"
+    r"|dino_head|ibot_head"
+)
 _DECODERS = r"decoder\w*|mask_token|masked_embed"
 _QUEUES = r"queue\w*"
 

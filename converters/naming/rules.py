@@ -10,37 +10,67 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import numpy as np
 
+Form = Literal["same", "token", "transposed", "kernel", "flat"]
 Family = Literal["conv4", "resnet_cifar", "resnet", "vit"]
 Arrays = Mapping[str, np.ndarray]
+
+# How a tensor is stored elsewhere, and what makes it canonical.
+_FORMS: Mapping[Form, Callable[[np.ndarray], np.ndarray]] = MappingProxyType(
+    {
+        "same": lambda a: a,
+        # Tokens without an axis for the batch, [d] or [t, d].
+        "token": lambda a: a.reshape(1, -1, a.shape[-1]),
+        "transposed": lambda a: a.T,
+        # Convolutions [row, column, in, out].
+        "kernel": lambda a: a.transpose(3, 2, 0, 1),
+        # One value a channel, with axes of length 1.
+        "flat": lambda a: a.reshape(-1),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rename:
     """A tensor that at most changes its name; ``target`` may use the groups of ``pattern``.
 
-    Without a target the name stays as it is.
+    Without a target the name stays as it is. ``form`` says how the file stores the values.
     """
 
     pattern: str
     target: str = r"\g<0>"
     optional: bool = False
+    form: Form = "same"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One of several tensors that the canonical state holds joined along their first axis."""
+    """One of several tensors that the canonical state holds joined along their first axis.
+
+    ``blank`` are the positions that a file may leave out, where the values are zeros.
+    """
 
     pattern: str
     target: str
     position: int
     of: int
     optional: bool = False
+    blank: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """A tensor by which another one is multiplied, value by value."""
+
+    pattern: str
+    target: str
+    optional: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +91,7 @@ class Drop:
     optional: bool = True
 
 
-Rule = Rename | Part | Copy | Drop
+Rule = Rename | Part | Factor | Copy | Drop
 AnyRule = TypeVar("AnyRule", bound=Rule)
 
 
@@ -75,6 +105,7 @@ class Naming:
         signature: names that every file in this spelling has, behind one common prefix.
         absent: names that no file in this spelling has behind that prefix.
         rules: what becomes of each name, the prefix taken off.
+        finish: what is left to do with the canonical arrays, where names alone do not tell.
     """
 
     name: str
@@ -82,6 +113,7 @@ class Naming:
     signature: tuple[str, ...]
     absent: tuple[str, ...] = ()
     rules: tuple[Rule, ...]
+    finish: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +152,8 @@ def translate(naming: Naming, arrays: Arrays) -> Translation:
     made = Translation()
     # Target to its pieces by position; a weight that is only renamed is a single piece.
     pieces: dict[str, dict[int, np.ndarray]] = defaultdict(dict)
-    wanted: dict[str, int] = {}
+    wanted: dict[str, tuple[int, tuple[int, ...]]] = {}
+    factors: dict[str, tuple[str, np.ndarray]] = {}
     used: set[Rule] = set()
     for name, array in arrays.items():
         found = matching(naming.rules, name)
@@ -133,22 +166,53 @@ def translate(naming: Naming, arrays: Arrays) -> Translation:
             made.dropped[name] = rule.reason
         elif isinstance(rule, Copy):
             _take_copy(made, name, original=match.expand(rule.original), arrays=arrays)
+        elif isinstance(rule, Factor):
+            made.mapped[name] = match.expand(rule.target)
+            factors[name] = (made.mapped[name], array)
         else:
             target = made.mapped[name] = match.expand(rule.target)
-            position, wanted[target] = (
-                (rule.position, rule.of) if isinstance(rule, Part) else (0, 1)
-            )
+            position, wanted[target] = 0, (1, ())
+            if isinstance(rule, Part):
+                position, wanted[target] = rule.position, (rule.of, rule.blank)
+            elif (reshaped := _in_form(made, name, array, rule.form)) is None:
+                continue
+            else:
+                array = reshaped
             if position in pieces[target]:
                 made.problems.append(f"{target} is filled twice, the second time from {name}")
             pieces[target][position] = array
     for target, parts in pieces.items():
-        _join(made, target, parts, of=wanted[target])
+        of, blank = wanted[target]
+        _join(made, target, parts, of=of, blank=blank)
+    for name, (target, factor) in factors.items():
+        _multiply(made, name, target, factor)
     made.problems.extend(
         f"no name in the file matches {rule.pattern}, which the {naming.name} naming has"
         for rule in naming.rules
         if not rule.optional and rule not in used
     )
+    if naming.finish is not None and not made.problems:
+        finished = naming.finish(dict(made.state))
+        made.state.clear()
+        made.state.update(finished)
     return made
+
+
+def _in_form(made: Translation, name: str, array: np.ndarray, form: Form) -> np.ndarray | None:
+    axes = {"kernel": (4,), "transposed": (2,), "token": (1, 2, 3)}.get(form)
+    if axes is not None and array.ndim not in axes:
+        made.problems.append(f"{name}: expected {axes[0]} axes, got shape {array.shape}")
+        return None
+    return _FORMS[form](array)
+
+
+def _multiply(made: Translation, name: str, target: str, factor: np.ndarray) -> None:
+    if target not in made.state or made.state[target].shape != factor.shape:
+        shape = made.state[target].shape if target in made.state else "which is missing"
+        made.problems.append(f"{name} of shape {factor.shape} should multiply {target}, {shape}")
+        return
+    # Where the factor is 0 the value is never used, whatever it is.
+    made.state[target] = np.where(factor == 0, 0.0, made.state[target] * factor)
 
 
 def _mismatch(name: str, rules: list[Rule]) -> str:
@@ -171,7 +235,16 @@ def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def _join(made: Translation, target: str, pieces: Mapping[int, np.ndarray], *, of: int) -> None:
+def _join(
+    made: Translation,
+    target: str,
+    pieces: Mapping[int, np.ndarray],
+    *,
+    of: int,
+    blank: tuple[int, ...],
+) -> None:
+    some = next(iter(pieces.values()))
+    pieces = {position: np.zeros_like(some) for position in blank} | dict(pieces)
     missing = [str(position + 1) for position in range(of) if position not in pieces]
     if missing:
         made.problems.append(f"{target} is joined from {of} tensors; missing {', '.join(missing)}")

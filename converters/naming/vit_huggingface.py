@@ -2,13 +2,15 @@
 
 Files on disk keep the classic names (``encoder.layer.N.attention.attention.query``). In memory,
 from version 5 on, a block is ``layers.N`` with ``attention.q_proj``. Queries, keys and values are
-three tensors here, which the canonical state holds joined in this order.
+three tensors here, which the canonical state holds joined in this order. ViT, MAE, MSN and I-JEPA
+share these names.
 """
 
 from __future__ import annotations
 
 from converters.naming.heads import HEADS
-from converters.naming.rules import Naming, Part, Rename, Rule
+from converters.naming.rules import Naming, Rename, Rule
+from converters.naming.vit_rules import joined, renamed
 
 _EMBEDDINGS: tuple[Rule, ...] = (
     Rename(pattern=r"embeddings\.cls_token", target="cls_token", optional=True),
@@ -19,29 +21,6 @@ _EMBEDDINGS: tuple[Rule, ...] = (
     ),
     Rename(pattern=r"layernorm\.(weight|bias)", target=r"norm.\1"),
 )
-
-
-def _joined(block: str, names: tuple[str, str, str]) -> tuple[Rule, ...]:
-    """The rules that join queries, keys and values; files may leave out their biases."""
-    return tuple(
-        Part(
-            pattern=rf"{block}\.{name}\.{kind}",
-            target=rf"blocks.\1.attn.qkv.{kind}",
-            position=position,
-            of=3,
-            optional=kind == "bias",
-        )
-        for kind in ("weight", "bias")
-        for position, name in enumerate(names)
-    )
-
-
-def _renamed(block: str, names: dict[str, str]) -> tuple[Rule, ...]:
-    return tuple(
-        Rename(pattern=rf"{block}\.{theirs}\.(weight|bias)", target=rf"blocks.\1.{ours}.\2")
-        for theirs, ours in names.items()
-    )
-
 
 _CLASSIC = r"encoder\.layer\.(\d+)"
 _RECENT = r"layers\.(\d+)"
@@ -56,7 +35,7 @@ VIT_HUGGINGFACE = Naming(
     absent=("encoder.layer.0.norm1.weight",),
     rules=(
         *_EMBEDDINGS,
-        *_joined(
+        *joined(
             _CLASSIC,
             (
                 r"attention\.attention\.query",
@@ -64,7 +43,7 @@ VIT_HUGGINGFACE = Naming(
                 r"attention\.attention\.value",
             ),
         ),
-        *_renamed(
+        *renamed(
             _CLASSIC,
             {
                 r"attention\.output\.dense": "attn.proj",
@@ -88,8 +67,8 @@ VIT_HUGGINGFACE_RECENT = Naming(
     absent=("layers.0.norm1.weight",),
     rules=(
         *_EMBEDDINGS,
-        *_joined(_RECENT, (r"attention\.q_proj", r"attention\.k_proj", r"attention\.v_proj")),
-        *_renamed(
+        *joined(_RECENT, (r"attention\.q_proj", r"attention\.k_proj", r"attention\.v_proj")),
+        *renamed(
             _RECENT,
             {
                 r"attention\.o_proj": "attn.proj",

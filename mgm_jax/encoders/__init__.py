@@ -5,13 +5,19 @@
 ``canonical``                        one naming of weights a family, folded into parameters
 ``untrained``                        random weights
 ``convolution``                      the convolution in the form that is fast on each backend
+``vit_spec``                         the same for vision transformers
 ``conv4``, ``resnet_cifar``,         the modules, every layer a named tap
-``resnet``, ``vit``, ``pixels``
+``resnet``, ``vit``, ``vit_block``,
+``pixels``
+``positions``                        learned positions for any grid, rotary ones
 ``framing``                          images of any size to the square an encoder takes
 ``forward``                          the one compiled function of all encoders
 ``encoder``                          Encoder, the value users hold
 ``checkpoint``                       Encoder to and from a folder
 ``registry``                         architectures by name, and ``load_encoder``
+``methods``                          what each method of training fixes
+``published``                        the published encoders by name
+``listing``                          the tables of ``mgm models``
 ===================================  ==========================================================
 """
 
@@ -20,6 +26,7 @@ from __future__ import annotations
 from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
 from mgm_jax.encoders.checkpoint import read_encoder, save_encoder
 from mgm_jax.encoders.encoder import Encoder
+from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.encoders.registry import ARCHITECTURES, Architecture, load_encoder
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
@@ -28,12 +35,13 @@ from mgm_jax.encoders.spec import (
     PixelsSpec,
     Preprocess,
     ResNetSpec,
-    ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
+from mgm_jax.encoders.vit_spec import ViTSpec
 
 __all__ = [
     "ARCHITECTURES",
+    "PUBLISHED",
     "Architecture",
     "CifarResNetSpec",
     "Conv4Spec",
@@ -41,6 +49,7 @@ __all__ = [
     "EncoderSpec",
     "PixelsSpec",
     "Preprocess",
+    "Published",
     "ResNetSpec",
     "ViTSpec",
     "check_state",

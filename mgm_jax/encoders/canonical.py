@@ -10,7 +10,10 @@ resnet_cifar    ``conv1.weight``, ``bn1.*``, ``layer{1..3}.{i}.{conv1,conv2}.wei
 resnet          torchvision: as above with ``conv3``/``bn3`` and ``downsample.{0,1}``
 vit             DINO and timm: ``cls_token``, ``pos_embed``, ``patch_embed.proj.*``,
                 ``blocks.{i}.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}.*``, ``norm.*``,
-                where the spec has them ``blocks.{i}.{ls1,ls2}.gamma`` and ``register_tokens``
+                where the spec has them ``blocks.{i}.{ls1,ls2}.gamma``, ``register_tokens``,
+                ``blocks.{i}.mlp.{w12,w3}.*`` (instead of ``fc1``, ``fc2``), ``rope_periods``
+                (instead of ``pos_embed``), ``norm_pre.*``, ``fc_norm.*``, ``proj.weight``
+all             ``head.{weight,bias}``, where the spec has classes
 ==============  =================================================================================
 
 ``bn.*`` stands for ``weight``, ``bias``, ``running_mean``, ``running_var``; never
@@ -31,8 +34,8 @@ from mgm_jax.encoders.spec import (
     Conv4Spec,
     EncoderSpec,
     ResNetSpec,
-    ViTSpec,
 )
+from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError, name_some
 
 Params = dict[str, Any]
@@ -116,35 +119,61 @@ def expected_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
         return _vit_shapes(spec)
     if spec.family == "pixels":
         return {}
-    return {name: shape for unit in conv_norms(spec) for name, shape in unit.shapes().items()}
+    shapes = {name: shape for unit in conv_norms(spec) for name, shape in unit.shapes().items()}
+    if isinstance(spec, CifarResNetSpec | ResNetSpec):
+        shapes |= _head_shapes(spec.classes, spec.width())
+    return shapes
+
+
+def _head_shapes(classes: int, width: int) -> dict[str, tuple[int, ...]]:
+    return {"head.weight": (classes, width), "head.bias": (classes,)} if classes else {}
 
 
 def _vit_shapes(spec: ViTSpec) -> dict[str, tuple[int, ...]]:
-    dim, hidden = spec.embed_dim, spec.mlp_dim
+    dim = spec.embed_dim
     shapes: dict[str, tuple[int, ...]] = {}
     if spec.class_token:
         shapes["cls_token"] = (1, 1, dim)
     if spec.registers:
         shapes["register_tokens"] = (1, spec.registers, dim)
-    shapes["pos_embed"] = (1, spec.class_token + spec.grid**2, dim)
+    if spec.positions == "rope":
+        shapes["rope_periods"] = (spec.head_dim // 4,)
+    else:
+        shapes["pos_embed"] = (1, spec.class_token + spec.grid**2, dim)
     shapes["patch_embed.proj.weight"] = (dim, 3, spec.patch, spec.patch)
-    shapes["patch_embed.proj.bias"] = (dim,)
+    if spec.patch_bias:
+        shapes["patch_embed.proj.bias"] = (dim,)
     for i in range(spec.layers):
-        block = f"blocks.{i}"
-        for norm in ("norm1", "norm2"):
-            shapes |= {f"{block}.{norm}.weight": (dim,), f"{block}.{norm}.bias": (dim,)}
-        for name, (outputs, inputs) in {
-            "attn.qkv": (3 * dim, dim),
-            "attn.proj": (dim, dim),
-            "mlp.fc1": (hidden, dim),
-            "mlp.fc2": (dim, hidden),
-        }.items():
-            shapes[f"{block}.{name}.weight"] = (outputs, inputs)
-            if name != "attn.qkv" or spec.qkv_bias:
-                shapes[f"{block}.{name}.bias"] = (outputs,)
-        if spec.layer_scale:
-            shapes |= {f"{block}.ls1.gamma": (dim,), f"{block}.ls2.gamma": (dim,)}
-    return shapes | {"norm.weight": (dim,), "norm.bias": (dim,)}
+        block = {f"blocks.{i}.{name}": shape for name, shape in _block_shapes(spec).items()}
+        shapes |= block
+    for norm, there in {
+        "norm_pre": spec.pre_norm,
+        "norm": spec.final_norm,
+        "fc_norm": spec.fc_norm,
+    }.items():
+        shapes |= {f"{norm}.weight": (dim,), f"{norm}.bias": (dim,)} if there else {}
+    if spec.proj_dim:
+        shapes["proj.weight"] = (spec.proj_dim, dim)
+    return shapes | _head_shapes(spec.classes, spec.width() if spec.classes else 0)
+
+
+def _block_shapes(spec: ViTSpec) -> dict[str, tuple[int, ...]]:
+    dim, hidden = spec.embed_dim, spec.mlp_dim
+    matrices = {"attn.qkv": (3 * dim, dim), "attn.proj": (dim, dim)}
+    if spec.mlp == "swiglu":
+        matrices |= {"mlp.w12": (2 * hidden, dim), "mlp.w3": (dim, hidden)}
+    else:
+        matrices |= {"mlp.fc1": (hidden, dim), "mlp.fc2": (dim, hidden)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for norm in ("norm1", "norm2"):
+        shapes |= {f"{norm}.weight": (dim,), f"{norm}.bias": (dim,)}
+    for name, shape in matrices.items():
+        shapes[f"{name}.weight"] = shape
+        if name != "attn.qkv" or spec.qkv_bias:
+            shapes[f"{name}.bias"] = shape[:1]
+    if spec.layer_scale:
+        shapes |= {"ls1.gamma": (dim,), "ls2.gamma": (dim,)}
+    return shapes
 
 
 def check_state(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> None:
@@ -201,6 +230,8 @@ def to_params(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> Params:
     elif isinstance(spec, Conv4Spec | CifarResNetSpec | ResNetSpec):
         for unit in conv_norms(spec):
             flat |= _fold(unit, wide, eps=spec.batch_norm_eps)
+        if "head.weight" in wide:
+            flat |= {"head.kernel": wide["head.weight"].T, "head.bias": wide["head.bias"]}
     return _nest(flat)
 
 

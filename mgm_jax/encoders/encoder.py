@@ -17,6 +17,7 @@ from mgm_jax.encoders.canonical import Params, to_params
 from mgm_jax.encoders.forward import Precision, forward
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import EncoderSpec, Preprocess
+from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError
 
 
@@ -50,7 +51,13 @@ class Encoder:
     def __post_init__(self) -> None:
         if self.dtype not in get_args(Precision):
             raise InputError(f"dtype: expected float32 or bfloat16, got {self.dtype!r}")
-        if self.preprocess.size != self.spec.image_size:
+        if isinstance(self.spec, ViTSpec):
+            if self.preprocess.size % self.spec.patch:
+                raise InputError(
+                    f"encoder {self.name}: the preprocessing gives {self.preprocess.size} pixels; "
+                    f"expected a multiple of the patch of {self.spec.patch} pixels"
+                )
+        elif self.preprocess.size != self.spec.image_size:
             raise InputError(
                 f"encoder {self.name}: the network takes {self.spec.image_size} pixels, the "
                 f"preprocessing gives {self.preprocess.size}; make Preprocess.size equal to "
@@ -171,7 +178,8 @@ class Encoder:
 
         Args:
             views: float ``[b, s, s, 3]`` in [0, 1], s = ``preprocess.size``; mean and deviation
-                are applied here.
+                are applied here. A vision transformer takes ``[b, h, w, 3]`` of any size that
+                its patch divides.
             taps: layers to read; the default tap where None.
 
         Returns:
@@ -191,11 +199,14 @@ class Encoder:
     def _read(
         self, views: np.ndarray | jax.Array, taps: Iterable[str] | None, *, pooled: bool
     ) -> dict[str, jax.Array]:
-        side = self.preprocess.size
-        if views.ndim != 4 or views.shape[1:] != (side, side, 3):
+        if not self._takes(views.shape):
+            side = self.preprocess.size
+            also = ""
+            if isinstance(self.spec, ViTSpec):
+                also = f" or other multiples of {self.spec.patch} pixels"
             raise InputError(
-                f"views: encoder {self.name} expects [b, {side}, {side}, 3], got {views.shape}; "
-                "images of other sizes go through encoder(images)"
+                f"views: encoder {self.name} expects [b, {side}, {side}, 3]{also}, got "
+                f"{views.shape}; images of other sizes go through encoder(images)"
             )
         if not jnp.issubdtype(views.dtype, jnp.floating):
             raise InputError(
@@ -213,6 +224,14 @@ class Encoder:
             dtype=self.dtype,
             pooled=pooled,
         )
+
+    def _takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether views of this shape enter as they are."""
+        if len(shape) != 4 or shape[-1] != 3:
+            return False
+        if isinstance(self.spec, ViTSpec):
+            return all(side and side % self.spec.patch == 0 for side in shape[1:3])
+        return shape[1:3] == (self.preprocess.size,) * 2
 
 
 def digest_params(params: Params) -> str:

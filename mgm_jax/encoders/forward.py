@@ -24,16 +24,19 @@ from mgm_jax.encoders.spec import (
     EncoderSpec,
     PixelsSpec,
     ResNetSpec,
-    ViTSpec,
 )
 from mgm_jax.encoders.vit import ViT
+from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError
 
 Precision = Literal["float32", "bfloat16"]
 
+# Positions are interpolated and turned into angles in float32, whatever the rest is computed in.
+_EXACT = ("pos_embed", "rope_periods")
+
 
 def build_module(spec: EncoderSpec) -> nn.Module:
-    """The Flax module of a spec: normalised images ``[b, s, s, 3]`` to a dict of every tap."""
+    """The Flax module of a spec: normalised images ``[b, h, w, 3]`` to a dict of every tap."""
     match spec:
         case Conv4Spec():
             return Conv4(spec)
@@ -64,7 +67,7 @@ def forward(
 
     Args:
         params: as :func:`~mgm_jax.encoders.canonical.to_params` makes them.
-        views: float ``[b, s, s, 3]`` in [0, 1].
+        views: float ``[b, h, w, 3]`` in [0, 1].
         mean: ``[3]``, subtracted first.
         std: ``[3]``, divided by.
         spec: architecture of ``params``.
@@ -75,7 +78,9 @@ def forward(
     Returns:
         float32 arrays by tap.
     """
-    weights = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    weights = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.astype("float32" if path[0].key in _EXACT else dtype), params
+    )
     x = ((views.astype(jnp.float32) - mean) / std).astype(dtype)
     # An accelerator multiplies float32 in fewer bits unless told otherwise.
     with jax.default_matmul_precision("highest" if dtype == "float32" else "default"):

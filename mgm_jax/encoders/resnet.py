@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.convolution import Conv, max_pool, window_pads
-from mgm_jax.encoders.spec import ResNetSpec
+from mgm_jax.encoders.spec import LOGITS, ResNetSpec
 
 
 class ResidualBlock(nn.Module):
@@ -64,7 +64,9 @@ class ResNet(nn.Module):
                     name=f"layer{stage}_{block}",
                 )
                 x = taps[f"layer{stage}.{block}"] = module(x)
-        taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
+        x = taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
+        if spec.classes:
+            taps[LOGITS] = nn.Dense(spec.classes, name="head")(x)
         return taps
 
     def _stem(self, x: jax.Array) -> jax.Array:

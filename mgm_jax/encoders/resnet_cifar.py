@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.convolution import Conv
-from mgm_jax.encoders.spec import CifarResNetSpec
+from mgm_jax.encoders.spec import LOGITS, CifarResNetSpec
 
 
 class CifarBlock(nn.Module):
@@ -46,5 +46,7 @@ class CifarResNet(nn.Module):
                 stride = 2 if stage > 1 and block == 0 else 1
                 module = CifarBlock(channels, stride, name=f"layer{stage}_{block}")
                 x = taps[f"layer{stage}.{block}"] = module(x)
-        taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
+        x = taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
+        if self.spec.classes:
+            taps[LOGITS] = nn.Dense(self.spec.classes, name="head")(x)
         return taps

@@ -17,6 +17,12 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 Built = TypeVar("Built")
 
+# The tap behind a linear classifier, where one was converted with its encoder.
+LOGITS = "logits"
+
+# Every family by name; filled by the subclasses of EncoderSpec.
+FAMILIES: dict[str, type[EncoderSpec]] = {}
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -26,7 +32,7 @@ class EncoderSpec:
     """What every family has: a square input and a list of named taps.
 
     Make one of the subclasses: :class:`Conv4Spec`, :class:`CifarResNetSpec`, :class:`ResNetSpec`,
-    :class:`ViTSpec`, :class:`PixelsSpec`.
+    :class:`~mgm_jax.encoders.vit_spec.ViTSpec`, :class:`PixelsSpec`.
 
     Attributes:
         image_size: side of the square input, pixels.
@@ -34,7 +40,15 @@ class EncoderSpec:
 
     family: ClassVar[Family]
 
+    # Fields that were added after encoders had been written: at their default they are left out of
+    # the description, so that those encoders keep their digest.
+    added: ClassVar[tuple[str, ...]] = ()
+
     image_size: int
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        FAMILIES[cls.family] = cls
 
     def __post_init__(self) -> None:
         if type(self) is EncoderSpec:
@@ -73,8 +87,8 @@ class EncoderSpec:
 
     @property
     def default_tap(self) -> str:
-        """The tap that an encoder reads unless another is asked for."""
-        return list(self.tap_widths)[-1]
+        """The tap that an encoder reads unless another is asked for; never the logits."""
+        return [tap for tap in self.tap_widths if tap != LOGITS][-1]
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -101,7 +115,10 @@ class EncoderSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as plain values for JSON, the family included."""
-        return {"family": self.family, **asdict(self)}
+        defaults = {field.name: field.default for field in fields(self) if field.name in self.added}
+        plain = asdict(self)
+        kept = {k: v for k, v in plain.items() if k not in defaults or v != defaults[k]}
+        return {"family": self.family, **kept}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> EncoderSpec:
@@ -158,14 +175,17 @@ class CifarResNetSpec(EncoderSpec):
         blocks: blocks a stage; 3, 5, 7, 9 for ResNet-20, 32, 44, 56.
         channels: channels of the first stage; doubled by each later one.
         batch_norm_eps: added to the running variance.
+        classes: outputs of the linear classifier behind the pool, the tap ``logits``; 0 for none.
     """
 
     family: ClassVar[Family] = "resnet_cifar"
+    added: ClassVar[tuple[str, ...]] = ("classes",)
 
     image_size: int = 32
     blocks: int
     channels: int = 16
     batch_norm_eps: float = 1e-5
+    classes: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,7 +201,8 @@ class CifarResNetSpec(EncoderSpec):
         widths = {"stem": self.channels}
         for stage, channels in enumerate(self.stage_channels, start=1):
             widths |= {f"layer{stage}.{block}": channels for block in range(self.blocks)}
-        return widths | {"pool": self.stage_channels[-1]}
+        widths["pool"] = self.stage_channels[-1]
+        return widths | ({LOGITS: self.classes} if self.classes else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +218,11 @@ class ResNetSpec(EncoderSpec):
         padding: ``torchvision`` (the same on both sides) or ``tf-same`` (the odd pixel at the end,
             as in the original SimCLR and BYOL).
         batch_norm_eps: added to the running variance.
+        classes: outputs of the linear classifier behind the pool, the tap ``logits``; 0 for none.
     """
 
     family: ClassVar[Family] = "resnet"
+    added: ClassVar[tuple[str, ...]] = ("classes",)
 
     image_size: int = 224
     blocks: tuple[int, ...]
@@ -209,6 +232,7 @@ class ResNetSpec(EncoderSpec):
     stem: Literal["imagenet", "cifar"] = "imagenet"
     padding: Literal["torchvision", "tf-same"] = "torchvision"
     batch_norm_eps: float = 1e-5
+    classes: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -236,69 +260,8 @@ class ResNetSpec(EncoderSpec):
             zip(self.blocks, self.stage_channels, strict=True), start=1
         ):
             widths |= {f"layer{stage}.{block}": channels for block in range(count)}
-        return widths | {"pool": self.stage_channels[-1]}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ViTSpec(EncoderSpec):
-    """A pre-norm vision transformer (Dosovitskiy et al. 2021), as DINO and timm build it.
-
-    Tokens stand in the order class, registers, patches (row by row). Register tokens join after
-    the positions are added (Darcet et al. 2024).
-
-    Attributes:
-        image_size: side of the input that the stored positions belong to.
-        patch: side of a patch, pixels; divides ``image_size``.
-        embed_dim: width of a token.
-        layers: number of blocks.
-        heads: attention heads; divides ``embed_dim``. No weight reveals it.
-        mlp_dim: width of the hidden layer of the MLP.
-        class_token: whether there is one (I-JEPA has none).
-        registers: number of register tokens.
-        layer_scale: whether each branch ends in a learned scale (``ls1.gamma``, ``ls2.gamma``).
-        qkv_bias: whether queries, keys and values have a bias.
-        layer_norm_eps: added to the variance; no weight reveals it.
-        gelu: ``exact`` (error function), ``tanh`` or ``quick`` (x * sigmoid(1.702 x)).
-    """
-
-    family: ClassVar[Family] = "vit"
-
-    image_size: int = 224
-    patch: int
-    embed_dim: int
-    layers: int
-    heads: int
-    mlp_dim: int
-    class_token: bool = True
-    registers: int = 0
-    layer_scale: bool = False
-    qkv_bias: bool = True
-    layer_norm_eps: float = 1e-6
-    gelu: Literal["exact", "tanh", "quick"] = "exact"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_positive("patch", "embed_dim", "layers", "heads", "mlp_dim")
-        self._check_choice("gelu", "exact", "tanh", "quick")
-        if self.image_size % self.patch:
-            raise self._error("image_size", f"expected a multiple of the patch ({self.patch})")
-        if self.embed_dim % self.heads:
-            raise self._error("heads", f"expected a divisor of embed_dim ({self.embed_dim})")
-
-    @property
-    def grid(self) -> int:
-        """Patches along one side of the image."""
-        return self.image_size // self.patch
-
-    @property
-    def prefix(self) -> int:
-        """Tokens that stand before the patches: the class token and the registers."""
-        return self.class_token + self.registers
-
-    @property
-    def tap_widths(self) -> dict[str, int]:
-        names = ["patch_embed", *(f"blocks.{i}" for i in range(self.layers)), "norm", "patch_mean"]
-        return dict.fromkeys(names + ["cls"] * self.class_token, self.embed_dim)
+        widths["pool"] = self.stage_channels[-1]
+        return widths | ({LOGITS: self.classes} if self.classes else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,11 +275,6 @@ class PixelsSpec(EncoderSpec):
     @property
     def tap_widths(self) -> dict[str, int]:
         return {"flatten": 3 * self.image_size**2}
-
-
-FAMILIES: dict[str, type[EncoderSpec]] = {
-    spec.family: spec for spec in (Conv4Spec, CifarResNetSpec, ResNetSpec, ViTSpec, PixelsSpec)
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from mgm_jax.encoders.canonical import State, expected_shapes
+from mgm_jax.encoders.positions import default_periods
 from mgm_jax.encoders.spec import EncoderSpec
 from mgm_jax.errors import InputError
 
@@ -20,7 +21,7 @@ def random_state(spec: EncoderSpec, *, seed: int) -> State:
     conv4         weights and biases uniform in +-1/sqrt(fan_in) (PyTorch), BatchNorm identity
     vit           matrices and positions normal with deviation 0.02, biases 0, class and register
                   tokens normal with deviation 1e-6, layer scale 1e-5; patch projection as conv4
-                  (timm)
+                  (timm); periods of rotary positions from 1 to below 100 (DINOv3)
     ============  =================================================================================
 
     Each tensor has a stream of its own, drawn from the seed and its name, so that two specs give
@@ -54,7 +55,9 @@ def _draw(
     owner, _, part = name.rpartition(".")
     convolution = shapes.get(f"{owner}.weight", ())
 
-    if len(convolution) == 4 and spec.family in ("conv4", "vit"):
+    if name == "rope_periods":
+        value = default_periods(4 * shape[0])
+    elif len(convolution) == 4 and spec.family in ("conv4", "vit"):
         bound = 1.0 / np.sqrt(np.prod(convolution[1:]))
         value = generator.uniform(-bound, bound, shape)
     elif len(convolution) == 4:

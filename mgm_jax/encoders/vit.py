@@ -1,4 +1,4 @@
-"""Vision transformers of any size, faithful to DINO and timm."""
+"""Vision transformers of any size, faithful to the published ones: see :class:`ViTSpec`."""
 
 from __future__ import annotations
 
@@ -6,129 +6,82 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mgm_jax.encoders.spec import ViTSpec
-
-
-def gelu(x: jax.Array, variant: str) -> jax.Array:
-    """Gaussian error linear unit: ``exact`` (error function), ``tanh`` or ``quick`` (sigmoid)."""
-    if variant == "quick":
-        return x * jax.nn.sigmoid(1.702 * x)
-    return jax.nn.gelu(x, approximate=variant == "tanh")
-
-
-class PatchEmbed(nn.Module):
-    """Project every patch to one token; patches do not overlap, so this is one product."""
-
-    spec: ViTSpec
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        grid, patch = self.spec.grid, self.spec.patch
-        x = x.reshape(-1, grid, patch, grid, patch, 3).transpose(0, 1, 3, 2, 4, 5)
-        return PatchProjection(self.spec, name="proj")(x.reshape(-1, grid**2, patch * patch * 3))
-
-
-class PatchProjection(nn.Module):
-    """The kernel ``[patch, patch, 3, d]`` of a convolution, applied to flattened patches."""
-
-    spec: ViTSpec
-
-    @nn.compact
-    def __call__(self, patches: jax.Array) -> jax.Array:
-        patch, dim = self.spec.patch, self.spec.embed_dim
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (patch, patch, 3, dim))
-        bias = self.param("bias", nn.initializers.zeros_init(), (dim,))
-        return patches @ kernel.reshape(-1, dim) + bias
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention with queries, keys and values from one product."""
-
-    spec: ViTSpec
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, tokens, dim = x.shape
-        qkv = nn.Dense(3 * dim, use_bias=self.spec.qkv_bias, name="qkv")(x)
-        query, key, value = jnp.moveaxis(
-            qkv.reshape(batch, tokens, 3, self.spec.heads, dim // self.spec.heads), 2, 0
-        )
-        y = jax.nn.dot_product_attention(query, key, value, implementation="xla")
-        return nn.Dense(dim, name="proj")(y.reshape(batch, tokens, dim))
-
-
-class Mlp(nn.Module):
-    """Two products with a GELU between them."""
-
-    spec: ViTSpec
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        hidden = gelu(nn.Dense(self.spec.mlp_dim, name="fc1")(x), self.spec.gelu)
-        return nn.Dense(self.spec.embed_dim, name="fc2")(hidden)
-
-
-class LayerScale(nn.Module):
-    """One learned factor a channel."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return x * self.param("gamma", nn.initializers.ones_init(), (x.shape[-1],))
-
-
-class Block(nn.Module):
-    """Attention and MLP, each normalised before and added after."""
-
-    spec: ViTSpec
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        for number, branch in (
-            (1, Attention(self.spec, name="attn")),
-            (2, Mlp(self.spec, name="mlp")),
-        ):
-            y = branch(layer_norm(self.spec, f"norm{number}")(x))
-            x = x + (LayerScale(name=f"ls{number}")(y) if self.spec.layer_scale else y)
-        return x
-
-
-def layer_norm(spec: ViTSpec, name: str) -> nn.LayerNorm:
-    """A LayerNorm whose variance comes from differences: E[x^2] - E[x]^2 would lose digits."""
-    return nn.LayerNorm(spec.layer_norm_eps, use_fast_variance=False, name=name)
+from mgm_jax.encoders.positions import learned_positions, rotary_tables
+from mgm_jax.encoders.spec import LOGITS
+from mgm_jax.encoders.vit_block import Block, PatchEmbed, layer_norm
+from mgm_jax.encoders.vit_spec import ViTSpec
 
 
 class ViT(nn.Module):
     """Patches, class and register tokens, blocks, final norm.
 
     Reference: Dosovitskiy et al. (2021), An image is worth 16x16 words; registers: Darcet et al.
-    (2024), Vision transformers need registers.
+    (2024), Vision transformers need registers; rotations: Siméoni et al. (2025), DINOv3.
     """
 
     spec: ViTSpec
 
     @nn.compact
     def __call__(self, x: jax.Array) -> dict[str, jax.Array]:
-        """Normalised images ``[b, s, s, 3]`` to every tap, tokens as ``[b, t, d]``."""
+        """Normalised images ``[b, h, w, 3]`` to every tap, tokens as ``[b, t, d]``.
+
+        The patch divides height and width.
+        """
         spec = self.spec
-        taps = {}
-        x = taps["patch_embed"] = PatchEmbed(spec, name="patch_embed")(x)
+        rows, columns = x.shape[1] // spec.patch, x.shape[2] // spec.patch
+        x = patches = PatchEmbed(spec, name="patch_embed")(x)
+        taps = {"patch_embed": patches}
         if spec.class_token:
             x = jnp.concatenate([self._tokens("cls_token", 1, x), x], axis=1)
-        positions = (1, x.shape[1], spec.embed_dim)
-        x = x + self.param("pos_embed", nn.initializers.normal(0.02), positions)
+        tables = None
+        if spec.positions == "rope":
+            quarter = (spec.head_dim // 4,)
+            periods = self.param("rope_periods", nn.initializers.ones_init(), quarter)
+            tables = rotary_tables(periods, rows, columns)
+        else:
+            shape = (1, spec.class_token + spec.grid**2, spec.embed_dim)
+            stored = self.param("pos_embed", nn.initializers.normal(0.02), shape)
+            x = x + learned_positions(stored, rows, columns, spec=spec).astype(x.dtype)
         if spec.registers:
             registers = self._tokens("register_tokens", spec.registers, x)
             first = int(spec.class_token)
             x = jnp.concatenate([x[:, :first], registers, x[:, first:]], axis=1)
+        if spec.pre_norm:
+            x = taps["norm_pre"] = layer_norm(spec, "norm_pre")(x)
         for i in range(spec.layers):
-            x = taps[f"blocks.{i}"] = Block(spec, name=f"blocks_{i}")(x)
-        x = taps["norm"] = layer_norm(spec, "norm")(x)
-        taps["patch_mean"] = x[:, spec.prefix :].mean(axis=1, dtype=jnp.float32)
+            x = taps[f"blocks.{i}"] = Block(spec, name=f"blocks_{i}")(x, tables)
+        return taps | self._features(taps)
+
+    def _features(self, taps: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """What is read behind the last block."""
+        spec = self.spec
+        last = taps[f"blocks.{spec.layers - 1}"]
+        norm = layer_norm(spec, "norm") if spec.final_norm else lambda tokens: tokens
+        tokens = norm(last)
+        made = {"norm": tokens} if spec.final_norm else {}
+        mean = made["patch_mean"] = _patch_mean(tokens, spec)
         if spec.class_token:
-            taps["cls"] = x[:, 0]
-        return taps
+            cls = made["cls"] = tokens[:, 0]
+            made["cls_patch_mean"] = jnp.concatenate([cls, mean], axis=-1)
+        if "cls_last4" in spec.tap_widths:
+            four = [taps[f"blocks.{spec.layers - i}"][:, 0] for i in (4, 3, 2, 1)]
+            made["cls_last4"] = jnp.concatenate([norm(one) for one in four], axis=-1)
+        if spec.fc_norm:
+            made["fc_norm"] = layer_norm(spec, "fc_norm")(_patch_mean(last, spec))
+        if spec.proj_dim:
+            made["proj"] = nn.Dense(spec.proj_dim, use_bias=False, name="proj")(made["cls"])
+        if spec.classes:
+            feature = (taps | made)[spec.default_tap]
+            made[LOGITS] = nn.Dense(spec.classes, name="head")(
+                feature[:, 0] if feature.ndim == 3 else feature
+            )
+        return made
 
     def _tokens(self, name: str, count: int, x: jax.Array) -> jax.Array:
         """Learned tokens ``[1, count, d]``, the same for every image of the batch."""
         token = self.param(name, nn.initializers.normal(1e-6), (1, count, x.shape[-1]))
         return jnp.broadcast_to(token, (x.shape[0], count, x.shape[-1])).astype(x.dtype)
+
+
+def _patch_mean(tokens: jax.Array, spec: ViTSpec) -> jax.Array:
+    return tokens[:, spec.prefix :].mean(axis=1, dtype=jnp.float32)

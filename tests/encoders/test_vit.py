@@ -53,10 +53,13 @@ def timm_vit(spec: ViTSpec, **options: Any) -> Any:
 
 
 def expected_taps(network: Any, spec: ViTSpec, views: np.ndarray) -> dict[str, Any]:
-    places = {tap: tap for tap in spec.taps if tap not in ("cls", "patch_mean")}
+    places = {tap: tap for tap in spec.taps if tap.startswith(("patch_embed", "blocks", "norm"))}
     found = read_torch(network, views, places)
-    found["patch_mean"] = found["norm"][:, spec.prefix :].mean(axis=1)
-    return found | ({"cls": found["norm"][:, 0]} if spec.class_token else {})
+    found["patch_mean"] = mean = found["norm"][:, spec.prefix :].mean(axis=1)
+    if spec.class_token:
+        found["cls"] = found["norm"][:, 0]
+        found["cls_patch_mean"] = np.concatenate([found["cls"], mean], axis=1)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""What a checkpoint is: its spec, its method of training, its input, and how each is known.
+
+Three sources, the surest first: the published encoder that the user names or whose file this is;
+the settings that lie beside the weights; what names, shapes and keys show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from converters.architecture import infer_spec, named_spec
+from converters.config import Config
+from converters.identify import Traces, by_file_name, by_sha256, identify
+from converters.naming.resnet_haiku import RESNET_HAIKU
+from converters.provenance import guess_paradigm, guess_preprocess
+from mgm_jax.encoders import (
+    CifarResNetSpec,
+    EncoderSpec,
+    Preprocess,
+    ResNetSpec,
+    ViTSpec,
+    check_state,
+)
+from mgm_jax.encoders.methods import Method
+from mgm_jax.encoders.positions import default_periods
+from mgm_jax.encoders.published import PUBLISHED, Published
+from mgm_jax.errors import InputError
+
+State = dict[str, np.ndarray]
+
+# DINOv2 was trained on 518 pixels at the very end and is evaluated on 224.
+_TRAINED, _EVALUATED = 518, 224
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a checkpoint is.
+
+    Attributes:
+        spec: of the encoder.
+        state: canonical weights, completed by what no file needs to hold.
+        preprocess: the input.
+        paradigm: kind of training.
+        method: name of the method, several joined by "or"; empty where nothing tells.
+        published: name of the published encoder; empty where it is none, or not known to be one.
+        known: how ``published`` is known.
+    """
+
+    spec: EncoderSpec
+    state: State
+    preprocess: Preprocess
+    paradigm: str
+    method: str = ""
+    published: str = ""
+    known: str = ""
+
+
+def decide(
+    state: State,
+    traces: Traces,
+    *,
+    model: str | None,
+    config: Config | None,
+    file_name: str,
+    sha256: str,
+    padding: str | None = None,
+) -> Decision:
+    """Decide what a checkpoint is.
+
+    Args:
+        state: canonical weights.
+        traces: what the file shows of its training.
+        model: name of an architecture or of a published encoder, where the user gave one.
+        config: settings beside the weights.
+        file_name: of the checkpoint.
+        sha256: of the checkpoint.
+        padding: of a ResNet, where the user gave one.
+
+    Raises:
+        InputError: a spec that does not follow from the weights, or weights that do not fit it.
+    """
+    one, known = _published(state, model=model, file_name=file_name, sha256=sha256)
+    if one is not None:
+        spec, methods = named_spec(one.name, state), (one.method,)
+    elif model is not None:
+        spec = named_spec(model, state)
+        methods = identify(traces, spec)
+    else:
+        heads = config.heads if config else None
+        spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
+        given = config.method if config else None
+        methods = (given,) if given else identify(traces, spec)
+        spec = _with_facts(spec, methods, config)
+    spec = _padded(spec, traces, padding)
+    preprocess = _preprocess(spec, traces, one, methods, config)
+    if isinstance(spec, ResNetSpec | CifarResNetSpec):
+        # Convolutions take any size.
+        spec = replace(spec, image_size=preprocess.size)
+    state = _completed(spec, state, config)
+    check_state(spec, state)
+    return Decision(
+        spec=spec,
+        state=state,
+        preprocess=preprocess,
+        paradigm=methods[0].paradigm if methods else _paradigm(traces),
+        method=" or ".join(method.name for method in methods),
+        published=one.name if one else "",
+        known=known,
+    )
+
+
+def _published(
+    state: State, *, model: str | None, file_name: str, sha256: str
+) -> tuple[Published | None, str]:
+    if model is not None:
+        return PUBLISHED.get(model), "as named"
+    certain = by_sha256(sha256)
+    if certain is not None:
+        return certain, "by its SHA-256"
+    likely = by_file_name(file_name)
+    if likely is None:
+        return None, ""
+    try:
+        # Anybody may give a file this name: the weights have to fit as well.
+        spec = named_spec(likely.name, state)
+        check_state(spec, _completed(spec, state, None))
+    except InputError:
+        return None, ""
+    return likely, "by the name of its file"
+
+
+def _with_facts(
+    spec: EncoderSpec, methods: tuple[Method, ...], config: Config | None
+) -> EncoderSpec:
+    """The spec with what the method and the settings fix."""
+    if not isinstance(spec, ViTSpec):
+        return spec
+    if methods:
+        spec = methods[0].apply(spec)
+        if methods[0].name == "MSN":
+            # It is read in front of the final norm.
+            spec = replace(spec, feature=f"blocks.{spec.layers - 1}")
+    if config is not None:
+        spec = replace(spec, **config.vit)
+    return spec
+
+
+def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSpec:
+    if padding is None and traces.naming is RESNET_HAIKU:
+        # Weights in their original form keep their original padding.
+        padding = "tf-same"
+    if padding is None:
+        return spec
+    if not isinstance(spec, ResNetSpec):
+        raise InputError(f"padding: only a ResNet has one to choose, this is a {spec.family}")
+    return replace(spec, padding=padding)  # type: ignore[arg-type]
+
+
+def _preprocess(
+    spec: EncoderSpec,
+    traces: Traces,
+    one: Published | None,
+    methods: tuple[Method, ...],
+    config: Config | None,
+) -> Preprocess:
+    if one is not None:
+        return one.preprocess
+    if config is not None and config.preprocess is not None:
+        return config.preprocess
+    cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"
+    if methods and isinstance(spec, ResNetSpec | ViTSpec) and not cifar:
+        size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
+        return methods[0].preprocess(size)
+    return guess_preprocess(traces.naming, spec, facts=traces.facts)
+
+
+def _paradigm(traces: Traces) -> str:
+    return guess_paradigm(
+        traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+    )
+
+
+def _completed(spec: EncoderSpec, state: Mapping[str, np.ndarray], config: Config | None) -> State:
+    """The weights with the periods of rotary positions, which some files leave to a formula."""
+    completed = dict(state)
+    if isinstance(spec, ViTSpec) and spec.positions == "rope" and "rope_periods" not in completed:
+        base = config.rope_base if config else 100.0
+        completed["rope_periods"] = default_periods(spec.head_dim, base=base)
+    return completed

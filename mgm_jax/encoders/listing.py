@@ -1,0 +1,67 @@
+"""What ``mgm models`` prints: tables of a header and rows of texts, and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from mgm_jax.encoders.published import Published
+from mgm_jax.encoders.registry import Architecture
+from mgm_jax.encoders.spec import EncoderSpec, ResNetSpec
+from mgm_jax.encoders.vit_spec import ViTSpec
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def published_rows(published: Iterable[Published]) -> Table:
+    """Every published encoder with its architecture, training, feature and licence."""
+    header = ("name", "architecture", "parameters", "paradigm", "feature", "licence")
+    rows = [
+        (
+            one.name,
+            describe(one.spec),
+            f"{one.parameters / 1e6:.1f} M",
+            one.paradigm,
+            f"{one.spec.width()}-d {one.spec.default_tap}",
+            one.licence,
+        )
+        for one in published
+    ]
+    return header, rows
+
+
+def address_lines(published: Iterable[Published]) -> list[str]:
+    """Where every published encoder is, one line each that no screen folds into cells."""
+    return [
+        f"{one.name} {one.address}" + (f" sha256:{one.sha256}" if one.sha256 else "")
+        for one in published
+    ]
+
+
+def architecture_rows(architectures: Mapping[str, Architecture]) -> Table:
+    """Every architecture by name with its input, feature and source."""
+    header = ("name", "input", "feature", "what it is", "source")
+    rows = [
+        (
+            name,
+            f"{one.preprocess.size} px",
+            f"{one.spec.width()}-d {one.spec.default_tap}",
+            one.description,
+            one.citation,
+        )
+        for name, one in architectures.items()
+    ]
+    return header, rows
+
+
+def describe(spec: EncoderSpec) -> str:
+    """An architecture in a few words.
+
+    >>> describe(ViTSpec(patch=16, embed_dim=384, layers=12, heads=6, mlp_dim=1536))
+    'ViT/16, 12 layers of 384, 6 heads'
+    """
+    if isinstance(spec, ViTSpec):
+        return f"ViT/{spec.patch}, {spec.layers} layers of {spec.embed_dim}, {spec.heads} heads"
+    if isinstance(spec, ResNetSpec):
+        convolutions = 3 if spec.block == "bottleneck" else 2
+        return f"ResNet-{convolutions * sum(spec.blocks) + 2}"
+    return spec.family

@@ -1,0 +1,379 @@
+"""The published encoders by name: where they are, and all that their files do not say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from mgm_jax.encoders.canonical import expected_shapes
+from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.encoders.registry import ARCHITECTURES, VIT_SIZES
+from mgm_jax.encoders.spec import EncoderSpec, Preprocess
+from mgm_jax.encoders.vit_spec import ViTSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published checkpoint.
+
+    Attributes:
+        name: what to call it on the command line.
+        method: how it was trained.
+        spec: the network, with what its weights do not reveal.
+        preprocess: the input it is evaluated on.
+        address: public address of the file, or of the page that leads to it.
+        obstacle: why the address cannot be fetched as it is; empty where it can.
+        sha256: of the file, or the first digits of it; empty where its authors do not say.
+        licence: of the weights.
+    """
+
+    name: str
+    method: Method
+    spec: EncoderSpec
+    preprocess: Preprocess
+    address: str
+    obstacle: str = ""
+    sha256: str = ""
+    licence: str
+
+    @property
+    def paradigm(self) -> str:
+        """Kind of training."""
+        return self.method.paradigm
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file at the address; empty where a page leads to it."""
+        return "" if self.obstacle else urlsplit(self.address).path.rpartition("/")[2]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the encoder, heads left out."""
+        return sum(math.prod(shape) for shape in expected_shapes(self.spec).values())
+
+
+_FB = "https://dl.fbaipublicfiles.com/"
+_DROPBOX = "https://www.dropbox.com/sh/87d24jqsl6ra7t2/"
+_STORAGE = "https://storage.googleapis.com/"
+_CLIP = "https://openaipublic.azureedge.net/clip/models/"
+_HUB = "https://huggingface.co/"
+_TENSORFLOW = (
+    "its authors publish TensorFlow weights; convert them to PyTorch with {tool}, then run "
+    "`mgm convert FILE --model {name}`"
+)
+_PAGE = "the address is a page: fetch the file by hand, then run `mgm convert FILE --model {name}`"
+_GATED = (
+    "its licence has to be accepted first, on the page of the address: fetch the file by hand, "
+    "then run `mgm convert FILE --model {name}`"
+)
+
+
+def _entry(
+    name: str,
+    method: str,
+    spec: EncoderSpec,
+    address: str,
+    *,
+    size: int = 224,
+    obstacle: str = "",
+    sha256: str = "",
+    **preprocess: Any,
+) -> Published:
+    how = METHODS[method]
+    return Published(
+        name=name,
+        method=how,
+        spec=how.apply(spec) if isinstance(spec, ViTSpec) else spec,
+        preprocess=replace(how.preprocess(size), **preprocess),
+        address=address,
+        obstacle=obstacle.format(name=name) if "{tool}" not in obstacle else obstacle,
+        sha256=sha256,
+        licence=how.licence,
+    )
+
+
+def _resnets() -> Iterator[Published]:
+    spec = ARCHITECTURES["resnet50"].spec
+    deepcluster = f"{_FB}deepcluster/"
+    listed: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("insdis", "InsDis", f"{_DROPBOX}AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1", {}),
+        (
+            "moco_v1",
+            "MoCo-v1",
+            f"{_FB}moco/moco_checkpoints/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
+            {},
+        ),
+        (
+            "moco_v2",
+            "MoCo-v2",
+            f"{_FB}moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
+            {},
+        ),
+        *(
+            (
+                f"pcl_v{i}",
+                f"PCL-v{i}",
+                f"{_STORAGE}sfr-pcl-data-research/PCL_checkpoint/PCL_v{i}_epoch200.pth.tar",
+                {},
+            )
+            for i in (1, 2)
+        ),
+        ("pirl", "PIRL", f"{_DROPBOX}AADN4jKnvTI0U5oT6hTmQZz8a/PIRL.pth?dl=1", {}),
+        (
+            "simclr_v1",
+            "SimCLR-v1",
+            "https://github.com/google-research/simclr",
+            {"obstacle": _TENSORFLOW.format(tool="tonylins/simclr-converter", name="simclr_v1")},
+        ),
+        (
+            "simclr_v2",
+            "SimCLR-v2",
+            "https://github.com/google-research/simclr",
+            {"obstacle": _TENSORFLOW.format(tool="Separius/SimCLRv2-Pytorch", name="simclr_v2")},
+        ),
+        ("sela_v2", "SeLa-v2", f"{deepcluster}selav2_400ep_pretrain.pth.tar", {}),
+        (
+            "infomin",
+            "InfoMin",
+            f"{_DROPBOX}AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1",
+            {},
+        ),
+        ("byol", "BYOL", f"{_STORAGE}deepmind-byol/checkpoints/pretrain_res50x1.pkl", {}),
+        (
+            "deepcluster_v2",
+            "DeepCluster-v2",
+            f"{deepcluster}deepclusterv2_800ep_pretrain.pth.tar",
+            {},
+        ),
+        ("swav", "SwAV", f"{deepcluster}swav_800ep_pretrain.pth.tar", {}),
+        (
+            "supervised",
+            "Supervised",
+            "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+            {"sha256": "0676ba61"},
+        ),
+        (
+            "barlow_twins",
+            "Barlow Twins",
+            f"{_FB}barlowtwins/epochs1000_bs2048_lr0.2_lambd0.0051_proj_8192_8192_8192_scale0.024"
+            "/resnet50.pth",
+            {},
+        ),
+        ("vicreg", "VICReg", f"{_FB}vicreg/resnet50.pth", {}),
+        ("simsiam", "SimSiam", f"{_FB}simsiam/models/100ep/pretrain/checkpoint_0099.pth.tar", {}),
+        (
+            "moco_v3_resnet50",
+            "MoCo-v3",
+            f"{_FB}moco-v3/r-50-1000ep/r-50-1000ep.pth.tar",
+            {},
+        ),
+        (
+            "dino_resnet50",
+            "DINO",
+            f"{_FB}dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth",
+            {},
+        ),
+    ]
+    for name, method, address, options in listed:
+        yield _entry(name, method, spec, address, **options)
+
+
+def _vit(size: str, patch: int, *, image_size: int = 224, **changes: Any) -> ViTSpec:
+    dim, layers, heads = VIT_SIZES[size]
+    base: dict[str, Any] = {
+        "image_size": image_size,
+        "patch": patch,
+        "embed_dim": dim,
+        "layers": layers,
+        "heads": heads,
+        "mlp_dim": 4 * dim,
+    }
+    return ViTSpec(**(base | changes))
+
+
+def _vits() -> Iterator[Published]:
+    for size, heads in (("s", 12), ("b", 12)):
+        # Its small network has twice the usual heads.
+        folder = f"vit-{size}-300ep"
+        yield _entry(
+            f"moco_v3_vit{size}16",
+            "MoCo-v3",
+            _vit(size, 16, heads=heads),
+            f"{_FB}moco-v3/{folder}/{folder}.pth.tar",
+        )
+    for size, patch, stem in (
+        ("s", 16, "deitsmall16"),
+        ("s", 8, "deitsmall8"),
+        ("b", 16, "vitbase16"),
+        ("b", 8, "vitbase8"),
+    ):
+        feature = "cls_last4" if size == "s" else "cls_patch_mean"
+        yield _entry(
+            f"dino_vit{size}{patch}",
+            "DINO",
+            _vit(size, patch, feature=feature),
+            f"{_FB}dino/dino_{stem}_pretrain/dino_{stem}_pretrain.pth",
+        )
+    for size in "sbl":
+        feature = "cls_last4" if size == "s" else "cls_patch_mean"
+        yield _entry(
+            f"ibot_vit{size}16",
+            "iBOT",
+            _vit(size, 16, feature=feature),
+            "https://github.com/bytedance/ibot",
+            obstacle=_PAGE,
+        )
+    for size, patch, epochs in (
+        ("s", 16, 800),
+        ("b", 16, 600),
+        ("l", 16, 600),
+        ("b", 4, 300),
+        ("l", 7, 200),
+    ):
+        # The class token in front of the final norm.
+        feature = f"blocks.{VIT_SIZES[size][1] - 1}"
+        yield _entry(
+            f"msn_vit{size}{patch}",
+            "MSN",
+            _vit(size, patch, feature=feature),
+            f"{_FB}msn/vit{size}{patch}_{epochs}ep.pth.tar",
+        )
+    for size, patch, word in (("b", 16, "base"), ("l", 16, "large"), ("h", 14, "huge")):
+        yield _entry(
+            f"mae_vit{size}{patch}",
+            "MAE",
+            _vit(size, patch),
+            f"{_FB}mae/pretrain/mae_pretrain_vit_{word}.pth",
+        )
+    giant: dict[str, Any] = {"embed_dim": 1408, "layers": 40, "heads": 16, "mlp_dim": 6144}
+    for name, spec, file in (
+        ("ijepa_vith14", _vit("h", 14), "IN1K-vit.h.14-300e"),
+        ("ijepa_vith16_448", _vit("h", 16, image_size=448), "IN1K-vit.h.16-448px-300e"),
+        ("ijepa_vitg16", _vit("h", 16, **giant), "IN22K-vit.g.16-600e"),
+    ):
+        yield _entry(
+            name,
+            "I-JEPA",
+            replace(spec, class_token=False),
+            f"{_FB}ijepa/{file}.pth.tar",
+            size=spec.image_size,
+        )
+
+
+def _dinos() -> Iterator[Published]:
+    giant = {"embed_dim": 1536, "layers": 40, "heads": 24, "mlp_dim": 4096, "mlp": "swiglu"}
+    for registers in (0, 4):
+        for size in "sblg":
+            changes: dict[str, Any] = {"image_size": 518, "registers": registers}
+            changes |= giant if size == "g" else {}
+            changes["layer_scale"] = True
+            spec = _vit("b" if size == "g" else size, 14, **changes)
+            file = f"dinov2_vit{size}14{'_reg4' if registers else ''}_pretrain.pth"
+            yield _entry(
+                f"dinov2_vit{size}14{'_reg' if registers else ''}",
+                "DINOv2 with registers" if registers else "DINOv2",
+                spec,
+                f"{_FB}dinov2/dinov2_vit{size}14/{file}",
+            )
+    gated: dict[str, Any] = {"mlp": "swiglu"}
+    seven = gated | {"embed_dim": 4096, "layers": 40, "heads": 32, "mlp_dim": 8192}
+    for name, base, changes, sha256 in (
+        ("vits16", "s", {}, "08c60483"),
+        ("vits16plus", "s", gated, "4057cbaa"),
+        ("vitb16", "b", {}, "73cec8be"),
+        ("vitl16", "l", {}, "8aa4cbdd"),
+        ("vith16plus", "h", gated | {"heads": 20}, "7c1da9a5"),
+        ("vit7b16", "h", seven | {"qkv_bias": False}, "a955f4ea"),
+    ):
+        yield _entry(
+            f"dinov3_{name}",
+            "DINOv3",
+            _vit(base, 16, layer_scale=True, registers=4, positions="rope", **changes),
+            "https://github.com/facebookresearch/dinov3",
+            obstacle=_GATED,
+            sha256=sha256,
+        )
+
+
+def _clips() -> Iterator[Published]:
+    towers: dict[str, tuple[str, dict[str, Any]]] = {
+        "b": ("b", {"proj_dim": 512}),
+        "l": ("l", {"proj_dim": 768}),
+        "h": ("h", {"proj_dim": 1024}),
+        "g": (
+            "h",
+            {"embed_dim": 1408, "layers": 40, "heads": 16, "mlp_dim": 6144, "proj_dim": 1024},
+        ),
+    }
+
+    def spec(size: str, patch: int, pixels: int = 224) -> ViTSpec:
+        base, changes = towers[size]
+        return _vit(base, patch, image_size=pixels, pre_norm=True, patch_bias=False, **changes)
+
+    for name, size, patch, pixels, sha256, file in (
+        (
+            "clip_vitb32",
+            "b",
+            32,
+            224,
+            "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
+            "ViT-B-32.pt",
+        ),
+        (
+            "clip_vitb16",
+            "b",
+            16,
+            224,
+            "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
+            "ViT-B-16.pt",
+        ),
+        (
+            "clip_vitl14",
+            "l",
+            14,
+            224,
+            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
+            "ViT-L-14.pt",
+        ),
+        (
+            "clip_vitl14_336",
+            "l",
+            14,
+            336,
+            "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
+            "ViT-L-14-336px.pt",
+        ),
+    ):
+        yield _entry(
+            name,
+            "CLIP",
+            spec(size, patch, pixels),
+            f"{_CLIP}{sha256}/{file}",
+            size=pixels,
+            sha256=sha256,
+        )
+    half: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    for size, patch, repository, changes in (
+        ("b", 32, "CLIP-ViT-B-32-laion2B-s34B-b79K", {}),
+        ("b", 16, "CLIP-ViT-B-16-laion2B-s34B-b88K", {}),
+        ("l", 14, "CLIP-ViT-L-14-laion2B-s32B-b82K", half),
+        ("h", 14, "CLIP-ViT-H-14-laion2B-s32B-b79K", {}),
+        ("g", 14, "CLIP-ViT-g-14-laion2B-s34B-b88K", {}),
+    ):
+        yield _entry(
+            f"openclip_vit{size}{patch}",
+            "OpenCLIP",
+            spec(size, patch),
+            f"{_HUB}laion/{repository}/resolve/main/open_clip_pytorch_model.bin",
+            **changes,
+        )
+
+
+# Every published encoder by name.
+PUBLISHED: Mapping[str, Published] = MappingProxyType(
+    {one.name: one for listed in (_resnets(), _vits(), _dinos(), _clips()) for one in listed}
+)

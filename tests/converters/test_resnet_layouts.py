@@ -1,0 +1,116 @@
+"""The published ResNet-50s, each in its own layout, by recognition alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters import convert
+from mgm_jax.encoders import PUBLISHED, load_encoder
+from mgm_jax.encoders.published import Published
+from tests.converters.layouts import LAYOUTS
+from tests.converters.live import normalised
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def resnet50(torchvision: Any, randomised: Any) -> Any:
+    return randomised(torchvision.models.resnet50(weights=None))
+
+
+@pytest.fixture(scope="module")
+def plain(resnet50: Any, tmp_path_factory: Any) -> Any:
+    """The same weights, flat, converted and compared at every tap."""
+    path = tmp_path_factory.mktemp("plain") / "weights.pth"
+    torch.save(resnet50.state_dict(), path)
+    conversion = convert(path)
+    assert conversion.report.largest_error <= 1e-4
+    return conversion.encoder
+
+
+# Every layout as a zip, and one of each code base in the format from before.
+CASES = [(name, False) for name in LAYOUTS] + [(n, True) for n in ("insdis", "moco_v2", "swav")]
+
+
+@pytest.mark.parametrize(("name", "legacy"), CASES)
+def test_recognised(resnet50, plain, write, name, legacy):
+    wrap, method, paradigm = LAYOUTS[name]
+    content = wrap(resnet50.state_dict())
+    path = write(content, "weights.pth.tar", _use_new_zipfile_serialization=not legacy)
+    conversion = convert(path, verify=False)
+    report = conversion.report
+    assert conversion.encoder.weights_sha256 == plain.weights_sha256
+    assert conversion.encoder.spec == plain.spec
+    assert report.method.startswith(method) and report.paradigm == paradigm
+    assert report.left == () and report.architecture == "resnet50"
+
+
+def test_a_published_name_decides_what_the_file_does_not_say(resnet50, plain, write):
+    path = write({"state_dict": resnet50.state_dict()})
+    conversion = convert(path, model="simclr_v1", verify=False)
+    assert conversion.report.paradigm == "contrastive"
+    assert conversion.report.published == "simclr_v1"
+    assert conversion.encoder.preprocess.mean == (0.0, 0.0, 0.0)
+    same = convert(path, model="simclr_v1", padding="tf-same", verify=False).encoder
+    assert same.spec.padding == "tf-same" and same.weights_sha256 == plain.weights_sha256
+
+
+def test_a_published_file_is_known_by_its_name(resnet50, write):
+    path = write({"state_dict": resnet50.state_dict()}, "swav_800ep_pretrain.pth.tar")
+    report = convert(path, verify=False).report
+    assert (report.published, report.known) == ("swav", "by the name of its file")
+    assert report.paradigm == "clustering"
+    small = {"state_dict": {k: v for k, v in resnet50.state_dict().items() if "layer1.2" not in k}}
+    other = convert(write(small, "swav_800ep_pretrain.pth.tar"), verify=False).report
+    assert other.published == "", "a name alone is not enough: the weights do not fit"
+
+
+def test_padding_is_of_resnets_alone(timm, write):
+    from mgm_jax.errors import InputError
+    from tests.converters.networks import small_vit
+
+    path = write(small_vit(timm, num_classes=0).state_dict())
+    with pytest.raises(InputError, match="only a ResNet"):
+        convert(path, padding="tf-same", verify=False)
+
+
+def test_classifier_is_kept_where_wanted(resnet50, write, tmp_path):
+    path = write(resnet50.state_dict())
+    conversion = convert(path, tmp_path / "encoder", head=True, verify=False)
+    encoder = load_encoder(conversion.folder)
+    assert encoder.default_tap == "pool" and encoder.width("logits") == 1000
+    views = np.random.default_rng(0).random((1, 224, 224, 3), dtype=np.float32)
+    with torch.inference_mode():
+        expected = resnet50(normalised(encoder, views)).numpy()
+    got = np.asarray(encoder.features(views, taps=["logits"])["logits"])
+    assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_registry_is_whole(name: str):
+    one: Published = PUBLISHED[name]
+    assert one.name == name and one.address.startswith("https://")
+    assert one.paradigm in {
+        "contrastive", "non-contrastive", "clustering", "masked", "language", "supervised",
+    }  # fmt: skip
+    assert one.licence and one.parameters > 20e6 and one.spec.width() > 0
+    assert bool(one.file_name) != bool(one.obstacle)
+    assert set(one.sha256) <= set("0123456789abcdef")
+
+
+def test_parameters_are_those_of_the_papers():
+    millions: Mapping[str, float] = {
+        "moco_v2": 23.5,
+        "dino_vits16": 21.7,
+        "mae_vith14": 630.8,
+        "dinov2_vitg14": 1136.5,
+        "dinov3_vith16plus": 840.6,
+        "dinov3_vit7b16": 6716.0,
+        "clip_vitl14": 304.0,
+    }
+    for name, expected in millions.items():
+        assert PUBLISHED[name].parameters / 1e6 == pytest.approx(expected, rel=0.005)
