@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.groups import encode_groups
 from mgm_jax.geometry.knn import KnnGraph, knn_graph
@@ -100,14 +101,17 @@ def knn_accuracy(
     """
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1; got {level}.")
+    k = whole_number(k, name="k")
     if graph is None:
         graph = knn_graph(x, k=k, metric=metric)
-    elif graph.n != len(x) or graph.k < k:
-        raise InputError(
-            f"graph must hold at least {k} neighbours of {len(x)} points; "
-            f"got {graph.k} of {graph.n}. Leave it out to compute a new one."
-        )
-    classes = encode_groups(labels, graph.n)
+    else:
+        n = len(x) if hasattr(x, "__len__") else 0
+        if graph.n != n or graph.k < k:
+            raise InputError(
+                f"graph must hold at least {k} neighbours of {n} points; "
+                f"got {graph.k} of {graph.n}. Leave it out to compute a new one."
+            )
+    classes = encode_groups(labels, graph.n, name="labels")
     voted = majority(classes.codes[graph.indices[:, :k]])
     correct = voted == classes.codes
     low, high = wilson_interval(int(correct.sum()), correct.size, level=level)

@@ -1,0 +1,106 @@
+"""How well predictions fit labels: the measure that each kind of data set is reported in."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from mgm_jax.errors import InputError
+
+ScoreName = Literal["top1", "mean_per_class", "map11"]
+"""Share of right answers; mean of that share over the classes; 11-point mean average precision."""
+
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+
+
+def score_of(logits: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> float:
+    """Score predictions.
+
+    Args:
+        logits: ``[n, c]``.
+        truth: classes ``[n]``, or for ``"map11"`` 0 and 1 ``[n, c]``.
+        score: which measure.
+
+    Returns:
+        0 to 1.
+
+    Example:
+        >>> score_of(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1]), score="top1")
+        0.5
+    """
+    if score == "map11":
+        present = truth.any(axis=0)
+        columns = np.flatnonzero(present)
+        if not columns.size:
+            return float("nan")
+        return float(np.mean([average_precision_11(logits[:, c], truth[:, c]) for c in columns]))
+    right = logits.argmax(axis=1) == truth
+    if score == "top1":
+        return float(right.mean())
+    if score == "mean_per_class":
+        counts = np.bincount(truth)
+        hits = np.bincount(truth, weights=right, minlength=counts.size)
+        return float((hits[counts > 0] / counts[counts > 0]).mean())
+    raise InputError(f"score must be one of {SCORES}; got {score!r}.")
+
+
+def average_precision_11(scores: np.ndarray, truth: np.ndarray) -> float:
+    """11-point interpolated average precision of one class (VOC 2007).
+
+    ``mean over r in 0, 0.1 .. 1 of max precision at a recall of r or more``.
+
+    Args:
+        scores: ``[n]``; images are ranked by them, equal ones in their order.
+        truth: ``[n]``, 0 or 1, at least one 1.
+
+    Example:
+        >>> average_precision_11(np.array([3.0, 2.0, 1.0]), np.array([1, 0, 1])).__round__(4)
+        0.8485
+    """
+    hits = np.cumsum(truth[np.argsort(-scores, kind="stable")])
+    precision = hits / np.arange(1, len(truth) + 1)
+    # Counts, not shares: 0.1 steps of recall are compared without rounding.
+    points = [precision[10 * hits >= step * hits[-1]].max() for step in range(11)]
+    return float(np.mean(points))
+
+
+def bootstrap_interval(
+    logits: np.ndarray,
+    truth: np.ndarray,
+    *,
+    score: ScoreName,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of a score over resampled test images.
+
+    Args:
+        logits: ``[n, c]``.
+        truth: as in :func:`score_of`.
+        score: which measure.
+        level: coverage, in (0, 1).
+        resamples: draws.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(truth)
+    if score == "top1":
+        right = int((logits.argmax(axis=1) == truth).sum())
+        values = rng.binomial(n, right / n, resamples) / n
+    elif score == "mean_per_class":
+        right = logits.argmax(axis=1) == truth
+        draws = (rng.integers(0, n, n) for _ in range(resamples))
+        values = np.array([_per_class(right[rows], truth[rows]) for rows in draws])
+    else:
+        draws = (rng.integers(0, n, n) for _ in range(resamples))
+        values = np.array([score_of(logits[r], truth[r], score=score) for r in draws])
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _per_class(right: np.ndarray, truth: np.ndarray) -> float:
+    counts = np.bincount(truth)
+    hits = np.bincount(truth, weights=right)
+    return float((hits[counts > 0] / counts[counts > 0]).mean())

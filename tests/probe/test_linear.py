@@ -1,0 +1,147 @@
+"""The linear probe against scikit-learn, strength by strength, and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, logsumexp
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+
+from mgm_jax.errors import InputError
+from mgm_jax.probe.linear import linear_probe
+from mgm_jax.probe.logistic_path import prepare, solve_path
+from mgm_jax.probe.scoring import average_precision_11, bootstrap_interval, score_of
+
+
+def blobs(n: int, d: int = 12, *, apart: float = 0.5, seed: int = 0):
+    """Overlapping classes, some rarer than others."""
+    rng = np.random.default_rng(seed)
+    labels = np.minimum(rng.geometric(0.4, n) - 1, 3)
+    centres = np.random.default_rng(99).normal(size=(4, d)) * apart
+    x = np.maximum(centres[labels] + rng.normal(size=(n, d)), 0)
+    return x.astype(np.float32), labels
+
+
+def objective(x, labels, weights, intercepts, strength: float) -> float:
+    """The objective in float64."""
+    logits = x.astype(np.float64) @ weights + intercepts
+    right = logits[np.arange(len(x)), labels]
+    return (logsumexp(logits, axis=1) - right).sum() + strength / 2 * (weights**2).sum()
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 12), (40, 60)])
+def test_every_strength_is_as_good_as_scikit_learn(n: int, d: int) -> None:
+    x, labels = blobs(n, d)
+    strengths = np.logspace(-3, 4, 6)
+    found = solve_path(prepare(x, labels, classes=4), strengths)
+    assert found.converged.all()
+    for i, strength in enumerate(strengths):
+        model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=20_000)
+        model.fit(x.astype(np.float64), labels)
+        theirs = objective(x, labels, model.coef_.T, model.intercept_, strength)
+        ours = objective(
+            x, labels, found.weights[i].astype(np.float64), found.intercepts[i], strength
+        )
+        assert ours <= theirs * (1 + 1e-4)
+        assert found.objective[i] == pytest.approx(ours, rel=1e-4)
+        if strength >= 1:
+            np.testing.assert_allclose(found.weights[i], model.coef_.T, atol=2e-3)
+
+
+def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
+    x, labels = blobs(200)
+    truth = np.stack([labels == 0, (labels == 1) | (labels == 3), x[:, 0] > 0.7], axis=1)
+    found = solve_path(prepare(x, truth.astype(int), classes=3), np.array([1.0, 100.0]))
+    for i, strength in enumerate((1.0, 100.0)):
+        for c in range(3):
+            model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000)
+            model.fit(x.astype(np.float64), truth[:, c])
+            np.testing.assert_allclose(found.weights[i, :, c], model.coef_[0], atol=2e-3)
+    chances = expit(x @ found.weights[0] + found.intercepts[0])
+    assert np.abs(chances.mean(0) - truth.mean(0)).max() < 1e-3
+
+
+def test_the_answer_does_not_depend_on_company() -> None:
+    x, labels = blobs(150)
+    problem = prepare(x, labels, classes=4)
+    together = solve_path(problem, np.array([0.1, 1.0, 10.0, 1000.0, 1e5]))
+    alone = solve_path(problem, np.array([10.0]))
+    np.testing.assert_allclose(together.weights[2], alone.weights[0], atol=1e-3)
+
+
+def test_probe_selects_on_validation_and_refits() -> None:
+    sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((200, 150, 400))]
+    result = linear_probe(*sets, strengths=9)
+    scores = []
+    for strength in result.strengths:
+        model = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000).fit(*sets[0])
+        scores.append(model.score(*sets[1]))
+    np.testing.assert_allclose(result.validation, scores, atol=0.02)
+    best = result.strengths[result.validation == result.validation.max()]
+    assert result.strength == best.max()
+    x, y = (np.concatenate(parts) for parts in zip(sets[0], sets[1], strict=True))
+    model = LogisticRegression(C=1 / result.strength, tol=1e-8, max_iter=5000).fit(x, y)
+    assert result.score == pytest.approx(model.score(*sets[2]), abs=0.011)
+    assert result.low <= result.score <= result.high
+    assert score_of(result.logits(sets[2][0]), sets[2][1], score="top1") == result.score
+    assert list(result.to_pandas().columns)[:2] == ["strength", "validation"]
+    assert "top1" in repr(result) and "<table" in result._repr_html_()
+
+
+def test_without_validation_a_fifth_is_held_out() -> None:
+    train, test = blobs(250, apart=1.0), blobs(100, apart=1.0, seed=1)
+    named = np.array(["d", "c", "b", "a"])
+    result = linear_probe(
+        (train[0], named[train[1]]), None, (test[0], named[test[1]]), strengths=[1.0, 10.0]
+    )
+    assert result.classes.tolist() == ["a", "b", "c", "d"]
+    assert result.score > np.mean(test[1] == 0)
+    again = linear_probe(train, None, test, strengths=[1.0, 10.0])
+    assert again.score == pytest.approx(result.score, abs=1e-9)
+
+
+def test_mean_per_class_and_map() -> None:
+    rng = np.random.default_rng(0)
+    logits, truth = rng.normal(size=(80, 4)), rng.integers(0, 4, 80)
+    expected = balanced_accuracy_score(truth, logits.argmax(1))
+    assert score_of(logits, truth, score="mean_per_class") == pytest.approx(expected)
+    binary = (rng.random((80, 4)) < 0.3).astype(int)
+    perfect = score_of(binary + 0.0, binary, score="map11")
+    assert perfect == 1.0
+    low, high = bootstrap_interval(logits, binary, score="map11", resamples=200)
+    assert low < score_of(logits, binary, score="map11") < high
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_average_precision_is_its_definition(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = (rng.random(30) < 0.4).astype(int)
+    truth[0] = 1
+    scores = rng.permutation(30).astype(float)
+    order = np.argsort(-scores)
+    curve = []
+    for cut in range(1, 31):
+        hits = truth[order[:cut]].sum()
+        curve.append((hits / truth.sum(), hits / cut))
+    points = [max(p for r, p in curve if r >= t / 10 - 1e-12) for t in range(11)]
+    assert average_precision_11(scores, truth) == pytest.approx(np.mean(points))
+
+
+def test_unusable_sets_are_named() -> None:
+    train, test = blobs(60), blobs(30, seed=1)
+    with pytest.raises(InputError, match="columns, as train"):
+        linear_probe(train, None, (test[0][:, :5], test[1]))
+    with pytest.raises(InputError, match="among those of train"):
+        linear_probe(train, None, (test[0], test[1] + 7))
+    with pytest.raises(InputError, match="strengths"):
+        linear_probe(train, None, test, strengths=[0.0])
+    with pytest.raises(InputError, match="measure"):
+        linear_probe(train, None, test, measure="f1")
+    with pytest.raises(InputError, match="0 or 1"):
+        linear_probe(train, None, test, measure="map11")
+    with pytest.raises(InputError, match="one a row"):
+        linear_probe((train[0], train[1][:-1]), None, test)
