@@ -11,7 +11,7 @@ OUT     ?= demo_output
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/mgm demo -o $(OUT)
@@ -25,11 +25,14 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --quiet
+
 bench: $(VENV)/.test$(ORACLES)
 	for script in knn nnk manifold; do $(BIN)/python -m benchmarks.$$script || exit 1; done
 
 clean:
-	rm -rf .venv .venv-* demo_output out
+	rm -rf .venv .venv-* demo_output out site
 
 $(VENV)/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +49,10 @@ $(VENV)/.test1: $(VENV)/.test0
 	$(PIP) torch==2.13.0
 	$(PIP) --no-deps torchvision==0.28.0
 	$(PIP) --editable '.[test,oracle,convert]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test1
