@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mgm_jax.errors import InputError
 
-
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
 TransferScoreName = Literal["logme", "h-score", "gbc", "transrate"]
 

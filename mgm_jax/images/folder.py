@@ -53,9 +53,7 @@ def _image_paths(folder: Path) -> list[str]:
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
         found += [
-            (Path(where) / file).relative_to(folder).as_posix()
-            for file in files
-            if is_image(file)
+            (Path(where) / file).relative_to(folder).as_posix() for file in files if is_image(file)
         ]
     return found
 

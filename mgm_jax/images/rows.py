@@ -42,9 +42,7 @@ def rows_source(folder: Path, *, name: str | None = None) -> ImageSource:
                 f"got {pixels.shape[1]}. Each row is one image."
             )
         parts.append(pixels.reshape(-1, side, side, 3))
-    return array_source(
-        np.concatenate(parts), _labels(folder), name=name or folder.resolve().name
-    )
+    return array_source(np.concatenate(parts), _labels(folder), name=name or folder.resolve().name)
 
 
 def _labels(folder: Path) -> np.ndarray | None:
