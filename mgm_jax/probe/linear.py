@@ -34,6 +34,7 @@ class ProbeResult:
         objective: ``sum_i loss_i + strength / 2 |W|^2`` on train, ``[s]``.
         gradient: largest entry of its gradient, over the root of the rows, ``[s]``.
         converged: whether a strength converged, ``[s]`` bool.
+        refit_converged: whether the refitted probe did.
         weights: of the refitted probe, ``[d, c]`` float32.
         intercepts: ``[c]`` float32.
         classes: the labels, ``[c]``.
@@ -50,6 +51,7 @@ class ProbeResult:
     objective: np.ndarray
     gradient: np.ndarray
     converged: np.ndarray
+    refit_converged: bool
     weights: np.ndarray
     intercepts: np.ndarray
     classes: np.ndarray
@@ -195,6 +197,7 @@ def linear_probe(
         objective=found.objective,
         gradient=found.gradient,
         converged=found.converged,
+        refit_converged=bool(final.converged[0]),
         weights=final.weights[0],
         intercepts=final.intercepts[0],
         classes=classes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +151,7 @@ def knn_probe(
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1; got {level}.")
     k = whole_number(k, name="k")
-    # Equal images in train are neighbours like any other: each of them has a vote.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*duplicates='drop'")
-        graph = knn_graph(test[0], base=train[0], k=k, metric=metric)
+    graph = knn_graph(test[0], base=train[0], k=k, metric=metric)
     known = encode_groups(train[1], len(train[0]), name="labels of train")
     asked = encode_groups(test[1], graph.n, name="labels of test")
     new = np.setdiff1d(asked.values, known.values)
