@@ -153,6 +153,19 @@ def measure(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: O
 
 
 @app.command()
+def probe(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+    """All stages of run but the report: embed, measure, then probes and scores on the targets."""
+    from mgm_jax.study import read_study
+
+    made = read_study(study)
+    if made.transfer is None:
+        raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
+    result = _stages(made, out, base=study.parent, until="probe")
+    typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    _exit_on_failures(result, where="study.json")
+
+
+@app.command()
 def compare(
     results: Results,
     images: Annotated[str | None, typer.Option(help="Image set, where there are several.")] = None,
@@ -192,7 +205,7 @@ def report(results: Results) -> None:
 def _run(study: Any, out: Path | None, *, base: Path) -> None:
     from mgm_jax.report import headline_of_results, write_report
 
-    result = _stages(study, out, base=base, until="measure")
+    result = _stages(study, out, base=base, until="probe")
     if not result.cells:
         first = result.failures[0] if result.failures else None
         raise InputError(
@@ -203,12 +216,18 @@ def _run(study: Any, out: Path | None, *, base: Path) -> None:
     headline = headline_of_results(result.out)
     typer.echo(f"\n{headline.title}\n{headline.lead}")
     typer.echo(f"\ntables: {result.out}\nreport: {page}")
+    _exit_on_failures(result, where="the report")
+
+
+def _exit_on_failures(result: Any, *, where: str) -> None:
     if result.failures:
-        typer.echo(f"{len(result.failures)} part(s) failed; they are named in the report", err=True)
+        typer.echo(f"{len(result.failures)} part(s) failed; they are named in {where}", err=True)
         raise typer.Exit(1)
 
 
-def _stages(study: Any, out: Path | None, *, base: Path, until: Literal["embed", "measure"]) -> Any:
+def _stages(
+    study: Any, out: Path | None, *, base: Path, until: Literal["embed", "measure", "probe"]
+) -> Any:
     from mgm_jax.sweep import run_study
 
     if out is None and study.output is None:

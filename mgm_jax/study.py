@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mgm_jax.errors import InputError
 
+ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
+TransferScoreName = Literal["logme", "h-score", "gbc", "transrate"]
+
 
 class _Frozen(BaseModel):
     # Unknown keys are refused: a misspelt option that is silently ignored is a wrong result.
@@ -60,9 +63,11 @@ class ImagesEntry(_Frozen):
     """One image set.
 
     Attributes:
-        source: a folder of classes, an ``.npz`` or ``.npy`` file, ``digits`` (built in), or
-            ``tfds:name/split``.
+        source: a folder of classes or a ``.zip`` of one, an ``.npz``, ``.npy`` or ``idx3-ubyte``
+            file, ``digits`` (built in), ``rows:folder``, or ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
+        depth: how many folders name a class, in a folder or archive.
+        classes: keep these classes alone; names, or patterns as in a shell. None keeps all.
         per_class: keep this many images of each class, drawn by ``seed``.
         count: keep this many images in all, drawn by ``seed``.
         seed: seed of the drawing.
@@ -70,9 +75,74 @@ class ImagesEntry(_Frozen):
 
     source: str
     name: str | None = None
+    depth: int = Field(default=1, ge=1, le=9)
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     per_class: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
+
+
+class TargetEntry(ImagesEntry):
+    """A labelled image set that encoders are transferred to.
+
+    Attributes:
+        test: source of its test images, where it has some of its own; they are taken whole and
+            ``per_class`` and ``count`` draw from the others. None splits the set.
+    """
+
+    test: str | None = None
+
+
+class Transfer(_Frozen):
+    """Probes and transferability scores of every encoder on labelled image sets.
+
+    Attributes:
+        targets: the image sets.
+        probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
+        scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
+        test_share: share of each class that is held out for testing, drawn by the study's seed.
+        validation_share: share of each class of the rest that chooses the strength.
+        strengths: weight decays on the path of a linear or ridge probe.
+        k: neighbours that vote.
+        way: classes of a few-shot episode.
+        shots: images of each class in its support, one row of the table each.
+        queries: images of each class that are told apart.
+        episodes: how many are drawn.
+        level: coverage of the intervals.
+    """
+
+    targets: tuple[TargetEntry, ...] = Field(min_length=1)
+    probes: tuple[ProbeName, ...] = ("linear", "ridge", "knn", "few-shot")
+    scores: tuple[TransferScoreName, ...] = ("logme", "h-score", "gbc", "transrate")
+    test_share: float = Field(default=0.3, gt=0, lt=1)
+    validation_share: float = Field(default=0.2, gt=0, lt=1)
+    strengths: int = Field(default=45, ge=1, le=1000)
+    k: int = Field(default=10, ge=1)
+    way: int = Field(default=5, ge=2)
+    shots: tuple[int, ...] = (5, 20, 50)
+    queries: int = Field(default=15, ge=1)
+    episodes: int = Field(default=600, ge=2)
+    level: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("probes", "scores", "shots")
+    @classmethod
+    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("expected each at most once")
+        return values
+
+    @field_validator("shots")
+    @classmethod
+    def _some_shots(cls, shots: tuple[int, ...]) -> tuple[int, ...]:
+        if not shots or min(shots) < 1:
+            raise ValueError("expected one or more shots, 1 or larger")
+        return shots
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Transfer:
+        if not self.probes and not self.scores:
+            raise ValueError("nothing to do: name probes or scores")
+        return self
 
 
 class Augmentation(_Frozen):
@@ -139,7 +209,8 @@ class Study(_Frozen):
         augmentation: measure augmentation manifolds; None leaves them out.
         custom_settings: augmentation settings of your own, name -> list of operations.
         metrics: how the manifolds are measured.
-        seed: seed of every random draw: views, null pairs, bootstrap.
+        transfer: probes and scores on labelled image sets; None leaves them out.
+        seed: seed of every random draw: views, null pairs, bootstrap, splits, episodes.
         dtype: number format of the stored embeddings.
         on_error: what an unreadable image does: ``raise`` or ``skip`` (named and counted).
         output: folder of the results; relative to the study file. ``-o`` overrides it.
@@ -152,6 +223,7 @@ class Study(_Frozen):
     augmentation: Augmentation | None = Augmentation()
     custom_settings: dict[str, list[Any]] = Field(default_factory=dict)
     metrics: MetricOptions = MetricOptions()
+    transfer: Transfer | None = None
     seed: int = Field(default=0, ge=0, lt=2**32)
     dtype: Literal["float32", "bfloat16"] = "float32"
     on_error: Literal["raise", "skip"] = "raise"

@@ -6,20 +6,16 @@ import hashlib
 import os
 from pathlib import Path
 
-import numpy as np
-
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError
+from mgm_jax.images.class_folders import classes_by_folder, is_image
 from mgm_jax.images.decode import decode_image
 from mgm_jax.images.image_source import ImageSource
 
-IMAGE_ENDINGS = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-)
 # How much of each end of a file enters its fingerprint.
 FINGERPRINT_BYTES = 4096
 
 
-def folder_source(folder: Path, *, name: str | None = None) -> ImageSource:
+def folder_source(folder: Path, *, name: str | None = None, depth: int = 1) -> ImageSource:
     """Source of the image files in a folder.
 
     Each folder directly inside is a class, with all image files at any depth within. A folder
@@ -30,6 +26,7 @@ def folder_source(folder: Path, *, name: str | None = None) -> ImageSource:
     Args:
         folder: where the images are.
         name: what to call the source; None for the name of the folder.
+        depth: how many folders name a class; with 2 ``greek/alpha`` is one.
 
     Raises:
         InputError: no such folder, no images in it, or images beside the folders of classes.
@@ -37,24 +34,12 @@ def folder_source(folder: Path, *, name: str | None = None) -> ImageSource:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of images.")
     paths = sorted(_image_paths(folder))
-    if not paths:
-        raise InputError(
-            f"{folder} holds no image files ({', '.join(sorted(IMAGE_ENDINGS))}). "
-            "Expected one folder a class, or images side by side."
-        )
-    loose = [path for path in paths if "/" not in path]
-    if loose and len(loose) < len(paths):
-        raise InputError(
-            f"{folder} holds folders of classes and, beside them, images of no class: "
-            f"{name_some(loose, most=3)}. Move these into a folder."
-        )
-    of_class = ["all" if loose else path.split("/", 1)[0] for path in paths]
-    classes, labels = np.unique(of_class, return_inverse=True)
+    labels, classes = classes_by_folder(paths, where=str(folder), depth=depth)
     return ImageSource(
         name=name or folder.resolve().name,
         ids=tuple(paths),
         labels=labels,
-        classes=tuple(str(c) for c in classes),
+        classes=classes,
         fingerprints=tuple(file_fingerprint(folder / path) for path in paths),
         reader=lambda position: decode_image(
             folder / paths[position], name=str(folder / paths[position])
@@ -68,9 +53,7 @@ def _image_paths(folder: Path) -> list[str]:
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
         found += [
-            (Path(where) / file).relative_to(folder).as_posix()
-            for file in files
-            if Path(file).suffix.lower() in IMAGE_ENDINGS and not file.startswith(".")
+            (Path(where) / file).relative_to(folder).as_posix() for file in files if is_image(file)
         ]
     return found
 

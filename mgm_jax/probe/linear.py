@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points import check_points
+from mgm_jax.probe.labelled_sets import check_fit, check_set, strengths_of
 from mgm_jax.probe.logistic_path import PathSolution, prepare, solve_path
 from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_WEAKEST, _STRONGEST = -6.0, 5.0
 _HELD_OUT = 0.2
 
 
@@ -35,6 +34,7 @@ class ProbeResult:
         objective: ``sum_i loss_i + strength / 2 |W|^2`` on train, ``[s]``.
         gradient: largest entry of its gradient, over the root of the rows, ``[s]``.
         converged: whether a strength converged, ``[s]`` bool.
+        refit_converged: whether the refitted probe did.
         weights: of the refitted probe, ``[d, c]`` float32.
         intercepts: ``[c]`` float32.
         classes: the labels, ``[c]``.
@@ -51,6 +51,7 @@ class ProbeResult:
     objective: np.ndarray
     gradient: np.ndarray
     converged: np.ndarray
+    refit_converged: bool
     weights: np.ndarray
     intercepts: np.ndarray
     classes: np.ndarray
@@ -143,20 +144,20 @@ def linear_probe(
         raise InputError(f"measure must be one of {name_some(SCORES)}; got {measure!r}.")
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1; got {level}.")
-    path = _strengths(strengths)
+    path = strengths_of(strengths)
     several = measure == "map11"
-    x, y = _check_set(train, "train", several=several)
+    x, y = check_set(train, "train", several=several)
     classes = np.arange(y.shape[1]) if several else np.unique(y)
     if not several and classes.size < 2:
         raise InputError("train must hold at least two classes; got one.")
     sets = {"validation": validation, "test": test}
     checked = {
-        name: _check_set(part, name, several=several)
+        name: check_set(part, name, several=several)
         for name, part in sets.items()
         if part is not None
     }
     for name, (features, labels) in checked.items():
-        _check_fit(name, features, labels, x, classes, several=several)
+        check_fit(name, features, labels, x, classes, several=several)
     if validation is None:
         held = np.random.default_rng(seed).permutation(len(x)) < round(_HELD_OUT * len(x))
         checked["validation"] = x[held], y[held]
@@ -196,6 +197,7 @@ def linear_probe(
         objective=found.objective,
         gradient=found.gradient,
         converged=found.converged,
+        refit_converged=bool(final.converged[0]),
         weights=final.weights[0],
         intercepts=final.intercepts[0],
         classes=classes,
@@ -205,59 +207,3 @@ def linear_probe(
 def _refit(x, y, held_x, held_y, coded, strength: np.ndarray, classes: int) -> PathSolution:
     together = np.concatenate([x, held_x]), np.concatenate([coded(y), coded(held_y)])
     return solve_path(prepare(*together, classes=classes), strength)
-
-
-def _strengths(strengths: Any) -> np.ndarray:
-    if isinstance(strengths, int | np.integer) and not isinstance(strengths, bool):
-        if strengths < 1:
-            raise InputError(f"strengths must be at least 1; got {strengths}.")
-        return np.logspace(_WEAKEST, _STRONGEST, int(strengths))
-    values = np.sort(np.asarray(strengths, np.float64).reshape(-1))
-    if not values.size or not (np.isfinite(values) & (values > 0)).all():
-        raise InputError("strengths must be finite and above 0; got others, or none.")
-    return values
-
-
-def _check_set(part: Any, name: str, *, several: bool) -> tuple[np.ndarray, np.ndarray]:
-    if not isinstance(part, tuple | list) or len(part) != 2:
-        raise InputError(f"{name} must be a pair of features and labels.")
-    x = np.asarray(check_points(part[0], name=f"features of {name}"), np.float32)
-    labels = np.asarray(part[1])
-    if several:
-        if labels.ndim != 2 or len(labels) != len(x) or not np.isin(labels, (0, 1)).all():
-            raise InputError(
-                f"labels of {name} must be 0 or 1, [{len(x)}, c], for measure='map11'; "
-                f"got shape {labels.shape}."
-            )
-        return x, labels.astype(np.int32)
-    if labels.shape != (len(x),):
-        raise InputError(f"labels of {name} must be one a row, {len(x)}; got shape {labels.shape}.")
-    return x, labels
-
-
-def _check_fit(
-    name: str,
-    x: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    classes: np.ndarray,
-    *,
-    several: bool,
-) -> None:
-    if x.shape[1] != train.shape[1]:
-        raise InputError(
-            f"features of {name} must have {train.shape[1]} columns, as train; got {x.shape[1]}."
-        )
-    if several:
-        if labels.shape[1] != classes.size:
-            raise InputError(
-                f"labels of {name} must have {classes.size} columns, as train; "
-                f"got {labels.shape[1]}."
-            )
-        return
-    new = np.setdiff1d(labels, classes)
-    if new.size:
-        raise InputError(
-            f"labels of {name} must be among those of train; got also {name_some(new)}. "
-            "Leave these rows out."
-        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.distance import Metric
 from mgm_jax.geometry.groups import encode_groups
@@ -21,7 +21,7 @@ _VOTES_AT_ONCE = 2**24
 
 @dataclass(frozen=True, kw_only=True)
 class KnnAccuracy:
-    """Leave-one-out accuracy of the vote of the nearest neighbours.
+    """Accuracy of the vote of the nearest neighbours.
 
     Attributes:
         accuracy: share of points whose vote is right, 0 to 1.
@@ -29,7 +29,7 @@ class KnnAccuracy:
         high: its upper end.
         level: what the interval covers, such as 0.95.
         classes: the labels, sorted, ``[c]``.
-        per_class: accuracy in each class, ``[c]`` float64.
+        per_class: accuracy in each class, ``[c]`` float64; NaN where no point was classified.
         correct: whether the vote is right for a point, ``[n]`` bool.
         k: number of neighbours that vote.
     """
@@ -113,15 +113,72 @@ def knn_accuracy(
             )
     classes = encode_groups(labels, graph.n, name="labels")
     voted = majority(classes.codes[graph.indices[:, :k]])
-    correct = voted == classes.codes
+    return _accuracy(voted, classes.codes, classes.values, k=k, level=level)
+
+
+def knn_probe(
+    train: tuple[Any, Any],
+    test: tuple[Any, Any],
+    *,
+    k: int = 10,
+    metric: Metric = "cosine",
+    level: float = 0.95,
+) -> KnnAccuracy:
+    """k-NN classifier: test points get the label that most of their k nearest train points have.
+
+    Neighbours are exact; of labels with equally many votes, the one of the nearest neighbour
+    among them wins. The interval is Wilson's (1927).
+
+    Args:
+        train: points ``[n, d]``, NumPy or JAX, and one integer or string a point.
+        test: likewise.
+        k: number of neighbours that vote, at most n.
+        metric: ``"cosine"``, ``"sqeuclidean"`` or ``"euclidean"``.
+        level: coverage of the interval, in (0, 1).
+
+    Returns:
+        A ``KnnAccuracy`` of the test points.
+
+    Raises:
+        InputError: unusable points or labels, labels of test that train lacks, k too large, a
+            level outside (0, 1).
+
+    Example:
+        >>> train = [[0.0], [0.1], [5.0], [5.1]], ["a", "a", "b", "b"]
+        >>> knn_probe(train, ([[0.2], [4.0]], ["a", "b"]), k=1, metric="euclidean").accuracy
+        1.0
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1; got {level}.")
+    k = whole_number(k, name="k")
+    graph = knn_graph(test[0], base=train[0], k=k, metric=metric)
+    known = encode_groups(train[1], len(train[0]), name="labels of train")
+    asked = encode_groups(test[1], graph.n, name="labels of test")
+    new = np.setdiff1d(asked.values, known.values)
+    if new.size:
+        raise InputError(
+            f"labels of test must be among those of train; got also {name_some(new)}. "
+            "Leave these rows out."
+        )
+    truth = np.searchsorted(known.values, asked.values)[asked.codes]
+    voted = majority(known.codes[graph.indices])
+    return _accuracy(voted, truth, known.values, k=k, level=level)
+
+
+def _accuracy(
+    voted: np.ndarray, truth: np.ndarray, classes: np.ndarray, *, k: int, level: float
+) -> KnnAccuracy:
+    correct = voted == truth
     low, high = wilson_interval(int(correct.sum()), correct.size, level=level)
+    sizes = np.bincount(truth, minlength=classes.size)
+    hits = np.bincount(truth, weights=correct, minlength=classes.size)
     return KnnAccuracy(
         accuracy=float(correct.mean()),
         low=low,
         high=high,
         level=level,
-        classes=classes.values,
-        per_class=np.bincount(classes.codes, weights=correct) / classes.sizes,
+        classes=classes,
+        per_class=np.divide(hits, sizes, out=np.full(classes.size, np.nan), where=sizes > 0),
         correct=correct,
         k=k,
     )

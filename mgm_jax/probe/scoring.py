@@ -39,9 +39,7 @@ def score_of(logits: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> floa
     if score == "top1":
         return float(right.mean())
     if score == "mean_per_class":
-        counts = np.bincount(truth)
-        hits = np.bincount(truth, weights=right, minlength=counts.size)
-        return float((hits[counts > 0] / counts[counts > 0]).mean())
+        return _per_class(right, truth)
     raise InputError(f"score must be one of {SCORES}; got {score!r}.")
 
 
@@ -84,20 +82,57 @@ def bootstrap_interval(
         resamples: draws.
         seed: of the draws.
     """
+    if score != "map11":
+        right = logits.argmax(axis=1) == truth
+        _, low, high = answer_interval(
+            right, truth, score=score, level=level, resamples=resamples, seed=seed
+        )
+        return low, high
+    rng = np.random.default_rng(seed)
+    n = len(truth)
+    draws = (rng.integers(0, n, n) for _ in range(resamples))
+    values = np.array([score_of(logits[r], truth[r], score=score) for r in draws])
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def answer_interval(
+    right: np.ndarray,
+    truth: np.ndarray,
+    *,
+    score: ScoreName,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Score of answers, and its percentile interval over resampled test images.
+
+    Args:
+        right: whether each answer is right, ``[n]`` bool.
+        truth: class of each, ``[n]`` int.
+        score: ``"top1"`` or ``"mean_per_class"``.
+        level: coverage, in (0, 1).
+        resamples: draws.
+        seed: of the draws.
+
+    Returns:
+        Score, low and high.
+
+    Example:
+        >>> answer_interval(np.array([True, True]), np.array([0, 1]), score="top1")
+        (1.0, 1.0, 1.0)
+    """
     rng = np.random.default_rng(seed)
     n = len(truth)
     if score == "top1":
-        right = int((logits.argmax(axis=1) == truth).sum())
-        values = rng.binomial(n, right / n, resamples) / n
-    elif score == "mean_per_class":
-        right = logits.argmax(axis=1) == truth
+        value = right.mean()
+        values = rng.binomial(n, value, resamples) / n
+    else:
+        value = _per_class(right, truth)
         draws = (rng.integers(0, n, n) for _ in range(resamples))
         values = np.array([_per_class(right[rows], truth[rows]) for rows in draws])
-    else:
-        draws = (rng.integers(0, n, n) for _ in range(resamples))
-        values = np.array([score_of(logits[r], truth[r], score=score) for r in draws])
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(value), float(low), float(high)
 
 
 def _per_class(right: np.ndarray, truth: np.ndarray) -> float:

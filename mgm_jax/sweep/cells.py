@@ -27,10 +27,17 @@ UNLABELLED = "unlabelled"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSet:
-    """An opened image set under the name it has in the tables."""
+    """An opened image set.
+
+    Attributes:
+        name: in the tables.
+        source: the images.
+        stored_as: name in the paths of embeddings, where it differs.
+    """
 
     name: str
     source: ImageSource
+    stored_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +80,7 @@ class Cell:
 
     def embeddings_folder(self, out: Path) -> Path:
         """Where the embeddings are stored below the study's output."""
-        leaf = f"{self.images.name}-{self.condition}-{self.tap}"
+        leaf = f"{self.images.stored_as or self.images.name}-{self.condition}-{self.tap}"
         digest = self.manifest.digest[:12]
         return out / "embeddings" / safe_name(self.subject.name) / f"{safe_name(leaf)}-{digest}"
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -18,11 +18,24 @@ from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
 from mgm_jax.progress import Bar, progress
 from mgm_jax.study import Study
-from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure
+from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.measure import Reference, measure_points, measure_reference
 from mgm_jax.sweep.tables import Measured
 
 Result = TypeVar("Result")
+
+
+class _Part(Protocol):
+    """A part of a study that is measured by itself."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def images(self) -> ImageSet: ...
+
+
+Part = TypeVar("Part", bound=_Part)
 
 # The small dense work of one cell keeps one core busy; more cells at once would only cost memory.
 _MOST_AT_ONCE = 4
@@ -46,7 +59,7 @@ def measure_cells(
         warnings.filterwarnings("ignore", message=".*duplicate.*")
         references = dict(
             (_encoder_key(cell), (cell, reference))
-            for cell, reference in _each(
+            for cell, reference in each_side_by_side(
                 plain, lambda cell: _reference(cell, study=study, out=out), failures, bar
             )
         )
@@ -57,7 +70,7 @@ def measure_cells(
         ]
         measured = [
             Measured(cell=cell, records=path)
-            for cell, path in _each(
+            for cell, path in each_side_by_side(
                 wanted,
                 lambda cell: _records(cell, *references[_encoder_key(cell)], study=study, out=out),
                 failures,
@@ -71,39 +84,42 @@ def _encoder_key(cell: Cell) -> tuple[str, str, str]:
     return cell.subject.name, cell.images.name, cell.tap
 
 
-def _each(
-    cells: Sequence[Cell], work: Callable[[Cell], Result], failures: list[Failure], bar: Bar
-) -> Iterator[tuple[Cell, Result]]:
-    """Work on all cells; those that cannot be measured are named in ``failures``."""
+def each_side_by_side(
+    parts: Sequence[Part],
+    work: Callable[[Part], Result],
+    failures: list[Failure],
+    bar: Bar,
+) -> Iterator[tuple[Part, Result]]:
+    """Work on all parts, in order; those that cannot be measured are named in ``failures``."""
 
-    def attempt(cell: Cell) -> Result | InputError:
+    def attempt(part: Part) -> Result | InputError:
         try:
-            return work(cell)
+            return work(part)
         except InputError as error:
             return error
 
     at_once = min(os.cpu_count() or 1, _MOST_AT_ONCE) if jax.default_backend() == "cpu" else 1
     pool = ThreadPoolExecutor(at_once)
     try:
-        for cell, result in zip(cells, pool.map(attempt, cells), strict=True):
+        for part, result in zip(parts, pool.map(attempt, parts), strict=True):
             bar.advance()
             if isinstance(result, InputError):
                 failures.append(
                     Failure(
-                        images=cell.images.name,
-                        where=cell.label,
+                        images=part.images.name,
+                        where=part.label,
                         what=str(result),
                         is_image=False,
                     )
                 )
             else:
-                yield cell, result
+                yield part, result
     finally:
         # An interrupted run does not start what is still waiting.
         pool.shutdown(cancel_futures=True)
 
 
-def _good_rows(cell: Cell, out: Path) -> tuple[np.ndarray, np.ndarray]:
+def good_rows(cell: Cell, out: Path) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the images that could be read, and which rows they are."""
     store = EmbeddingStore.open(cell.embeddings_folder(out), cell.manifest, create=False)
     rows = np.flatnonzero(~store.failed_rows)
@@ -113,7 +129,7 @@ def _good_rows(cell: Cell, out: Path) -> tuple[np.ndarray, np.ndarray]:
 def _reference(cell: Cell, *, study: Study, out: Path) -> Reference:
     path = _record_path(cell, cell, study=study, out=out).with_suffix(".json")
     if not path.exists():
-        x, rows = _good_rows(cell, out)
+        x, rows = good_rows(cell, out)
         reference = measure_reference(x, cell.labels()[rows], seed=study.seed)
         with whole_file(path) as part:
             part.write_text(json.dumps(reference.to_json()))
@@ -126,7 +142,7 @@ def _records(
 ) -> Path:
     path = _record_path(cell, reference_cell, study=study, out=out)
     if not path.exists():
-        x, rows = _good_rows(cell, out)
+        x, rows = good_rows(cell, out)
         table = measure_points(
             x,
             cell.groups()[rows],

@@ -19,7 +19,7 @@ from typing import Literal
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, library_versions, manifest_for
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
-from mgm_jax.images import Setting, find_setting, open_source, setting_from_config
+from mgm_jax.images import ImageSource, Setting, find_setting, setting_from_config
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.cells import (
@@ -33,8 +33,10 @@ from mgm_jax.sweep.cells import (
 from mgm_jax.sweep.records import measure_cells
 from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
 from mgm_jax.sweep.tables import Measured, write_tables
+from mgm_jax.sweep.targets import open_images, open_targets
+from mgm_jax.sweep.transfer_records import measure_transfer, remove_transfer
 
-Stage = Literal["embed", "measure"]
+Stage = Literal["embed", "measure", "probe"]
 
 #: Embeddings in one chunk: what an interruption loses at most.
 CHUNK_ROWS = 512
@@ -50,11 +52,13 @@ class StudyResult:
     Attributes:
         out: folder of the tables.
         cells: number of cells measured.
+        transfers: rows of the transfer table.
         failures: what could not be done, by name.
     """
 
     out: Path
     cells: int
+    transfers: int
     failures: tuple[Failure, ...]
 
 
@@ -64,16 +68,16 @@ def run_study(
     *,
     base: str | Path = ".",
     convert: Convert | None = None,
-    until: Stage = "measure",
+    until: Stage = "probe",
 ) -> StudyResult:
-    """Embed and measure everything that ``study`` names.
+    """Embed, measure and probe everything that ``study`` names.
 
     Args:
         study: what to do.
         out: folder of the results; made where it is missing, continued where it is not.
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
-        until: ``embed`` stops after the embeddings.
+        until: ``embed`` stops after the embeddings, ``measure`` before the probes.
 
     Raises:
         InputError: something the study names does not exist, or another run holds ``out``.
@@ -82,25 +86,38 @@ def run_study(
     with _held(out):
         sources = _open_images(study, base=base)
         subjects = load_subjects(study.encoders, base=base, cache=out / "encoders", convert=convert)
+        targets = () if study.transfer is None else open_targets(study.transfer, sources, base=base)
         cells = [cell for images in sources for cell in _cells(study, subjects, images)]
-        failures = _embed(cells, study=study, out=out)
+        transfers = [
+            (cell, target)
+            for target in targets
+            for cell in _plain_cells(study, subjects, target.images)
+        ]
+        failures = _embed([*cells, *(cell for cell, _ in transfers)], study=study, out=out)
         measured: list[Measured] = []
-        if until == "measure":
+        if until != "embed":
             measured, references, more = measure_cells(cells, study=study, out=out)
             failures += more
             write_tables(measured, references, study=study, out=out)
-        _write_account(study, sources, failures, cells=len(measured), out=out)
-    return StudyResult(out=out, cells=len(measured), failures=tuple(failures))
+        rows, left_out = 0, []
+        if until == "probe" and study.transfer is not None:
+            rows, left_out, more = measure_transfer(transfers, study=study, out=out)
+            failures += more
+        elif study.transfer is None:
+            remove_transfer(out)
+        _write_account(
+            study,
+            [*sources, *(target.images for target in targets)],
+            failures,
+            cells=len(measured),
+            transfer={"rows": rows, "left_out": left_out},
+            out=out,
+        )
+    return StudyResult(out=out, cells=len(measured), transfers=rows, failures=tuple(failures))
 
 
 def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
-    sets = []
-    for entry in study.images:
-        path = base / Path(entry.source).expanduser()
-        source = open_source(path if path.exists() else entry.source)
-        if entry.per_class or entry.count:
-            source = source.take(per_class=entry.per_class, count=entry.count, seed=entry.seed)
-        sets.append(ImageSet(name=entry.name or source.name, source=source))
+    sets = [open_images(entry, base=base) for entry in study.images]
     names = [one.name for one in sets]
     if len(set(names)) < len(names):
         raise InputError(f"images: names must differ, got {', '.join(names)}; give each a name")
@@ -110,12 +127,7 @@ def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
 def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
     """All cells on one image set, those without augmentation first: the others refer to them."""
     source = images.source
-    everything = ViewPlan(
-        indices=tuple(range(len(source))),
-        setting=find_setting(SEMANTIC),
-        chunk_images=CHUNK_ROWS,
-    )
-    plans = [everything]
+    plans = [_everything(source)]
     chosen: tuple[int, ...] = ()
     if study.augmentation is not None:
         count = min(study.augmentation.images, len(source))
@@ -134,13 +146,27 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
         )
     for plan, subject in itertools.product(plans, subjects):
         for tap in subject.taps:
-            yield Cell(
-                subject=subject,
-                tap=tap,
-                images=images,
-                plan=plan,
-                manifest=manifest_for(subject.encoder, source, plan, tap=tap, dtype=study.dtype),
-            )
+            yield _cell(study, subject, tap, images, plan)
+
+
+def _plain_cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
+    """The default feature of every encoder on all images as they are."""
+    plan = _everything(images.source)
+    for subject in subjects:
+        yield _cell(study, subject, subject.encoder.default_tap, images, plan)
+
+
+def _everything(source: ImageSource) -> ViewPlan:
+    return ViewPlan(
+        indices=tuple(range(len(source))),
+        setting=find_setting(SEMANTIC),
+        chunk_images=CHUNK_ROWS,
+    )
+
+
+def _cell(study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan) -> Cell:
+    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
+    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
 
 
 def _setting(study: Study, name: str) -> Setting:
@@ -179,6 +205,7 @@ def _write_account(
     failures: Sequence[Failure],
     *,
     cells: int,
+    transfer: dict[str, object],
     out: Path,
 ) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
@@ -195,6 +222,7 @@ def _write_account(
         "digest": study.digest,
         "study": study.model_dump(mode="json"),
         "cells": cells,
+        "transfer": transfer,
         "failures": unread,
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
         "versions": dict(library_versions()),
