@@ -7,37 +7,31 @@ again ends with the same tables as one that was not.
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, library_versions, manifest_for
+from mgm_jax.embeddings import library_versions
 from mgm_jax.errors import InputError
-from mgm_jax.files import whole_file
-from mgm_jax.images import Setting, find_setting, open_source, setting_from_config
+from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
-from mgm_jax.sweep.cells import (
-    SEMANTIC,
-    Cell,
-    Failure,
-    ImageSet,
-    settings_of,
-    spread_over_classes,
-)
-from mgm_jax.sweep.records import measure_cells
-from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
+from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.executors import Executor, LocalExecutor
+from mgm_jax.sweep.hold import hold
+from mgm_jax.sweep.layout import write_layout
+from mgm_jax.sweep.ledger import Ledger
+from mgm_jax.sweep.measure import Reference
+from mgm_jax.sweep.retry import forget_failures
+from mgm_jax.sweep.subjects import Convert
 from mgm_jax.sweep.tables import Measured, write_tables
+from mgm_jax.sweep.tasks import embed_tasks, measure_tasks, read_reference
+from mgm_jax.sweep.workload import Workload, prepare
 
 Stage = Literal["embed", "measure"]
-
-#: Embeddings in one chunk: what an interruption loses at most.
-CHUNK_ROWS = 512
 
 #: Unreadable images that ``study.json`` names, for each image set; all are counted.
 MOST_EXAMPLES = 50
@@ -65,8 +59,14 @@ def run_study(
     base: str | Path = ".",
     convert: Convert | None = None,
     until: Stage = "measure",
+    retry_failed: bool = False,
+    origin: str | None = None,
+    executor: Executor | None = None,
 ) -> StudyResult:
     """Embed and measure everything that ``study`` names.
+
+    An encoder that raises, or gives NaN, and a cell that cannot be measured are named in the
+    result; everything else is done.
 
     Args:
         study: what to do.
@@ -74,103 +74,79 @@ def run_study(
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
         until: ``embed`` stops after the embeddings.
+        retry_failed: try again what failed in an earlier run.
+        origin: what tells this study from others in the same folder, such as the path of its
+            file; by default its name.
+        executor: where the work is done; by default in this process.
 
     Raises:
-        InputError: something the study names does not exist, or another run holds ``out``.
+        InputError: something the study names does not exist, another run holds ``out``, an image
+            cannot be read and the study does not skip such, or no space is left.
     """
     out, base = Path(out), Path(base)
-    with _held(out):
-        sources = _open_images(study, base=base)
-        subjects = load_subjects(study.encoders, base=base, cache=out / "encoders", convert=convert)
-        cells = [cell for images in sources for cell in _cells(study, subjects, images)]
-        failures = _embed(cells, study=study, out=out)
-        measured: list[Measured] = []
-        if until == "measure":
-            measured, references, more = measure_cells(cells, study=study, out=out)
-            failures += more
-            write_tables(measured, references, study=study, out=out)
-        _write_account(study, sources, failures, cells=len(measured), out=out)
+    executor = executor or LocalExecutor()
+    try:
+        with hold(out) if executor.writes else nullcontext():
+            work = prepare(study, out, base=base, convert=convert, retry_images=retry_failed)
+            if executor.writes:
+                write_layout(work, origin=origin or study.name)
+                if retry_failed:
+                    forget_failures(work)
+            failures = [*work.unloaded, *_embed(work, executor)]
+            measured: list[Measured] = []
+            if until == "measure":
+                measured, references = _measure(work, executor)
+                if executor.writes:
+                    write_tables(measured, references, study=study, out=out)
+            failures += _failed_cells(work)
+            if executor.writes:
+                _write_account(study, work.sources, failures, cells=len(measured), out=out)
+    except OSError as error:
+        if not out_of_space(error):
+            raise
+        raise InputError(
+            f"{out}: no space is left ({error}); make room, and the same command goes on"
+        ) from error
     return StudyResult(out=out, cells=len(measured), failures=tuple(failures))
 
 
-def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
-    sets = []
-    for entry in study.images:
-        path = base / Path(entry.source).expanduser()
-        source = open_source(path if path.exists() else entry.source)
-        if entry.per_class or entry.count:
-            source = source.take(per_class=entry.per_class, count=entry.count, seed=entry.seed)
-        sets.append(ImageSet(name=entry.name or source.name, source=source))
-    names = [one.name for one in sets]
-    if len(set(names)) < len(names):
-        raise InputError(f"images: names must differ, got {', '.join(names)}; give each a name")
-    return tuple(sets)
-
-
-def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
-    """All cells on one image set, those without augmentation first: the others refer to them."""
-    source = images.source
-    everything = ViewPlan(
-        indices=tuple(range(len(source))),
-        setting=find_setting(SEMANTIC),
-        chunk_images=CHUNK_ROWS,
-    )
-    plans = [everything]
-    chosen: tuple[int, ...] = ()
-    if study.augmentation is not None:
-        count = min(study.augmentation.images, len(source))
-        chosen = tuple(int(i) for i in spread_over_classes(source, count, seed=study.seed))
-    for name, strength in settings_of(study.augmentation):
-        views = study.augmentation.views if study.augmentation else 1
-        plans.append(
-            ViewPlan(
-                indices=chosen,
-                setting=_setting(study, name),
-                strength=strength,
-                seed=study.seed,
-                views=views,
-                chunk_images=max(1, CHUNK_ROWS // views),
-            )
-        )
-    for plan, subject in itertools.product(plans, subjects):
-        for tap in subject.taps:
-            yield Cell(
-                subject=subject,
-                tap=tap,
-                images=images,
-                plan=plan,
-                manifest=manifest_for(subject.encoder, source, plan, tap=tap, dtype=study.dtype),
-            )
-
-
-def _setting(study: Study, name: str) -> Setting:
-    if name in study.custom_settings:
-        return setting_from_config(name, study.custom_settings[name])
-    return find_setting(name)
-
-
-def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
-    """Embed what is missing; cells that share their views are done together."""
+def _embed(work: Workload, executor: Executor) -> list[Failure]:
+    """Embed what is missing; returns the images that could not be read, each once."""
+    total = sum(cell.manifest.rows for cell in work.cells)
     failures: dict[Failure, None] = {}
-    total = sum(cell.manifest.rows for cell in cells)
     with progress("embed", total=total, unit="view") as bar:
-        for _, together in itertools.groupby(cells, key=lambda cell: (cell.images, cell.plan)):
-            batch = list(together)
-            report = embed(
-                [cell.subject.encoder for cell in batch],
-                batch[0].images.source,
-                batch[0].plan,
-                [EmbeddingStore.open(cell.embeddings_folder(out), cell.manifest) for cell in batch],
-                taps=[cell.tap for cell in batch],
-                on_error=study.on_error,
-                bar=bar,
-            )
-            for where, what in report.failures:
-                failure = Failure(
-                    images=batch[0].images.name, where=where, what=what, is_image=True
-                )
-                failures[failure] = None
+        # Images as they are first: an encoder that fails there is not tried on their views.
+        for plain in (True, False):
+            tasks = embed_tasks(work, plain=plain, workers=executor.workers)
+            failures |= dict.fromkeys(executor.run(tasks, work, bar=bar))
     return list(failures)
+
+
+def _measure(
+    work: Workload, executor: Executor
+) -> tuple[list[Measured], list[tuple[Cell, Reference]]]:
+    """Per-point records of every cell, from those on disk where they are there."""
+    plain = [cell for cell in work.cells if cell.setting == SEMANTIC]
+    wanted = [cell for cell in work.cells if work.is_measured(cell)]
+    with progress("measure", total=len(plain) + len(wanted), unit="cell") as bar:
+        for stage in ("reference", "measure"):
+            executor.run(measure_tasks(work, stage=stage), work, bar=bar)
+    ledger = Ledger(work=work)
+    references = [
+        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
+    ]
+    measured = [
+        Measured(cell=cell, records=work.record_path(cell))
+        for cell in wanted
+        if ledger.blocked(cell) is None and ledger.find(cell, "measure") is None
+    ]
+    return measured, references
+
+
+def _failed_cells(work: Workload) -> list[Failure]:
+    ledger = Ledger(work=work)
+    found = (ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells)
+    return [failure for failure in found if failure is not None]
 
 
 def _write_account(
@@ -201,17 +177,3 @@ def _write_account(
     }
     with whole_file(out / "study.json") as part:
         part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Hold the output folder for this process; the lock dies with it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{out}: another run is writing here; wait for it, or give another folder"
-            ) from error
-        yield
