@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import jax
@@ -28,7 +29,11 @@ class Executor(Protocol):
 
     @property
     def writes(self) -> bool:
-        """Whether this process is the one that writes the tables."""
+        """Whether this process holds the output folder and writes the tables."""
+        ...
+
+    def first(self) -> AbstractContextManager[None]:
+        """A body that the writing process ends before the others begin with theirs."""
         ...
 
     def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -42,20 +47,23 @@ class LocalExecutor:
     workers = 1
     writes = True
 
+    def first(self) -> AbstractContextManager[None]:
+        """Nobody waits."""
+        return nullcontext()
+
     def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
         """Embed task after task on all of the device; measure several cells side by side."""
-        with quiet():
-            if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
-                results = [do_task(task, work, bar=bar) for task in tasks]
-            else:
-                results = _side_by_side(tasks, work, bar)
-        return [failure for failures in results for failure in failures]
+        return [failure for failures in do_here(tasks, work, bar=bar) for failure in failures]
 
 
-def _side_by_side(tasks: Sequence[Task], work: Workload, bar: Bar) -> list[list[Failure]]:
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE))
-    try:
-        return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))
-    finally:
-        # An interrupted run, or one that an error ends, does not start what is still waiting.
-        pool.shutdown(cancel_futures=True)
+def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Failure]]:
+    """Do tasks of one stage in this process; the unreadable images of each."""
+    with quiet():
+        if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
+            return [do_task(task, work, bar=bar) for task in tasks]
+        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE))
+        try:
+            return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))
+        finally:
+            # An interrupted run, or one that an error ends, does not start what still waits.
+            pool.shutdown(cancel_futures=True)

@@ -33,7 +33,7 @@ class CellFiles:
         embeddings: folder of the embeddings.
         reference: file of the reference; of cells without augmentation only.
         records: file of the per-point records.
-        failures: files that are there where a stage failed.
+        failures: files that are there where a stage of it, or of its reference, failed.
     """
 
     label: str
@@ -82,7 +82,13 @@ def write_layout(work: Workload, *, origin: str) -> Path:
     cells = []
     for cell in work.cells:
         plain = cell.setting == SEMANTIC
-        stages = ("embed", "reference", "measure") if plain else ("embed", "measure")
+        reference = work.reference_of(cell)
+        failures = [
+            ledger.path(cell, "embed"),
+            ledger.path(reference, "embed"),
+            ledger.path(reference, "reference"),
+            ledger.path(cell, "measure"),
+        ]
         cells.append(
             CellFiles(
                 label=cell.label,
@@ -91,7 +97,7 @@ def write_layout(work: Workload, *, origin: str) -> Path:
                 embeddings=_below(work, work.embeddings_path(cell)),
                 reference=_below(work, work.reference_path(cell)) if plain else "",
                 records=_below(work, work.record_path(cell)) if work.is_measured(cell) else "",
-                failures=tuple(_below(work, ledger.path(cell, stage)) for stage in stages),
+                failures=tuple(dict.fromkeys(_below(work, path) for path in failures)),
             )
         )
     files = StudyFiles(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mgm_jax.embeddings import library_versions
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
@@ -45,11 +45,13 @@ class StudyResult:
         out: folder of the tables.
         cells: number of cells measured.
         failures: what could not be done, by name.
+        writes: whether this process, of those that shared the work, wrote the tables.
     """
 
     out: Path
     cells: int
     failures: tuple[Failure, ...]
+    writes: bool = True
 
 
 def run_study(
@@ -85,29 +87,35 @@ def run_study(
     """
     out, base = Path(out), Path(base)
     executor = executor or LocalExecutor()
+    measured: list[Measured] = []
     try:
-        with hold(out) if executor.writes else nullcontext():
-            work = prepare(study, out, base=base, convert=convert, retry_images=retry_failed)
-            if executor.writes:
-                write_layout(work, origin=origin or study.name)
-                if retry_failed:
-                    forget_failures(work)
+        with ExitStack() as held:
+            with executor.first():
+                if executor.writes:
+                    held.enter_context(hold(out))
+                work = prepare(study, out, base=base, convert=convert, retry_images=retry_failed)
+                if executor.writes:
+                    write_layout(work, origin=origin or study.name)
+                    if retry_failed:
+                        forget_failures(work)
             failures = [*work.unloaded, *_embed(work, executor)]
-            measured: list[Measured] = []
             if until == "measure":
                 measured, references = _measure(work, executor)
-                if executor.writes:
-                    write_tables(measured, references, study=study, out=out)
             failures += _failed_cells(work)
-            if executor.writes:
-                _write_account(study, work.sources, failures, cells=len(measured), out=out)
+            with executor.first():
+                if executor.writes and until == "measure":
+                    write_tables(measured, references, study=study, out=out)
+                if executor.writes:
+                    _write_account(study, work.sources, failures, cells=len(measured), out=out)
     except OSError as error:
         if not out_of_space(error):
             raise
         raise InputError(
             f"{out}: no space is left ({error}); make room, and the same command goes on"
         ) from error
-    return StudyResult(out=out, cells=len(measured), failures=tuple(failures))
+    return StudyResult(
+        out=out, cells=len(measured), failures=tuple(failures), writes=executor.writes
+    )
 
 
 def _embed(work: Workload, executor: Executor) -> list[Failure]:
@@ -132,14 +140,21 @@ def _measure(
         for stage in ("reference", "measure"):
             executor.run(measure_tasks(work, stage=stage), work, bar=bar)
     ledger = Ledger(work=work)
-    references = [
-        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
-    ]
-    measured = [
-        Measured(cell=cell, records=work.record_path(cell))
+    wanted = [
+        cell
         for cell in wanted
         if ledger.blocked(cell) is None and ledger.find(cell, "measure") is None
     ]
+    lacking = [cell.label for cell in wanted if not work.record_path(cell).exists()]
+    if lacking:
+        raise InputError(
+            f"{work.out}: no records of {name_some(lacking, most=3)}, though they were measured; "
+            "the output folder must be the same on every host"
+        )
+    references = [
+        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
+    ]
+    measured = [Measured(cell=cell, records=work.record_path(cell)) for cell in wanted]
     return measured, references
 
 
