@@ -65,7 +65,7 @@ def out_of_space(error: BaseException | None) -> bool:
         if isinstance(error, OSError) and error.errno in _NO_SPACE:
             return True
         # TensorStore names the number in its text only.
-        if any(errno.errorcode[number] in str(error) for number in _NO_SPACE):
+        if any(f"os_error_code='{number}'" in str(error) for number in _NO_SPACE):
             return True
         error = error.__cause__ or error.__context__
     return False

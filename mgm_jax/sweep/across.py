@@ -73,18 +73,19 @@ class ProcessesExecutor:
             )
         except Exception as raised:
             error = raised
-        shares = self._exchange(found, error)
+        shares = self._exchange(found, error, cells=work.digest)
         in_order: list[list[Failure]] = [[] for _ in tasks]
         for index, share in enumerate(shares):
             in_order[index :: self.workers] = share
         return [failure for failures in in_order for failure in failures]
 
     def _exchange(
-        self, found: list[list[Failure]], error: Exception | None
+        self, found: list[list[Failure]], error: Exception | None, *, cells: str = ""
     ) -> list[list[list[Failure]]]:
         """What every process found; the first error of any of them is raised by all."""
         said = {
             "found": [[asdict(failure) for failure in failures] for failures in found],
+            "cells": cells,
             "error": None if error is None else str(error) or type(error).__name__,
         }
         content = np.frombuffer(json.dumps(said).encode(), np.uint8)
@@ -94,6 +95,11 @@ class ProcessesExecutor:
         for index, part in enumerate(parts):
             if part["error"] is not None:
                 raise InputError(f"process {index}: {part['error']}")
+            if part["cells"] != parts[0]["cells"]:
+                raise InputError(
+                    f"the study is another in process {index} than in process 0: images, "
+                    "checkpoints and the output folder must be the same on every host"
+                )
         return [
             [[Failure(**failure) for failure in failures] for failures in part["found"]]
             for part in parts

@@ -28,7 +28,7 @@ from mgm_jax.sweep.measure import Reference
 from mgm_jax.sweep.retry import forget_failures
 from mgm_jax.sweep.subjects import Convert
 from mgm_jax.sweep.tables import Measured, write_tables
-from mgm_jax.sweep.tasks import embed_tasks, measure_tasks, read_reference
+from mgm_jax.sweep.tasks import embed_tasks, measure_tasks, no_space, read_reference
 from mgm_jax.sweep.workload import Workload, prepare
 
 Stage = Literal["embed", "measure"]
@@ -110,9 +110,7 @@ def run_study(
     except OSError as error:
         if not out_of_space(error):
             raise
-        raise InputError(
-            f"{out}: no space is left ({error}); make room, and the same command goes on"
-        ) from error
+        raise no_space(out, error) from error
     return StudyResult(
         out=out, cells=len(measured), failures=tuple(failures), writes=executor.writes
     )

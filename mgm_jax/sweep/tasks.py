@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
@@ -89,7 +90,15 @@ def do_task(task: Task, work: Workload, *, bar: Bar) -> list[Failure]:
         InputError: an image that cannot be read where the study does not skip such, or a disk
             that is full: what ends the whole study.
     """
-    cells = [work.cells[i] for i in task.cells]
+    try:
+        return _do(task, [work.cells[i] for i in task.cells], work, bar)
+    except Exception as error:
+        if isinstance(error, InputError) or not out_of_space(error):
+            raise
+        raise no_space(work.out, error) from error
+
+
+def _do(task: Task, cells: Sequence[Cell], work: Workload, bar: Bar) -> list[Failure]:
     if task.stage == "embed":
         return _embed(cells, work, bar=bar)
     for cell in cells:
@@ -111,6 +120,11 @@ def quiet() -> Iterator[None]:
         # Duplicates have a column of their own.
         warnings.filterwarnings("ignore", message=".*duplicate.*")
         yield
+
+
+def no_space(out: Path, error: Exception) -> InputError:
+    """The error of a disk that is full."""
+    return InputError(f"{out}: no space is left ({error}); make room, and the same command goes on")
 
 
 def read_reference(cell: Cell, work: Workload) -> Reference:
@@ -170,9 +184,7 @@ def _is_of(error: EncoderFailure, cell: Cell) -> bool:
 def _note(cell: Cell, stage: Stage, error: Exception, work: Workload) -> None:
     if out_of_space(error):
         # Not the cell's fault, and the next one would fare no better.
-        raise InputError(
-            f"{work.out}: no space is left ({error}); make room, and the same command goes on"
-        ) from error
+        raise no_space(work.out, error) from error
     Ledger(work=work).add(cell, stage, error)
 
 

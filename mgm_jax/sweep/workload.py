@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Workload:
     Attributes:
         study: the study.
         out: folder of the results.
+        base: folder that relative paths of the study start from.
+        convert: turns a checkpoint into a folder of Flax weights.
         sources: the image sets.
         cells: all cells; on each image set those without augmentation first.
         unloaded: encoders that could not be loaded.
@@ -41,6 +44,8 @@ class Workload:
 
     study: Study
     out: Path
+    base: Path
+    convert: Convert | None
     sources: tuple[ImageSet, ...]
     cells: tuple[Cell, ...]
     unloaded: tuple[Failure, ...] = ()
@@ -67,6 +72,14 @@ class Workload:
     def embeddings_path(self, cell: Cell) -> Path:
         """Folder of the embeddings."""
         return cell.embeddings_folder(self.out)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all cells in their order: equal where places of cells mean the same."""
+        total = hashlib.sha256()
+        for cell in self.cells:
+            total.update(repr((cell.label, cell.manifest.digest)).encode())
+        return total.hexdigest()
 
     @cached_property
     def _plain(self) -> dict[tuple[str, str, str], Cell]:
@@ -116,6 +129,8 @@ def prepare(
     return Workload(
         study=study,
         out=out,
+        base=base,
+        convert=convert,
         sources=sources,
         cells=tuple(cell for images in sources for cell in _cells(study, subjects, images)),
         unloaded=tuple(unloaded),

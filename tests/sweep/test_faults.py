@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
-import signal
 import subprocess
 import sys
 import time
@@ -172,15 +170,15 @@ def test_no_space_left_ends_the_run_and_room_lets_it_go_on(finished: Path, tmp_p
     study, out = tmp_path / "study.yaml", tmp_path / "out"
     study.write_text(small_study().to_yaml())
 
-    def small_files_only() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-    command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
+    # As a disk that is full: no file can grow beyond this many bytes.
+    limited = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+        "from mgm_jax.cli import main; main()"
+    )
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", limited, "run", str(study), "-o", str(out)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        preexec_fn=small_files_only,
         capture_output=True,
         text=True,
     )
