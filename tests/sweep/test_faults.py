@@ -187,3 +187,17 @@ def test_no_space_left_ends_the_run_and_room_lets_it_go_on(finished: Path, tmp_p
     assert not (out / "summary.parquet").exists() and not list(out.glob("failed/*"))
     assert not run_study(small_study(), out).failures
     assert table_bytes(out) == table_bytes(finished)
+
+
+def test_killed_at_random_moments_the_tables_are_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sweep.kills", str(tmp_path), "--kills", "3", "--seed", "1"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "same" and "different" not in lines, done.stdout + done.stderr
+    assert any(line.startswith("killed") for line in lines)
