@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mgm_jax import upkeep
 from mgm_jax.errors import InputError
+from mgm_jax.upkeep import Results
 
 app = typer.Typer(
     name="mgm",
@@ -21,8 +23,9 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results.")]
-Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
 
+app.command()(upkeep.status)
+app.command()(upkeep.gc)
 
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150
@@ -45,17 +48,50 @@ def run(
     views: Annotated[int, typer.Option(help="Views an image, without a study file.")] = 32,
     count: Annotated[int, typer.Option(help="Images with views, without a study file.")] = 60,
     out: Out = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
+    ] = False,
+    executor: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use; by default one on this machine.")
+    ] = None,
+    cpus: Annotated[float, typer.Option(help="CPUs of one Ray task.")] = 1,
+    gpus: Annotated[float, typer.Option(help="GPUs of one Ray task.")] = 0,
+    coordinator: Annotated[
+        str | None, typer.Option(help="host:port of process 0, where no scheduler tells.")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Processes that share the work; 1: this one alone.")
+    ] = None,
+    process: Annotated[int | None, typer.Option(help="Number of this process, from 0.")] = None,
 ) -> None:
     """Embed and measure everything a study names; stopped work goes on where it stopped.
 
     Without a study file, --encoder, --images and -o make one and write it beside the results.
+
+    Several processes with one output folder share the work: started by Slurm, Open MPI,
+    Kubernetes or on a TPU pod they find each other; elsewhere give --coordinator, --processes
+    and --process.
     """
     from mgm_jax.study import read_study
+    from mgm_jax.sweep.choose import choose_executor
 
+    how = {
+        "retry_failed": retry_failed,
+        "executor": choose_executor(
+            executor,
+            address=address,
+            cpus=cpus,
+            gpus=gpus,
+            coordinator=coordinator,
+            processes=processes,
+            process=process,
+        ),
+    }
     if study is not None:
         if encoder or images or setting:
             raise InputError("give either a study file or --encoder and --images, not both")
-        _run(read_study(study), out, base=study.parent)
+        _run(read_study(study), out, base=study.parent, origin=str(study.resolve()), **how)
         return
     if not (encoder and images and out):
         raise InputError(
@@ -65,7 +101,7 @@ def run(
     made = _quick_study(encoder, images, setting, views=views, count=count)
     out.mkdir(parents=True, exist_ok=True)
     (out / "study.yaml").write_text(made.to_yaml(), encoding="utf-8")
-    _run(made, out, base=Path.cwd())
+    _run(made, out, base=Path.cwd(), origin=str((out / "study.yaml").resolve()), **how)
 
 
 @app.command()
@@ -141,7 +177,9 @@ def embed(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    _stages(read_study(study), out, base=study.parent, until="embed")
+    origin = str(study.resolve())
+    result = _stages(read_study(study), out, base=study.parent, until="embed", origin=origin)
+    upkeep.say_failures(result.failures)
 
 
 @app.command()
@@ -149,7 +187,9 @@ def measure(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: O
     """First two stages of run: embed what is missing, measure, write the tables."""
     from mgm_jax.study import read_study
 
-    _stages(read_study(study), out, base=study.parent, until="measure")
+    origin = str(study.resolve())
+    result = _stages(read_study(study), out, base=study.parent, until="measure", origin=origin)
+    upkeep.say_failures(result.failures)
 
 
 @app.command()
@@ -160,9 +200,10 @@ def probe(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out
     made = read_study(study)
     if made.transfer is None:
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
-    result = _stages(made, out, base=study.parent, until="probe")
+    origin = str(study.resolve())
+    result = _stages(made, out, base=study.parent, until="probe", origin=origin)
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
-    _exit_on_failures(result, where="study.json")
+    upkeep.say_failures(result.failures)
 
 
 @app.command()
@@ -202,31 +243,32 @@ def report(results: Results) -> None:
     typer.echo(f"report: {write_report(results)}")
 
 
-def _run(study: Any, out: Path | None, *, base: Path) -> None:
+def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
     from mgm_jax.report import headline_of_results, write_report
 
-    result = _stages(study, out, base=base, until="probe")
+    result = _stages(study, out, base=base, until="probe", **how)
     if not result.cells:
         first = result.failures[0] if result.failures else None
         raise InputError(
             "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
         )
+    if not result.writes:
+        return
     page = write_report(result.out)
     _print_summary(result.out)
     headline = headline_of_results(result.out)
     typer.echo(f"\n{headline.title}\n{headline.lead}")
     typer.echo(f"\ntables: {result.out}\nreport: {page}")
-    _exit_on_failures(result, where="the report")
-
-
-def _exit_on_failures(result: Any, *, where: str) -> None:
-    if result.failures:
-        typer.echo(f"{len(result.failures)} part(s) failed; they are named in {where}", err=True)
-        raise typer.Exit(1)
+    upkeep.say_failures(result.failures)
 
 
 def _stages(
-    study: Any, out: Path | None, *, base: Path, until: Literal["embed", "measure", "probe"]
+    study: Any,
+    out: Path | None,
+    *,
+    base: Path,
+    until: Literal["embed", "measure", "probe"],
+    **how: Any,
 ) -> Any:
     from mgm_jax.sweep import run_study
 
@@ -235,7 +277,7 @@ def _stages(
     folder = out if out is not None else base / study.output
     try:
         return run_study(
-            study, folder.resolve(), base=base.resolve(), convert=_convert, until=until
+            study, folder.resolve(), base=base.resolve(), convert=_convert, until=until, **how
         )
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)

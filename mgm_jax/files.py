@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -46,6 +47,28 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# A file system that is full, a quota that is used up, a file larger than is allowed.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that nothing more can be written.
+
+    >>> out_of_space(OSError(errno.ENOSPC, "No space left on device"))
+    True
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return True
+        # TensorStore names the number in its text only.
+        if any(f"os_error_code='{number}'" in str(error) for number in _NO_SPACE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def file_sha256(path: str | Path) -> str:

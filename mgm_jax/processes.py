@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -93,6 +94,34 @@ def start_processes(
             "array is made or device is asked for."
         ) from error
     return Processes(jax.process_index(), jax.process_count())
+
+
+def is_one_of_many(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether a scheduler started this process as one of several that belong together.
+
+    Knows ``srun`` of Slurm, ``mpirun`` of Open MPI 4, indexed jobs of Kubernetes and TPU pods:
+    what :func:`start_processes` finds by itself. Asks nothing of JAX.
+
+    Args:
+        environment: variables to look at; by default those of this process.
+
+    >>> is_one_of_many({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_MCA_orte_hnp_uri": "1.0;tcp://h:1"})
+    True
+    >>> is_one_of_many({"SLURM_NTASKS": "4"})  # the script of a job, not a step of it
+    False
+    """
+    env = os.environ if environment is None else environment
+    if "SLURM_STEP_NODELIST" in env and "SLURM_PROCID" in env:
+        return _more_than_one(env.get("SLURM_NTASKS"))
+    if "OMPI_MCA_orte_hnp_uri" in env:
+        return _more_than_one(env.get("OMPI_COMM_WORLD_SIZE"))
+    if "KUBERNETES_SERVICE_HOST" in env and "JOB_COMPLETION_INDEX" in env:
+        return True
+    return len([host for host in env.get("TPU_WORKER_HOSTNAMES", "").split(",") if host]) > 1
+
+
+def _more_than_one(count: str | None) -> bool:
+    return count is not None and count.isdecimal() and int(count) > 1
 
 
 def _check_place(coordinator: str, count: int, index: int) -> None:

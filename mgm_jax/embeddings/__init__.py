@@ -5,6 +5,7 @@ and writes them; ``plan`` says which views of which images are wanted, ``embed``
 """
 
 from mgm_jax.embeddings.embed import EmbedReport, embed
+from mgm_jax.embeddings.failure import EncoderFailure
 from mgm_jax.embeddings.manifest import Manifest, StoreDtype, library_versions
 from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore
@@ -12,6 +13,7 @@ from mgm_jax.embeddings.store import EmbeddingStore
 __all__ = [
     "EmbedReport",
     "EmbeddingStore",
+    "EncoderFailure",
     "Manifest",
     "StoreDtype",
     "ViewPlan",

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from mgm_jax.embeddings.batches import OnError, ViewBatch, view_batches
+from mgm_jax.embeddings.failure import EncoderFailure
 from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
@@ -67,6 +68,7 @@ def embed(
     taps: Sequence[str] | None = None,
     batch_views: int = 64,
     on_error: OnError = "raise",
+    retry: bool | None = None,
     bar: Bar | None = None,
 ) -> EmbedReport:
     """Fill each store with the embeddings that its encoder makes of the planned views.
@@ -83,14 +85,16 @@ def embed(
         batch_views: views per step of an encoder, at most. Another value may change the last
             bits of a result; being interrupted and resumed never does.
         on_error: ``raise`` stops at the first image that cannot be read or whose features are
-            NaN or Inf, and tries those again that an earlier call skipped; ``skip`` marks their
-            rows as failed.
+            NaN or Inf; ``skip`` marks their rows as failed.
+        retry: try the images again that an earlier call skipped; by default with ``raise``.
         bar: a bar of a larger job, to be advanced by every view of every store, those that were
             there before at once; by default there is one of its own, for what is computed.
 
     Raises:
-        InputError: stores that do not fit the encoders, the images and the plan, or a failed
-            image with ``on_error="raise"``.
+        EncoderFailure: an encoder that raises, or one that gives NaN or Inf with
+            ``on_error="raise"``; the other stores can be filled by a call without it.
+        InputError: stores that do not fit the encoders, the images and the plan, or an image
+            that cannot be read with ``on_error="raise"``.
 
     Example::
 
@@ -113,8 +117,9 @@ def embed(
         raise InputError(
             f"embed: expected one tap per store, got {len(taps)} taps and {len(stores)} stores"
         )
+    retry = on_error == "raise" if retry is None else retry
     jobs = [
-        _make_job(encoder, source, plan, store, tap=tap, retry=on_error == "raise")
+        _make_job(encoder, source, plan, store, tap=tap, retry=retry)
         for encoder, store, tap in zip(encoders, stores, taps, strict=True)
     ]
     todo = sum(job.missing_rows for job in jobs)
@@ -214,10 +219,25 @@ def _forward(
         # All taps are read, also where a store has the chunk: the same compiled program runs
         # whatever is missing, and gives the same bits.
         features = {
-            digest: encoder.features(batch.views, taps=taps[digest])
+            digest: _features(encoder, batch.views, taps[digest])
             for digest, encoder in networks.items()
         }
         yield batch, [features[job.encoder.digest][job.tap] for job in lacking]
+
+
+def _features(encoder: Encoder, views: jax.Array, taps: tuple[str, ...]) -> dict[str, jax.Array]:
+    try:
+        return encoder.features(views, taps=taps)
+    except Exception as error:
+        raise _raised(encoder, error) from error
+
+
+def _raised(encoder: Encoder, error: Exception) -> EncoderFailure:
+    # XLA's messages run over pages; the first lines say what it was.
+    said = "\n".join(str(error).splitlines()[:3])
+    return EncoderFailure(
+        f"{encoder.name} raised {type(error).__name__}: {said}", encoder=encoder.digest
+    )
 
 
 def _write_chunk(
@@ -237,17 +257,23 @@ def _write_chunk(
     for batch, features in steps:
         unread.update(batch.failed)
         real = batch.rows >= 0
-        for block, found in zip(blocks, features, strict=True):
-            block[batch.rows[real]] = np.asarray(found)[real]
+        for job, block, found in zip(jobs, blocks, features, strict=True):
+            try:
+                # Work that was started earlier may fail only now, when its result is fetched.
+                block[batch.rows[real]] = np.asarray(found)[real]
+            except Exception as error:
+                raise _raised(job.encoder, error) from error
         bar.advance(int(real.sum()) * len(jobs))
     for job, block in zip(jobs, blocks, strict=True):
         not_finite = _not_finite(job, block, unread)
         if not_finite and on_error == "raise":
             named = name_some(rows.start + row for row in not_finite)
-            raise InputError(
+            raise EncoderFailure(
                 f"embed: {next(iter(not_finite.values()))} for rows {named} of {job.store.folder}; "
                 "check the weights, store float32 instead of bfloat16, or skip such rows with "
-                "on_error='skip'"
+                "on_error='skip'",
+                encoder=job.encoder.digest,
+                tap=job.tap,
             )
         job.store.write(chunk, block, failed={**not_finite, **unread})
 

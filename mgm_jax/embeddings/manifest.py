@@ -9,6 +9,7 @@ import math
 import os
 import tempfile
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,6 +25,7 @@ MANIFEST_FILE = "manifest.json"
 _WRITERS = ("mgm_jax", "jax", "jaxlib", "flax", "numpy", "tensorstore")
 
 
+@lru_cache(maxsize=1)
 def library_versions() -> tuple[tuple[str, str], ...]:
     """Name and version of each library whose work is in the embeddings.
 

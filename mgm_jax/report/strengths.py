@@ -17,6 +17,11 @@ from mgm_jax.report.tables import StudyTables
 _PANEL_HEIGHT = 230
 _LEFT = 58
 
+_MOST_COLUMNS = 6
+
+# Lines of one panel that are still told apart with their intervals.
+_MOST_INTERVALS = 12
+
 
 class _Value(NamedTuple):
     """A mean at one strength, with its interval."""
@@ -57,32 +62,53 @@ def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) 
     columns = ["setting", "model", "strength", "mean", "low", "high"]
     for setting, model, *value in rows.sort_values("strength")[columns].itertuples(index=False):
         lines.setdefault((setting, model), []).append(_Value(*value))
-    # Many lines on top of each other: let the crowd show through.
-    opacity = 0.9 if len(legend.models) <= 12 else 0.5
+    # Many lines on top of each other: let the crowd show through, without its intervals.
+    few = len(legend.models) <= _MOST_INTERVALS
     traces = [
-        _trace(lines[setting, model], model, entry, panel, opacity=opacity)
+        _trace(lines[setting, model], model, entry, panel, few=few)
         for panel, setting in enumerate(settings)
         for entry in legend.entries
         for model in entry.models
         if (setting, model) in lines
     ]
     axis = define(metric).axis
-    layouts = [_layout(settings, axis, columns) for columns in column_counts(len(settings))]
+    layouts = [_layout(settings, axis, columns) for columns in _columns(len(settings))]
     return View(data=traces, layouts=layouts)
 
 
+def _columns(panels: int) -> list[int]:
+    """Panels a line: more than six would be too small on the widest window.
+
+    >>> _columns(18)
+    [6, 4, 3, 2, 1]
+    """
+    if panels <= _MOST_COLUMNS:
+        return column_counts(panels)
+    return [_MOST_COLUMNS, 4, 3, 2, 1]
+
+
 def _trace(
-    line: list[_Value], model: str, entry: Entry, panel: int, *, opacity: float
+    line: list[_Value], model: str, entry: Entry, panel: int, *, few: bool
 ) -> dict[str, Any]:
     name = hover_name(model)
+    intervals = {
+        "type": "data",
+        "symmetric": False,
+        "array": numbers([value.high - value.mean for value in line]),
+        "arrayminus": numbers([value.mean - value.low for value in line]),
+        "color": entry.colour,
+        "thickness": 1,
+        "width": 0,
+    }
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "x": numbers([value.strength for value in line]),
         "y": numbers([value.mean for value in line]),
         "line": {"color": entry.colour, "width": 1.6},
-        "marker": {"color": entry.colour, "size": 6, "symbol": entry.symbol},
-        "opacity": opacity,
+        "marker": {"color": entry.colour, "size": 5, "symbol": entry.symbol},
+        "opacity": 0.9 if few else 0.5,
+        **({"error_y": intervals} if few else {}),
         "hovertext": [
             f"{name}<br>strength {value.strength:g}: {interval(value.mean, value.low, value.high)}"
             for value in line

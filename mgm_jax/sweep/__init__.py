@@ -1,10 +1,21 @@
 """A study, cut into cells and run so that it can stop anywhere and go on.
 
-``subjects`` makes encoders out of the entries of a study, ``cells`` says what has to be embedded
-and measured, ``measure`` turns one cell into per-point records, ``tables`` puts the records of all
-cells together, ``run`` drives them.
+``subjects`` makes encoders out of the entries of a study, ``cells`` and ``workload`` say what has
+to be embedded and measured, ``tasks`` does one piece of it, ``executors`` say where the pieces are
+done, ``tables`` puts the records of all cells together, ``run`` drives them. ``ledger`` names what
+failed, ``layout`` which files belong to which study; ``status`` and ``garbage`` read these.
 """
 
+from mgm_jax.sweep.garbage import Garbage, collect_garbage, find_garbage
 from mgm_jax.sweep.run import StudyResult, run_study
+from mgm_jax.sweep.status import StudyStatus, study_status
 
-__all__ = ["StudyResult", "run_study"]
+__all__ = [
+    "Garbage",
+    "StudyResult",
+    "StudyStatus",
+    "collect_garbage",
+    "find_garbage",
+    "run_study",
+    "study_status",
+]

@@ -7,39 +7,40 @@ again ends with the same tables as one that was not.
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, library_versions, manifest_for
-from mgm_jax.errors import InputError
-from mgm_jax.files import whole_file
-from mgm_jax.images import ImageSource, Setting, find_setting, setting_from_config
+from mgm_jax.embeddings import library_versions
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
-from mgm_jax.sweep.cells import (
-    SEMANTIC,
-    Cell,
-    Failure,
-    ImageSet,
-    settings_of,
-    spread_over_classes,
-)
-from mgm_jax.sweep.records import measure_cells
-from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
+from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.executors import Executor, LocalExecutor
+from mgm_jax.sweep.hold import hold
+from mgm_jax.sweep.layout import write_layout
+from mgm_jax.sweep.ledger import Ledger
+from mgm_jax.sweep.measure import Reference
+from mgm_jax.sweep.retry import forget_failures
+from mgm_jax.sweep.subjects import Convert
 from mgm_jax.sweep.tables import Measured, write_tables
-from mgm_jax.sweep.targets import open_images, open_targets
-from mgm_jax.sweep.transfer_records import measure_transfer, remove_transfer
+from mgm_jax.sweep.tasks import (
+    embed_tasks,
+    measure_tasks,
+    no_space,
+    read_outcome,
+    read_reference,
+    transfer_tasks,
+)
+from mgm_jax.sweep.transfer import Outcome, TransferCell
+from mgm_jax.sweep.transfer_records import left_out_of, remove_transfer, write_transfer
+from mgm_jax.sweep.workload import Workload, prepare
 
 Stage = Literal["embed", "measure", "probe"]
-
-#: Embeddings in one chunk: what an interruption loses at most.
-CHUNK_ROWS = 512
 
 #: Unreadable images that ``study.json`` names, for each image set; all are counted.
 MOST_EXAMPLES = 50
@@ -54,12 +55,14 @@ class StudyResult:
         cells: number of cells measured.
         transfers: rows of the transfer table.
         failures: what could not be done, by name.
+        writes: whether this process, of those that shared the work, wrote the tables.
     """
 
     out: Path
     cells: int
     transfers: int
     failures: tuple[Failure, ...]
+    writes: bool = True
 
 
 def run_study(
@@ -69,8 +72,14 @@ def run_study(
     base: str | Path = ".",
     convert: Convert | None = None,
     until: Stage = "probe",
+    retry_failed: bool = False,
+    origin: str | None = None,
+    executor: Executor | None = None,
 ) -> StudyResult:
     """Embed, measure and probe everything that ``study`` names.
+
+    An encoder that raises, or gives NaN, and a cell that cannot be measured are named in the
+    result; everything else is done.
 
     Args:
         study: what to do.
@@ -78,125 +87,124 @@ def run_study(
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
         until: ``embed`` stops after the embeddings, ``measure`` before the probes.
+        retry_failed: try again what failed in an earlier run.
+        origin: what tells this study from others in the same folder, such as the path of its
+            file; by default its name.
+        executor: where the work is done; by default in this process.
 
     Raises:
-        InputError: something the study names does not exist, or another run holds ``out``.
+        InputError: something the study names does not exist, another run holds ``out``, an image
+            cannot be read and the study does not skip such, or no space is left.
     """
     out, base = Path(out), Path(base)
-    with _held(out):
-        sources = _open_images(study, base=base)
-        subjects = load_subjects(study.encoders, base=base, cache=out / "encoders", convert=convert)
-        targets = () if study.transfer is None else open_targets(study.transfer, sources, base=base)
-        cells = [cell for images in sources for cell in _cells(study, subjects, images)]
-        transfers = [
-            (cell, target)
-            for target in targets
-            for cell in _plain_cells(study, subjects, target.images)
-        ]
-        failures = _embed([*cells, *(cell for cell, _ in transfers)], study=study, out=out)
-        measured: list[Measured] = []
-        if until != "embed":
-            measured, references, more = measure_cells(cells, study=study, out=out)
-            failures += more
-            write_tables(measured, references, study=study, out=out)
-        rows, left_out = 0, []
-        if until == "probe" and study.transfer is not None:
-            rows, left_out, more = measure_transfer(transfers, study=study, out=out)
-            failures += more
-        elif study.transfer is None:
-            remove_transfer(out)
-        _write_account(
-            study,
-            [*sources, *(target.images for target in targets)],
-            failures,
-            cells=len(measured),
-            transfer={"rows": rows, "left_out": left_out},
-            out=out,
-        )
-    return StudyResult(out=out, cells=len(measured), transfers=rows, failures=tuple(failures))
-
-
-def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
-    sets = [open_images(entry, base=base) for entry in study.images]
-    names = [one.name for one in sets]
-    if len(set(names)) < len(names):
-        raise InputError(f"images: names must differ, got {', '.join(names)}; give each a name")
-    return tuple(sets)
-
-
-def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
-    """All cells on one image set, those without augmentation first: the others refer to them."""
-    source = images.source
-    plans = [_everything(source)]
-    chosen: tuple[int, ...] = ()
-    if study.augmentation is not None:
-        count = min(study.augmentation.images, len(source))
-        chosen = tuple(int(i) for i in spread_over_classes(source, count, seed=study.seed))
-    for name, strength in settings_of(study.augmentation):
-        views = study.augmentation.views if study.augmentation else 1
-        plans.append(
-            ViewPlan(
-                indices=chosen,
-                setting=_setting(study, name),
-                strength=strength,
-                seed=study.seed,
-                views=views,
-                chunk_images=max(1, CHUNK_ROWS // views),
-            )
-        )
-    for plan, subject in itertools.product(plans, subjects):
-        for tap in subject.taps:
-            yield _cell(study, subject, tap, images, plan)
-
-
-def _plain_cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
-    """The default feature of every encoder on all images as they are."""
-    plan = _everything(images.source)
-    for subject in subjects:
-        yield _cell(study, subject, subject.encoder.default_tap, images, plan)
-
-
-def _everything(source: ImageSource) -> ViewPlan:
-    return ViewPlan(
-        indices=tuple(range(len(source))),
-        setting=find_setting(SEMANTIC),
-        chunk_images=CHUNK_ROWS,
+    executor = executor or LocalExecutor()
+    measured: list[Measured] = []
+    found: list[tuple[TransferCell, Outcome]] = []
+    rows = 0
+    try:
+        with ExitStack() as held:
+            with executor.first():
+                if executor.writes:
+                    held.enter_context(hold(out))
+                work = prepare(study, out, base=base, convert=convert, retry_images=retry_failed)
+                if executor.writes:
+                    write_layout(work, origin=origin or study.name)
+                    if retry_failed:
+                        forget_failures(work)
+            failures = [*work.unloaded, *_embed(work, executor)]
+            if until != "embed":
+                measured, references = _measure(work, executor)
+            if until == "probe":
+                found = _transfer(work, executor)
+            failures += _failed_cells(work)
+            with executor.first():
+                if executor.writes and until != "embed":
+                    write_tables(measured, references, study=study, out=out)
+                if executor.writes and study.transfer is None:
+                    remove_transfer(out)
+                elif executor.writes and until == "probe":
+                    rows = write_transfer(found, out=out)
+                if executor.writes:
+                    _write_account(
+                        study,
+                        [*work.sources, *(target.images for target in work.targets)],
+                        failures,
+                        cells=len(measured),
+                        transfer={"rows": rows, "left_out": left_out_of(found)},
+                        out=out,
+                    )
+    except OSError as error:
+        if not out_of_space(error):
+            raise
+        raise no_space(out, error) from error
+    return StudyResult(
+        out=out,
+        cells=len(measured),
+        transfers=rows,
+        failures=tuple(failures),
+        writes=executor.writes,
     )
 
 
-def _cell(study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan) -> Cell:
-    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
-    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
-
-
-def _setting(study: Study, name: str) -> Setting:
-    if name in study.custom_settings:
-        return setting_from_config(name, study.custom_settings[name])
-    return find_setting(name)
-
-
-def _embed(cells: Sequence[Cell], *, study: Study, out: Path) -> list[Failure]:
-    """Embed what is missing; cells that share their views are done together."""
+def _embed(work: Workload, executor: Executor) -> list[Failure]:
+    """Embed what is missing; returns the images that could not be read, each once."""
+    total = sum(cell.manifest.rows for cell in work.embedded)
     failures: dict[Failure, None] = {}
-    total = sum(cell.manifest.rows for cell in cells)
     with progress("embed", total=total, unit="view") as bar:
-        for _, together in itertools.groupby(cells, key=lambda cell: (cell.images, cell.plan)):
-            batch = list(together)
-            report = embed(
-                [cell.subject.encoder for cell in batch],
-                batch[0].images.source,
-                batch[0].plan,
-                [EmbeddingStore.open(cell.embeddings_folder(out), cell.manifest) for cell in batch],
-                taps=[cell.tap for cell in batch],
-                on_error=study.on_error,
-                bar=bar,
-            )
-            for where, what in report.failures:
-                failure = Failure(
-                    images=batch[0].images.name, where=where, what=what, is_image=True
-                )
-                failures[failure] = None
+        # Images as they are first: an encoder that fails there is not tried on their views.
+        for plain in (True, False):
+            tasks = embed_tasks(work, plain=plain, workers=executor.workers)
+            failures |= dict.fromkeys(executor.run(tasks, work, bar=bar))
     return list(failures)
+
+
+def _measure(
+    work: Workload, executor: Executor
+) -> tuple[list[Measured], list[tuple[Cell, Reference]]]:
+    """Per-point records of every cell, from those on disk where they are there."""
+    plain = [cell for cell in work.cells if cell.setting == SEMANTIC]
+    wanted = [cell for cell in work.cells if work.is_measured(cell)]
+    with progress("measure", total=len(plain) + len(wanted), unit="cell") as bar:
+        for stage in ("reference", "measure"):
+            executor.run(measure_tasks(work, stage=stage), work, bar=bar)
+    ledger = Ledger(work=work)
+    wanted = [
+        cell
+        for cell in wanted
+        if ledger.blocked(cell) is None and ledger.find(cell, "measure") is None
+    ]
+    lacking = [cell.label for cell in wanted if not work.record_path(cell).exists()]
+    if lacking:
+        raise InputError(
+            f"{work.out}: no records of {name_some(lacking, most=3)}, though they were measured; "
+            "the output folder must be the same on every host"
+        )
+    references = [
+        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
+    ]
+    measured = [Measured(cell=cell, records=work.record_path(cell)) for cell in wanted]
+    return measured, references
+
+
+def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Outcome]]:
+    """What every measure on every target found, from the disk where it is there."""
+    if not work.transfers:
+        return []
+    tasks = transfer_tasks(work)
+    with progress("transfer", total=len(tasks), unit="measure") as bar:
+        executor.run(tasks, work, bar=bar)
+    # Read back even when just computed: a resumed run must end with the very same digits.
+    return [
+        (job, read_outcome(job, work)) for job in work.transfers if work.transfer_path(job).exists()
+    ]
+
+
+def _failed_cells(work: Workload) -> list[Failure]:
+    ledger = Ledger(work=work)
+    found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
+    found += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
+    found += [ledger.find(job, "transfer") for job in work.transfers]
+    return [failure for failure in found if failure is not None]
 
 
 def _write_account(
@@ -229,17 +237,3 @@ def _write_account(
     }
     with whole_file(out / "study.json") as part:
         part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Hold the output folder for this process; the lock dies with it."""
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{out}: another run is writing here; wait for it, or give another folder"
-            ) from error
-        yield

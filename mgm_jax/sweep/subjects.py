@@ -16,7 +16,19 @@ from mgm_jax.study import EncoderEntry
 #: Turns a checkpoint file into a folder of Flax weights below the given one and returns it.
 Convert = Callable[[Path, EncoderEntry, Path], Path]
 
+#: Told of an encoder that is left out: its name and why.
+OnFailure = Callable[[str, Exception], None]
+
 _SUFFIXES = (".tar", ".pth", ".pt", ".th", ".ckpt", ".safetensors", ".bin")
+
+
+class _BrokenFile(Exception):
+    """A file that is there and yet gives no encoder."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +42,7 @@ class Subject:
         paradigm: how it was trained.
         seed: of the random weights; None for trained encoders.
         taps: layers to read.
+        folder: where its weights lie; None where they are drawn.
     """
 
     name: str
@@ -38,6 +51,7 @@ class Subject:
     paradigm: str
     seed: int | None
     taps: tuple[str, ...]
+    folder: Path | None = None
 
     @property
     def architecture(self) -> str:
@@ -46,7 +60,12 @@ class Subject:
 
 
 def load_subjects(
-    entries: tuple[EncoderEntry, ...], *, base: Path, cache: Path, convert: Convert | None
+    entries: tuple[EncoderEntry, ...],
+    *,
+    base: Path,
+    cache: Path,
+    convert: Convert | None,
+    on_failure: OnFailure | None = None,
 ) -> tuple[Subject, ...]:
     """Load every encoder that the entries name.
 
@@ -55,6 +74,8 @@ def load_subjects(
         base: folder that relative paths start from.
         cache: folder for converted checkpoints.
         convert: called for each checkpoint file; None where no converter is at hand.
+        on_failure: called with the name of an encoder whose file cannot be converted or loaded,
+            and the error; that encoder is then left out. By default the error is raised.
 
     Raises:
         InputError: a source that does not exist, or two encoders of one name.
@@ -63,7 +84,12 @@ def load_subjects(
     subjects = []
     with progress("encoders", total=len(jobs), unit="encoder") as bar:
         for entry, source, seed in jobs:
-            subjects.append(_load(entry, source, seed, cache=cache, convert=convert))
+            try:
+                subjects.append(_load(entry, source, seed, cache=cache, convert=convert))
+            except _BrokenFile as broken:
+                if on_failure is None:
+                    raise broken.error from None
+                on_failure(broken.name, broken.error)
             bar.advance()
     counts = Counter(subject.name for subject in subjects)
     twice = sorted(name for name, times in counts.items() if times > 1)
@@ -115,13 +141,18 @@ def _load(
         name = (entry.name or source) + (f"-s{seed}" if len(entry.seeds) > 1 else "")
     else:
         where, name = source, entry.name or _stem(source)
-        if source.is_file():
-            if convert is None:
-                raise InputError(
-                    f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
-                )
+        if source.is_file() and convert is None:
+            raise InputError(
+                f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
+            )
+    try:
+        if isinstance(source, Path) and source.is_file() and convert is not None:
             where = convert(source, entry, cache)
-    encoder = load_encoder(where, name=name)
+        encoder = load_encoder(where, name=name)
+    except Exception as error:
+        if isinstance(source, str):
+            raise
+        raise _BrokenFile(name, error) from error
     drawn = encoder.meta.get("seed")
     return Subject(
         name=name,
@@ -130,6 +161,7 @@ def _load(
         paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
         seed=None if drawn is None else int(str(drawn)),
         taps=_check_taps(encoder, entry.taps),
+        folder=where if isinstance(where, Path) else None,
     )
 
 

@@ -85,6 +85,11 @@ def open_targets(
                 f"it has {len(np.unique(labels[labels >= 0]))}. Use a labelled set."
             )
         same = [one for one in others if one.source.digest == images.source.digest]
+        if not same and any(one.name == images.name for one in others):
+            raise InputError(
+                f"transfer: target {images.name} has the name of an image set that holds other "
+                "images; give it a name of its own"
+            )
         if same:
             images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
         targets.append(Target(images=images, has_test=entry.test is not None))

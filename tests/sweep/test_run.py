@@ -20,21 +20,7 @@ from mgm_jax.metrics import METRIC_COLUMNS
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.cells import spread_over_classes
 from tests.sweep.small_study import small_study
-
-TABLES = ("points", "groups", "summary", "models")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An undisturbed run."""
-    out = tmp_path_factory.mktemp("finished")
-    result = run_study(small_study(), out)
-    assert not result.failures
-    return out
-
-
-def table_bytes(out: Path) -> dict[str, bytes]:
-    return {f"{n}{s}": (out / f"{n}{s}").read_bytes() for n in TABLES for s in (".parquet", ".csv")}
+from tests.sweep.tables import TABLES, table_bytes
 
 
 def test_the_tables_hold_every_cell_with_its_intervals(finished: Path) -> None:

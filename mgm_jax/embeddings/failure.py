@@ -1,0 +1,22 @@
+"""The error of one encoder that cannot embed, where the others can go on without it."""
+
+from __future__ import annotations
+
+from mgm_jax.errors import InputError
+
+
+class EncoderFailure(InputError):
+    """An encoder raised, or gave NaN or Inf.
+
+    Attributes:
+        encoder: digest of the encoder.
+        tap: the layer whose features cannot be used; None where the encoder as a whole fails.
+
+    >>> EncoderFailure("vit raised ValueError: no", encoder="e1").tap is None
+    True
+    """
+
+    def __init__(self, message: str, *, encoder: str, tap: str | None = None) -> None:
+        super().__init__(message)
+        self.encoder = encoder
+        self.tap = tap

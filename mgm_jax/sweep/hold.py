@@ -1,0 +1,72 @@
+"""One run at a time writes into an output folder; a second one is told who does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from mgm_jax.errors import InputError
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def hold(out: Path) -> Iterator[None]:
+    """Hold an output folder for this process; the lock dies with it.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / _LOCK).open("a+") as file:
+        if not _locked(file):
+            file.seek(0)
+            raise InputError(
+                f"{out}: another run is writing here ({_said(file.read())}); "
+                "wait for it, or give another folder"
+            )
+        file.truncate(0)
+        file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
+        file.flush()
+        yield
+
+
+def _locked(file: TextIO) -> bool:
+    # Someone who only looks holds the lock for a moment.
+    for wait in (0.05, 0.2, 0.0):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(wait)
+    return False
+
+
+def holder(out: Path) -> str | None:
+    """Who writes into an output folder at the moment; None where nobody does."""
+    try:
+        file = (out / _LOCK).open("r")
+    except OSError:
+        return None
+    with file:
+        try:
+            # A shared lock cannot be had while a run holds the folder, and harms no other reader.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _said(file.read())
+    return None
+
+
+def _said(text: str) -> str:
+    try:
+        who = json.loads(text)
+        return f"process {who['process']} on {who['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "of unknown place"

@@ -1,0 +1,56 @@
+"""The commands that look after an output folder, ``mgm status`` and ``mgm gc``, and failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+#: Failures that are named on the screen.
+_MOST_FAILURES = 5
+
+Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
+
+
+def status(results: Results) -> None:
+    """Say how far the studies of a folder are: cells done, running, failed, and the time left."""
+    from mgm_jax.sweep import study_status
+
+    for one in study_status(results):
+        for line in one.lines():
+            typer.echo(line)
+
+
+def gc(
+    results: Results,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it, do not only say it.")] = False,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(help="Study (its file or name) that no longer counts; may be repeated."),
+    ] = None,
+) -> None:
+    """Say what no study of a folder refers to, and remove it with --yes."""
+    from mgm_jax.sweep import collect_garbage, find_garbage
+
+    forgotten = tuple(forget or ())
+    work = collect_garbage if yes else find_garbage
+    garbage = work(results.resolve(), forget=forgotten)
+    for line in garbage.lines():
+        typer.echo(line)
+    if garbage.paths:
+        typer.echo("removed" if yes else "nothing was removed; --yes does it")
+
+
+def say_failures(failures: Any) -> None:
+    """Name what failed, the first few, and end with status 1."""
+    if not failures:
+        return
+    for one in failures[:_MOST_FAILURES]:
+        typer.echo(f"failed: {one.where}: {one.what}", err=True)
+    typer.echo(
+        f"{len(failures)} part(s) failed; `mgm status` and the report name all, "
+        "--retry-failed tries them again",
+        err=True,
+    )
+    raise typer.Exit(1)

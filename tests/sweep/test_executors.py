@@ -1,0 +1,109 @@
+"""The same tables, bit for bit, whoever does the work: two processes, Ray, a node that is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mgm_jax.errors import InputError
+from mgm_jax.processes import is_one_of_many
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.choose import choose_executor
+from mgm_jax.sweep.executors import LocalExecutor
+from tests.launch import free_port
+from tests.sweep.small_study import small_study
+from tests.sweep.tables import table_bytes
+from tests.test_many_hosts import open_mpi, slurm
+
+ROOT = Path(__file__).parents[2]
+
+#: Every worker compiles for itself.
+STUDY = small_study(
+    encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
+    augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 4, "views": 6},
+)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of one process."""
+    out = tmp_path_factory.mktemp("alone")
+    assert not run_study(STUDY, out).failures
+    return out
+
+
+def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> None:
+    study, out = tmp_path / "study.yaml", tmp_path / "out"
+    study.write_text(STUDY.to_yaml())
+    job = free_port(least=2**16 - 2**12) - (2**16 - 2**12)
+    common = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    programs = [
+        subprocess.Popen(command, env=common | slurm(index, job), **pipes) for index in range(2)
+    ]
+    written = [program.communicate(timeout=300) for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], written
+    assert table_bytes(out) == table_bytes(alone)
+    assert "degree" in written[0][0] and "degree" not in written[1][0]
+
+
+def test_a_job_of_one_process_or_its_script_is_no_job_of_many() -> None:
+    assert is_one_of_many(slurm(1, 7)) and is_one_of_many(open_mpi(0, 7))
+    assert not is_one_of_many({})
+    assert not is_one_of_many(slurm(0, 7) | {"SLURM_NTASKS": "1"})
+    assert not is_one_of_many({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+    assert is_one_of_many({"TPU_WORKER_HOSTNAMES": "a,b"})
+    assert not is_one_of_many({"TPU_WORKER_HOSTNAMES": "a"})
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    assert isinstance(choose_executor("local", processes=1), LocalExecutor)
+    for options, said in (
+        ({"kind": "slurm"}, "local or ray"),
+        ({"kind": "local", "address": "auto"}, "--address"),
+        ({"kind": "ray", "processes": 2}, "leave out --processes"),
+        ({"kind": "local", "processes": 2}, "belong together"),
+    ):
+        with pytest.raises(InputError, match=said):
+            choose_executor(**options)
+
+
+def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatch) -> None:
+    ray = pytest.importorskip("ray", reason="runs a study on a Ray cluster, needs ray")
+    from ray.cluster_utils import Cluster
+
+    from mgm_jax.sweep.on_ray import RayExecutor
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    memory = {"object_store_memory": 100 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    try:
+        lost = cluster.add_node(num_cpus=1, **memory)
+        executor = RayExecutor(address=cluster.address)
+        assert executor.workers == 2
+        with pytest.raises(InputError, match="no node"):
+            RayExecutor(address=cluster.address, cpus=2)
+        out = tmp_path / "out"
+
+        def lose_a_node() -> None:
+            while not list(out.glob("records/*.json")):
+                time.sleep(0.01)
+            cluster.remove_node(lost, allow_graceful=False)
+
+        loser = threading.Thread(target=lose_a_node, daemon=True)
+        loser.start()
+        result = run_study(STUDY, out, executor=executor)
+        loser.join(timeout=60)
+        assert lost not in cluster.list_all_nodes
+        assert not result.failures
+        assert table_bytes(out) == table_bytes(alone)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
