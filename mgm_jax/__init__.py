@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mgm_jax.analysis.cluster import ModelClusters, cluster_models
+    from mgm_jax.analysis.predict import predict_transfer
+    from mgm_jax.analysis.transfer_result import TransferPrediction
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.encoders.registry import load_encoder
     from mgm_jax.errors import InputError
@@ -29,12 +31,14 @@ _HOMES = {
     "ManifoldMetrics": "metrics.manifold",
     "ModelClusters": "analysis.cluster",
     "NnkGraph": "geometry.nnk_graph",
+    "TransferPrediction": "analysis.transfer_result",
     "cluster_models": "analysis.cluster",
     "knn_graph": "geometry.knn",
     "load_encoder": "encoders.registry",
     "local_pca": "geometry.local_pca",
     "manifold_metrics": "metrics.manifold",
     "nnk_graph": "geometry.nnk_graph",
+    "predict_transfer": "analysis.predict",
 }
 
 __all__ = [
@@ -45,12 +49,14 @@ __all__ = [
     "ManifoldMetrics",
     "ModelClusters",
     "NnkGraph",
+    "TransferPrediction",
     "cluster_models",
     "knn_graph",
     "load_encoder",
     "local_pca",
     "manifold_metrics",
     "nnk_graph",
+    "predict_transfer",
 ]
 
 

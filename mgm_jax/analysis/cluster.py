@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mgm_jax.analysis.columns import check_models, usable_columns
 from mgm_jax.errors import InputError, name_some
-
-# Spread of a column, relative to its largest entry, below which rounding alone explains it.
-_ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +89,12 @@ def cluster_models(
     >>> cluster_models(frame).to_pandas()["group"].nunique()
     2
     """
-    models = _check_models(metrics)
+    models = check_models(metrics, name="metrics")
     if groups is not None and not 1 <= groups <= len(models):
         raise InputError(
             f"groups: expected 1 to {len(models)} (the number of models), got {groups}."
         )
-    columns, left_out = _usable_columns(metrics)
+    columns, left_out = usable_columns(metrics)
     if len(models) == 1:
         return _single_model(models, columns, left_out)
     if not columns:
@@ -108,44 +106,6 @@ def cluster_models(
     values = metrics[list(columns)].to_numpy(np.float64)
     standardised = (values - values.mean(0)) / values.std(0)
     return _cut(models, columns, left_out, standardised, groups, most_groups)
-
-
-def _check_models(metrics: pd.DataFrame) -> tuple[str, ...]:
-    models = tuple(str(name) for name in metrics.index)
-    if not models:
-        raise InputError("metrics: expected at least one row (one a model), got none.")
-    twice = sorted({name for name in models if models.count(name) > 1})
-    if twice:
-        raise InputError(
-            f"metrics: the index must name each model once; given twice: {name_some(twice)}."
-        )
-    textual = [
-        str(name)
-        for name in metrics.columns
-        if not pd.api.types.is_numeric_dtype(metrics[name].dtype)
-    ]
-    if textual:
-        raise InputError(
-            f"metrics: expected numeric columns, got text in {name_some(textual)}. "
-            "Drop these columns or move the model names into the index."
-        )
-    return models
-
-
-def _usable_columns(metrics: pd.DataFrame) -> tuple[tuple[str, ...], dict[str, str]]:
-    usable: list[str] = []
-    left_out: dict[str, str] = {}
-    for name in map(str, metrics.columns):
-        values = metrics[name].to_numpy(np.float64)
-        missing = ~np.isfinite(values)
-        if missing.any():
-            models = name_some(metrics.index[missing], most=3)
-            left_out[name] = f"missing for {models}"
-        elif np.ptp(values) <= _ROUNDING * np.abs(values).max():
-            left_out[name] = "constant"
-        else:
-            usable.append(name)
-    return tuple(usable), left_out
 
 
 def _single_model(
