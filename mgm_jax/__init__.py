@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mgm_jax.analysis.cluster import ModelClusters, cluster_models
+    from mgm_jax.analysis.cluster_stability import (
+        ClusterStability,
+        LabelAgreement,
+        cluster_stability,
+        label_agreement,
+    )
+    from mgm_jax.analysis.compare import ModelComparison, compare_models
     from mgm_jax.analysis.predict import predict_transfer
+    from mgm_jax.analysis.published import published_transfer
+    from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity
     from mgm_jax.analysis.transfer_result import TransferPrediction
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.encoders.registry import load_encoder
@@ -24,39 +33,57 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ClusterStability": "analysis.cluster_stability",
     "Encoder": "encoders.encoder",
     "InputError": "errors",
     "KnnGraph": "geometry.knn",
+    "LabelAgreement": "analysis.cluster_stability",
     "LocalPca": "geometry.local_pca",
     "ManifoldMetrics": "metrics.manifold",
     "ModelClusters": "analysis.cluster",
+    "ModelComparison": "analysis.compare",
+    "ModelSimilarity": "analysis.similarity",
     "NnkGraph": "geometry.nnk_graph",
     "TransferPrediction": "analysis.transfer_result",
     "cluster_models": "analysis.cluster",
+    "cluster_stability": "analysis.cluster_stability",
+    "compare_models": "analysis.compare",
     "knn_graph": "geometry.knn",
+    "label_agreement": "analysis.cluster_stability",
     "load_encoder": "encoders.registry",
     "local_pca": "geometry.local_pca",
     "manifold_metrics": "metrics.manifold",
+    "model_similarity": "analysis.similarity",
     "nnk_graph": "geometry.nnk_graph",
     "predict_transfer": "analysis.predict",
+    "published_transfer": "analysis.published",
 }
 
 __all__ = [
+    "ClusterStability",
     "Encoder",
     "InputError",
     "KnnGraph",
+    "LabelAgreement",
     "LocalPca",
     "ManifoldMetrics",
     "ModelClusters",
+    "ModelComparison",
+    "ModelSimilarity",
     "NnkGraph",
     "TransferPrediction",
     "cluster_models",
+    "cluster_stability",
+    "compare_models",
     "knn_graph",
+    "label_agreement",
     "load_encoder",
     "local_pca",
     "manifold_metrics",
+    "model_similarity",
     "nnk_graph",
     "predict_transfer",
+    "published_transfer",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Comparison of encoders: which are alike, and whether untrained ones are collapsed.
+"""Comparison of encoders: which are alike, which are collapsed, and what predicts transfer.
 
 The functions take the tables of a study as pandas frames (or any frame of the same columns)
 and return small frozen results with ``.to_pandas()`` and a notebook representation.
@@ -7,15 +7,39 @@ and return small frozen results with ``.to_pandas()`` and a notebook representat
 from __future__ import annotations
 
 from mgm_jax.analysis.cluster import ModelClusters, cluster_models
+from mgm_jax.analysis.cluster_stability import (
+    ClusterStability,
+    LabelAgreement,
+    cluster_stability,
+    label_agreement,
+)
 from mgm_jax.analysis.collapse import Collapse, collapse_statement
+from mgm_jax.analysis.compare import ModelComparison, compare_models
 from mgm_jax.analysis.families import FamilyCollapse
 from mgm_jax.analysis.hierarchical import Estimate
+from mgm_jax.analysis.predict import predict_transfer
+from mgm_jax.analysis.published import published_names, published_transfer
+from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity, mutual_neighbours
+from mgm_jax.analysis.transfer_result import TransferPrediction
 
 __all__ = [
+    "ClusterStability",
     "Collapse",
     "Estimate",
     "FamilyCollapse",
+    "LabelAgreement",
     "ModelClusters",
+    "ModelComparison",
+    "ModelSimilarity",
+    "TransferPrediction",
     "cluster_models",
+    "cluster_stability",
     "collapse_statement",
+    "compare_models",
+    "label_agreement",
+    "model_similarity",
+    "mutual_neighbours",
+    "predict_transfer",
+    "published_names",
+    "published_transfer",
 ]

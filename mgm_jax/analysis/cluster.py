@@ -145,14 +145,14 @@ def _cut(
         left_out=left_out,
         linkage=linkage,
         order=tuple(models[i] for i in leaves),
-        labels=_number_along(_cut_tree(linkage, groups), leaves),
+        labels=_number_along(cut_tree(linkage, groups), leaves),
         groups=groups,
         silhouette=silhouettes.get(groups, float("nan")),
         silhouettes=silhouettes,
     )
 
 
-def _cut_tree(linkage: np.ndarray, groups: int) -> np.ndarray:
+def cut_tree(linkage: np.ndarray, groups: int) -> np.ndarray:
     from scipy.cluster import hierarchy
 
     # cut_tree undoes exactly groups - 1 merges; fcluster may return fewer groups on ties.
@@ -167,7 +167,7 @@ def _silhouettes(
     # The silhouette needs a group of two or more, hence fewer groups than models.
     most = min(most_groups, len(standardised) - 1)
     return {
-        count: float(silhouette_score(standardised, _cut_tree(linkage, count)))
+        count: float(silhouette_score(standardised, cut_tree(linkage, count)))
         for count in range(2, most + 1)
     }
 

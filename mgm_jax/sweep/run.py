@@ -20,6 +20,7 @@ from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.comparison import compare_encoders
 from mgm_jax.sweep.executors import Executor, LocalExecutor
 from mgm_jax.sweep.hold import hold
 from mgm_jax.sweep.layout import write_layout
@@ -99,6 +100,7 @@ def run_study(
     out, base = Path(out), Path(base)
     executor = executor or LocalExecutor()
     measured: list[Measured] = []
+    references: list[tuple[Cell, Reference]] = []
     found: list[tuple[TransferCell, Outcome]] = []
     rows = 0
     try:
@@ -133,6 +135,8 @@ def run_study(
                         transfer={"rows": rows, "left_out": left_out_of(found)},
                         out=out,
                     )
+                if executor.writes and until == "probe":
+                    compare_encoders([cell for cell, _ in references], study=study, out=out)
     except OSError as error:
         if not out_of_space(error):
             raise
