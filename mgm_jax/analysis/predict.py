@@ -76,8 +76,9 @@ def predict_transfer(
 
     Beside the features stand baselines, held out in the same way, each a single feature:
     those given, the mean of the other models (no feature at all), and, where there is more than
-    one task, the model's mean standardised score on the other tasks. And beside each
-    stands what as many random features reach.
+    one task, the model's mean standardised score on the other tasks. All baselines given are
+    also taken together, with the features and without: what do the features add? And beside
+    each stands what as many random features reach.
 
     To keep in mind: under leave-one-out the mean of the other models scores an R^2 slightly
     below 0. Correlations are NaN where the predictions differ less by the features than by what

@@ -17,6 +17,9 @@ MEAN_OF_MODELS = "mean of the other models"
 #: Baseline by the model's own scores on the other tasks.
 MEAN_OF_TASKS = "mean of the other tasks"
 
+#: All baselines that were given, as features of one fit.
+ALL_BASELINES = "all baselines"
+
 #: Fewest models with a score: with fewer, a fold has nothing left to choose a penalty by.
 LEAST_MODELS = 5
 
@@ -124,11 +127,21 @@ def collect_predictors(
     *,
     name: str,
 ) -> list[Predictors]:
-    """The features first, then the baselines given, then those that need nothing given."""
+    """The features first, then the baselines given, then those that need nothing given.
+
+    Between them all baselines together, and the features with them: what do they add?
+    """
     own = Predictors(name=name, columns=joined.columns, values=joined.values)
-    every = [own]
-    for baseline in baselines if baselines is not None else ():
-        every.append(_baseline(str(baseline), baselines[baseline], joined))  # type: ignore[index]
+    given = [
+        _baseline(str(baseline), baselines[baseline], joined)  # type: ignore[index]
+        for baseline in (baselines if baselines is not None else ())
+    ]
+    every = [own, *given]
+    if len(given) > 1:
+        every.append(_together(ALL_BASELINES, given, joined.scores))
+    if given:
+        label = ALL_BASELINES if len(given) > 1 else given[0].name
+        every.append(_together(f"{name} + {label}", [own, *given], joined.scores))
     if joined.scores.shape[1] > 1:
         every.append(_other_tasks(joined.scores))
     nothing = np.empty((len(joined.models), 0))
@@ -185,6 +198,19 @@ def _baseline(name: str, given: pd.Series | pd.DataFrame, joined: Joined) -> Pre
         empty = np.full((len(joined.models), 1), np.nan)
         return Predictors(name=name, columns=(name,), values=empty, by_task=tasks)
     return Predictors(name=name, columns=(name,), values=column(given))
+
+
+def _together(name: str, parts: Sequence[Predictors], scores: pd.DataFrame) -> Predictors:
+    """All features of several predictors, task by task; those with gaps do not enter."""
+    by_task = {}
+    for task in scores.columns:
+        scored = scores[task].notna().to_numpy()
+        blocks = [part.of_task(task) for part in parts]
+        whole = [b for b in blocks if b is not None and np.isfinite(b[scored]).all()]
+        if whole:
+            by_task[task] = np.concatenate(whole, axis=1)
+    empty = np.full((len(scores), 0), np.nan)
+    return Predictors(name=name, columns=(), values=empty, by_task=by_task)
 
 
 def _other_tasks(scores: pd.DataFrame) -> Predictors:

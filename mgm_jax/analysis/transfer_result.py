@@ -26,8 +26,8 @@ class TransferPrediction:
     """How well features of models predict their scores on tasks, held out.
 
     Attributes:
-        table: one row a task, set of predictors (the features under ``name``, and each baseline)
-            and way of holding out (``model`` or ``family``): number of ``models`` and
+        table: one row a task, set of predictors (the features under ``name``, each baseline, all
+            baselines given, and the features with these) and way of holding out (``model`` or ``family``): number of ``models`` and
             ``features``; held-out ``r2``, ``spearman`` and ``kendall`` with intervals ``_low`` and
             ``_high``; ``p_value`` of R^2 by permutation and ``p_holm``, corrected over the tasks;
             ``random_r2`` and ``random_r2_high``, the median and the upper end (95 %) of what as
@@ -67,7 +67,8 @@ class TransferPrediction:
         """One row a task: the scores of the features, and beside them those of the baselines.
 
         The columns are those of ``table``, then ``baseline``, the one with the largest R^2, its
-        R^2 as ``baseline_r2``, and the R^2 of each baseline as ``r2 of NAME``.
+        R^2 as ``baseline_r2``; ``with_baselines_r2`` of the features joined with those given; and
+        the R^2 of each baseline as ``r2 of NAME``.
 
         Args:
             held_out: ``model`` or, where families were given, ``family``.
@@ -75,12 +76,15 @@ class TransferPrediction:
         rows = self.table[self.table["held_out"] == held_out]
         own = rows[rows["predictors"] == self.name].set_index("task")
         own = own.drop(columns=["predictors", "held_out"])
-        others = rows[rows["predictors"] != self.name]
+        added = rows["predictors"].str.startswith(f"{self.name} + ")
+        others = rows[(rows["predictors"] != self.name) & ~added]
         wide = others.pivot(index="task", columns="predictors", values="r2").reindex(own.index)
         wide = wide[list(others["predictors"].unique())]
         own["baseline"] = wide.idxmax(axis=1)
         own["baseline_r2"] = wide.max(axis=1)
         wide.columns = [f"r2 of {name}" for name in wide.columns]
+        if added.any():
+            own["with_baselines_r2"] = rows[added].set_index("task")["r2"].reindex(own.index)
         return pd.concat([own, wide], axis=1)
 
     def __repr__(self) -> str:

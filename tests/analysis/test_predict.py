@@ -76,7 +76,8 @@ def test_scores_are_those_of_the_predictions_that_are_handed_out(result: mgm.Tra
 
 
 def test_baselines_stand_beside(result: mgm.TransferPrediction):
-    names = ["mgm", "known", "unknown", MEAN_OF_TASKS, MEAN_OF_MODELS]
+    names = ["mgm", "known", "unknown", "all baselines", "mgm + all baselines"]
+    names += [MEAN_OF_TASKS, MEAN_OF_MODELS]
     assert list(result.table["predictors"].unique()) == names
     wide = result.to_pandas()
     assert wide.loc["easy", "r2 of known"] > 0.99 and wide.loc["easy", "baseline"] == "known"
@@ -84,6 +85,25 @@ def test_baselines_stand_beside(result: mgm.TransferPrediction):
     # Leaving one out moves the mean away from it: exactly 1 - (n / (n - 1))^2.
     np.testing.assert_allclose(of_mean["r2"], 1 - (24 / 23) ** 2, rtol=1e-12)
     assert of_mean[["spearman", "kendall", "p_value", "p_holm"]].isna().all(axis=None)
+
+
+def test_what_features_add_to_a_baseline_is_told_from_what_they_repeat():
+    """Scores are a feature plus a baseline: neither alone, both together predict them."""
+    metrics, scores = study(features=3)
+    other = pd.Series(np.random.default_rng(9).normal(size=24), metrics.index)
+    both = pd.DataFrame({"t": metrics["f0"] + other})
+    found = predict_transfer(metrics, both, baselines={"other": other}, **QUICK)
+    row = found.to_pandas().loc["t"]
+    assert row["with_baselines_r2"] > 0.95
+    assert max(row["r2"], row["r2 of other"]) < 0.8
+    joint = found.table[found.table["predictors"] == "mgm + other"].iloc[0]
+    assert joint["features"] == 4
+    # A baseline without a value for a model does not cost the joint fit that model.
+    gaps = pd.DataFrame({"other": other, "gaps": other.where(other.index != "model03")})
+    table = predict_transfer(metrics, both, baselines=gaps, **QUICK).table
+    of = table.set_index("predictors")
+    assert of.loc["mgm + all baselines", ["models", "features"]].tolist() == [24, 4]
+    assert of.loc["gaps", "models"] == 23
 
 
 def test_baselines_of_each_task_are_used_for_it_alone():

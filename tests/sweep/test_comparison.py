@@ -119,6 +119,8 @@ def test_transfer_is_predicted_beside_every_baseline_at_hand() -> None:
         "rankme",
         "k-NN on the target",
         "logme",
+        "all baselines",
+        "mgm + all baselines",
         "mean of the other tasks",
         "mean of the other models",
     }
