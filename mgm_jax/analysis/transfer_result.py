@@ -26,12 +26,13 @@ class TransferPrediction:
     """How well features of models predict their scores on tasks, held out.
 
     Attributes:
-        table: one row a task, set of predictors (the features under ``name``, each baseline, all
-            baselines given, and the features with these) and way of holding out (``model`` or ``family``): number of ``models`` and
-            ``features``; held-out ``r2``, ``spearman`` and ``kendall`` with intervals ``_low`` and
-            ``_high``; ``p_value`` of R^2 by permutation and ``p_holm``, corrected over the tasks;
-            ``random_r2`` and ``random_r2_high``, the median and the upper end (95 %) of what as
-            many random features reach.
+        table: one row a task, set of predictors and way of holding out (``model`` or ``family``).
+            The sets are the features under ``name``, each baseline, all baselines given, and the
+            features with these. Columns: number of ``models`` and ``features``; held-out ``r2``,
+            ``spearman`` and ``kendall`` with intervals ``_low`` and ``_high``; ``p_value`` of R^2
+            by permutation and ``p_holm``, corrected over the tasks; ``random_r2`` and
+            ``random_r2_high``, the median and the upper end (95 %) of what as many random
+            features reach.
         predictions: one row a task, predictors, held_out and model: ``measured`` and
             ``predicted``; ranks between 0 and 1 where ``ranks``.
         features: one row a task and feature: ``coefficient``, standard deviations of the score a

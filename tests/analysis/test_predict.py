@@ -89,7 +89,7 @@ def test_baselines_stand_beside(result: mgm.TransferPrediction):
 
 def test_what_features_add_to_a_baseline_is_told_from_what_they_repeat():
     """Scores are a feature plus a baseline: neither alone, both together predict them."""
-    metrics, scores = study(features=3)
+    metrics, _ = study(features=3)
     other = pd.Series(np.random.default_rng(9).normal(size=24), metrics.index)
     both = pd.DataFrame({"t": metrics["f0"] + other})
     found = predict_transfer(metrics, both, baselines={"other": other}, **QUICK)
