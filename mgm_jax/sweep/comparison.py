@@ -74,8 +74,8 @@ def compare_encoders(cells: Sequence[Cell], *, study: Study, out: Path) -> None:
         tables |= _similarity_table(cells, taps, study=study, out=out)
         bar.advance()
         if transfer.exists():
-            scores = _of_taps(pd.read_parquet(transfer), taps)
-            tables |= prediction_tables(models, scores, study=study)
+            # Probes read the default feature, whatever taps the study measures.
+            tables |= prediction_tables(models, pd.read_parquet(transfer), study=study)
         bar.advance()
     for name in TABLES:
         if name in tables:

@@ -49,7 +49,7 @@ def prediction_tables(
     Args:
         models: table of that name, one tap an encoder. Metrics are those of the first image set
             that has them for every encoder, else of the first.
-        transfer: table of that name, one tap an encoder.
+        transfer: table of that name.
         study: gives the seed and the options of intervals.
     """
     metrics = _metrics(models)
@@ -81,7 +81,10 @@ def prediction_tables(
 
 
 def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
-    """One row an encoder, one column a task ``target · measure``."""
+    """One row an encoder, one column a task ``target · measure``.
+
+    Of several metrics of a measure (top-1, mean per class) the first in the table counts.
+    """
     if transfer.empty:
         return pd.DataFrame()
     columns = {}
