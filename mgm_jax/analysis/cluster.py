@@ -103,7 +103,7 @@ def cluster_models(
             f"({name_some(f'{name}: {why}' for name, why in left_out.items())}). "
             "Give at least one such column."
         )
-    values = metrics[list(columns)].to_numpy(np.float64)
+    values = metrics.set_axis(metrics.columns.map(str), axis=1)[list(columns)].to_numpy(np.float64)
     standardised = (values - values.mean(0)) / values.std(0)
     return _cut(models, columns, left_out, standardised, groups, most_groups)
 

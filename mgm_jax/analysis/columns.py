@@ -42,8 +42,8 @@ def usable_columns(metrics: pd.DataFrame) -> tuple[tuple[str, ...], dict[str, st
     """Columns finite for every model that differ between models; the others with the reason."""
     usable: list[str] = []
     left_out: dict[str, str] = {}
-    for name in map(str, metrics.columns):
-        values = metrics[name].to_numpy(np.float64)
+    for name, column in metrics.items():
+        name, values = str(name), column.to_numpy(np.float64)
         missing = ~np.isfinite(values)
         if missing.any():
             models = name_some(metrics.index[missing], most=3)

@@ -78,6 +78,13 @@ def test_constant_and_incomplete_columns_are_named():
     assert clusters.columns == tuple(blobs().columns)
 
 
+def test_columns_may_be_numbered():
+    frame = blobs()
+    numbered = frame.set_axis(range(frame.shape[1]), axis=1)
+    assert cluster_models(numbered).columns == ("0", "1", "2", "3", "4")
+    np.testing.assert_array_equal(cluster_models(numbered).labels, cluster_models(frame).labels)
+
+
 def test_constant_up_to_rounding_is_constant():
     frame = blobs().assign(same=[0.3, 0.1 + 0.2] * 6)
     assert cluster_models(frame).left_out == {"same": "constant"}

