@@ -59,7 +59,7 @@ def compare_encoders(cells: Sequence[Cell], *, study: Study, out: Path) -> None:
     """Write the tables of the comparison from those of the stages before, and the embeddings.
 
     Args:
-        cells: of the study, all of them embedded.
+        cells: those without augmentation, all of them embedded; others do not matter.
         study: gives the seed and the options of intervals.
         out: folder of the tables ``models``, ``groups`` and, if there, ``transfer``.
     """
