@@ -41,7 +41,7 @@ class ClusterStability:
     @property
     def stability(self) -> float:
         """Mean adjusted Rand index at that number; NaN where nothing was tried."""
-        rows = self.table[self.table["groups"] == self.groups]
+        rows = self.table.loc[self.table["groups"] == self.groups]
         return float(rows["stability"].iloc[0]) if len(rows) else float("nan")
 
     def to_pandas(self) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def cluster_stability(
         )
     full = cluster_models(metrics, most_groups=most_groups)
     generator = np.random.default_rng(seed)
-    usable = metrics.set_axis(metrics.columns.map(str), axis=1)[list(full.columns)]
+    usable = metrics.set_axis(metrics.columns.map(str), axis=1).loc[:, list(full.columns)]
     draws = None if manifolds is None else ManifoldDraws.make(manifolds, usable)
     kept = max(3, round(share * len(full.models)))
     settings = _settings(full.columns) if leave_out_settings else ()
@@ -117,7 +117,7 @@ def cluster_stability(
         if len(settings) > 1:
             # In turn, so that all settings are left out equally often.
             left = settings[number % len(settings)] + "."
-            drawn = drawn[[name for name in drawn.columns if not name.startswith(left)]]
+            drawn = drawn.loc[:, [name for name in drawn.columns if not name.startswith(left)]]
         rows = np.sort(generator.permutation(len(drawn))[:kept])
         _add_cuts(drawn.iloc[rows], rows, len(drawn), cuts)
     table = pd.DataFrame(

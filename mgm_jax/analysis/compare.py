@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,10 +94,7 @@ def compare_models(
         )
     metrics = [name for name in groups.columns if name not in HEAD_COLUMNS]
     conditions = ["images", "setting", "strength", "tap"]
-    one, other = (
-        dict(iter(groups[groups["encoder"] == name].groupby(conditions, sort=False)))
-        for name in (first, second)
-    )
+    one, other = (_by_condition(groups, name, conditions) for name in (first, second))
     shared = [key for key in one if key in other]
     if not shared:
         raise InputError(
@@ -112,7 +110,15 @@ def compare_models(
     ]
     table = pd.concat(parts, ignore_index=True)
     ordered = [*conditions, *(name for name in table.columns if name not in conditions)]
-    return ModelComparison(first=first, second=second, table=table[ordered], level=level)
+    return ModelComparison(first=first, second=second, table=table.loc[:, ordered], level=level)
+
+
+def _by_condition(
+    groups: pd.DataFrame, name: str, conditions: list[str]
+) -> dict[tuple[Any, ...], pd.DataFrame]:
+    """The rows of a model under each condition."""
+    own: Any = groups.loc[groups["encoder"] == name]
+    return dict(iter(own.groupby(conditions, sort=False)))
 
 
 def _differences(
@@ -124,7 +130,9 @@ def _differences(
     seed: int,
     level: float,
 ) -> pd.DataFrame:
-    first, second = (frame.set_index("group")[metrics].astype(np.float64) for frame in (one, other))
+    first, second = (
+        frame.set_index("group").loc[:, metrics].astype(np.float64) for frame in (one, other)
+    )
     paired = paired_difference(first, second, resamples=resamples, seed=seed, level=level)
     shared = first.index.intersection(second.index)
     both = first.loc[shared].notna() & second.loc[shared].notna()
@@ -143,4 +151,4 @@ def _differences(
         }
     )
     # Columns that no manifold defines for both models are no comparison.
-    return table[table["groups"] > 0]
+    return table.loc[table["groups"] > 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,8 @@ class ManifoldDraws:
         if absent:
             raise InputError(f"manifolds: no rows for the model(s) {name_some(absent)}.")
         columns, values = [], []
-        for (setting, strength), block in manifolds.groupby(["setting", "strength"], sort=False):
+        by_condition: Any = manifolds.groupby(["setting", "strength"], sort=False)
+        for (setting, strength), block in by_condition:
             condition = condition_name(str(setting), float(strength))
             names = {
                 f"{condition}.{metric}": metric

@@ -147,7 +147,7 @@ def predict_transfer(
     order = {task: place for place, task in enumerate(joined.scores.columns)}
     table = table.sort_values("task", key=lambda task: task.map(order), kind="stable")
     return TransferPrediction(
-        table=table[list(TABLE_COLUMNS)].reset_index(drop=True),
+        table=table.loc[:, list(TABLE_COLUMNS)].reset_index(drop=True),
         predictions=pd.concat(predictions, ignore_index=True),
         features=of_features,
         name=name,

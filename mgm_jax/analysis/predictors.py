@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -162,7 +163,7 @@ def family_codes(
     if families is None:
         return {}
     if isinstance(families, Mapping | pd.Series):
-        lookup = dict(families.items())
+        lookup: dict[Any, Any] = dict(families.items())
     elif len(families) == len(metrics):
         lookup = dict(zip(metrics.index, families, strict=True))
     else:
@@ -191,7 +192,7 @@ def _baseline(name: str, given: pd.Series | pd.DataFrame, joined: Joined) -> Pre
 
     if isinstance(given, pd.DataFrame):
         tasks = {
-            str(task): column(given[task])
+            str(task): column(given.loc[:, task])
             for task in given.columns
             if str(task) in joined.scores.columns
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,10 @@ class Sparse:
         return self._path(x, centred, kept)[:, -1]
 
     def _path(self, x: np.ndarray, target: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-        from sklearn.linear_model import enet_path
+        from sklearn import linear_model
+
+        # Its annotations know the default of alphas alone.
+        enet_path: Any = linear_model.enet_path
 
         with warnings.catch_warnings():
             # With more features than models the last digits converge slowly and decide nothing.

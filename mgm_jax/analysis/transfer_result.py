@@ -74,18 +74,18 @@ class TransferPrediction:
         Args:
             held_out: ``model`` or, where families were given, ``family``.
         """
-        rows = self.table[self.table["held_out"] == held_out]
-        own = rows[rows["predictors"] == self.name].set_index("task")
+        rows = self.table.loc[self.table["held_out"] == held_out]
+        own = rows.loc[rows["predictors"] == self.name].set_index("task")
         own = own.drop(columns=["predictors", "held_out"])
-        added = rows["predictors"].str.startswith(f"{self.name} + ")
-        others = rows[(rows["predictors"] != self.name) & ~added]
+        added = rows["predictors"].map(lambda name: str(name).startswith(f"{self.name} + "))
+        others = rows.loc[(rows["predictors"] != self.name) & ~added]
         wide = others.pivot(index="task", columns="predictors", values="r2").reindex(own.index)
         wide = wide[list(others["predictors"].unique())]
         own["baseline"] = wide.idxmax(axis=1)
         own["baseline_r2"] = wide.max(axis=1)
         wide.columns = [f"r2 of {name}" for name in wide.columns]
         if added.any():
-            own["with_baselines_r2"] = rows[added].set_index("task")["r2"].reindex(own.index)
+            own["with_baselines_r2"] = rows.loc[added].set_index("task")["r2"].reindex(own.index)
         return pd.concat([own, wide], axis=1)
 
     def __repr__(self) -> str:

@@ -94,8 +94,10 @@ def chosen_tap(cell: Cell) -> str:
 def _of_taps(table: pd.DataFrame, taps: dict[str, str]) -> pd.DataFrame:
     if not {"encoder", "tap"} <= set(table.columns):
         return table.iloc[:0]
-    wanted = table["encoder"].map(taps)
-    return table[table["tap"].astype(str) == wanted].reset_index(drop=True)
+    wanted = [taps.get(str(encoder)) for encoder in table["encoder"]]
+    return table.loc[table["tap"].astype(str) == pd.Series(wanted, table.index)].reset_index(
+        drop=True
+    )
 
 
 def _cluster_tables(
@@ -104,10 +106,10 @@ def _cluster_tables(
     """Clusters, tree and agreement of each image set with encoders enough."""
     clusters, trees, agreements = [], [], []
     for images, block in models.groupby("images", sort=False) if len(models) else ():
-        found = _clusters(block, groups[groups["images"] == images], study=study)
+        found = _clusters(block, groups.loc[groups["images"] == images], study=study)
         if found is None:
             continue
-        labels = block.set_index("encoder")[list(_LABELS)]
+        labels = block.set_index("encoder").loc[:, list(_LABELS)]
         rows = found.clusters.to_pandas().reset_index(names="encoder")
         rows.insert(1, "images", images)
         clusters.append(rows.join(labels, on="encoder"))
@@ -130,7 +132,7 @@ def _clusters(
 ) -> ClusterStability | None:
     if len(block) < LEAST_CLUSTERED:
         return None
-    metrics = block.set_index("encoder")[mgm_columns(block)]
+    metrics = block.set_index("encoder").loc[:, mgm_columns(block)]
     try:
         return cluster_stability(metrics, manifolds=manifolds, seed=study.seed)
     except InputError:
@@ -168,7 +170,7 @@ def _agreements(
                 "p_value": float("nan"),
                 "groups": found.groups,
                 "stability": found.stability,
-                "labels": int(labels["paradigm"].nunique()),
+                "labels": len(set(labels["paradigm"])),
             }
         )
     return rows

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.predict import predict_transfer
 from mgm_jax.analysis.predictors import LEAST_FAMILIES
 from mgm_jax.analysis.published import published_transfer, same_model
@@ -60,9 +63,8 @@ def prediction_tables(
         scores = scores.loc[:, enough]
     if metrics is None or scores.empty:
         return {}
-    values = metrics[mgm_columns(metrics)].astype(np.float64)
-    usable = values.notna().all() & (values.nunique() > 1)
-    if not usable.any():
+    values = metrics.loc[:, mgm_columns(metrics)].astype(np.float64)
+    if not usable_columns(values)[0]:
         return {}
     kinds, families = _families(metrics, scores)
     found = predict_transfer(
@@ -88,7 +90,8 @@ def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
     if transfer.empty:
         return pd.DataFrame()
     columns = {}
-    for target, block in transfer[transfer["kind"] == "probe"].groupby("images", sort=False):
+    probes: Any = transfer.loc[transfer["kind"] == "probe"]
+    for target, block in probes.groupby("images", sort=False):
         measure = next((m for m in TASK_MEASURES if m in set(block["measure"])), None)
         if measure is not None:
             own = block[block["measure"] == measure].drop_duplicates("encoder")
@@ -102,7 +105,7 @@ def _metrics(models: pd.DataFrame) -> pd.DataFrame | None:
     if models.empty or not names:
         return None
     blocks = [block for _, block in models.groupby("images", sort=False)]
-    whole = [block for block in blocks if block[names].notna().all(axis=None)]
+    whole = [block for block in blocks if block[names].notna().to_numpy().all()]
     block = (whole or blocks)[0]
     return block.set_index("encoder") if len(block) >= LEAST_PREDICTED else None
 
@@ -114,8 +117,8 @@ def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Seri
     family that all share. Every task must have encoders of enough families.
     """
     for name in ("family", "paradigm", "architecture"):
-        labels = metrics[name].astype(str)
-        fewest = min(labels[scores[task].notna()].nunique() for task in scores.columns)
+        labels: Any = metrics[name].astype(str)
+        fewest = min(len(set(labels[scores[task].notna()])) for task in scores.columns)
         if LEAST_FAMILIES <= fewest < len(labels):
             return name, labels
     return "", None
@@ -126,21 +129,21 @@ def _baselines(
 ) -> dict[str, pd.Series | pd.DataFrame]:
     """Predictors of one column: of the encoder alone, and of the encoder on each target."""
     found: dict[str, pd.Series | pd.DataFrame] = {}
-    for name in _PANEL:
-        if name in metrics and metrics[name].notna().all() and metrics[name].nunique() > 1:
-            found[name] = metrics[name].astype(np.float64)
+    panel = metrics.loc[:, [name for name in _PANEL if name in metrics]].astype(np.float64)
+    for name in usable_columns(panel)[0]:
+        found[name] = panel.loc[:, name]
     accuracy = published_transfer("many_shot_linear", models=_unclaimed(metrics.index))["ImageNet"]
     if len(accuracy) >= LEAST_PREDICTED:
         found["ImageNet top-1 (published)"] = accuracy
     measured = {str(task).rpartition(" · ")[2] for task in scores.columns}
-    scored = transfer[(transfer["kind"] == "score") | (transfer["measure"] == "knn")]
+    scored: Any = transfer.loc[(transfer["kind"] == "score") | (transfer["measure"] == "knn")]
     for measure, block in scored.groupby("measure", sort=False):
         columns = {}
         for task in scores.columns:
             own = block[block["images"] == str(task).rpartition(" · ")[0]]
             own = own.drop_duplicates("encoder").set_index("encoder")["value"]
             values = own.reindex(metrics.index)[scores[task].notna()]
-            if measure not in measured and values.notna().all() and values.nunique() > 1:
+            if measure not in measured and values.notna().all() and len(set(values)) > 1:
                 columns[task] = own
         if columns:
             label = "k-NN on the target" if measure == "knn" else str(measure)

@@ -18,11 +18,11 @@ HEAD = ("task", "predictors", "held_out")
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pixels and five untrained Conv4 on 50 digits."""
+    """Pixels and three untrained Conv4 on 50 digits."""
     out = tmp_path_factory.mktemp("compared")
     encoders = [
         {"source": "pixels", "size": 32},
-        {"source": "conv4", "size": 32, "seeds": [0, 1, 2, 3, 4]},
+        {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
     ]
     run_study(small_study(encoders=encoders), out)
     return out
@@ -36,10 +36,11 @@ def test_a_run_ends_with_clusters_and_similarity(finished: Path) -> None:
     expected = cluster_models(models[mgm_columns(models)])
     np.testing.assert_allclose(tree["height"], expected.linkage[:, 2])
     assert clusters.sort_values("position")["encoder"].tolist() == list(expected.order)
-    [agreement] = pd.read_parquet(finished / "cluster_agreement.parquet").to_dict("records")
-    assert agreement["groups"] == clusters["group"].nunique()
+    agreement = pd.read_parquet(finished / "cluster_agreement.parquet")
+    assert set(agreement["groups"]) == {clusters["group"].nunique()}
+    assert {"architecture", "family"} <= set(agreement["against"])
     similarity = pd.read_parquet(finished / "similarity.parquet")
-    assert len(similarity) == 2 * 15 and (similarity["images"] == "digits").all()
+    assert len(similarity) == 2 * 6 and (similarity["images"] == "digits").all()
     of_cka = similarity[similarity["measure"] == "cka"]
     pixels = (of_cka["encoder_a"] == "pixels") | (of_cka["encoder_b"] == "pixels")
     # Two draws of one network see images more alike than either does what the pixels say.
@@ -60,7 +61,7 @@ def test_a_second_run_writes_the_same_bytes_and_takes_old_tables_away(
     assert not list(tmp_path.glob("clusters.*"))
     encoders = [
         {"source": "pixels", "size": 32},
-        {"source": "conv4", "size": 32, "seeds": [0, 1, 2, 3, 4]},
+        {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
     ]
     run_study(small_study(encoders=encoders), finished)
     assert before == {name: (finished / f"{name}.parquet").read_bytes() for name in names}
@@ -148,5 +149,5 @@ def test_without_ground_there_is_no_prediction() -> None:
     assert prediction_tables(few, of_few, study=study) == {}
     assert prediction_tables(models, transfer.iloc[:0], study=study) == {}
     assert prediction_tables(models.iloc[:0], transfer, study=study) == {}
-    assert prediction_tables(models.drop(columns=mgm_columns(models)), transfer, study=study) == {}
+    assert prediction_tables(models.filter(regex=r"^[^.]*$"), transfer, study=study) == {}
     assert prediction_tables(models, transfer.assign(value=0.5), study=study) == {}
