@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -91,7 +91,7 @@ def run(
     if study is not None:
         if encoder or images or setting:
             raise InputError("give either a study file or --encoder and --images, not both")
-        _run(read_study(study), out, base=study.parent, origin=str(study.resolve()), **how)
+        _run(read_study(study), out, base=study.parent, file=study, **how)
         return
     if not (encoder and images and out):
         raise InputError(
@@ -101,7 +101,7 @@ def run(
     made = _quick_study(encoder, images, setting, views=views, count=count)
     out.mkdir(parents=True, exist_ok=True)
     (out / "study.yaml").write_text(made.to_yaml(), encoding="utf-8")
-    _run(made, out, base=Path.cwd(), origin=str((out / "study.yaml").resolve()), **how)
+    _run(made, out, base=Path.cwd(), file=out / "study.yaml", **how)
 
 
 @app.command()
@@ -177,8 +177,7 @@ def embed(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    origin = str(study.resolve())
-    result = _stages(read_study(study), out, base=study.parent, until="embed", origin=origin)
+    result = _stages(read_study(study), out, base=study.parent, until="embed", file=study)
     upkeep.say_failures(result.failures)
 
 
@@ -187,8 +186,7 @@ def measure(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: O
     """First two stages of run: embed what is missing, measure, write the tables."""
     from mgm_jax.study import read_study
 
-    origin = str(study.resolve())
-    result = _stages(read_study(study), out, base=study.parent, until="measure", origin=origin)
+    result = _stages(read_study(study), out, base=study.parent, until="measure", file=study)
     upkeep.say_failures(result.failures)
 
 
@@ -200,8 +198,7 @@ def probe(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out
     made = read_study(study)
     if made.transfer is None:
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
-    origin = str(study.resolve())
-    result = _stages(made, out, base=study.parent, until="probe", origin=origin)
+    result = _stages(made, out, base=study.parent, until="probe", file=study)
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
     upkeep.say_failures(result.failures)
 
@@ -263,22 +260,16 @@ def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
 
 
 def _stages(
-    study: Any,
-    out: Path | None,
-    *,
-    base: Path,
-    until: Literal["embed", "measure", "probe"],
-    **how: Any,
+    study: Any, out: Path | None, *, base: Path, file: Path | None = None, **how: Any
 ) -> Any:
     from mgm_jax.sweep import run_study
 
     if out is None and study.output is None:
         raise InputError("give -o OUT, or output: in the study file")
-    folder = out if out is not None else base / study.output
+    folder = (out if out is not None else base / study.output).resolve()
+    how["origin"] = None if file is None else str(file.resolve())
     try:
-        return run_study(
-            study, folder.resolve(), base=base.resolve(), convert=_convert, until=until, **how
-        )
+        return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None

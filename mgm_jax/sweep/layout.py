@@ -121,9 +121,7 @@ def write_layout(work: Workload, *, origin: str) -> Path:
         digest=work.study.digest,
         encoders=tuple(
             dict.fromkeys(
-                _below(work, path)
-                for cell in work.embedded
-                if (path := cell.subject.folder) is not None and path.is_relative_to(work.out)
+                _below(work, path) for path in work.converted if path.is_relative_to(work.out)
             )
         ),
         cells=tuple(cells),

@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from mgm_jax.errors import InputError
 from mgm_jax.progress import Bar
 from mgm_jax.study import Study
@@ -50,6 +52,9 @@ class RayExecutor:
             raise InputError(
                 "--executor ray needs Ray: pip install 'mgm_jax[ray]' on every node"
             ) from error
+        # The driver computes nothing; its encoders must not take the memory of an accelerator
+        # that a worker on the same node is given. Where JAX is in use already, this is too late.
+        jax.config.update("jax_platforms", "cpu")
         if not ray.is_initialized():
             try:
                 ray.init(address, log_to_driver=False, **_here_only(address))

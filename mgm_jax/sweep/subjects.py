@@ -42,7 +42,6 @@ class Subject:
         paradigm: how it was trained.
         seed: of the random weights; None for trained encoders.
         taps: layers to read.
-        folder: where its weights lie; None where they are drawn.
     """
 
     name: str
@@ -51,7 +50,6 @@ class Subject:
     paradigm: str
     seed: int | None
     taps: tuple[str, ...]
-    folder: Path | None = None
 
     @property
     def architecture(self) -> str:
@@ -161,7 +159,6 @@ def _load(
         paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
         seed=None if drawn is None else int(str(drawn)),
         taps=_check_taps(encoder, entry.taps),
-        folder=where if isinstance(where, Path) else None,
     )
 
 

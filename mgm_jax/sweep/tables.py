@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from mgm_jax.files import whole_file
@@ -104,8 +105,12 @@ class _TableWriter:
         first = self._parquet is None
         if self._parquet is None:
             self._parquet = pq.ParquetWriter(parquet, content.schema)
-        self._parquet.write_table(content.cast(self._parquet.schema))
-        table.to_csv(text, mode="w" if first else "a", header=first, index=False)
+        content = content.cast(self._parquet.schema)
+        self._parquet.write_table(content)
+        options = csv.WriteOptions(include_header=first, quoting_style="needed")
+        with text.open("wb" if first else "ab") as file:
+            # Ten times as fast as pandas, which matters at a row a view.
+            csv.write_csv(content, file, options)
 
     def __exit__(self, *error: object) -> None:
         if self._parquet is None and error[0] is None:

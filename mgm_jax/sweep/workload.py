@@ -12,7 +12,7 @@ from pathlib import Path
 from mgm_jax.embeddings import ViewPlan, manifest_for
 from mgm_jax.errors import InputError
 from mgm_jax.images import ImageSource, Setting, find_setting, setting_from_config
-from mgm_jax.study import Study
+from mgm_jax.study import EncoderEntry, Study
 from mgm_jax.sweep.cells import (
     SEMANTIC,
     Cell,
@@ -43,6 +43,7 @@ class Workload:
         cells: all cells that are measured; on each image set those without augmentation first.
         transfers: every measure of every encoder on every target.
         unloaded: encoders that could not be loaded.
+        converted: folders of the converted checkpoints.
         retry_images: embed images again that an earlier run could not read.
     """
 
@@ -55,6 +56,7 @@ class Workload:
     cells: tuple[Cell, ...]
     transfers: tuple[TransferCell, ...]
     unloaded: tuple[Failure, ...] = ()
+    converted: tuple[Path, ...] = ()
     retry_images: bool = False
 
     @cached_property
@@ -143,8 +145,13 @@ def prepare(
             Failure(images="", where=name, what=f"cannot be loaded: {error}", is_image=False)
         )
 
+    converted: list[Path] = []
     subjects = load_subjects(
-        study.encoders, base=base, cache=out / "encoders", convert=convert, on_failure=note
+        study.encoders,
+        base=base,
+        cache=out / "encoders",
+        convert=None if convert is None else _noting(convert, converted),
+        on_failure=note,
     )
     if not subjects:
         raise InputError(f"encoders: {unloaded[0].where}: {unloaded[0].what}")
@@ -159,8 +166,19 @@ def prepare(
         cells=tuple(cell for images in sources for cell in _cells(study, subjects, images)),
         transfers=tuple(_transfers(study, subjects, targets)),
         unloaded=tuple(unloaded),
+        converted=tuple(converted),
         retry_images=retry_images,
     )
+
+
+def _noting(convert: Convert, folders: list[Path]) -> Convert:
+    """The same conversion, which notes the folders that it hands back."""
+
+    def noted(file: Path, entry: EncoderEntry, cache: Path) -> Path:
+        folders.append(convert(file, entry, cache))
+        return folders[-1]
+
+    return noted
 
 
 def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:

@@ -101,7 +101,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
         loser.start()
         result = run_study(STUDY, out, executor=executor)
         loser.join(timeout=60)
-        assert lost not in cluster.list_all_nodes
+        assert lost not in cluster.list_all_nodes()
         assert not result.failures
         assert table_bytes(out) == table_bytes(alone)
     finally:

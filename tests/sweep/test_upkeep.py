@@ -11,6 +11,7 @@ import pytest
 from mgm_jax.errors import InputError
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study, study_status
 from mgm_jax.sweep.status import State
+from mgm_jax.sweep.transfer import TransferCell
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
@@ -114,3 +115,41 @@ def test_any_name_is_safe(tmp_path: Path) -> None:
     assert {path.name for path in out.parent.iterdir()} == {"out"}
     assert len(list(out.glob("embeddings/*"))) == len(names)
     assert not find_garbage(out).paths
+
+
+def test_probes_are_parts_of_a_study_like_others(tmp_path: Path, monkeypatch) -> None:
+    study = small_study(
+        encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
+        augmentation=None,
+        transfer={
+            # The first is the study's own image set and finds its embeddings.
+            "targets": [
+                {"source": "digits", "per_class": 5, "name": "own"},
+                {"source": "digits", "per_class": 6, "name": "more"},
+            ],
+            "probes": ["knn"],
+            "scores": ["h-score"],
+        },
+    )
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run_study(study, whole).transfers == 2 * 2 * (2 + 1)
+    run = TransferCell.run
+
+    def failing(self, *arguments, **options):
+        if self.label == "pixels · more · h-score · flatten":
+            raise RuntimeError("cannot be scored")
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(TransferCell, "run", failing)
+    result = run_study(study, out)
+    assert [(one.where, one.what) for one in result.failures] == [
+        ("pixels · more · h-score · flatten", "cannot be scored")
+    ]
+    [status] = study_status(out)
+    # Two encoders, the same on two targets, and all probes and scores but one.
+    assert status.count(State.DONE) == 2 + 4 + 7 and len(status.errors) == 1
+    assert len(list(out.glob("embeddings/*/*"))) == 4 and not find_garbage(out).paths
+    monkeypatch.undo()
+    assert not run_study(study, out, retry_failed=True).failures
+    for table in ("transfer.parquet", "transfer.csv", "models.csv"):
+        assert (out / table).read_bytes() == (whole / table).read_bytes()
