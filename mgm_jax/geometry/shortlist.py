@@ -46,7 +46,8 @@ class Shortlists:
         rows = slice(first_row, first_row + len(bounds))
         limits = self._limits[rows].copy()
         fresh = np.flatnonzero(np.isinf(limits))
-        if fresh.size == len(bounds):
+        first = fresh.size == len(bounds) and bounds.shape[1] >= _DEALT * self.count
+        if first:
             # The usual case: a first tile, of which few scores can be among the best.
             limits = np.nextafter(_rough_limits(bounds, self.count), np.float32(np.inf))
         elif fresh.size:
@@ -55,6 +56,8 @@ class Shortlists:
         places = np.flatnonzero(bounds < limits[:, None])
         row, column = np.divmod(places, bounds.shape[1])
         self._add(row + first_row, column + first_name, bounds[row, column])
+        if first:
+            self._cut(fresh + first_row)
 
     def offer_columns(self, first_row: int, first_name: int, bounds: np.ndarray) -> None:
         """Offer a tile the other way round: its columns are rows of the lists.
@@ -156,11 +159,12 @@ def _rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
     """For every row ``[r, c]`` a number that at least ``count`` scores do not exceed, ``[r]``.
 
     Columns are dealt into four times fewer piles; the ``count``-th smallest of their minima is a
-    little above the ``count``-th smallest score, and quicker to find. Infinity where there are
-    too few columns.
+    little above the ``count``-th smallest score, and quicker to find.
+
+    Args:
+        bounds: scores, of at least four times ``count`` columns.
+        count: how many.
     """
     piles = bounds.shape[1] // _DEALT
-    if piles < count:
-        return np.full(len(bounds), np.inf, np.float32)
     minima = bounds[:, : piles * _DEALT].reshape(len(bounds), _DEALT, piles).min(axis=1)
     return np.partition(minima, count - 1, axis=1)[:, count - 1]
