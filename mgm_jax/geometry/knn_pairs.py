@@ -2,7 +2,7 @@
 
 1. The points are placed and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
-   Device and host take turns, each with all cores: side by side they would wait for each other.
+   Device and host take turns, each with all cores.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
    other rows are redone (``knn_redo``).
