@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from mgm_jax.geometry.row_sums import row_sums
 from mgm_jax.geometry.selection import NOBODY, merge_smallest, order_by_distance, smallest
 
 Metric = Literal["cosine", "sqeuclidean", "euclidean"]
@@ -170,8 +171,8 @@ def scan_table(
     """
     centred = jnp.where(present[:, None], points.values * points.scales[:, None] - mean, 0)
     rounded = centred.astype(dtype)
-    lengths = jnp.sqrt(jnp.sum(centred * centred, axis=1))
-    moved = jnp.sqrt(jnp.sum((centred - rounded) ** 2, axis=1))
+    lengths = jnp.sqrt(row_sums(centred * centred))
+    moved = jnp.sqrt(row_sums((centred - rounded) ** 2))
     wide = _sum_dtype(dtype)
     return ScanTable(
         points=rounded,
@@ -326,7 +327,7 @@ def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array
         ``[m]`` float32, each rounded once from float64.
     """
     difference = rows.values * rows.scales[:, None] - query.values * query.scales[..., None]
-    squared = jnp.sum(difference * difference, axis=1)
+    squared = row_sums(difference * difference)
     if metric == "cosine":
         longer = rows.lengths - query.lengths
         found = (squared - longer * longer) / (2 * rows.lengths * query.lengths)
@@ -391,7 +392,7 @@ def distance_above(half: jax.Array | np.ndarray, *, metric: Metric) -> jax.Array
         half: lower bounds of half a squared distance, any shape, float64.
         metric: which distance.
     """
-    # Centring rounds by 2^-53 even where all points almost coincide.
+    # Centring rounds by 2^-53 even where points almost coincide.
     squared = jnp.maximum(2 * half - 2.0**-48, 0)
     if metric == "cosine":
         return (squared * (1 - _COSINE_SLACK) / 2).astype(jnp.float32)

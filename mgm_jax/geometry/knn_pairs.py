@@ -2,7 +2,7 @@
 
 1. The points are placed and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
-   The device works on the next pair while the host enters the last one into the shortlists.
+   Device and host take turns, each with all cores.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
    other rows are redone (``knn_redo``).
@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax
 import numpy as np
@@ -43,41 +45,47 @@ from mgm_jax.progress import Bar, progress
 
 # Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
 # bounds to stay in the cache; few sizes, so that few are compiled.
-_TILES = ((12_288, 2048), (4096, 1024), (1536, 512), (0, 256))
+_TILES = ((4096, 1024), (1536, 512), (0, 256))
+# From so many points on, tiles that need no filling are worth compiling.
+_EVEN_FROM = 12_288
 _KEPT_BYTES = 2**27
 _NOT_THERE = 2**30
+# Fewer lists than this are not worth a thread of their own.
+_LEAST_ROWS = 128
 
 
 def nearest_by_pairs(
-    x: np.ndarray,
-    base: np.ndarray | None,
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
     *,
     k: int,
     metric: Metric,
     precision: ScanPrecision,
-    rows: int | None = None,
-    columns: int | None = None,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
 ) -> Nearest:
     """The k nearest points of the base to every query, with the host's help.
 
     Args:
-        x: queries ``[n, d]`` on the host.
+        x: queries ``[n, d]``; arrays of JAX are brought to the host.
         base: points ``[m, d]``; None for the queries themselves, each left out of its own list.
         k: number of neighbours.
         metric: which distance.
         precision: type of the scan; changes ``certified``, never the neighbours.
-        rows: queries scored at once; None for a good size.
-        columns: base points they are scored against at once. Without a base the smaller of the
+        tile_rows: queries scored at once; None for a good size.
+        tile_columns: base points they are scored against at once. Without a base the smaller of the
             two counts for both.
 
     Returns:
         Neighbours, with distances in the units of the points.
     """
+    x, base = np.asarray(x), None if base is None else np.asarray(base)
     with double_precision():
         placed = place_on_host(x, base, metric=metric)
         dtype = scan_dtype(precision, features=x.shape[1])
         n, own = len(x), base is None
-        tiles = _tile_sizes(n, len(placed.targets.values), rows, columns, own=own)
+        m = len(placed.targets.values)
+        tiles = _tile_sizes(n, m, tile_rows, tile_columns, own=own)
         scan = _Scan(placed, own=own, dtype=dtype, count=k + margin(dtype), tiles=tiles)
         scan.run()
         candidates, unseen = scan.candidates(k)
@@ -90,7 +98,7 @@ def nearest_by_pairs(
         left = np.flatnonzero(~certified)
         if left.size:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
-            present = np.ones(len(placed.targets.values), bool)
+            present = np.ones(m, bool)
             distances[left], indices[left] = redo(
                 placed.queries,
                 left,
@@ -104,21 +112,24 @@ def nearest_by_pairs(
         return Nearest(in_units(distances, placed.queries, metric=metric), indices, certified)
 
 
-def tile_rows(n: int) -> int:
+def good_rows(n: int) -> int:
     """Rows of a tile for a cloud of n points.
 
-    >>> tile_rows(1000), tile_rows(20_000)
-    (256, 2048)
+    >>> good_rows(1000), good_rows(20_000)
+    (256, 1000)
     """
-    return next(rows for least, rows in _TILES if n >= least)
+    rows = next(rows for least, rows in _TILES if n >= least)
+    if n < _EVEN_FROM:
+        return rows
+    return -(-n // (-(-n // rows) * 8)) * 8
 
 
 def _tile_sizes(
     n: int, m: int, rows: int | None, columns: int | None, *, own: bool
 ) -> tuple[int, int]:
     if not own:
-        return rows or tile_rows(n), columns or tile_rows(m)
-    both = min(rows or columns or tile_rows(n), columns or rows or tile_rows(n))
+        return rows or good_rows(n), columns or good_rows(m)
+    both = min(rows or columns or good_rows(n), columns or rows or good_rows(n))
     return both, both
 
 
@@ -177,19 +188,16 @@ class _Scan:
         n = self.lists.n
         total = n if n > PROGRESS_FROM else 0
         pairs = list(self._pairs())
-        waiting: deque[tuple[int, int, jax.Array]] = deque()
-        with progress("neighbours", total=total, unit="point") as bar:
-            for done, (i, j) in enumerate(pairs):
+        with (
+            progress("neighbours", total=total, unit="point") as bar,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
+            for done, (i, j) in enumerate(pairs, start=1):
                 shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
                 bounds = half_distance_bounds(self.queries[i], self.targets[j], shift)
-                waiting.append((i, j, bounds))
-                # Two pairs in flight keep the device busy; more would only hold memory.
-                if len(waiting) > 2:
-                    self._enter(*waiting.popleft())
+                # Whoever fails says so here.
+                list(pool.map(lambda offer: offer(), self._offers(i, j, np.asarray(bounds))))
                 _advance(bar, n * done // len(pairs))
-            while waiting:
-                self._enter(*waiting.popleft())
-            _advance(bar, n)
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Pairs of tiles, each once, in an order that finds most tiles among the latest."""
@@ -204,14 +212,16 @@ class _Scan:
             for j in range(first + 1 if self.own else 0, columns):
                 yield from ((i, j) for i in group if i < j or not self.own)
 
-    def _enter(self, i: int, j: int, bounds: jax.Array) -> None:
-        scores = np.asarray(bounds)
+    def _offers(self, i: int, j: int, scores: np.ndarray) -> Iterator[Callable[[], None]]:
+        """What enters the scores of a pair into the shortlists, in parts for lists of their own."""
         rows, columns = i * self.queries.rows, j * self.targets.rows
-        inside = self.lists.n - rows
-        self.lists.offer(rows, columns, scores[:inside])
+        parts = os.cpu_count() or 1
+        for start, stop in _spans(min(len(scores), self.lists.n - rows), parts):
+            yield partial(self.lists.offer, rows + start, columns, scores[start:stop])
         if self.own and i != j:
-            inside = self.lists.n - columns
-            self.lists.offer_columns(columns, rows, scores[:, :inside])
+            for start, stop in _spans(min(scores.shape[1], self.lists.n - columns), parts):
+                part = scores[:, start:stop]
+                yield partial(self.lists.offer_columns, columns + start, rows, part)
 
     def candidates(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """What may be among the k nearest, k at most the length of the shortlists.
@@ -243,6 +253,11 @@ class _Scan:
             dtype=self.queries.dtype,
             features=self.queries.points.values.shape[1],
         )
+
+
+def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:
+    step = max(_LEAST_ROWS, -(-size // parts))
+    yield from ((start, min(start + step, size)) for start in range(0, size, step))
 
 
 def _advance(bar: Bar, done: int) -> None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.distance import Metric, place, scan_table
@@ -27,8 +28,8 @@ from mgm_jax.progress import progress
 
 
 def nearest_in_cloud(
-    x: jax.Array,
-    base: jax.Array | None,
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
     *,
     k: int,
     metric: Metric,
@@ -50,6 +51,7 @@ def nearest_in_cloud(
     Returns:
         Neighbours, with distances in the units of the points.
     """
+    x, base = jnp.asarray(x), None if base is None else jnp.asarray(base)
     n = x.shape[0]
     own = np.arange(n, dtype=np.int32) if base is None else np.full(n, -1, np.int32)
     with double_precision():

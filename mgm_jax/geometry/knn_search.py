@@ -79,20 +79,11 @@ def find_neighbours(
             rows=rows if own else None,
             base_rows=None if own else rows,
         )
-    elif jax.default_backend() == "cpu":
-        found = nearest_by_pairs(
-            np.asarray(points),
-            None if base is None else np.asarray(base),
-            k=k,
-            metric=metric,
-            precision=precision,
-            rows=tile_rows,
-            columns=tile_columns,
-        )
     else:
-        found = nearest_in_cloud(
-            jnp.asarray(points),
-            None if base is None else jnp.asarray(base),
+        search = nearest_by_pairs if jax.default_backend() == "cpu" else nearest_in_cloud
+        found = search(
+            points,
+            base,
             k=k,
             metric=metric,
             precision=precision,

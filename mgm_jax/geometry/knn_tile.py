@@ -124,8 +124,9 @@ def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
     """Fill points up with zero rows to a multiple; also tells which rows are points, ``[n]``."""
     n = points.values.shape[0]
     more = -n % multiple
-    padded = (jnp.pad(part, ((0, more),) + ((0, 0),) * (part.ndim - 1)) for part in points)
-    return Points(*padded), np.arange(n + more) < n
+    if more:
+        points = Points(*(jnp.pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
+    return Points(*map(jnp.asarray, points)), np.arange(n + more) < n
 
 
 def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.ndarray:

@@ -24,8 +24,10 @@ _BLOCK_BYTES = 2**26
 _PAIRS = 2**14
 # Queries ranked at once; of them, pairs in two lists are found.
 _ROWS = 2**15
-# Pairs measured together: their rows fit into the fastest cache.
-_TOGETHER = 16
+# Pairs measured together: few enough for their differences to stay in the cache of a core.
+_TOGETHER = 64
+# Pairs of a block are taken by parts of it that stay in the cache of the processor.
+_PARTS = 8
 
 
 def rank_candidates(
@@ -74,11 +76,27 @@ def _keys(
     row, other = np.nonzero(real)[0] + start, candidates[real].astype(np.int64)
     first, second = (np.minimum(row, other), np.maximum(row, other)) if own else (row, other)
     width = len(targets.values)
-    codes, back = np.unique(first * width + second, return_inverse=True)
-    found = distances_of_pairs(queries, targets, codes // width, codes % width, metric=metric)
+    codes = first * width + second
+    codes, order = _sorted(codes)
+    fresh = np.append(True, codes[1:] != codes[:-1]) if codes.size else np.empty(0, bool)
+    single = codes[fresh]
+    found = distances_of_pairs(queries, targets, single // width, single % width, metric=metric)
+    values = np.empty(codes.size, np.float32)
+    values[order] = found[np.cumsum(fresh) - 1]
     keys = np.full(candidates.shape, EMPTY)
-    keys[real] = pack_keys(found[back.reshape(-1)], other)
+    keys[real] = pack_keys(values, other)
     return keys
+
+
+def _sorted(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes ``[p]`` int64 in ascending order and where each was; equal ones in any order."""
+    bits = codes.size.bit_length()
+    if not codes.size or int(codes.max()).bit_length() + bits > 63:
+        order = np.argsort(codes)
+        return codes[order], order
+    # Sorting numbers that carry their place is several times faster than sorting places.
+    both = np.sort(codes << bits | np.arange(codes.size))
+    return both >> bits, both & ((1 << bits) - 1)
 
 
 def distances_of_pairs(
@@ -128,9 +146,17 @@ def _blocks(
         left = _on_device(queries, start, rows)
         for block in np.unique(second_block[low:high]):
             places = low + np.flatnonzero(second_block[low:high] == block)
+            places = places[_near(first[places] % rows, second[places] % rows, rows)]
             same = queries is targets and block * rows == start
             right = left if same else _on_device(targets, int(block) * rows, rows)
             yield left, right, places, (start, int(block) * rows)
+
+
+def _near(first: np.ndarray, second: np.ndarray, rows: int) -> np.ndarray:
+    """Order of pairs that keeps to one part of either block as long as it can."""
+    size = -(-rows // _PARTS)
+    # Sorting short integers is a matter of counting.
+    return np.argsort((first // size * _PARTS + second // size).astype(np.uint8), kind="stable")
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:

@@ -15,10 +15,10 @@ from mgm_jax.geometry.distance import (
     place,
     scan_table,
 )
-from mgm_jax.geometry.knn_pairs import nearest_by_pairs
+from mgm_jax.geometry.knn_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn_scan import nearest_in_cloud
 from mgm_jax.geometry.knn_tile import in_units
-from mgm_jax.geometry.pair_distances import distances_of_pairs, rank_candidates
+from mgm_jax.geometry.pair_distances import _sorted, distances_of_pairs, rank_candidates
 from mgm_jax.geometry.placement import place_on_host
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
@@ -60,7 +60,7 @@ def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> N
 def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str) -> None:
     """The accelerators' search and the processors' one are the oracle of each other."""
     x = clouds()[kind]
-    ours = nearest_by_pairs(x, None, k=7, metric=metric, precision=precision, rows=32)
+    ours = nearest_by_pairs(x, None, k=7, metric=metric, precision=precision, tile_rows=32)
     other = nearest_in_cloud(
         jnp.asarray(x), None, k=7, metric=metric, precision=precision, tile_columns=64
     )
@@ -84,7 +84,13 @@ def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(pair_distances, "_BLOCK_BYTES", 20 * 96 * 4)
     for others in (None, base):
         ours = nearest_by_pairs(
-            x, others, k=7, metric="euclidean", precision="float32", rows=rows, columns=rows
+            x,
+            others,
+            k=7,
+            metric="euclidean",
+            precision="float32",
+            tile_rows=rows,
+            tile_columns=rows,
         )
         indices, _ = nearest(x, k=7, metric="euclidean", base=others)
         np.testing.assert_array_equal(ours.indices, indices)
@@ -165,3 +171,41 @@ def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
     scores = 4 * rows * rows
     assert memory.output_size_in_bytes == scores
     assert memory.temp_size_in_bytes <= 2 * scores
+
+
+def test_threads_of_the_host_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a pair's scores enter lists of their own, so their number does not matter."""
+    x = clouds()["views of few images"]
+    monkeypatch.setattr(knn_pairs, "_LEAST_ROWS", 5)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    ours = nearest_by_pairs(x, None, k=7, metric="cosine", precision="float32", tile_rows=40)
+    np.testing.assert_array_equal(ours.indices, nearest(x, k=7, metric="cosine")[0])
+
+
+@pytest.mark.parametrize("n", [1, 4095, 12_288, 20_000, 100_000, 1_000_001])
+def test_tiles_cover_the_points_and_hardly_more(n: int) -> None:
+    rows = good_rows(n)
+    assert rows <= 1024
+    tiles = -(-n // rows)
+    assert (tiles - 1) * rows < n
+    if n >= 12_288:
+        assert tiles * rows - n < 8 * tiles
+
+
+def test_a_failure_while_entering_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(knn_pairs.Shortlists, "offer_columns", fail)
+    x = clouds()["post-ReLU features"]
+    with pytest.raises(MemoryError, match="no room"):
+        nearest_by_pairs(x, None, k=3, metric="cosine", precision="float32", tile_rows=32)
+
+
+@pytest.mark.parametrize("largest", [2**10, 2**60])
+def test_codes_are_sorted_with_their_places(largest: int) -> None:
+    codes = np.random.default_rng(0).integers(0, largest, 3000)
+    found, order = _sorted(codes)
+    np.testing.assert_array_equal(found, np.sort(codes))
+    np.testing.assert_array_equal(codes[order], found)
+    assert len(set(order.tolist())) == codes.size

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.geometry.shortlist import Shortlists
+from mgm_jax.geometry.shortlist import Shortlists, _rough_limits
 
 
 def head(bounds: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +69,28 @@ def test_part_of_the_rows_is_offered() -> None:
     lists.offer(4, 10, np.array([[3, 1, 2], [9, 8, 7]], np.float32))
     assert lists.results()[1][4:].tolist() == [[11, 12], [12, 11]]
     assert (lists.results()[1][:4] == -1).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 30),
+    more=st.integers(0, 100),
+    levels=st.sampled_from([1, 3, 10**6]),
+    missing=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_rough_limits_let_enough_pass(
+    seed: int, count: int, more: int, levels: int, missing: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bounds = rng.integers(0, levels, (9, 4 * count + more)).astype(np.float32)
+    bounds[rng.random(bounds.shape) < missing] = np.inf
+    limits = _rough_limits(bounds, count)
+    assert ((bounds <= limits[:, None]).sum(axis=1) >= count).all()
+
+
+def test_a_first_tile_leaves_a_limit_in_every_row() -> None:
+    lists = Shortlists(50, count=20)
+    bounds = np.random.default_rng(0).random((50, 300), np.float32)
+    lists.offer(0, 0, bounds)
+    np.testing.assert_array_equal(lists._limits, np.sort(bounds, axis=1)[:, 19])
