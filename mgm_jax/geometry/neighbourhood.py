@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
@@ -72,6 +73,43 @@ def group_gram(
     # entry, far above that of the points where one of them lies far out.
     resolved = jnp.max(jnp.diagonal(gram)) / 4
     return (gram + gram.T) / 2, jnp.maximum(squared_lengths, resolved)
+
+
+def group_grams_on_host(
+    points: np.ndarray, mask: np.ndarray, *, normalize: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`group_gram` says of many groups, on a processor.
+
+    A group stays in the cache of a core from the first step to the product, of which NumPy
+    computes one triangle only. Nothing depends on the padding.
+
+    Args:
+        points: ``[g, m, d]``.
+        mask: which rows are points, ``[g, m]`` bool.
+        normalize: whether to put the points on the unit sphere first.
+
+    Returns:
+        Matrices ``[g, m, m]`` float64 and squared lengths ``[g, m]``.
+    """
+    grams = np.zeros((*mask.shape, mask.shape[1]))
+    lengths = np.zeros(mask.shape)
+    for gram, length, rows, real in zip(grams, lengths, points, mask, strict=True):
+        if not real.any():
+            continue
+        placed = (rows if real.all() else rows[real]).astype(np.float64)
+        squared = np.einsum("md,md->m", placed, placed)
+        if normalize:
+            root = np.sqrt(squared)
+            inverse = 1 / np.where(root > 0, root, 1)
+            placed *= inverse[:, None]
+            squared *= inverse**2
+        placed -= placed.mean(axis=0)
+        product = placed @ placed.T
+        resolved = np.diagonal(product).max() / 4
+        gram[np.ix_(real, real)] = product
+        length[:] = resolved
+        length[real] = np.maximum(squared, resolved)
+    return grams, lengths
 
 
 def nearest_in_group(

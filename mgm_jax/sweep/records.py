@@ -133,6 +133,7 @@ def _records(
             options=study.metrics,
             reference=reference,
             seed=study.seed,
+            plain=None if cell.setting == SEMANTIC else _good_rows(reference_cell, out)[0],
         )
         rows = rows[table.index]
         # No names of encoders or image sets in here: renaming one must not measure it again.
