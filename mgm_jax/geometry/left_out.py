@@ -18,9 +18,9 @@ from jax import lax
 from mgm_jax.geometry.kernel import COINCIDENT
 from mgm_jax.geometry.local_spectrum import centred_gram
 
-# Halvings of the gaps. What follows the last direction is then known to 2^-8 of the eigenvalue that
-# decides, so that about one point in 250 is left in doubt.
-_HALVINGS = 8
+# Halvings of the gaps. What follows the last direction is then known to 2^-10 of the eigenvalue
+# that decides, so that about one point in 1000 is left in doubt.
+_HALVINGS = 10
 _TAIL_STEP = 8
 # Where this share of the scatter or less is left, its sums have lost too many digits.
 _LEAST_LEFT = 1e-3

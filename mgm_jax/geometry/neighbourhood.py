@@ -18,6 +18,9 @@ from mgm_jax.geometry.kernel import COINCIDENT, KernelName, gaussian, shifted_co
 from mgm_jax.geometry.nnk import NnkSolution, nnk_weights
 from mgm_jax.geometry.polytope import squared_distances
 
+SEEN = 1e-6
+"""Difference of kernel values that could make a neighbour: the smallest weight that counts."""
+
 
 class Candidates(NamedTuple):
     """Squared distances of b points and their k candidates; those below rounding are 0.
@@ -311,10 +314,42 @@ def regress_on(
     if kernel == "cosine":
         values, target = shifted_cosine(among), shifted_cosine(to_point)
     else:
-        farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
-        farthest = jnp.sqrt(jnp.where(farthest > 0, farthest, 1))
-        width = farthest if bandwidth is None else bandwidth
+        width = _farthest(to_point, mask) if bandwidth is None else bandwidth
         values = gaussian(among, width[:, None, None])
         target = gaussian(to_point, width[:, None])
     own = jnp.ones(mask.shape[0], values.dtype)
     return nnk_weights(values, target, mask, own)
+
+
+def are_resolved(
+    gram: jax.Array, mask: jax.Array, bandwidth: jax.Array | None, squared_length: jax.Array
+) -> jax.Array:
+    """Whether what counts as equal is so near that a Gaussian does not see the difference.
+
+    Points closer than 2^-23 of their length count as one. The kernel values of two such points
+    with a third differ by up to that distance over the bandwidth: nothing, unless the bandwidth is
+    as small, as it is where all candidates of a point are nearly copies of it.
+
+    Args:
+        gram: Gram matrices of differences, ``[b, k, k]`` float64.
+        mask: which candidates count, ``[b, k]`` bool.
+        bandwidth: as for :func:`regress_on`.
+        squared_length: of the points, ``[b]``.
+
+    Returns:
+        ``[b]`` bool; True where all points that count as equal are equal.
+    """
+    to_point = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
+    among = squared_distances(gram)
+    smallest = COINCIDENT * squared_length
+    both = mask[:, :, None] & mask[:, None, :]
+    blurred = jnp.any(both & (among > 0) & (among <= smallest[:, None, None]), axis=(1, 2))
+    blurred |= jnp.any(mask & (to_point > 0) & (to_point <= smallest[:, None]), axis=1)
+    width = _farthest(to_point, mask) if bandwidth is None else bandwidth
+    return ~(blurred & (jnp.sqrt(smallest) > SEEN * width))
+
+
+def _farthest(to_point: jax.Array, mask: jax.Array) -> jax.Array:
+    """Distance of the farthest candidate, ``[b]``; 1 where all are at the point."""
+    farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
+    return jnp.sqrt(jnp.where(farthest > 0, farthest, 1))

@@ -107,6 +107,17 @@ def test_weights_under_a_gaussian_are_optimal(kind: str) -> None:
     assert violation.max() < 2e-6 and graph.kkt.max() < 1e-9
 
 
+@pytest.mark.parametrize("kind", sorted(CLOUDS))
+def test_weights_that_float32_points_cannot_settle_are_flagged(kind: str) -> None:
+    x = CLOUDS[kind]
+    graph = nnk_graph(x, k=K, kernel="gaussian")
+    violation = kkt_violation(x, graph.indices, graph.weights, kernel="gaussian")
+    assert (violation[graph.resolved] < 1e-5).all()
+    # The flag is not raised where there is nothing to see.
+    assert graph.resolved.all() or kind in HARD_FOR_GAUSSIANS
+    assert nnk_graph(x, k=K).resolved.all()
+
+
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
