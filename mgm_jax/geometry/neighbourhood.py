@@ -322,9 +322,14 @@ def regress_on(
 
 
 def are_resolved(
-    gram: jax.Array, mask: jax.Array, bandwidth: jax.Array | None, squared_length: jax.Array
+    gram: jax.Array,
+    mask: jax.Array,
+    bandwidth: jax.Array | None,
+    squared_length: jax.Array,
+    *,
+    rounding: jax.Array | float,
 ) -> jax.Array:
-    """Whether what counts as equal is so near that a Gaussian does not see the difference.
+    """Whether a Gaussian sees nothing of what is lost between nearly equal points.
 
     Points closer than 2^-23 of their length count as one. The kernel values of two such points
     with a third differ by up to that distance over the bandwidth: nothing, unless the bandwidth is
@@ -335,18 +340,20 @@ def are_resolved(
         mask: which candidates count, ``[b, k]`` bool.
         bandwidth: as for :func:`regress_on`.
         squared_length: of the points, ``[b]``.
+        rounding: of the squared distances, absolute.
 
     Returns:
-        ``[b]`` bool; True where all points that count as equal are equal.
+        ``[b]`` bool. Whether points that count as one are equal after all is not asked.
     """
     to_point = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
-    among = squared_distances(gram)
     smallest = COINCIDENT * squared_length
-    both = mask[:, :, None] & mask[:, None, :]
-    blurred = jnp.any(both & (among > 0) & (among <= smallest[:, None, None]), axis=(1, 2))
-    blurred |= jnp.any(mask & (to_point > 0) & (to_point <= smallest[:, None]), axis=1)
+    others = ~jnp.eye(mask.shape[1], dtype=bool) & mask[:, :, None] & mask[:, None, :]
+    met = jnp.any(others & (squared_distances(gram) <= smallest[:, None, None]), axis=(1, 2))
+    met |= jnp.any(mask & (to_point <= smallest[:, None]), axis=1)
     width = _farthest(to_point, mask) if bandwidth is None else bandwidth
-    return ~(blurred & (jnp.sqrt(smallest) > SEEN * width))
+    # One division after the other: the square of a small bandwidth may be zero.
+    rounded = rounding / width / width > SEEN
+    return ~(rounded | (met & (jnp.sqrt(smallest) > SEEN * width)))
 
 
 def _farthest(to_point: jax.Array, mask: jax.Array) -> jax.Array:

@@ -62,10 +62,10 @@ class NnkGraph:
             0 to 1.
         kkt: largest violation of the optimality conditions, ``[n]``.
         k_effective: number of candidates, ``[n]`` int32.
-        resolved: whether float32 points say enough for the weights, ``[n]`` bool. False under a
-            Gaussian where points that differ are closer than 2^-23 of their length, and so count
-            as one, though their kernel values may differ by more than 1e-6; subtract the mean of
-            the points first.
+        resolved: whether the points say enough for the weights, ``[n]`` bool. False under a
+            Gaussian where candidates are closer than 2^-23 of their length, and so count as one,
+            or where rounding blurs their distances, and the bandwidth is so small that kernel
+            values change by more than 1e-6. Subtract the mean of the points, or raise it.
         kernel: ``"cosine"`` or ``"gaussian"``.
     """
 
@@ -318,9 +318,11 @@ def _group_weights(
         gram, lengths = group_gram(points, mask, normalize=kernel == "cosine")
         places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
         differences = differences_in_group(gram, places)
+        # Each squared distance is a sum of a few entries of the matrix.
+        rounding = 8 * float(np.finfo(np.float64).eps) * jnp.max(jnp.diagonal(gram))
         return (
             jnp.where(real, places, -1),
-            *_weights(differences, real, bandwidth, lengths, kernel=kernel),
+            *_weights(differences, real, bandwidth, lengths, kernel=kernel, rounding=rounding),
         )
 
     return lax.map(solve, (points, mask, wanted, bandwidth))
@@ -337,7 +339,8 @@ def _row_weights(
 ) -> tuple[jax.Array, ...]:
     gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
     real = jnp.ones(candidates.shape, bool)
-    return _weights(gram, real, bandwidth, lengths, kernel=kernel)
+    # Of differences, squared distances keep all digits.
+    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0)
 
 
 def _weights(
@@ -347,6 +350,7 @@ def _weights(
     squared_length: jax.Array,
     *,
     kernel: KernelName,
+    rounding: jax.Array | float,
 ) -> tuple[jax.Array, ...]:
     """Weights, residual, violation and whether points are resolved, from differences."""
     solution, _ = regress(gram, real, bandwidth, squared_length, kernel=kernel)
@@ -354,5 +358,5 @@ def _weights(
     if kernel == "cosine":
         resolved = jnp.ones(len(weights), bool)
     else:
-        resolved = are_resolved(gram, real, bandwidth, squared_length)
+        resolved = are_resolved(gram, real, bandwidth, squared_length, rounding=rounding)
     return weights, solution.residual, solution.kkt, resolved

@@ -101,6 +101,25 @@ def test_the_order_of_points_and_features_does_not_matter(seed):
     _same(manifold_metrics(POINTS, groups=GROUPS), mixed, rows=rows, but=FROM_ORDER, atol=1e-9)
 
 
+@pytest.mark.parametrize("apart", [1e-5, 1e-4])
+def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
+    random = np.random.default_rng(0)
+    spread = random.normal(size=(GROUPS.size, 40))
+    points = (spread[np.arange(GROUPS.size) % 4] + apart * spread).astype(np.float32)
+    rows = random.permutation(GROUPS.size)
+    metrics, mixed = (
+        manifold_metrics(x, groups=g) for x, g in ((points, GROUPS), (points[rows], GROUPS[rows]))
+    )
+    but = (*FROM_ORDER, "nnk_affinity", "nnk_affinity_excess")
+    _same(metrics, mixed, rows=rows, but=but, atol=1e-9)
+    # An entry of the Gram matrix is rounded at 2^-52 of the largest; a direction between two points
+    # turns by that over their squared distance, in each of a few dozen terms.
+    tolerance = 2.0**-46 / metrics.knn_distance.min() ** 2
+    for name in ("nnk_affinity", "nnk_affinity_excess"):
+        moved = np.abs(getattr(metrics, name)[rows] - getattr(mixed, name))
+        assert moved.max() < tolerance < 0.1, name
+
+
 _ON_EIGHT_DEVICES = """
 import json, sys
 import jax, numpy as np
