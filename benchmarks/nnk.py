@@ -6,8 +6,8 @@ matrices, so only the solvers are compared. SciPy solves a share over all cores 
 Optax's accelerated projected gradient solves a smaller one in float64, all points at once, with as
 many iterations as the goal for the KKT violation takes, up to a limit; ``KKT`` columns hold the
 largest violation that each left. Where Optax has not got there within the limit, it would need
-longer still, and its ratio is a lower bound. ``--data`` measures one kind and keeps the rows of
-the others, for machines that are quiet for minutes only.
+longer still, and its ratio is a lower bound. ``--data`` and ``--k`` measure some and keep the rows
+of the others, for machines that are quiet for minutes only.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ def main() -> None:
     }
     if options.data:
         data = {name: data[name] for name in options.data}
-    rows = [row for row in reported("nnk") if row["data"] not in data]
+    again = {(name, k) for name in data for k in options.k}
+    rows = [row for row in reported("nnk") if (row["data"], row["k"]) not in again]
     pool, tasks = Parallel(n_jobs=os.cpu_count()), 4 * (os.cpu_count() or 1)
     for name, x in data.items():
         for k in options.k:
@@ -177,7 +178,8 @@ def main() -> None:
                     ),
                 }
             )
-    report("nnk", rows)
+            # Written after every row: what was measured stays if the rest is stopped.
+            report("nnk", rows)
 
 
 if __name__ == "__main__":
