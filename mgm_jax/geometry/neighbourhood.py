@@ -96,7 +96,7 @@ def group_grams_on_host(
     """
     grams = np.zeros((*mask.shape, mask.shape[1]))
     lengths = np.zeros(mask.shape)
-    for gram, length, rows, real in zip(grams, lengths, points, mask, strict=True):
+    for place, (rows, real) in enumerate(zip(points, mask, strict=True)):
         if not real.any():
             continue
         placed = (rows if real.all() else rows[real]).astype(np.float64)
@@ -109,9 +109,9 @@ def group_grams_on_host(
         placed -= placed.mean(axis=0)
         product = placed @ placed.T
         resolved = np.diagonal(product).max() / 4
-        gram[np.ix_(real, real)] = product
-        length[:] = resolved
-        length[real] = np.maximum(squared, resolved)
+        grams[place][np.ix_(real, real)] = product
+        lengths[place] = resolved
+        lengths[place, real] = np.maximum(squared, resolved)
     return grams, lengths
 
 
