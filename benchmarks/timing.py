@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "optax")
@@ -66,6 +67,15 @@ def report(question: str, rows: list[dict[str, object]]) -> None:
     target = RESULTS / f"{question}.json"
     target.write_text(json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
     print(f"written to {target}")
+
+
+def reported(question: str) -> list[dict[str, Any]]:
+    """Rows that an earlier run on the same hardware left; none where there are no such."""
+    target = RESULTS / f"{question}.json"
+    if not target.exists():
+        return []
+    content = json.loads(target.read_text())
+    return content["rows"] if content["hardware"] == hardware() else []
 
 
 def _shown(value: object) -> str:

@@ -15,6 +15,7 @@ from mgm_jax.geometry.knn_grouped import nearest_in_groups
 from mgm_jax.geometry.knn_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn_scan import nearest_in_cloud
 from mgm_jax.geometry.knn_sharded import nearest_on_mesh
+from mgm_jax.geometry.knn_small_groups import are_small, nearest_in_small_groups
 from mgm_jax.geometry.knn_tile import Nearest
 from mgm_jax.geometry.precision import ScanPrecision
 
@@ -62,7 +63,9 @@ def find_neighbours(
             points = points[rows]
         elif rows is not None and base is not None:
             base = base[rows]
-    if len(groups) > 1:
+    if _fit_small_groups(points, groups, base, metric=metric, mesh=mesh):
+        found = nearest_in_small_groups(np.asarray(points), groups, k=k)
+    elif len(groups) > 1:
         found = nearest_in_groups(
             jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh
         )
@@ -91,3 +94,18 @@ def find_neighbours(
             tile_columns=tile_columns,
         )
     return found if distinct is None else expand(found, distinct, own=own, repeats=repeats)
+
+
+def _fit_small_groups(
+    points: jax.Array | np.ndarray,
+    groups: Groups,
+    base: jax.Array | np.ndarray | None,
+    *,
+    metric: Metric,
+    mesh: Mesh | None,
+) -> bool:
+    """Whether a processor can take each group by its Gram matrix."""
+    here = jax.default_backend() == "cpu" and mesh is None and base is None
+    return (
+        here and metric == "euclidean" and len(groups) > 1 and are_small(np.asarray(points), groups)
+    )

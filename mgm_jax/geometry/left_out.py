@@ -18,8 +18,10 @@ from jax import lax
 from mgm_jax.geometry.kernel import COINCIDENT
 from mgm_jax.geometry.local_spectrum import centred_gram
 
-# Halvings of the gaps: the sums of eigenvalues are then known to 2^-13 of the largest.
-_HALVINGS = 13
+# Halvings of the gaps. What follows the last direction is then known to 2^-10 of the eigenvalue
+# that decides, so that about one point in 1000 is left in doubt.
+_HALVINGS = 10
+_TAIL_STEP = 8
 # Where this share of the scatter or less is left, its sums have lost too many digits.
 _LEAST_LEFT = 1e-3
 
@@ -46,11 +48,14 @@ def left_out_pca(
     values: jax.Array,
     coordinates: jax.Array,
     threshold: jax.Array | float,
+    *,
+    tail: int | None = None,
 ) -> LeftOut:
     """Local dimension and participation ratio of all points of one group; pure.
 
-    The eigenvalues are bracketed by bisection in float32, and the dimension counts as certain
-    where both ends of all brackets lead to it.
+    The fewest directions that hold a share of the variance are those after which the rest is left.
+    Of the rest the last eigenvalues are bracketed by bisection in float32, and the dimension
+    counts as certain where both ends of all brackets lead to it.
 
     Args:
         gram: Gram matrix of the group about its mean, ``[m, m]`` float64, 0 where masked.
@@ -59,6 +64,7 @@ def left_out_pca(
         values: squared lengths along the principal axes of the group, descending ``[r]``.
         coordinates: of the points along these axes, ``[m, r]``.
         threshold: share of the variance that the dimension explains, in (0, 1].
+        tail: how many of the last eigenvalues to look at, from :func:`tail_length`; None for all.
 
     Returns:
         The two numbers of every point, and where they are certain.
@@ -74,13 +80,19 @@ def left_out_pca(
     left_squares = squares - 2 * ratio * jnp.sum(gram * gram, axis=1) + (ratio * own) ** 2
     smallest = jnp.maximum(_LEAST_LEFT * trace, COINCIDENT * jnp.sum(squared_lengths))
     enough = (left > smallest) & (left_squares > _LEAST_LEFT**2 * squares)
-    low, high = _bracket(values, ratio * coordinates**2)
+    tail = values.size if tail is None else tail
+    low, high = _bracket(values, ratio * coordinates**2, tail=tail)
     scale = jnp.where(values[0] > 0, values[0], 1)
-    wanted = (threshold * left / scale)[:, None]
+    rest = ((1 - threshold) * left / scale)[:, None]
     # Rounding of the terms in float32; a bracket may be off by that much.
     slack = 8 * mask.size * float(jnp.finfo(jnp.float32).eps)
-    most = 1 + jnp.sum(jnp.cumsum(low, axis=1) - slack < wanted, axis=1, dtype=jnp.int32)
-    least = 1 + jnp.sum(jnp.cumsum(high, axis=1) + slack < wanted, axis=1, dtype=jnp.int32)
+    surely_short = _sums_from(low) - slack > rest
+    maybe_short = _sums_from(high) + slack > rest
+    first = values.size - tail
+    most = first + jnp.sum(maybe_short, axis=1, dtype=jnp.int32)
+    least = first + jnp.sum(surely_short, axis=1, dtype=jnp.int32)
+    # Of fewer directions than those before the tail nothing is known but that they are too few.
+    enough &= surely_short[:, 0]
     # One candidate alone has no spread.
     several = count > 2
     return LeftOut(
@@ -90,21 +102,58 @@ def left_out_pca(
     )
 
 
-def _bracket(values: jax.Array, squares: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Bounds of the eigenvalues of ``diag(values) - z z'`` over the largest value.
+def tail_length(gram: np.ndarray, values: np.ndarray, threshold: float) -> int:
+    """How many of the last eigenvalues decide the dimensions of all points of groups, on the host.
+
+    The eigenvalues of all but one member lie between those of the group, so those of the group
+    alone tell which numbers of directions are too few.
+
+    Args:
+        gram: Gram matrices of the groups about their means, ``[g, m, m]``.
+        values: squared lengths along the principal axes, descending ``[g, r]``.
+        threshold: share of the variance that the dimension explains.
+
+    Returns:
+        A multiple of 8, so that few programs compile, or r.
+
+    Example:
+        >>> tail_length(np.eye(40)[None], np.ones((1, 39)), 0.9)
+        8
+    """
+    count = values.shape[1]
+    trace = np.trace(gram, axis1=1, axis2=2)
+    most_left = (1 - threshold) * trace
+    slack = 8 * gram.shape[1] * float(np.finfo(np.float32).eps)
+    # Sums of what follows d + 1 values: the least that d directions leave.
+    beyond = np.cumsum(values[:, ::-1], axis=1)[:, ::-1]
+    least_left = np.pad(beyond[:, 1:], ((0, 0), (0, 1)))
+    short = least_left > most_left[:, None] + 2 * slack * values[:, :1]
+    # Groups without spread, and those that fill a batch up, decide nothing.
+    certain = int(short.sum(axis=1)[trace > 0].min(initial=count)) - 1
+    return min(count, -(-(count - max(certain, 0)) // _TAIL_STEP) * _TAIL_STEP)
+
+
+def _sums_from(values: jax.Array) -> jax.Array:
+    """Sums of values ``[m, r]`` from each on."""
+    return jnp.cumsum(values[:, ::-1], axis=1)[:, ::-1]
+
+
+def _bracket(values: jax.Array, squares: jax.Array, *, tail: int) -> tuple[jax.Array, jax.Array]:
+    """Bounds of the last eigenvalues of ``diag(values) - z z'`` over the largest value.
 
     Args:
         values: descending, ``[r]``.
         squares: ``z^2`` of every point, ``[m, r]``.
+        tail: how many of the last.
 
     Returns:
-        Bounds ``[m, r]`` float32, descending.
+        Bounds ``[m, tail]`` float32, descending.
     """
     scale = jnp.where(values[0] > 0, values[0], 1)
     poles = (values / scale).astype(jnp.float32)
     weights = (squares / scale).astype(jnp.float32)
-    above = jnp.broadcast_to(poles, weights.shape)
-    below = jnp.broadcast_to(jnp.append(poles[1:], 0), weights.shape)
+    above = jnp.broadcast_to(poles[-tail:], (len(squares), tail))
+    below = jnp.broadcast_to(jnp.append(poles, 0)[-tail:], above.shape)
 
     def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         low, high = ends

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from mgm_jax.geometry.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk import NnkSolution, nnk_weights
 from mgm_jax.geometry.polytope import squared_distances
+
+SEEN = 1e-6
+"""Difference of kernel values that could make a neighbour: the smallest weight that counts."""
 
 
 class Candidates(NamedTuple):
@@ -72,6 +76,43 @@ def group_gram(
     # entry, far above that of the points where one of them lies far out.
     resolved = jnp.max(jnp.diagonal(gram)) / 4
     return (gram + gram.T) / 2, jnp.maximum(squared_lengths, resolved)
+
+
+def group_grams_on_host(
+    points: np.ndarray, mask: np.ndarray, *, normalize: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`group_gram` says of many groups, on a processor.
+
+    A group stays in the cache of a core from the first step to the product, of which NumPy
+    computes one triangle only. Nothing depends on the padding.
+
+    Args:
+        points: ``[g, m, d]``.
+        mask: which rows are points, ``[g, m]`` bool.
+        normalize: whether to put the points on the unit sphere first.
+
+    Returns:
+        Matrices ``[g, m, m]`` float64 and squared lengths ``[g, m]``.
+    """
+    grams = np.zeros((*mask.shape, mask.shape[1]))
+    lengths = np.zeros(mask.shape)
+    for place, (rows, real) in enumerate(zip(points, mask, strict=True)):
+        if not real.any():
+            continue
+        placed = (rows if real.all() else rows[real]).astype(np.float64)
+        squared = np.einsum("md,md->m", placed, placed)
+        if normalize:
+            root = np.sqrt(squared)
+            inverse = 1 / np.where(root > 0, root, 1)
+            placed *= inverse[:, None]
+            squared *= inverse**2
+        placed -= placed.mean(axis=0)
+        product = placed @ placed.T
+        resolved = np.diagonal(product).max() / 4
+        grams[place][np.ix_(real, real)] = product
+        lengths[place] = resolved
+        lengths[place, real] = np.maximum(squared, resolved)
+    return grams, lengths
 
 
 def nearest_in_group(
@@ -273,10 +314,49 @@ def regress_on(
     if kernel == "cosine":
         values, target = shifted_cosine(among), shifted_cosine(to_point)
     else:
-        farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
-        farthest = jnp.sqrt(jnp.where(farthest > 0, farthest, 1))
-        width = farthest if bandwidth is None else bandwidth
+        width = _farthest(to_point, mask) if bandwidth is None else bandwidth
         values = gaussian(among, width[:, None, None])
         target = gaussian(to_point, width[:, None])
     own = jnp.ones(mask.shape[0], values.dtype)
     return nnk_weights(values, target, mask, own)
+
+
+def are_resolved(
+    gram: jax.Array,
+    mask: jax.Array,
+    bandwidth: jax.Array | None,
+    squared_length: jax.Array,
+    *,
+    rounding: jax.Array | float,
+) -> jax.Array:
+    """Whether a Gaussian sees nothing of what is lost between nearly equal points.
+
+    Points closer than 2^-23 of their length count as one. The kernel values of two such points
+    with a third differ by up to that distance over the bandwidth: nothing, unless the bandwidth is
+    as small, as it is where all candidates of a point are nearly copies of it.
+
+    Args:
+        gram: Gram matrices of differences, ``[b, k, k]`` float64.
+        mask: which candidates count, ``[b, k]`` bool.
+        bandwidth: as for :func:`regress_on`.
+        squared_length: of the points, ``[b]``.
+        rounding: of the squared distances, absolute.
+
+    Returns:
+        ``[b]`` bool. Whether points that count as one are equal after all is not asked.
+    """
+    to_point = jnp.maximum(jnp.diagonal(gram, axis1=1, axis2=2), 0)
+    smallest = COINCIDENT * squared_length
+    others = ~jnp.eye(mask.shape[1], dtype=bool) & mask[:, :, None] & mask[:, None, :]
+    met = jnp.any(others & (squared_distances(gram) <= smallest[:, None, None]), axis=(1, 2))
+    met |= jnp.any(mask & (to_point <= smallest[:, None]), axis=1)
+    width = _farthest(to_point, mask) if bandwidth is None else bandwidth
+    # One division after the other: the square of a small bandwidth may be zero.
+    rounded = rounding / width / width > SEEN
+    return ~(rounded | (met & (jnp.sqrt(smallest) > SEEN * width)))
+
+
+def _farthest(to_point: jax.Array, mask: jax.Array) -> jax.Array:
+    """Distance of the farthest candidate, ``[b]``; 1 where all are at the point."""
+    farthest = jnp.max(jnp.where(mask, to_point, 0), axis=1)
+    return jnp.sqrt(jnp.where(farthest > 0, farthest, 1))

@@ -28,6 +28,7 @@ from mgm_jax.geometry.duplicates import distinct_rows
 from mgm_jax.geometry.groups import GroupBatch, Groups, encode_groups, group_batches, padded_size
 from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
 from mgm_jax.geometry.neighbourhood import (
+    are_resolved,
     differences_in_group,
     gathered_gram,
     group_gram,
@@ -61,6 +62,10 @@ class NnkGraph:
             0 to 1.
         kkt: largest violation of the optimality conditions, ``[n]``.
         k_effective: number of candidates, ``[n]`` int32.
+        resolved: whether the points say enough for the weights, ``[n]`` bool. False under a
+            Gaussian where candidates are closer than 2^-23 of their length, and so count as one,
+            or where rounding blurs their distances, and the bandwidth is so small that kernel
+            values change by more than 1e-6. Subtract the mean of the points, or raise it.
         kernel: ``"cosine"`` or ``"gaussian"``.
     """
 
@@ -69,6 +74,7 @@ class NnkGraph:
     residual: np.ndarray
     kkt: np.ndarray
     k_effective: np.ndarray
+    resolved: np.ndarray
     kernel: KernelName
 
     @property
@@ -92,9 +98,11 @@ class NnkGraph:
     def __repr__(self) -> str:
         """Size, kernel, mean degree and certificate in one line."""
         points, k = self.indices.shape
+        lost = int((~self.resolved).sum())
         return (
             f"NnkGraph({points} points, k={k}, {self.kernel}, mean degree "
-            f"{self.degree.mean():.1f}, KKT violation at most {self.kkt.max():.1e})"
+            f"{self.degree.mean():.1f}, KKT violation at most {self.kkt.max():.1e}"
+            + (f", {lost} points not resolved by float32)" if lost else ")")
         )
 
     def _repr_html_(self) -> str:
@@ -108,6 +116,7 @@ class _Found(NamedTuple):
     residual: np.ndarray
     kkt: np.ndarray
     k_effective: np.ndarray
+    resolved: np.ndarray
 
 
 def nnk_graph(
@@ -196,6 +205,7 @@ def _solve_groups(
         np.zeros(n),
         np.zeros(n),
         np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
+        np.ones(n, bool),
     )
     small, large = [], []
     for batch in group_batches(
@@ -243,12 +253,14 @@ def _write(
     weights: np.ndarray,
     residual: np.ndarray,
     kkt: np.ndarray,
+    resolved: np.ndarray,
 ) -> None:
     k = indices.shape[1]
     found.indices[rows, :k] = indices
     found.weights[rows, :k] = weights
     found.residual[rows] = residual
     found.kkt[rows] = kkt
+    found.resolved[rows] = resolved
 
 
 def _solve_cloud(
@@ -300,15 +312,18 @@ def _group_weights(
     *,
     k: int,
     kernel: KernelName,
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    def solve(group: tuple) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, ...]:
+    def solve(group: tuple) -> tuple[jax.Array, ...]:
         points, mask, wanted, bandwidth = group
         gram, lengths = group_gram(points, mask, normalize=kernel == "cosine")
         places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-        solution, _ = regress(
-            differences_in_group(gram, places), real, bandwidth, lengths, kernel=kernel
+        differences = differences_in_group(gram, places)
+        # Each squared distance is a sum of a few entries of the matrix.
+        rounding = 8 * float(np.finfo(np.float64).eps) * jnp.max(jnp.diagonal(gram))
+        return (
+            jnp.where(real, places, -1),
+            *_weights(differences, real, bandwidth, lengths, kernel=kernel, rounding=rounding),
         )
-        return (jnp.where(real, places, -1), _kept(solution.theta), solution.residual, solution.kkt)
 
     return lax.map(solve, (points, mask, wanted, bandwidth))
 
@@ -321,12 +336,27 @@ def _row_weights(
     bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> tuple[jax.Array, ...]:
     gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
     real = jnp.ones(candidates.shape, bool)
-    solution, _ = regress(gram, real, bandwidth, lengths, kernel=kernel)
-    return _kept(solution.theta), solution.residual, solution.kkt
+    # Of differences, squared distances keep all digits.
+    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0)
 
 
-def _kept(theta: jax.Array) -> jax.Array:
-    return jnp.where(theta > SUPPORT_WEIGHT, theta, 0)
+def _weights(
+    gram: jax.Array,
+    real: jax.Array,
+    bandwidth: jax.Array | None,
+    squared_length: jax.Array,
+    *,
+    kernel: KernelName,
+    rounding: jax.Array | float,
+) -> tuple[jax.Array, ...]:
+    """Weights, residual, violation and whether points are resolved, from differences."""
+    solution, _ = regress(gram, real, bandwidth, squared_length, kernel=kernel)
+    weights = jnp.where(solution.theta > SUPPORT_WEIGHT, solution.theta, 0)
+    if kernel == "cosine":
+        resolved = jnp.ones(len(weights), bool)
+    else:
+        resolved = are_resolved(gram, real, bandwidth, squared_length, rounding=rounding)
+    return weights, solution.residual, solution.kkt, resolved

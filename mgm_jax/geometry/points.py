@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -11,6 +14,7 @@ import numpy as np
 from mgm_jax.devices import fetch, fetch_rows
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.rounding import refuse_lost_digits
+from mgm_jax.geometry.workers import in_order, workers_for
 
 DuplicatePolicy = Literal["warn", "drop", "raise"]
 """What to do about rows that are equal bit for bit: keep and warn, drop the later ones, raise."""
@@ -20,6 +24,8 @@ _SUM_BLOCK = 64
 _BLOCK_VALUES = 2**24
 # Values hashed together: 512 KiB of float32.
 _HASH_VALUES = 2**17
+# An array of fewer values is looked through before a thread has started.
+_WORTH_A_THREAD = 2**20
 # Smaller values lose digits in float32, and compilers take them for zero.
 _SMALLEST = np.float32(np.finfo(np.float32).tiny)
 # In a row whose largest value is below this, that costs digits of the row.
@@ -178,22 +184,36 @@ def _hashes(x: jax.Array | np.ndarray) -> np.ndarray:
 def _host_hashes(x: np.ndarray) -> np.ndarray:
     """Hashes of rows on the host, block by block so that a block stays in the cache."""
     n, features = x.shape
-    words = np.zeros(
-        (min(n, max(1, _HASH_VALUES // features)), features + features % 2), np.float32
-    )
-    weights = np.random.default_rng(0).integers(2**64, size=words.shape[1] // 2, dtype=np.uint64)
+    weights = np.random.default_rng(0).integers(2**64, size=-(-features // 2), dtype=np.uint64)
+    weights |= np.uint64(1)
     hashes = np.empty(n, np.uint64)
-    for start in range(0, n, len(words)):
-        block = x[start : start + len(words)]
-        part = words[: len(block)]
-        part[:, :features] = block
-        # Unites the two zeros.
-        part += 0
-        # Two values a word: mixed, so that few bits of one value do not meet the high end alone.
-        mixed = part.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(32)
-        hashes[start : start + len(block)] = np.einsum("ij,j->i", mixed, weights | np.uint64(1))
+    step = max(1, _HASH_VALUES // features)
+
+    def work(rows: slice) -> None:
+        words = np.zeros((min(n, step), features + features % 2), np.float32)
+        for start in range(rows.start, rows.stop, step):
+            block = x[start : min(start + step, rows.stop)]
+            part = words[: len(block)]
+            part[:, :features] = block
+            # Unites the two zeros.
+            part += 0
+            # Two values a word: mixed, so that few bits of one value do not meet the high end
+            # alone.
+            mixed = part.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(32)
+            hashes[start : start + len(block)] = np.einsum("ij,j->i", mixed, weights)
+
+    _on_all_cores(work, x)
     return hashes
+
+
+def _on_all_cores(work: Callable[[slice], None], x: np.ndarray) -> None:
+    """Call for all rows of an array, in one part a core where there is enough to do."""
+    workers = workers_for(None) if x.size >= _WORTH_A_THREAD else 1
+    edges = np.linspace(0, len(x), workers + 1).astype(int)
+    calls = [partial(work, slice(*ends)) for ends in itertools.pairwise(map(int, edges))]
+    for _ in in_order(calls, workers=workers):
+        pass
 
 
 def _equal_rows(x: jax.Array | np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -257,7 +277,16 @@ def _refuse_bad_rows(points: jax.Array | np.ndarray, *, name: str, cosine: bool)
         largest = fetch(_largest(points))
     else:
         # A maximum hands on NaN and infinity, so one pass without a copy will do.
-        largest = np.maximum(points.max(axis=1), -points.min(axis=1)).astype(np.float32)
+        largest = np.empty(len(points), np.float32)
+
+        def measure(rows: slice) -> None:
+            step = max(1, _HASH_VALUES // points.shape[1])
+            for start in range(rows.start, rows.stop, step):
+                some = slice(start, min(start + step, rows.stop))
+                part = points[some]
+                largest[some] = np.maximum(part.max(axis=1), -part.min(axis=1))
+
+        _on_all_cores(measure, points)
     small = np.flatnonzero(largest < _LOSSY)
     zero, lossy = _near_zero(points, small)
     if not cosine:

@@ -67,7 +67,7 @@ def lidar_of(moments: GroupedMoments, *, delta: float = 1e-4) -> float:
         )
     between = known.means - known.means.mean(axis=0)
     covariance = known.within / (known.count - len(known))
-    whitened = between @ _inverse_root(covariance, delta)
+    whitened = _whitened(between, covariance, delta)
     return entropy_rank(squared_singular_values(whitened) / (len(known) - 1))
 
 
@@ -165,8 +165,11 @@ def mean_cosine_of(moments: GroupedMoments) -> float:
     return float(pairs / (sizes.sum() ** 2 - sizes @ sizes))
 
 
-def _inverse_root(covariance: np.ndarray, delta: float) -> np.ndarray:
-    """A matrix R with ``R R' = (C + delta I)^-1``; all of them give the same eigenvalues."""
+def _whitened(points: np.ndarray, covariance: np.ndarray, delta: float) -> np.ndarray:
+    """Points ``[g, d]`` times a root R with ``R R' = (C + delta I)^-1``; any will do.
+
+    All of them give the same singular values.
+    """
     from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
     shifted = covariance + delta * np.eye(len(covariance))
@@ -175,8 +178,9 @@ def _inverse_root(covariance: np.ndarray, delta: float) -> np.ndarray:
     except LinAlgError:
         # delta is below the rounding of the covariance: its eigenvalues still can be bounded.
         values, vectors = np.linalg.eigh(covariance)
-        return vectors / np.sqrt(np.maximum(values, 0) + delta)
-    return solve_triangular(root, np.eye(len(root)), lower=True).T
+        return points @ (vectors / np.sqrt(np.maximum(values, 0) + delta))
+    # Few points are solved for faster than the whole root is inverted.
+    return solve_triangular(root, points.T, lower=True).T
 
 
 def _on_sphere(moments: GroupedMoments) -> GroupedMoments:

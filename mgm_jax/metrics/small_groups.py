@@ -1,12 +1,15 @@
 """Metrics of points of small groups: one Gram matrix a group, and all of its points at once.
 
-A batch goes through three compiled steps with work on the host in between. Only the first sees
-the features, and it holds little but a product, so that encoders of other widths compile nothing
-else anew:
+A batch goes through these steps, some compiled and some on the host. Only the first sees the
+features, so that encoders of other widths compile next to nothing anew:
 
-1. points to Gram matrices;
-2. Gram matrices to neighbours and what they say alone, with the local PCA;
-3. neighbours to the affinity of their polytopes, in as few columns as the batch needs.
+1. points to Gram matrices, and these to their principal axes;
+2. Gram matrices to neighbours and what they say alone;
+3. the local PCA;
+4. neighbours to the overlaps of the spans of their polytopes, and these to affinities.
+
+On a processor 1 and 4 are left to the linear algebra of NumPy, which computes one triangle of a
+symmetric product and takes as many vectors a point as it has.
 """
 
 from __future__ import annotations
@@ -23,17 +26,19 @@ from jax.sharding import Mesh, PartitionSpec
 
 from mgm_jax.geometry.candidates import candidates_of
 from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.left_out import LeftOut, left_out_grams, left_out_pca
+from mgm_jax.geometry.left_out import left_out_grams, left_out_pca, tail_length
 from mgm_jax.geometry.local_spectrum import centred_gram
 from mgm_jax.geometry.neighbourhood import (
     all_in_group,
     differences_in_group,
     group_gram,
+    group_grams_on_host,
     nearest_in_group,
     some_in_group,
 )
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.spans import Axes, group_overlaps, principal_axes, smaller_sides
+from mgm_jax.geometry.spans_on_host import overlaps_on_host
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
@@ -76,48 +81,58 @@ def measure_batch(
     Returns:
         The columns of the points, in the order of the mask.
     """
-    real = len(inputs.points)
     if mesh is not None:
-        more = -real % mesh.size
+        more = -len(inputs.points) % mesh.size
         inputs = jax.tree.map(
             lambda part: np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)), inputs
         )
     points, mask, wanted, partners, bandwidth = inputs
     _, m, width = points.shape
     k = max(1, min(candidates_of(m, options.k), m - 1))
-    whole = k == m - 1
+    on_host = jax.default_backend() == "cpu"
     with double_precision():
-        gram, lengths = _spread(_grams, mesh, normalize=options.normalize)(points, mask)
-        on_host = np.asarray(gram)
-        axes = principal_axes(on_host, width=width)
-        if whole:
+        if on_host:
+            gram, lengths = group_grams_on_host(points, mask, normalize=options.normalize)
+        else:
+            found = _spread(_grams, mesh, normalize=options.normalize)(points, mask)
+            gram, lengths = map(np.asarray, found)
+        axes = principal_axes(gram, width=width)
+        if k == m - 1:
             find = _spread(_neighbours_among_all, mesh, kernel=options.kernel)
-            threshold = np.full(len(points), options.pca_threshold)
-            local, support, pca = find(gram, lengths, mask, bandwidth, axes, threshold)
+            local, support = find(gram, lengths, mask, bandwidth)
+            spectra = _whole_pca(gram, mask, lengths, axes, mesh, options)
         else:
             find = _spread(_neighbours_among_some, mesh, k=k, kernel=options.kernel)
             local, support, pca = find(gram, lengths, mask, bandwidth, wanted)
-        sides = smaller_sides(np.asarray(support), mask, axes.values, np.asarray(lengths))
-        compare = _spread(_compare, mesh)
-        widths = np.full(len(points), float(width))
-        affinity = compare(axes, mask, lengths, *sides, support, partners, widths)
-        counted = mask[:real]
-        if whole:
-            spectra = _whole_pca(pca, on_host[:real], counted, options)
+            spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
+        support = np.asarray(support)
+        if on_host:
+            overlaps = overlaps_on_host(axes, mask, lengths, support)
         else:
-            centred = np.asarray(pca)[:real][counted]
-            spectra = pca_columns(centred, threshold=options.pca_threshold)
+            sides = smaller_sides(support, mask, axes.values, lengths)
+            overlaps = _spread(group_overlaps, mesh)(*axes, mask, lengths, *sides)
+        widths = np.full(len(points), float(width))
+        affinity = _spread(_compare, mesh)(*overlaps, support, partners, widths)
         named = local._asdict() | affinity._asdict()
-        columns = {name: np.asarray(column)[:real][counted] for name, column in named.items()}
+        columns = {name: np.asarray(column)[mask] for name, column in named.items()}
     return columns | spectra._asdict()
 
 
 def _whole_pca(
-    found: LeftOut, gram: np.ndarray, mask: np.ndarray, options: Options
+    gram: np.ndarray,
+    mask: np.ndarray,
+    lengths: np.ndarray,
+    axes: Axes,
+    mesh: Mesh | None,
+    options: Options,
 ) -> LocalPcaColumns:
     """Columns of the local PCA ``[n]``; where they are in doubt, from the spectra themselves."""
-    dimension, ratio, certain = (np.asarray(part)[: len(mask)] for part in found)
-    dimension, ratio = dimension.copy(), ratio.copy()
+    tail = tail_length(gram, axes.values, options.pca_threshold)
+    threshold = np.full(len(gram), options.pca_threshold)
+    leave_out = _spread(left_out_pca, mesh, tail=tail)
+    found = leave_out(gram, mask, lengths, *axes, threshold)
+    # Copies, to be written to.
+    dimension, ratio, certain = map(np.array, found)
     doubted = mask & ~certain
     if doubted.any():
         group, place = np.nonzero(doubted)
@@ -152,20 +167,16 @@ def _neighbours_among_all(
     lengths: jax.Array,
     mask: jax.Array,
     bandwidth: jax.Array | None,
-    axes: Axes,
-    threshold: jax.Array,
     *,
     kernel: KernelName,
-) -> tuple[Local, jax.Array, LeftOut]:
+) -> tuple[Local, jax.Array]:
     """Measure the points of one group whose candidates are all its other members.
 
     Returns:
-        Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; and the local
-        PCA. What stands where ``mask`` is False means nothing.
+        Columns, each ``[m]``, and which members are neighbours of which ``[m, m]`` bool. What
+        stands where ``mask`` is False means nothing.
     """
-    candidates = all_in_group(gram, mask, lengths)
-    columns, support = measure_local(candidates, bandwidth, kernel=kernel)
-    return columns, support, left_out_pca(gram, mask, lengths, *axes, threshold)
+    return measure_local(all_in_group(gram, mask, lengths), bandwidth, kernel=kernel)
 
 
 def _neighbours_among_some(
@@ -192,17 +203,13 @@ def _neighbours_among_some(
 
 
 def _compare(
-    axes: Axes,
-    mask: jax.Array,
-    lengths: jax.Array,
-    members: jax.Array,
-    outside: jax.Array,
+    overlap: jax.Array,
+    dimension: jax.Array,
     support: jax.Array,
     partners: jax.Array,
     width: jax.Array,
 ) -> Affinity:
-    """Compare the polytopes of the points of one group."""
-    overlap, dimension = group_overlaps(*axes, mask, lengths, members, outside)
+    """Compare the polytopes of the points of one group, whose overlaps ``[m, m]`` are known."""
     others = jnp.broadcast_to(dimension, support.shape)
     near = mean_affinity(overlap, support, dimension, others, width=width)
     partner = jnp.maximum(partners, 0)

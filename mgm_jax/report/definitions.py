@@ -197,6 +197,38 @@ _MODEL = (
     ),
 )
 
+_VIEWS = (
+    Definition(
+        name="lidar",
+        label="LiDAR",
+        axis="LiDAR (dimensions)",
+        formula="exp of the entropy of the eigenvalues of W^(−1/2) B W^(−1/2): B between images, "
+        "W within the views of one, plus 10⁻⁴",
+        reads="effective rank of what tells images apart from their views",
+        span="1 to min(images − 1, d)",
+        status="B",
+    ),
+    Definition(
+        name="alignment",
+        label="alignment",
+        axis="alignment (squared distance)",
+        formula="mean of ‖u − v‖² over pairs of views of one image, on the unit sphere",
+        reads="small: invariant to the views",
+        span="0 to 4",
+        status="B",
+    ),
+    Definition(
+        name="whitened_invariance",
+        label="whitened invariance",
+        axis="whitened invariance (cosine)",
+        formula="mean cosine of two views of one image, whitened by the un-augmented images "
+        "(covariance shrunk by OAS)",
+        reads="1: invariant; 0: views of one image as far apart as those of two",
+        span="−1 to 1",
+        status="B, R",
+    ),
+)
+
 _CHECKS = (
     Definition(
         name="k_effective",
@@ -255,7 +287,7 @@ _CHECKS = (
 )
 
 DEFINITIONS: dict[str, Definition] = {
-    definition.name: definition for definition in (*_MANIFOLD, *_MODEL, *_CHECKS)
+    definition.name: definition for definition in (*_MANIFOLD, *_MODEL, *_VIEWS, *_CHECKS)
 }
 
 # In the order in which figures offer them.
@@ -269,6 +301,8 @@ KEY_METRICS = (
     "knn_distance",
 )
 PANEL_METRICS = tuple(definition.name for definition in _MODEL)
+# Of an encoder under one setting, from all views together.
+VIEW_METRICS = tuple(definition.name for definition in _VIEWS)
 CHECK_METRICS = tuple(definition.name for definition in _CHECKS)
 
 

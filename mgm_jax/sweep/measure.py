@@ -9,12 +9,18 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.moments import moments_of
+from mgm_jax.geometry.spectrum import alignment, lidar, whitened_invariance
 from mgm_jax.metrics import manifold_metrics, panel
 from mgm_jax.probe.neighbours import knn_accuracy
 from mgm_jax.study import MetricOptions
 
 #: Smallest manifold that is measured: with two points everything is determined by one distance.
 MIN_POINTS = 3
+
+#: Where the table of a cell of views keeps what :func:`measure_views` says: in its ``attrs``, which
+#: Parquet files carry along.
+VIEWS = "views"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,7 @@ def measure_points(
     options: MetricOptions,
     reference: Reference,
     seed: int,
+    plain: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Per-point records of one cell.
 
@@ -84,6 +91,8 @@ def measure_points(
         options: how to measure.
         reference: of the same encoder's un-augmented embeddings.
         seed: of the null pairs.
+        plain: the un-augmented embeddings, [m, d], where the cell is one of views: what is
+            measured of all its views together then joins the ``attrs`` of the table.
 
     Returns:
         One row a point, in the order of ``x``; the index says which row. Points of manifolds
@@ -121,4 +130,32 @@ def measure_points(
         place = table.columns.get_loc("nnk_diameter")
         table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
+    if plain is not None:
+        table.attrs[VIEWS] = measure_views(x[kept], groups[kept], plain=plain)
     return table
+
+
+def measure_views(x: np.ndarray, groups: np.ndarray, *, plain: np.ndarray) -> dict[str, float]:
+    """Metrics of an encoder from all views of a setting together, by name.
+
+    Args:
+        x: embeddings of the views, [n, d].
+        groups: the image of each, [n].
+        plain: embeddings of images as they are, [m, d]; they say how to whiten.
+
+    Returns:
+        ``lidar``, ``alignment`` and ``whitened_invariance``; NaN where one is undefined, as
+        whitening is for an encoder that maps all images to one point.
+    """
+    measures = {
+        "lidar": lambda: lidar(x, groups),
+        "alignment": lambda: alignment(x, groups),
+        "whitened_invariance": lambda: whitened_invariance(x, groups, reference=moments_of(plain)),
+    }
+    values = {}
+    for name, measure in measures.items():
+        try:
+            values[name] = float(measure())
+        except InputError:
+            values[name] = float("nan")
+    return values

@@ -4,7 +4,8 @@
 points     a row a point: what was measured, on which view of which image
 groups     a row a manifold (a class, or one image's views): means of its points
 summary    a row a cell and metric: mean, spread, quartiles, bootstrap interval over manifolds
-models     a row an encoder, image set and tap: every metric a column, for clustering and models
+models     a row an encoder, image set and tap: every metric a column, for clustering and models;
+           ``augs.lidar`` and the like are of all views of a setting together
 =========  =====================================================================================
 
 Each is written as Parquet and as CSV, whole or not at all. Cells are read one after the other, so
@@ -28,7 +29,7 @@ from mgm_jax.files import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, group_means, summarise
 from mgm_jax.study import Study
 from mgm_jax.sweep.cells import SEMANTIC, Cell
-from mgm_jax.sweep.measure import Reference
+from mgm_jax.sweep.measure import VIEWS, Reference
 
 #: Columns that say which cell a row belongs to.
 CELL_COLUMNS = ("encoder", "images", "setting", "strength", "tap")
@@ -61,7 +62,7 @@ def write_tables(
     out: Path,
 ) -> None:
     """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``."""
-    groups, summaries = [], []
+    groups, summaries, views = [], [], []
     with _TableWriter(out / "points") as points:
         for item in measured:
             table = pd.read_parquet(item.records)
@@ -71,11 +72,12 @@ def write_tables(
             of_groups = group_means(values, table["group"].to_numpy())
             groups.append(_with_cell(of_groups.reset_index(), item.cell))
             summaries.append(_summary(values, table["group"].to_numpy(), item.cell, study))
+            views.append((item.cell, table.attrs.get(VIEWS, {})))
     of_groups = pd.concat(groups, ignore_index=True) if groups else pd.DataFrame()
     summary = pd.concat(summaries, ignore_index=True) if summaries else pd.DataFrame()
     write_table(of_groups, out / "groups")
     write_table(summary, out / "summary")
-    write_table(_models(summary, list(references)), out / "models")
+    write_table(_models(summary, views, list(references)), out / "models")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -150,7 +152,11 @@ def _summary(
     return pd.concat([pd.DataFrame(head, index=table.index), table], axis=1)
 
 
-def _models(summary: pd.DataFrame, references: list[tuple[Cell, Reference]]) -> pd.DataFrame:
+def _models(
+    summary: pd.DataFrame,
+    views: list[tuple[Cell, dict[str, float]]],
+    references: list[tuple[Cell, Reference]],
+) -> pd.DataFrame:
     """One row an encoder, image set and tap; the columns of each setting side by side."""
     rows = []
     for cell, reference in references:
@@ -172,6 +178,10 @@ def _models(summary: pd.DataFrame, references: list[tuple[Cell, Reference]]) -> 
                 & (summary["tap"] == cell.tap)
             ]
             row |= dict(_settings_side_by_side(own))
+        for other, values in views:
+            if _encoder_columns(other) == _encoder_columns(cell):
+                prefix = _prefix(other.setting, other.strength)
+                row |= {f"{prefix}.{metric}": value for metric, value in values.items()}
         rows.append(row | reference.panel)
     table = pd.DataFrame(rows)
     if "seed" in table:
@@ -182,5 +192,15 @@ def _models(summary: pd.DataFrame, references: list[tuple[Cell, Reference]]) -> 
 def _settings_side_by_side(own: pd.DataFrame) -> Iterator[tuple[str, float]]:
     lines = zip(own["setting"], own["strength"], own["metric"], own["mean"], strict=True)
     for setting, strength, metric, mean in lines:
-        plain = setting == SEMANTIC or strength == 1.0
-        yield f"{setting if plain else f'{setting}@{strength:g}'}.{metric}", mean
+        yield f"{_prefix(setting, strength)}.{metric}", mean
+
+
+def _prefix(setting: str, strength: float) -> str:
+    """What the columns of a setting start with."""
+    plain = setting == SEMANTIC or strength == 1.0
+    return setting if plain else f"{setting}@{strength:g}"
+
+
+def _encoder_columns(cell: Cell) -> tuple[str, str, str]:
+    """What tells a row of ``models`` from another."""
+    return cell.subject.name, cell.images.name, cell.tap

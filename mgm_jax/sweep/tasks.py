@@ -258,6 +258,7 @@ def _records(cell: Cell, work: Workload) -> None:
         options=work.study.metrics,
         reference=read_reference(cell, work),
         seed=work.study.seed,
+        plain=None if cell.setting == SEMANTIC else _good_rows(work.reference_of(cell), work)[0],
     )
     rows = rows[table.index]
     # No names of encoders or image sets in here: renaming one must not measure it again.

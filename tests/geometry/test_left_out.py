@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.geometry.left_out import left_out_grams, left_out_pca
+from mgm_jax.geometry.left_out import left_out_grams, left_out_pca, tail_length
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.spans import principal_axes
 from tests.geometry.clouds import KINDS, cloud, unit
@@ -25,9 +25,19 @@ def _padded(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _found(points: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     gram, mask, lengths = _padded(points)
     axes = principal_axes(gram[None], width=points.shape[1])
+    tail = tail_length(gram[None], axes.values, threshold)
     with double_precision():
-        parts = left_out_pca(gram, mask, lengths, axes.values[0], axes.coordinates[0], threshold)
+        parts, of_all = (
+            left_out_pca(
+                gram, mask, lengths, axes.values[0], axes.coordinates[0], threshold, tail=some
+            )
+            for some in (tail, None)
+        )
         dimension, ratio, certain = (np.asarray(part)[: len(points)] for part in parts)
+        # The first eigenvalues decide nothing.
+        both = certain & np.asarray(of_all.certain)[: len(points)]
+        np.testing.assert_array_equal(dimension[both], np.asarray(of_all[0])[: len(points)][both])
+        assert both.sum() == certain.sum()
     return dimension, ratio, certain
 
 

@@ -12,6 +12,7 @@ from mgm_jax.geometry.neighbourhood import (
     from_differences,
     gathered_gram,
     group_gram,
+    group_grams_on_host,
     nearest_in_group,
     prepare,
     some_in_group,
@@ -110,3 +111,21 @@ def test_lengths_at_the_ends_of_float32_are_normalised():
     with double_precision():
         got = np.asarray(prepare(points, normalize=True))
     np.testing.assert_allclose(got, [[0.5**0.5, 0.5**0.5], [1, 0], [0, 0]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kind", ["random", "views_1e-3"])
+def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
+    points = cloud(kind, n=240)[: 3 * PADDED].reshape(3, PADDED, -1)
+    mask = np.arange(PADDED) < np.array([PADDED, SIZE, 0])[:, None]
+    gram, lengths = group_grams_on_host(points, mask, normalize=normalize)
+    for place in (0, 1):
+        with double_precision():
+            parts = group_gram(points[place], mask[place], normalize=normalize)
+            expected, expected_lengths = map(np.asarray, parts)
+        scale = expected_lengths.max()
+        np.testing.assert_allclose(gram[place], expected, atol=2e-15 * scale)
+        np.testing.assert_array_equal(gram[place], gram[place].T)
+        real = mask[place]
+        np.testing.assert_allclose(lengths[place][real], expected_lengths[real], rtol=1e-12)
+    assert not gram[2].any()

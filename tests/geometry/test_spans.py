@@ -13,6 +13,7 @@ from mgm_jax.geometry.spans import (
     principal_axes,
     smaller_sides,
 )
+from mgm_jax.geometry.spans_on_host import overlaps_on_host
 
 M, WIDE, NARROW = 12, 40, 5
 
@@ -56,6 +57,11 @@ def _overlaps(points, support, *, padding: int = 0, inside_only: bool = False):
             axes.values[0], axes.coordinates[0], mask[0], lengths[0], *(side[0] for side in sides)
         )
         overlap, dimension = map(np.asarray, parts)
+        if not inside_only:
+            own, found = overlaps_on_host(axes, mask, lengths, support)
+            here = np.ix_(mask[0], mask[0])
+            np.testing.assert_allclose(own[0][here], overlap[here], atol=1e-10)
+            np.testing.assert_array_equal(found[0, mask[0]], dimension[mask[0]])
     real = slice(0, len(points))
     return overlap[real, real], dimension[real], sides.outside[0, real]
 
@@ -101,6 +107,22 @@ def test_a_tight_cluster_in_a_wide_group_keeps_its_digits():
 def test_points_that_coincide_span_nothing():
     overlap, dimension, outside = _overlaps(np.ones((M, WIDE)), ~np.eye(M, dtype=bool))
     assert not overlap.any() and not dimension.any() and not outside.any()
+
+
+def test_many_groups_of_unlike_sizes_at_once_are_as_each_alone():
+    sizes = (M, 3, 7, 2, M - 1) * 4
+    parts = [_group(WIDE, size=size, seed=seed) for seed, size in enumerate(sizes)]
+    support = np.stack([np.pad(chosen, (0, M - len(chosen))) for _, chosen in parts])
+    prepared = [_prepared(points, M - len(points)) for points, _ in parts]
+    axes = Axes(*(np.concatenate(part) for part in zip(*(p[0] for p in prepared), strict=True)))
+    mask, lengths = (np.concatenate([p[place] for p in prepared]) for place in (1, 2))
+    with double_precision():
+        overlap, dimension = overlaps_on_host(axes, mask, lengths, support)
+    for (points, chosen), of_group, found in zip(parts, overlap, dimension, strict=True):
+        bases, n = _bases(points, chosen), len(points)
+        expected = [[np.sum((a.T @ b) ** 2) for b in bases] for a in bases]
+        np.testing.assert_allclose(of_group[:n, :n], expected, atol=1e-10)
+        assert found[:n].tolist() == [basis.shape[1] for basis in bases]
 
 
 def test_directions_below_the_rounding_of_the_points_do_not_count():

@@ -101,6 +101,25 @@ def test_the_order_of_points_and_features_does_not_matter(seed):
     _same(manifold_metrics(POINTS, groups=GROUPS), mixed, rows=rows, but=FROM_ORDER, atol=1e-9)
 
 
+@pytest.mark.parametrize("apart", [1e-5, 1e-4])
+def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
+    random = np.random.default_rng(0)
+    spread = random.normal(size=(GROUPS.size, 40))
+    points = (spread[np.arange(GROUPS.size) % 4] + apart * spread).astype(np.float32)
+    rows = random.permutation(GROUPS.size)
+    metrics, mixed = (
+        manifold_metrics(x, groups=g) for x, g in ((points, GROUPS), (points[rows], GROUPS[rows]))
+    )
+    but = (*FROM_ORDER, "nnk_affinity", "nnk_affinity_excess")
+    _same(metrics, mixed, rows=rows, but=but, atol=1e-9)
+    # An entry of the Gram matrix is rounded at 2^-52 of the largest; a direction between two points
+    # turns by that over their squared distance, in each of a few dozen terms.
+    tolerance = 2.0**-46 / metrics.knn_distance.min() ** 2
+    for name in ("nnk_affinity", "nnk_affinity_excess"):
+        moved = np.abs(getattr(metrics, name)[rows] - getattr(mixed, name))
+        assert moved.max() < tolerance < 0.1, name
+
+
 _ON_EIGHT_DEVICES = """
 import json, sys
 import jax, numpy as np
@@ -132,17 +151,21 @@ def test_eight_devices_give_what_one_gives(tmp_path):
 
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():
+    from mgm_jax.geometry import spans_on_host
     from mgm_jax.metrics import small_groups
 
     small_groups._spread.cache_clear()
+    spans_on_host._basis.clear_cache()
     sizes = [17, 18, 20, 22, 24, 19, 23, 21]
     groups = np.repeat(np.arange(8), sizes)
     random = np.random.default_rng(0)
-    # Points of another width compile nothing anew but their Gram matrices.
     for width, order in ((40, slice(None)), (40, slice(None, None, -1)), (56, slice(None))):
         points = random.normal(size=(groups.size, width))
         manifold_metrics(points[order], groups=groups[order], max_points_per_batch=100)
-    assert small_groups._spread.cache_info().misses == 3
-    grams = small_groups._spread(small_groups._grams, None, normalize=True)
+    # Points of another width compile nothing anew.
     find = small_groups._spread(small_groups._neighbours_among_all, None, kernel="cosine")
-    assert (grams._cache_size(), find._cache_size()) == (2, 1)
+    compare = small_groups._spread(small_groups._compare, None)
+    assert (find._cache_size(), compare._cache_size()) == (1, 1)
+    # Tails of 8, 16 or all 23 eigenvalues, and vectors in fours up to 24.
+    assert small_groups._spread.cache_info().misses <= 2 + 3
+    assert spans_on_host._basis._cache_size() <= 6

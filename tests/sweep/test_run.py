@@ -39,6 +39,22 @@ def test_the_tables_hold_every_cell_with_its_intervals(finished: Path) -> None:
     assert {"semantic.nnk_degree", "crop.nnk_diameter", "rankme", "knn_accuracy"} <= set(models)
 
 
+def test_models_hold_what_all_views_of_a_setting_say(finished: Path) -> None:
+    models = pd.read_parquet(finished / "models.parquet").set_index("encoder")
+    assert not {"lidar", "alignment", "whitened_invariance"} & set(models)
+    for setting in ("crop", "colorjitter"):
+        lidar = models[f"{setting}.lidar"]
+        # Six images have five directions between them.
+        assert (lidar >= 1).all() and (lidar <= 5 + 1e-3).all()
+        assert models[f"{setting}.alignment"].between(0, 4).all()
+        assert models[f"{setting}.whitened_invariance"].between(-1 / 7, 1).all()
+    assert "semantic.lidar" not in models
+    # Raw pixels move more under a crop than under a change of brightness.
+    pixels = models.loc["pixels"]
+    assert pixels["crop.alignment"] > pixels["colorjitter.alignment"]
+    assert pixels["crop.whitened_invariance"] < pixels["colorjitter.whitened_invariance"]
+
+
 def test_parquet_and_csv_say_the_same(finished: Path) -> None:
     for name in TABLES:
         parquet = pd.read_parquet(finished / f"{name}.parquet")
