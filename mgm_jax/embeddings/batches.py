@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from mgm_jax.images.views import image_key, make_views
 
 if TYPE_CHECKING:
     from mgm_jax.encoders.spec import Preprocess
+    from mgm_jax.images.cache import CanvasCache
     from mgm_jax.images.sources import ImageSource
 
 OnError = Literal["raise", "skip"]
@@ -33,12 +35,14 @@ class ViewBatch:
         views: ``[b, s, s, 3]`` float32 in [0, 1], on the device.
         rows: ``[b]`` int, the row within the chunk that each view is for; -1 for padding.
         failed: rows within the chunk whose image could not be read, and why.
+        place: number of the device they lie on, among those the batches take turns on.
     """
 
     chunk: int
     views: jax.Array
     rows: np.ndarray
     failed: dict[int, str]
+    place: int = 0
 
 
 def batch_shape(plan: ViewPlan, *, batch_views: int) -> tuple[int, int]:
@@ -65,6 +69,8 @@ def view_batches(
     preprocess: Preprocess,
     batch_views: int,
     on_error: OnError,
+    devices: Sequence[Any] = (None,),
+    cache: CanvasCache | None = None,
 ) -> Iterator[ViewBatch]:
     """Make every view of the given chunks once, chunk by chunk.
 
@@ -75,6 +81,8 @@ def view_batches(
         preprocess: sizes and interpolation of the encoders that will look at the views.
         batch_views: views per batch, at most.
         on_error: ``raise`` stops at an image that cannot be read, ``skip`` names it in the batch.
+        devices: devices that batches are made on in turn; None for the default one.
+        cache: where decoded images are kept; None for nowhere.
 
     Raises:
         InputError: an image cannot be read and ``on_error="raise"``.
@@ -96,14 +104,17 @@ def view_batches(
         interpolation=preprocess.interpolation,
         batch_size=images,
         on_error=on_error,
+        cache=cache,
     )
+    turns = cycle(enumerate(devices))
     for (chunk, first, part), indices, canvas in zip(parts, padded, decoded, strict=True):
         keys = np.array([image_key(source.ids[index]) for index in indices], np.int64)
         failed = _failed_rows(source, plan, first, part, canvas.index, dict(canvas.failures))
         for start in range(0, plan.views, views):
             numbers = np.arange(start, start + views)
+            place, device = next(turns)
             made = make_views(
-                canvas.images,
+                canvas.images if device is None else jax.device_put(canvas.images, device),
                 keys,
                 np.minimum(numbers, plan.views - 1),
                 setting=plan.setting,
@@ -116,6 +127,7 @@ def view_batches(
                 views=made.reshape(-1, *made.shape[2:]),
                 rows=_rows(plan, first, len(part), images, numbers),
                 failed=failed,
+                place=place,
             )
 
 

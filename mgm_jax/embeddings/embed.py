@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from mgm_jax.embeddings.batches import OnError, ViewBatch, view_batches
 from mgm_jax.embeddings.failure import EncoderFailure
 from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.processes import from_all_processes
 from mgm_jax.progress import Bar, progress
 
 if TYPE_CHECKING:
     from mgm_jax.encoders.encoder import Encoder
+    from mgm_jax.images.cache import CanvasCache
     from mgm_jax.images.sources import ImageSource
 
 Item = TypeVar("Item")
@@ -47,6 +51,7 @@ class _Job:
 
     encoder: Encoder
     store: EmbeddingStore
+    own: range
     missing: frozenset[int]
 
     @property
@@ -55,7 +60,15 @@ class _Job:
 
     @property
     def missing_rows(self) -> int:
-        slices = map(self.store.manifest.chunk_slice, self.missing)
+        return self._rows_in(self.missing)
+
+    @property
+    def own_rows(self) -> int:
+        """Rows of the chunks that are this process's to compute, there or missing."""
+        return self._rows_in(self.own)
+
+    def _rows_in(self, chunks: Iterable[int]) -> int:
+        slices = map(self.store.manifest.chunk_slice, chunks)
         return sum(rows.stop - rows.start for rows in slices)
 
 
@@ -70,6 +83,8 @@ def embed(
     on_error: OnError = "raise",
     retry: bool | None = None,
     bar: Bar | None = None,
+    devices: Mesh | None = None,
+    cache: CanvasCache | None = None,
 ) -> EmbedReport:
     """Fill each store with the embeddings that its encoder makes of the planned views.
 
@@ -89,6 +104,13 @@ def embed(
         retry: try the images again that an earlier call skipped; by default with ``raise``.
         bar: a bar of a larger job, to be advanced by every view of every store, those that were
             there before at once; by default there is one of its own, for what is computed.
+        devices: devices that take turns with whole batches, as ``default_mesh`` names them; None
+            for the default one. Every batch has the shape it has on one device, so the embeddings
+            are the same whatever their number. Where they belong to several processes, all
+            processes call this on one folder of stores that all see; each computes chunks of its
+            own, and all return when every chunk is there. A bar moves by this process's views.
+        cache: where decoded images are kept, so that other encoders and settings, and a run that
+            goes on, need not decode them again; None for nowhere. It changes no bit.
 
     Raises:
         EncoderFailure: an encoder that raises, or one that gives NaN or Inf with
@@ -117,15 +139,32 @@ def embed(
         raise InputError(
             f"embed: expected one tap per store, got {len(taps)} taps and {len(stores)} stores"
         )
+    own_devices = [None] if devices is None else list(devices.local_devices)
+    if not own_devices:
+        raise InputError(
+            "embed: devices must name some of every process; got none of process "
+            f"{jax.process_index()}. Take default_mesh()."
+        )
     retry = on_error == "raise" if retry is None else retry
     jobs = [
-        _make_job(encoder, source, plan, store, tap=tap, retry=retry)
+        _make_job(encoder, source, plan, store, tap=tap, retry=retry, mesh=devices)
         for encoder, store, tap in zip(encoders, stores, taps, strict=True)
     ]
     todo = sum(job.missing_rows for job in jobs)
-    skipped = len(jobs) * plan.rows - todo
+    skipped = sum(job.own_rows for job in jobs) - todo
     with _shown(bar, plan, todo=todo, skipped=skipped) as bar:
-        _compute(jobs, source, plan, batch_views=batch_views, on_error=on_error, bar=bar)
+        _compute(
+            jobs,
+            source,
+            plan,
+            batch_views=batch_views,
+            on_error=on_error,
+            bar=bar,
+            devices=own_devices,
+            cache=cache,
+        )
+    # The failures of all chunks are asked for, also of those that others compute.
+    _wait_for_all(devices)
     return EmbedReport(rows_done=todo, rows_skipped=skipped, failures=_failures(jobs, source, plan))
 
 
@@ -148,6 +187,7 @@ def _make_job(
     *,
     tap: str,
     retry: bool,
+    mesh: Mesh | None,
 ) -> _Job:
     """Check that the store is the encoder's, and find the chunks that must be computed."""
     held = store.manifest
@@ -160,7 +200,11 @@ def _make_job(
     missing = set(store.missing())
     if retry:
         missing.update(row // held.chunk_rows for row in store.failures)
-    return _Job(encoder=encoder, store=store, missing=frozenset(missing))
+    own = range(held.chunks)
+    if mesh is not None and mesh.is_multi_process:
+        # By number, not by place among the missing: another process may see other chunks missing.
+        own = own[jax.process_index() :: jax.process_count()]
+    return _Job(encoder=encoder, store=store, own=own, missing=frozenset(missing) & set(own))
 
 
 def _compute(
@@ -171,6 +215,8 @@ def _compute(
     batch_views: int,
     on_error: OnError,
     bar: Bar,
+    devices: Sequence[Any],
+    cache: CanvasCache | None,
 ) -> None:
     """Compute and write every missing chunk of every job."""
     for sharing in _by_pixels(jobs):
@@ -181,9 +227,11 @@ def _compute(
             preprocess=sharing[0].encoder.preprocess,
             batch_views=batch_views,
             on_error=on_error,
+            devices=devices,
+            cache=cache,
         )
-        # The device starts on the next batch before the host fetches this one.
-        steps = _one_ahead(_forward(sharing, batches))
+        # Every device starts on its next batch before the host fetches the one before.
+        steps = _ahead(_forward(sharing, batches, devices), count=len(devices))
         for chunk, of_chunk in groupby(steps, key=lambda step: step[0].chunk):
             _write_chunk(chunk, of_chunk, _lacking(sharing, chunk), on_error, bar)
 
@@ -202,7 +250,7 @@ def _lacking(jobs: Iterable[_Job], chunk: int) -> list[_Job]:
 
 
 def _forward(
-    jobs: list[_Job], batches: Iterable[ViewBatch]
+    jobs: list[_Job], batches: Iterable[ViewBatch], devices: Sequence[Any]
 ) -> Iterator[tuple[ViewBatch, list[jax.Array]]]:
     """Start each batch through the encoders whose stores lack its chunk.
 
@@ -213,14 +261,20 @@ def _forward(
     for job in jobs:
         known = taps.get(job.encoder.digest, ())
         taps[job.encoder.digest] = tuple(dict.fromkeys((*known, job.tap)))
+    # Weights go to each device once.
+    placed: dict[tuple[str, int], Encoder] = {}
     for batch in batches:
         lacking = _lacking(jobs, batch.chunk)
         networks = {job.encoder.digest: job.encoder for job in lacking}
+        for digest, encoder in networks.items():
+            key = digest, batch.place
+            if key not in placed:
+                placed[key] = _on_device(encoder, devices[batch.place])
         # All taps are read, also where a store has the chunk: the same compiled program runs
         # whatever is missing, and gives the same bits.
         features = {
-            digest: _features(encoder, batch.views, taps[digest])
-            for digest, encoder in networks.items()
+            digest: _features(placed[digest, batch.place], batch.views, taps[digest])
+            for digest in networks
         }
         yield batch, [features[job.encoder.digest][job.tap] for job in lacking]
 
@@ -297,11 +351,22 @@ def _failures(
     return tuple(found)
 
 
-def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, each handed out only after the one behind it has been made."""
-    waiting: list[Item] = []
+def _on_device(encoder: Encoder, device: Any) -> Encoder:
+    if device is None:
+        return encoder
+    return replace(encoder, params=jax.device_put(encoder.params, device))
+
+
+def _wait_for_all(mesh: Mesh | None) -> None:
+    """Wait until every process of the mesh has come to this line."""
+    from_all_processes(np.zeros(1, np.uint8), mesh)
+
+
+def _ahead(items: Iterable[Item], *, count: int) -> Iterator[Item]:
+    """The same items, each handed out only after the ``count`` behind it have been made."""
+    waiting: deque[Item] = deque()
     for item in items:
         waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
+        if len(waiting) > count:
+            yield waiting.popleft()
     yield from waiting

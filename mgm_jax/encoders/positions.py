@@ -106,9 +106,9 @@ def rotary_tables(periods: jax.Array, rows: int, columns: int) -> tuple[jax.Arra
 
 
 def rotate(x: jax.Array, tables: tuple[jax.Array, jax.Array], *, skip: int) -> jax.Array:
-    """Rotate queries or keys ``[b, t, h, d]`` of the patches; the first ``skip`` tokens stay."""
-    sine, cosine = (table[None, :, None, :] for table in tables)
-    patches = x[:, skip:].astype(jnp.float32)
+    """Rotate queries or keys ``[b, h, t, d]`` of the patches; the first ``skip`` tokens stay."""
+    sine, cosine = tables
+    patches = x[..., skip:, :].astype(jnp.float32)
     lower, upper = jnp.split(patches, 2, axis=-1)
     turned = patches * cosine + jnp.concatenate([-upper, lower], axis=-1) * sine
-    return jnp.concatenate([x[:, :skip], turned.astype(x.dtype)], axis=1)
+    return jnp.concatenate([x[..., :skip, :], turned.astype(x.dtype)], axis=-2)

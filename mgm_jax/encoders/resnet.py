@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.convolution import Conv, max_pool, window_pads
+from mgm_jax.encoders.product import Dense
 from mgm_jax.encoders.spec import LOGITS, ResNetSpec
 
 
@@ -66,7 +67,7 @@ class ResNet(nn.Module):
                 x = taps[f"layer{stage}.{block}"] = module(x)
         x = taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
         if spec.classes:
-            taps[LOGITS] = nn.Dense(spec.classes, name="head")(x)
+            taps[LOGITS] = Dense(spec.classes, name="head")(x)
         return taps
 
     def _stem(self, x: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.convolution import Conv
+from mgm_jax.encoders.product import Dense
 from mgm_jax.encoders.spec import LOGITS, CifarResNetSpec
 
 
@@ -48,5 +49,5 @@ class CifarResNet(nn.Module):
                 x = taps[f"layer{stage}.{block}"] = module(x)
         x = taps["pool"] = x.mean(axis=(1, 2), dtype=jnp.float32)
         if self.spec.classes:
-            taps[LOGITS] = nn.Dense(self.spec.classes, name="head")(x)
+            taps[LOGITS] = Dense(self.spec.classes, name="head")(x)
         return taps

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.positions import learned_positions, rotary_tables
+from mgm_jax.encoders.product import Dense
 from mgm_jax.encoders.spec import LOGITS
 from mgm_jax.encoders.vit_block import Block, PatchEmbed, layer_norm
 from mgm_jax.encoders.vit_spec import ViTSpec
@@ -69,10 +70,10 @@ class ViT(nn.Module):
         if spec.fc_norm:
             made["fc_norm"] = layer_norm(spec, "fc_norm")(_patch_mean(last, spec))
         if spec.proj_dim:
-            made["proj"] = nn.Dense(spec.proj_dim, use_bias=False, name="proj")(made["cls"])
+            made["proj"] = Dense(spec.proj_dim, use_bias=False, name="proj")(made["cls"])
         if spec.classes:
             feature = (taps | made)[spec.default_tap]
-            made[LOGITS] = nn.Dense(spec.classes, name="head")(
+            made[LOGITS] = Dense(spec.classes, name="head")(
                 feature[:, 0] if feature.ndim == 3 else feature
             )
         return made

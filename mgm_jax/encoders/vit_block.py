@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from jax import lax
 
 from mgm_jax.encoders.positions import rotate
+from mgm_jax.encoders.product import Dense, batched, product
 from mgm_jax.encoders.vit_spec import ViTSpec
 
 # Sines and cosines a patch; None where positions were added to the tokens.
@@ -14,10 +19,30 @@ Tables = tuple[jax.Array, jax.Array] | None
 
 
 def gelu(x: jax.Array, variant: str) -> jax.Array:
-    """Gaussian error linear unit: ``exact`` (error function), ``tanh`` or ``quick`` (sigmoid)."""
+    """Gaussian error linear unit: ``exact`` (error function), ``tanh`` or ``quick`` (sigmoid).
+
+    Computed in float32. The exact one is ``x / 2 * (1 + erf(x / sqrt(2)))`` as PyTorch has it;
+    with ``erfc``, as in ``jax.nn.gelu``, it takes 2.5 times as long on the CPU.
+    """
+    wide = x.astype(jnp.float32)
     if variant == "quick":
-        return x * jax.nn.sigmoid(1.702 * x)
-    return jax.nn.gelu(x, approximate=variant == "tanh")
+        wide = wide * jax.nn.sigmoid(1.702 * wide)
+    elif variant == "tanh":
+        wide = jax.nn.gelu(wide, approximate=True)
+    else:
+        wide = 0.5 * wide * (1 + lax.erf(wide * np.float32(math.sqrt(0.5))))
+    return wide.astype(x.dtype)
+
+
+def attend(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """Softmax attention of ``[b, heads, t, d]`` arrays, of the same shape, scaled by 1/sqrt(d).
+
+    Scores and softmax are float32. Heads come before tokens: on the CPU twice as fast as products
+    over the layout ``[b, t, heads, d]``.
+    """
+    scores = batched(query, key, contract=(3, 3)) * np.float32(1 / math.sqrt(query.shape[-1]))
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return batched(weights, value, contract=(3, 2)).astype(value.dtype)
 
 
 def layer_norm(spec: ViTSpec, name: str) -> nn.LayerNorm:
@@ -49,7 +74,7 @@ class PatchProjection(nn.Module):
     def __call__(self, patches: jax.Array) -> jax.Array:
         patch, dim = self.spec.patch, self.spec.embed_dim
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (patch, patch, 3, dim))
-        x = patches @ kernel.reshape(-1, dim)
+        x = product(patches, kernel.reshape(-1, dim))
         if self.spec.patch_bias:
             x = x + self.param("bias", nn.initializers.zeros_init(), (dim,))
         return x
@@ -64,14 +89,13 @@ class Attention(nn.Module):
     def __call__(self, x: jax.Array, tables: Tables) -> jax.Array:
         spec = self.spec
         batch, tokens, dim = x.shape
-        qkv = nn.Dense(3 * dim, use_bias=spec.qkv_bias, name="qkv")(x)
-        query, key, value = jnp.moveaxis(
-            qkv.reshape(batch, tokens, 3, spec.heads, spec.head_dim), 2, 0
-        )
+        qkv = Dense(3 * dim, use_bias=spec.qkv_bias, name="qkv")(x)
+        parts = qkv.reshape(batch, tokens, 3, spec.heads, spec.head_dim)
+        query, key, value = parts.transpose(2, 0, 3, 1, 4)
         if tables is not None:
             query, key = (rotate(part, tables, skip=spec.prefix) for part in (query, key))
-        y = jax.nn.dot_product_attention(query, key, value, implementation="xla")
-        return nn.Dense(dim, name="proj")(y.reshape(batch, tokens, dim))
+        y = attend(query, key, value).transpose(0, 2, 1, 3)
+        return Dense(dim, name="proj")(y.reshape(batch, tokens, dim))
 
 
 class Mlp(nn.Module):
@@ -83,10 +107,10 @@ class Mlp(nn.Module):
     def __call__(self, x: jax.Array, tables: Tables) -> jax.Array:
         spec = self.spec
         if spec.mlp == "swiglu":
-            gate, up = jnp.split(nn.Dense(2 * spec.mlp_dim, name="w12")(x), 2, axis=-1)
-            return nn.Dense(spec.embed_dim, name="w3")(jax.nn.silu(gate) * up)
-        hidden = gelu(nn.Dense(spec.mlp_dim, name="fc1")(x), spec.gelu)
-        return nn.Dense(spec.embed_dim, name="fc2")(hidden)
+            gate, up = jnp.split(Dense(2 * spec.mlp_dim, name="w12")(x), 2, axis=-1)
+            return Dense(spec.embed_dim, name="w3")(jax.nn.silu(gate) * up)
+        hidden = gelu(Dense(spec.mlp_dim, name="fc1")(x), spec.gelu)
+        return Dense(spec.embed_dim, name="fc2")(hidden)
 
 
 class LayerScale(nn.Module):

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.images.cache import CanvasCache
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.transforms.resample import centre_offset
 
@@ -94,6 +95,7 @@ def canvases(
     batch_size: int,
     on_error: OnError = "raise",
     threads: int = 2,
+    cache: CanvasCache | None = None,
 ) -> Iterator[CanvasBatch]:
     """Batches of canvases of some images, in order, prefetched.
 
@@ -110,6 +112,7 @@ def canvases(
         on_error: what to do about an image that cannot be decoded: ``raise``, or ``skip`` it, mark
             its row and name it in ``failures``.
         threads: number of decoding threads, at least 1.
+        cache: where canvases are kept for the next time; None for nowhere.
 
     Returns:
         An iterator over ``ceil(m / b)`` batches.
@@ -139,13 +142,20 @@ def canvases(
             f"got {name_some(outside)}."
         )
 
+    held = cache and cache.open(source, resize=resize, crop=crop, interpolation=interpolation)
+
     def load(position: int) -> _Row:
+        kept = held.read(position) if held else None
+        if kept is not None:
+            return _Row(position=position, canvas=kept)
         try:
             canvas = make_canvas(
                 source.read(position), resize=resize, crop=crop, interpolation=interpolation
             )
         except InputError as error:
             return _Row(position=position, canvas=None, message=str(error))
+        if held:
+            held.write(position, canvas)
         return _Row(position=position, canvas=canvas)
 
     def pack(rows: Sequence[_Row]) -> CanvasBatch:

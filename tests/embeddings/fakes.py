@@ -109,6 +109,7 @@ def fake_canvases(
     interpolation: str,
     batch_size: int,
     on_error: str,
+    cache: None = None,
 ) -> Iterator[SimpleNamespace]:
     """The loader's batches without threads, files or resizing."""
     assert len(indices) % batch_size == 0

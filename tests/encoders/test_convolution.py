@@ -1,6 +1,8 @@
-"""The convolution against float64 sums over shifted maps, in both of its forms."""
+"""The convolution against float64 sums over shifted maps, in each of its forms."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,10 @@ CASES = [
     ((2, 8, 11, 3), 3, 1, "torchvision"),
     ((1, 16, 16, 3), 7, 2, "torchvision"),
     ((1, 16, 15, 3), 7, 2, "tf-same"),
+    # Many channels: one product of a small map, shifted products of a larger one.
+    ((1, 7, 6, 256), 3, 1, "torchvision"),
+    ((1, 11, 9, 256), 3, 1, "torchvision"),
+    ((1, 11, 9, 256), 3, 2, "tf-same"),
 ]
 
 
@@ -49,9 +55,27 @@ def test_equals_float64_sums(
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [4, 128])
+@pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 1), (3, 2)])
+def test_bfloat16_is_rounded_once(channels: int, size: int, stride: int) -> None:
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(rng.normal(size=(2, 9, 8, channels)), jnp.bfloat16)
+    kernel = jnp.asarray(rng.normal(size=(size, size, channels, 6)), jnp.bfloat16)
+    pads = window_pads((9, 8), size, stride, "torchvision")
+    wide = np.asarray(kernel, np.float64)
+    expected = np.einsum("bxyihw,hwio->bxyo", windows(np.asarray(x), size, stride, pads, 0), wide)
+    got = jax.jit(lambda x, k: convolve(x, k, stride=stride, pads=pads))(x, kernel)
+    assert got.dtype == jnp.bfloat16
+    # Half a unit in the last of eight places; sums in bfloat16 would be off by many.
+    np.testing.assert_allclose(np.asarray(got, np.float64), expected, rtol=2**-8, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
 @pytest.mark.parametrize(("size", "padding"), [(2, "tf-same"), (3, "torchvision")])
-def test_max_pool_equals_windows_and_padding_never_wins(size: int, padding: str) -> None:
-    x = -1 - np.random.default_rng(1).random((2, 7, 6, 3), dtype=np.float32)
+def test_max_pool_equals_windows_and_padding_never_wins(
+    size: int, padding: str, dtype: Any
+) -> None:
+    x = -1 - np.random.default_rng(1).random((2, 7, 6, 3), dtype=np.float32).astype(dtype)
     pads = window_pads((7, 6), size, 2, padding)  # type: ignore[arg-type]
     expected = windows(x, size, 2, pads, -np.inf).max(axis=(-2, -1))
     np.testing.assert_array_equal(

@@ -59,13 +59,13 @@ def test_a_constant_stays(how):
 
 def test_rotation_keeps_lengths_and_leaves_the_first_tokens():
     tables = rotary_tables(default_periods(16), 3, 5)
-    x = np.random.default_rng(0).normal(size=(2, 4 + 15, 2, 16)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2, 2, 4 + 15, 16)).astype(np.float32)
     turned = np.asarray(rotate(x, tables, skip=4))
-    np.testing.assert_array_equal(turned[:, :4], x[:, :4])
+    np.testing.assert_array_equal(turned[:, :, :4], x[:, :, :4])
     np.testing.assert_allclose(
         np.linalg.norm(turned, axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-5
     )
-    assert not np.allclose(turned[:, 4:], x[:, 4:])
+    assert not np.allclose(turned[:, :, 4:], x[:, :, 4:])
 
 
 def test_views_of_any_size_that_the_patch_divides():
