@@ -113,12 +113,13 @@ def decide(
         method=" or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
-        doubt="" if config is not None and config.preprocess else doubt(methods, spec),
+        doubt="" if one or (config and config.preprocess) else doubt(methods, spec),
     )
 
 
 def _narrowed(methods: tuple[Method, ...], spec: EncoderSpec, *, stem: str) -> tuple[Method, ...]:
     """The one method that the file's name speaks for, where nothing in the file speaks against."""
+    # A ViT's method also decides its network, which a name alone must not.
     named = by_stem(stem)
     if named is None or not isinstance(spec, ResNetSpec):
         return methods

@@ -127,23 +127,59 @@ def doubt(methods: Sequence[Method], spec: EncoderSpec) -> str:
         methods: those that it may be of, the assumed one first.
         spec: the network.
     """
-    if len(methods) == 1 or not isinstance(spec, ResNetSpec | ViTSpec):
+    if not isinstance(spec, ResNetSpec | ViTSpec):
         return ""
     if not methods:
         return (
             "nothing in the file tells its method; an input with ImageNet mean and deviation was "
             "assumed. Where it is of a published method, name it: --model NAME (`mgm models`)"
         )
+    if methods == (METHODS["Supervised"],) and _is_converted_size(spec):
+        others = tuple(METHODS[name] for name in _BARE[1:])
+        return (
+            "only its classifier speaks for supervised training, and weights of "
+            f"{_listed(others)} that were taken to these names have one too{_ways(others, spec)}"
+        )
+    if len(methods) == 1:
+        return ""
+    first, listed = methods[0], _listed(methods)
+    same = all((m.preprocess(224), m.vit) == (first.preprocess(224), first.vit) for m in methods)
+    if same:
+        return f"it may be of {listed}, which take the same input{_ways(methods, spec)}"
+    return (
+        f"it may be of {listed}, which differ in their input or network; {first.name} was "
+        f"assumed{_ways(methods, spec)}"
+    )
+
+
+def _listed(methods: Sequence[Method]) -> str:
+    return " or ".join(method.name for method in methods)
+
+
+def _ways(methods: Sequence[Method], spec: EncoderSpec) -> str:
+    """How to name the published encoders of these methods and of this size."""
     ways = [
         f"--model {one.name}"
         for one in PUBLISHED.values()
-        if one.method in methods and one.spec.width() == spec.width()
+        if one.method in methods and _size(one.spec) == _size(spec)
     ]
-    listed = " or ".join(method.name for method in methods)
-    how = f"; name it with {' or '.join(ways)}" if ways else ""
-    if all(method.preprocess(224) == methods[0].preprocess(224) for method in methods):
-        return f"it may be of {listed}, which take the same input{how}"
-    return f"it may be of {listed}, whose inputs differ; that of {methods[0].name} was assumed{how}"
+    return f"; name it with {' or '.join(ways)}" if ways else ""
+
+
+def _size(spec: EncoderSpec) -> tuple[object, ...]:
+    if isinstance(spec, ViTSpec):
+        return spec.family, spec.embed_dim, spec.layers, spec.patch
+    return spec.family, spec.width("pool" if isinstance(spec, ResNetSpec) else None)
+
+
+def _is_converted_size(spec: EncoderSpec) -> bool:
+    """Whether SimCLR and BYOL were published for ResNets of this size."""
+    return (
+        isinstance(spec, ResNetSpec)
+        and spec.block == "bottleneck"
+        and spec.blocks == (3, 4, 6, 3)
+        and spec.channels in _WIDTHS
+    )
 
 
 def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:
@@ -171,8 +207,7 @@ def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:
     if not any(map(_CLASSIFIER.fullmatch, traces.names)):
         return ()
     bare = traces.keys == ("state_dict",) and not traces.prefix and not traces.facts
-    converted = bare and spec.block == "bottleneck" and spec.blocks == (3, 4, 6, 3)
-    return _BARE if converted and spec.channels in _WIDTHS else ("Supervised",)
+    return _BARE if bare and _is_converted_size(spec) else ("Supervised",)
 
 
 def _vit(traces: Traces, spec: ViTSpec) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def test_where_names_do_not_tell_the_method_the_file_name_may(resnet50, write, n
     assert bool(doubts) == (" or " in method)
     if doubts:
         assert report.paradigm == "unknown"
-        for part in ("Supervised was assumed", "--model simclr_v1", "--model byol"):
+        for part in ("; Supervised was assumed", "--model simclr_v1", "--model byol"):
             assert part in doubts[0]
 
 
@@ -97,6 +97,14 @@ def test_weights_alone_say_nothing_and_the_report_says_so(resnet50, write):
     assert (named.method, named.paradigm, named.doubt) == ("MoCo-v2", "contrastive", "")
     given = convert(write(bare), model="simclr-v1", verify=False).report
     assert (given.published, given.doubt) == ("simclr_v1", "")
+
+
+def test_a_classifier_alone_is_no_proof(resnet50, write):
+    report = convert(write(resnet50.state_dict()), verify=False).report
+    assert (report.method, report.paradigm) == ("Supervised", "supervised")
+    assert "only its classifier" in report.doubt and "--model simclr_v1" in report.doubt
+    known = convert(write(resnet50.state_dict(), "resnet50-0676ba61.pth"), verify=False).report
+    assert (known.published, known.doubt) == ("supervised", "")
 
 
 def test_a_training_run_of_ones_own_is_not_taken_for_a_converted_one(torchvision, write):
