@@ -17,12 +17,14 @@ from mgm_jax.analysis.collapse import Collapse, collapse_statement
 from mgm_jax.analysis.compare import ModelComparison, compare_models
 from mgm_jax.analysis.families import FamilyCollapse
 from mgm_jax.analysis.hierarchical import Estimate
+from mgm_jax.analysis.layers import WHOLE_MODEL, layer_profile
 from mgm_jax.analysis.predict import predict_transfer
 from mgm_jax.analysis.published import published_names, published_transfer
 from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity, mutual_neighbours
 from mgm_jax.analysis.transfer_result import TransferPrediction
 
 __all__ = [
+    "WHOLE_MODEL",
     "ClusterStability",
     "Collapse",
     "Estimate",
@@ -37,6 +39,7 @@ __all__ = [
     "collapse_statement",
     "compare_models",
     "label_agreement",
+    "layer_profile",
     "model_similarity",
     "mutual_neighbours",
     "predict_transfer",

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from mgm_jax.encoders import ARCHITECTURES, Encoder, load_encoder
+from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, untrained_control
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry
@@ -41,7 +42,7 @@ class Subject:
         family: encoders that are compared as one group.
         paradigm: how it was trained.
         seed: of the random weights; None for trained encoders.
-        taps: layers to read.
+        taps: layers to read, the one that stands for the encoder first.
     """
 
     name: str
@@ -100,29 +101,54 @@ def load_subjects(
 
 
 def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
-    """One job a file of a glob, a folder, or a seed of an untrained architecture."""
+    """One job a file of a glob, a folder, or a seed of random weights."""
     path = base / Path(entry.source).expanduser()
     if path.exists():
-        yield entry, path, 0
+        yield from _seeded(entry, path)
     elif glob.has_magic(entry.source):
         files = sorted(Path(found) for found in glob.glob(str(path), recursive=True))
         if not files:
             raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
-        if len(files) > 1 and entry.name:
-            # One name for many files would clash; it becomes the prefix of their stems.
-            for file in files:
-                yield entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"}), file, 0
-        else:
-            for file in files:
-                yield entry, file, 0
+        for file in files:
+            of_file = entry
+            if len(files) > 1 and entry.name:
+                # One name for many files would clash; it becomes the prefix of their stems.
+                of_file = entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"})
+            yield from _seeded(of_file, file)
     elif entry.source.partition(":")[0] in ARCHITECTURES:
         for seed in entry.seeds:
             yield entry, entry.source, seed
+    elif entry.source in PUBLISHED:
+        if entry.init is None:
+            raise InputError(
+                f"encoders: {entry.source} is a published encoder; convert it first (`mgm convert "
+                f"{entry.source} --download -o DIR`) and name the folder, or give init: random "
+                "for its untrained control"
+            )
+        yield from _seeded(entry, entry.source)
     else:
         raise InputError(
             f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
-            f"architecture; `mgm models` lists the architectures"
+            f"architecture or published encoder; `mgm models` lists them"
         )
+
+
+def _seeded(
+    entry: EncoderEntry, source: Path | str
+) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+    """A trained encoder once, its untrained control once a seed."""
+    if entry.init is None:
+        given = {"seeds": entry.seeds != (0,), "size": entry.size is not None}
+        silent = [name for name, value in given.items() if value]
+        if silent:
+            raise InputError(
+                f"encoders: {' and '.join(silent)} only apply to random weights, and {source} has "
+                f"weights of its own; leave out {' and '.join(silent)}, or give init: random"
+            )
+        yield entry, source, 0
+        return
+    for seed in entry.seeds:
+        yield entry, source, seed
 
 
 def _load(
@@ -133,36 +159,50 @@ def _load(
     cache: Path,
     convert: Convert | None,
 ) -> Subject:
-    if isinstance(source, str):
+    numbered = f"-s{seed}" if len(entry.seeds) > 1 else ""
+    if isinstance(source, Path):
+        encoder = _trained(source, entry, cache=cache, convert=convert)
+        if entry.init is not None:
+            own = (entry.name or f"{_stem(source)}-random") + numbered
+            encoder = untrained_control(encoder, seed=seed, size=entry.size, name=own)
+    elif source in PUBLISHED:
+        own = (entry.name or f"{source}-random") + numbered
+        encoder = untrained_control(source, seed=seed, size=entry.size, name=own)
+    else:
         where = source + ("" if ":seed=" in source else f":seed={seed}")
         where += "" if entry.size is None else f":size={entry.size}"
-        name = (entry.name or source) + (f"-s{seed}" if len(entry.seeds) > 1 else "")
-    else:
-        where, name = source, entry.name or _stem(source)
-        if source.is_file() and convert is None:
-            raise InputError(
-                f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
-            )
-    try:
-        if isinstance(source, Path) and source.is_file() and convert is not None:
-            where = convert(source, entry, cache)
-        encoder = load_encoder(where, name=name)
-    except Exception as error:
-        if isinstance(source, str):
-            raise
-        raise _BrokenFile(name, error) from error
+        encoder = load_encoder(where, name=(entry.name or source) + numbered)
     drawn = encoder.meta.get("seed")
     return Subject(
-        name=name,
+        name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
         paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
         seed=None if drawn is None else int(str(drawn)),
-        taps=_check_taps(encoder, entry.taps),
+        taps=_taps(encoder, entry.taps),
     )
 
 
-def _check_taps(encoder: Encoder, taps: tuple[str, ...]) -> tuple[str, ...]:
+def _trained(
+    source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None
+) -> Encoder:
+    """The encoder of a checkpoint or folder."""
+    name = entry.name or _stem(source)
+    if source.is_file() and convert is None:
+        raise InputError(
+            f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
+        )
+    try:
+        where = convert(source, entry, cache) if source.is_file() and convert else source
+        return load_encoder(where, name=name)
+    except Exception as error:
+        raise _BrokenFile(name, error) from error
+
+
+def _taps(encoder: Encoder, taps: Literal["all"] | tuple[str, ...]) -> tuple[str, ...]:
+    if taps == "all":
+        # The feature first: where one row stands for an encoder, it is the first.
+        return tuple(dict.fromkeys((encoder.default_tap, *encoder.spec.depth_taps)))
     unknown = [tap for tap in taps if tap not in encoder.taps]
     if unknown:
         raise InputError(
