@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mgm_jax.analysis import ModelClusters
 from mgm_jax.report.figure import numbers
@@ -121,9 +120,7 @@ def _line(
     }
 
 
-def strip_trace(
-    models: list[str], legend: Legend, *, xaxis: str
-) -> dict[str, Any]:
+def strip_trace(models: list[str], legend: Legend, *, xaxis: str) -> dict[str, Any]:
     """Marks in the colours of the models, one a row, on an axis from 0 to 1."""
     entry_of = legend.entry_of
     entries = [entry_of[model] for model in models]

@@ -65,6 +65,7 @@ def facet_layouts(
     *,
     same_scale: bool,
     height: int | None = None,
+    narrow_letters: int = _LABEL_LETTERS[1],
 ) -> list[Layout]:
     """Layouts with all panels side by side, fewer a line, and one below the other.
 
@@ -73,10 +74,11 @@ def facet_layouts(
         rows: names of the rows, first at the top; row r lies at y = r.
         same_scale: one horizontal scale for all panels.
         height: pixels a row; None chooses by the number of rows.
+        narrow_letters: longest row label where panels stand one below the other.
     """
     layouts = []
     for columns in column_counts(len(panels)):
-        labels, left = label_margin(rows, narrow=columns == 1)
+        labels, left = label_margin(rows, narrow=columns == 1, narrow_letters=narrow_letters)
         grid = panel_grid(
             panels,
             columns,
@@ -162,9 +164,11 @@ def layout_axes(layout: dict[str, Any], panel: int) -> tuple[dict[str, Any], dic
     return layout["yaxis" + names["yaxis"][1:]], layout["xaxis" + names["xaxis"][1:]]
 
 
-def label_margin(names: Sequence[str], *, narrow: bool) -> tuple[list[str], int]:
+def label_margin(
+    names: Sequence[str], *, narrow: bool, narrow_letters: int = _LABEL_LETTERS[1]
+) -> tuple[list[str], int]:
     """Row labels cut to fit, and the pixels that they need."""
-    labels = short_labels(names, most=_LABEL_LETTERS[narrow])
+    labels = short_labels(names, most=narrow_letters if narrow else _LABEL_LETTERS[0])
     longest = max(map(len, labels.values()), default=0)
     return [plotly_text(label) for label in labels.values()], round(_LETTER * longest) + 14
 

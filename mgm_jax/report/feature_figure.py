@@ -52,9 +52,7 @@ def feature_figure(tables: StudyTables) -> Figure | None:
         )
         for place in range(len(pages))
     )
-    return Figure(
-        name="features", choices=(Choice(label="Tasks", options=options),), views=views
-    )
+    return Figure(name="features", choices=(Choice(label="Tasks", options=options),), views=views)
 
 
 def _important(rows: pd.DataFrame) -> list[str]:
@@ -74,9 +72,9 @@ def _view(rows: pd.DataFrame, tasks: list[str], features: list[str], total: int)
         if not block.empty:
             axes = axis_names(panel)
             traces += [_stems(block, place, axes), _heads(block, place, axes)]
-    panels = [Panel(heading=task, axis="coefficient") for task in tasks]
+    panels = [Panel(heading=task, axis="coefficient (SD)") for task in tasks]
     names = [feature_label(name) for name in features]
-    layouts = facet_layouts(panels, names, same_scale=True, height=22)
+    layouts = facet_layouts(panels, names, same_scale=True, height=22, narrow_letters=24)
     note = ""
     if total > len(features):
         note = f"The {len(features)} most often chosen of {total} features; the table has all."

@@ -109,7 +109,7 @@ def _view(
     traces = [_cells(rows, columns), strip_trace(order, legend, xaxis="x3")]
     if tree:
         traces += tree_traces(tree, legend.colour_of)
-    layout = _layout(order, columns, tree=tree is not None)
+    layout = _layout(order, columns, tree=tree)
     note = _given_note(tables, images, given) if given else _note(clusters)
     return View(data=traces, layouts=[layout], note=note)
 
@@ -179,7 +179,7 @@ def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
     }
 
 
-def _layout(names: list[str], columns: list[HeatColumn], *, tree: bool) -> Layout:
+def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -> Layout:
     labels, left = label_margin(names, narrow=False)
     edges, places = _edges(columns)
     share = 1 - _TREE if tree else 1.0
@@ -204,6 +204,9 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: bool) -> Layou
             "fixedrange": True,
         },
         "yaxis": {
+            # Labels stand left of the marks, not left of the cells.
+            "anchor": "free",
+            "position": 0,
             "range": [len(names) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": list(range(len(names))),
@@ -221,11 +224,12 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: bool) -> Layou
         "fixedrange": True,
     }
     if tree:
+        height = float(tree.linkage[:, 2].max(initial=0.0)) or 1.0
         layout["xaxis2"] = {
             "domain": [share, 1],
             "anchor": "y",
             "title": {"text": "Ward height", "standoff": 8},
-            "rangemode": "tozero",
+            "range": [0, round(1.03 * height, 6)],
             "nticks": 3,
             "showgrid": False,
             "zeroline": False,

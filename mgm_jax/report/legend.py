@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-
 from typing import TYPE_CHECKING
 
 import pandas as pd

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mgm_jax.report.facets import Layout
 from mgm_jax.report.figure import Choice, Figure, View, image_choice, numbers
 from mgm_jax.report.heatmap import clustered_columns, heat_columns
-from mgm_jax.report.labels import hover_name, plotly_text, shorten
+from mgm_jax.report.labels import hover_name, plotly_text, short_labels, shorten
 from mgm_jax.report.legend import Legend
 from mgm_jax.report.similarity_figure import similarity_matrix, similarity_name
 from mgm_jax.report.tables import StudyTables
 
 _METRICS = "metrics"
 # Pixels.
-_WIDE, _NARROW = (760, 480), (350, 380)
+_WIDE, _NARROW = 820, 350
+_HEIGHTS = (250, 520)
 _MARGIN = {"l": 48, "r": 16, "t": 14, "b": 46}
 _LETTER, _LINE = 6.3, 15
-_LABEL_LETTERS = 24
+_LABEL_LETTERS = (26, 15)  # longest label in wide and narrow windows
 _MARK = 7  # from the middle of a mark to its label
 
 
@@ -40,7 +40,9 @@ def map_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     if not any(view.data for view in views.values()):
         return None
     options = [(_METRICS, "the metrics"), *((name, similarity_name(name)) for name in measures)]
-    kept = [(by, label) for by, label in options if any(views[i, by].data for i in tables.image_sets)]
+    kept = [
+        (by, label) for by, label in options if any(views[i, by].data for i in tables.image_sets)
+    ]
     views = {key: view for key, view in views.items() if key[1] in dict(kept)}
     choices = (image_choice(tables.image_sets), Choice(label="Alike by", options=tuple(kept)))
     return Figure(name="map", choices=choices, views=views)
@@ -111,7 +113,11 @@ def _similarity_points(tables: StudyTables, images: str, measure: str) -> _Point
 
 
 def _empty() -> View:
-    layout: dict[str, Any] = {"height": 60, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
+    layout: dict[str, Any] = {
+        "height": 60,
+        "xaxis": {"visible": False},
+        "yaxis": {"visible": False},
+    }
     note = "Three encoders or more, compared in every pair, are needed here."
     return View(data=[], layouts=[Layout(min_width=0, layout=layout)], note=note)
 
@@ -155,12 +161,16 @@ def _layout(
     names: list[str],
     plane: np.ndarray,
     shares: np.ndarray,
-    size: tuple[int, int],
+    window: int,
     *,
     min_width: int,
 ) -> Layout:
-    width = size[0] - _MARGIN["l"] - _MARGIN["r"]
-    height = size[1] - _MARGIN["t"] - _MARGIN["b"]
+    width = window - _MARGIN["l"] - _MARGIN["r"]
+    # As high as the dots need, with room for labels at the ends.
+    across, up = np.ptp(plane, axis=0)
+    least, most = _HEIGHTS
+    needed = round(1.3 * width * up / across) if across > 0 else least
+    height = min(most, max(least, needed))
     middle = (plane.max(axis=0) + plane.min(axis=0)) / 2
     # One unit is the same length on both axes: distances are what the map is for.
     unit = max(np.ptp(plane[:, 0]) / width, np.ptp(plane[:, 1]) / height, 1e-12) * 1.16
@@ -168,14 +178,15 @@ def _layout(
         numbers([centre - unit * pixels / 2, centre + unit * pixels / 2])
         for centre, pixels in zip(middle, (width, height), strict=True)
     ]
+    labels = list(short_labels(names, most=_LABEL_LETTERS[min_width == 0]).values())
     axis = {"zeroline": False, "fixedrange": True, "nticks": 6}
     layout = {
-        "height": size[1],
+        "height": height + _MARGIN["t"] + _MARGIN["b"],
         "margin": _MARGIN,
         "showlegend": False,
         "hovermode": "closest",
         "dragmode": False,
-        "annotations": _labels(names, (plane - middle) / unit, (width, height)),
+        "annotations": _labels(labels, (plane - middle) / unit, (width, height)),
         "xaxis": axis
         | {"range": ranges[0], "title": {"text": f"axis 1 ({shares[0]:.0%})", "standoff": 8}},
         "yaxis": axis
@@ -193,13 +204,11 @@ def _layout(
     return Layout(min_width=min_width, layout=layout)
 
 
-def _labels(
-    names: list[str], pixels: np.ndarray, size: tuple[int, int]
-) -> list[dict[str, Any]]:
-    """Names beside their marks where they cover neither another name nor a mark.
+def _labels(labels: list[str], pixels: np.ndarray, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Labels at their marks where they cover neither another label nor a mark.
 
     Args:
-        names: the models.
+        labels: one a model.
         pixels: [n, 2] marks around the middle of the panel, upwards.
         size: width and height of the panel.
     """
@@ -207,10 +216,16 @@ def _labels(
     taken = list(marks)
     found = []
     for index, (x, y) in enumerate(pixels):
-        text = shorten(names[index], most=_LABEL_LETTERS)
-        length = _LETTER * len(text) + 4
-        for anchor, left in (("left", x + _MARK), ("right", x - _MARK - length)):
-            box = (left, y - _LINE / 2, left + length, y + _LINE / 2)
+        length = _LETTER * len(labels[index]) + 4
+        # Right of the mark, left of it, above, below: anchor, and shift in pixels.
+        places = (
+            ("left", _MARK, 0, x + _MARK),
+            ("right", -_MARK, 0, x - _MARK - length),
+            ("center", 0, _MARK + _LINE / 2, x - length / 2),
+            ("center", 0, -_MARK - _LINE / 2, x - length / 2),
+        )
+        for anchor, across, up, left in places:
+            box = (left, y + up - _LINE / 2, left + length, y + up + _LINE / 2)
             inside = abs(box[0]) < size[0] / 2 and abs(box[2]) < size[0] / 2
             others = [other for at, other in enumerate(taken) if at != index]
             if inside and not any(_overlap(box, other) for other in others):
@@ -218,9 +233,11 @@ def _labels(
                 found.append(
                     {
                         "index": index,
-                        "text": plotly_text(text),
+                        "text": plotly_text(labels[index]),
                         "xanchor": anchor,
-                        "xshift": _MARK if anchor == "left" else -_MARK,
+                        "xshift": across,
+                        "yanchor": "middle",
+                        "yshift": up,
                         "showarrow": False,
                         "font": {"size": 11.5, "color": "--muted"},
                     }

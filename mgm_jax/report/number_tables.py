@@ -150,8 +150,13 @@ def interval_cell(value: float, low: float, high: float) -> Cell:
     if not np.isfinite(value):
         return _plain(float("nan"))
     bounded = np.isfinite(low) and np.isfinite(high)
-    interval = f"{number(low)} – {number(high)}" if bounded else ""
+    interval = _between(low, high) if bounded else ""
     return Cell(text=number(value), interval=interval, value=float(value))
+
+
+def _between(low: float, high: float) -> str:
+    # A dash before a minus sign would be hard to read.
+    return f"{number(low)} {'to' if low < 0 else '–'} {number(high)}"
 
 
 def text_cell(text: str, *, most: int) -> Cell:

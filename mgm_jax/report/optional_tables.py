@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -53,10 +54,6 @@ def _nothing(name: str) -> pd.DataFrame:
     return _typed(pd.DataFrame(columns=[*_NEEDED[name], *_SHOWN.get(name, ())]))
 
 
-def _table(name: str):
-    return field(default_factory=lambda: _nothing(name))
-
-
 @dataclass(frozen=True, kw_only=True)
 class OptionalTables:
     """One frame a table; without rows where the study has none. Numbers are floats.
@@ -72,14 +69,14 @@ class OptionalTables:
         features: coefficients of the predictors of a task with their stability.
     """
 
-    transfer: pd.DataFrame = _table("transfer")
-    clusters: pd.DataFrame = _table("clusters")
-    cluster_agreement: pd.DataFrame = _table("cluster_agreement")
-    cluster_tree: pd.DataFrame = _table("cluster_tree")
-    similarity: pd.DataFrame = _table("similarity")
-    prediction: pd.DataFrame = _table("prediction")
-    predictions: pd.DataFrame = _table("predictions")
-    features: pd.DataFrame = _table("features")
+    transfer: pd.DataFrame = field(default_factory=partial(_nothing, "transfer"))
+    clusters: pd.DataFrame = field(default_factory=partial(_nothing, "clusters"))
+    cluster_agreement: pd.DataFrame = field(default_factory=partial(_nothing, "cluster_agreement"))
+    cluster_tree: pd.DataFrame = field(default_factory=partial(_nothing, "cluster_tree"))
+    similarity: pd.DataFrame = field(default_factory=partial(_nothing, "similarity"))
+    prediction: pd.DataFrame = field(default_factory=partial(_nothing, "prediction"))
+    predictions: pd.DataFrame = field(default_factory=partial(_nothing, "predictions"))
+    features: pd.DataFrame = field(default_factory=partial(_nothing, "features"))
 
 
 def read_optional_tables(folder: Path) -> OptionalTables:

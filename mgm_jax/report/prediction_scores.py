@@ -75,7 +75,7 @@ def _view(rows: pd.DataFrame, score: str) -> View:
         place = {name: at for at, name in enumerate(predictors)}
         for part, colour in (
             (block.loc[block["predictors"] != MGM], "--series-control"),
-            (block.loc[block["predictors"] == MGM], "--series-1"),
+            (block.loc[block["predictors"] == MGM], "--ink"),
         ):
             part = part.loc[part[score].notna()]
             if not part.empty:
@@ -83,7 +83,10 @@ def _view(rows: pd.DataFrame, score: str) -> View:
         if random:
             traces.extend(_random(block, len(predictors), floor, axes))
     layouts = facet_layouts(
-        [Panel(heading=task, axis=axis) for task in tasks], names, same_scale=True
+        [Panel(heading=task, axis=axis) for task in tasks],
+        names,
+        same_scale=True,
+        narrow_letters=20,
     )
     for layout in layouts:
         layout.layout["shapes"] = [_zero(panel) for panel in range(len(tasks))]
@@ -125,9 +128,7 @@ def _dots(
         "marker": {
             "color": colour,
             "size": 9,
-            "symbol": [
-                "triangle-left" if below else "circle" for below in rows[score] < floor
-            ],
+            "symbol": ["triangle-left" if below else "circle" for below in rows[score] < floor],
         },
         "hovertext": [_hover(row, score) for row in rows.to_dict("records")],
         "hoverinfo": "text",
@@ -151,7 +152,7 @@ def _hover(row: dict[Any, Any], score: str) -> str:
 def _random(
     block: pd.DataFrame, row: int, floor: float, axes: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
-    """What random features of the same number reach: their mean, and the end of their range."""
+    """What random features of the same number reach: their median, and the end of their range."""
     own = block.loc[(block["predictors"] == MGM) & block["random_r2_high"].notna()]
     for fact in own.to_dict("records"):
         middle, high = fact["random_r2"], fact["random_r2_high"]
@@ -168,7 +169,7 @@ def _random(
                 "line": {"color": "--muted", "width": 1.6},
             },
             "hovertext": [
-                f"<b>{_RANDOM}</b><br>mean R² {number(middle)}",
+                f"<b>{_RANDOM}</b><br>median R² {number(middle)}",
                 f"<b>{_RANDOM}</b><br>upper end {number(high)}",
             ],
             "hoverinfo": "text",
@@ -198,13 +199,13 @@ def _note(rows: pd.DataFrame, score: str, floor: float) -> str:
         parts.append("0 is the mean of the models that were seen, 1 is perfect.")
         if rows["random_r2_high"].notna().any():
             parts.append(
-                "Random features: ring, what as many random features reach on average; "
-                "tick, the upper end of what they reach."
+                "Random features: ring, the median R² that as many random features reach; "
+                "tick, the upper end."
             )
     else:
         parts.append("0: the order of the models is not predicted; 1: it is predicted exactly.")
     if (rows[score] < floor).any():
-        parts.append(f"Triangles stand for values below {floor:g}.")
+        parts.append(f"Triangles stand for values below {number(floor)}.")
     return " ".join(parts)
 
 
@@ -221,7 +222,7 @@ def _table(rows: pd.DataFrame, way: str) -> NumberTable:
     columns += [
         ("p", "permutation p-value of the held-out R²"),
         ("p (Holm)", "the same, corrected over the tasks"),
-        ("Random R²", "R² that as many random features reach: mean, and upper end"),
+        ("Random R²", "R² that as many random features reach: median, and upper end"),
         ("Features", "number of features"),
         ("Models", "number of models"),
     ]
@@ -256,7 +257,7 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
     return Row(
         name=shorten(row["task"], most=_NAME_LETTERS),
         full_name=row["task"],
-        colour="--series-1" if row["predictors"] == MGM else "--series-control",
+        colour="--ink" if row["predictors"] == MGM else "--series-control",
         group="ahead of the baselines" if best else name,
         cells=tuple(cells),
         strong=best,

@@ -137,9 +137,7 @@ def _view(rows: pd.DataFrame, legend: Legend) -> View:
     failed = int((~rows["converged"]).sum())
     note = ""
     if failed:
-        note = (
-            f"Hollow: {failed} of {len(rows)} fits stopped before the gradient was small enough."
-        )
+        note = f"Hollow: {failed} of {len(rows)} fits stopped before the gradient was small enough."
     return View(data=traces, layouts=facet_layouts(panels, names, same_scale=True), note=note)
 
 

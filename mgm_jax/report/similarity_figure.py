@@ -20,11 +20,11 @@ _READINGS = {
     "cka": "CKA: debiased linear centred kernel alignment; 1 up to rotation and scale.",
 }
 # Pixels.
-_ROW, _CELL = 19, 13
+_NARROW_CELL, _WIDE_CELLS = 14, (19, 34)
+_SQUARE = 460  # side of the heat map, where its cells can be that large
 _TOP, _RIGHT = 12, 14
 _LETTER = 6.8
 _STRIP = 18
-_MOST_WIDTH = 720
 _NAME_LETTERS = 60
 
 
@@ -37,9 +37,7 @@ def similarity_name(measure: str) -> str:
     return _MEASURES.get(measure, measure.replace("_", " "))
 
 
-def similarity_matrix(
-    rows: pd.DataFrame, column: str = "value"
-) -> tuple[list[str], np.ndarray]:
+def similarity_matrix(rows: pd.DataFrame, column: str = "value") -> tuple[list[str], np.ndarray]:
     """Names and the symmetric matrix [n, n] of the pairs of one image set and measure.
 
     The diagonal is 1; a pair that the table lacks is NaN.
@@ -138,7 +136,8 @@ def _cells(
 def _layout(names: list[str], *, narrow: bool) -> Layout:
     labels, left = label_margin(names, narrow=narrow)
     bottom = round(_LETTER * max(map(len, labels))) + 16
-    cell = _CELL if narrow else _ROW
+    least, most = _WIDE_CELLS
+    cell = _NARROW_CELL if narrow else min(most, max(least, _SQUARE // len(names)))
     width = left + _STRIP + cell * len(names) + _RIGHT
     ticks = {
         "tickmode": "array",
@@ -150,7 +149,7 @@ def _layout(names: list[str], *, narrow: bool) -> Layout:
     }
     strip = _STRIP / (_STRIP + cell * len(names))
     layout = {
-        "height": max(3, len(names)) * (17 if narrow else _ROW) + _TOP + bottom,
+        "height": len(names) * cell + _TOP + bottom,
         "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": bottom},
         "showlegend": False,
         "hovermode": "closest",
@@ -164,9 +163,9 @@ def _layout(names: list[str], *, narrow: bool) -> Layout:
             "visible": False,
             "fixedrange": True,
         },
-        "yaxis": ticks | {"range": [len(names) - 0.5, -0.5]},
-        # Wider cells than high ones would only look stretched.
-        "maximum_width": max(_MOST_WIDTH, width),
+        "yaxis": ticks | {"anchor": "free", "position": 0, "range": [len(names) - 0.5, -0.5]},
+        # Cells are square.
+        "maximum_width": width,
         "minimum_width": width,
     }
     return Layout(min_width=0 if narrow else width, layout=layout)

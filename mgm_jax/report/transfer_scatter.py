@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from mgm_jax.report.legend import Entry, Legend
 from mgm_jax.report.tables import StudyTables
 from mgm_jax.report.verdict import held_out_name, ordered_predictors, predictors_name
 
-# Pixels.
-_PANEL_WIDTH, _PANEL_HEIGHT = 205, 215
-_GAP, _LEFT = 46, 58
+# Pixels: width, height and gap of a panel in wide windows, and on a phone.
+_WIDE, _PHONE = (205, 215, 46), (112, 128, 44)
+_LEFT = 58
 _TASKS_A_PAGE = 9
+_BETWEEN = "   "
 
 
 def scatter_figure(tables: StudyTables, legend: Legend) -> Figure | None:
@@ -42,7 +44,10 @@ def scatter_figure(tables: StudyTables, legend: Legend) -> Figure | None:
                 facts = {task: _facts(scores, (task, name, way)) for task in page}
                 views[name, way, str(place)] = _view(panels, facts, legend)
     choices = (
-        Choice(label="From", options=tuple((n, shorten(predictors_name(n), most=40)) for n in predictors)),
+        Choice(
+            label="From",
+            options=tuple((n, shorten(predictors_name(n), most=40)) for n in predictors),
+        ),
         Choice(label="Test", options=tuple((way, held_out_name(way)) for way in ways)),
         Choice(label="Tasks", options=tuple(_page_options(len(tasks)))),
     )
@@ -63,7 +68,7 @@ def _facts(scores: pd.DataFrame, key: tuple[str, str, str]) -> str:
         return ""
     row = scores.loc[key]
     found = [("R²", row["r2"]), ("ρ", row["spearman"])]
-    return "   ".join(f"{name} {number(value)}" for name, value in found if np.isfinite(value))
+    return _BETWEEN.join(f"{name} {number(value)}" for name, value in found if np.isfinite(value))
 
 
 def _view(panels: dict[str, pd.DataFrame], facts: dict[str, str], legend: Legend) -> View:
@@ -80,10 +85,13 @@ def _view(panels: dict[str, pd.DataFrame], facts: dict[str, str], legend: Legend
             inside = rows.loc[[own.name == entry.name for own in entries]]
             if not inside.empty:
                 traces.append(_dots(inside, entry, ends, axes))
+    sizes = [(columns, _WIDE) for columns in column_counts(len(panels)) if columns > 1]
+    sizes.append((min(2, len(panels)), _PHONE))
     layouts = [
-        _layout(list(panels), list(facts.values()), ranges, columns)
-        for columns in column_counts(len(panels))
+        _layout(list(panels), list(facts.values()), ranges, columns, size)
+        for columns, size in sizes
     ]
+    layouts[-1] = replace(layouts[-1], min_width=0)
     return View(data=traces, layouts=layouts)
 
 
@@ -143,27 +151,36 @@ def _dots(
 
 
 def _layout(
-    tasks: list[str], facts: list[str], ranges: list[tuple[float, float]], columns: int
+    tasks: list[str],
+    facts: list[str],
+    ranges: list[tuple[float, float]],
+    columns: int,
+    size: tuple[int, int, int],
 ) -> Layout:
+    width, height, gap = size
     grid = panel_grid(
         [Panel(heading=task, axis="measured") for task in tasks],
         columns,
-        panel_height=_PANEL_HEIGHT if columns > 1 else 260,
+        panel_height=height,
         left=_LEFT,
-        panel_width=_PANEL_WIDTH,
-        gap=_GAP,
+        panel_width=width,
+        gap=gap,
     )
     for index, (text, ends) in enumerate(zip(facts, ranges, strict=True)):
         vertical, horizontal = layout_axes(grid.layout, index)
-        horizontal |= {"range": numbers(ends), "nticks": 5}
-        vertical |= {"range": numbers(ends), "nticks": 5}
+        ticks = 5 if size == _WIDE else 4
+        horizontal |= {"range": numbers(ends), "nticks": ticks}
+        vertical |= {"range": numbers(ends), "nticks": ticks}
         if index % columns == 0:
             vertical["title"] = {"text": "predicted", "standoff": 6}
         if text:
+            if size == _PHONE:
+                text = text.replace(_BETWEEN, "\n")
             names = axis_names(index)
             grid.layout["annotations"].append(
                 {
-                    "text": plotly_text(text),
+                    "text": plotly_text(text).replace("\n", "<br>"),
+                    "align": "left",
                     "xref": f"{names['xaxis']} domain",
                     "yref": f"{names['yaxis']} domain",
                     "x": 0.03,
@@ -171,7 +188,7 @@ def _layout(
                     "xanchor": "left",
                     "yanchor": "top",
                     "showarrow": False,
-                    "font": {"size": 12, "color": "--muted"},
+                    "font": {"size": 12 if size == _WIDE else 11, "color": "--muted"},
                 }
             )
     return grid

@@ -109,7 +109,9 @@ class Verdict:
         of = f"{self.ahead} of {count} task{'s' * (count != 1)}"
         if not self.ahead:
             where = "on the one task" if count == 1 else f"on any of {count} tasks"
-            return f"Manifold graph metrics do not beat the baselines at predicting transfer {where}."
+            return (
+                f"Manifold graph metrics do not beat the baselines at predicting transfer {where}."
+            )
         if self.beaten:
             return (
                 "Manifold graph metrics do not beat the baselines at predicting transfer: "

@@ -39,6 +39,7 @@ METRICS = (
 )
 VIEWS = ("augs", "crop", "colorjitter", "rotation")
 
+
 def write_study(
     folder: Path,
     encoders: Sequence[FakeEncoder],
