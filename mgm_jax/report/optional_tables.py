@@ -51,7 +51,8 @@ _FLAGS = ("converged",)
 
 
 def _nothing(name: str) -> pd.DataFrame:
-    return _typed(pd.DataFrame(columns=[*_NEEDED[name], *_SHOWN.get(name, ())]))
+    frame = _typed(pd.DataFrame(columns=[*_NEEDED[name], *_SHOWN.get(name, ())]))
+    return _with_model(frame) if name == "transfer" else frame
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
     legend = make_legend(tables.models)
     by_paradigm = paradigm_legend(tables)
     # The colours of the other figures serve where all encoders were trained alike.
-    likeness = by_paradigm if _several(tables) else legend
+    likeness = by_paradigm.of(tables.models["model"]) if _several(tables) else legend
     collapse = judge_collapse(tables)
     figures = {
         "prediction_scores": prediction_figure(tables),

@@ -28,14 +28,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     opened.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def load(browser: Browser, study: Study) -> Callable[..., Browser]:
-    """Opens the page of a case and waits for its figures."""
+    """Opens the page of a case and waits for its figures; each page is written once."""
+    pages: dict[str, Path] = {}
 
     def opens(case: str, *, width: int = 1280, dark: bool = False) -> Browser:
         browser.complaints.clear()
         browser.requests.clear()
-        browser.open(write_report(study(case)), width=width, dark=dark)
+        if case not in pages:
+            pages[case] = write_report(study(case))
+        browser.open(pages[case], width=width, dark=dark)
         browser.wait_for(DRAWN)
         return browser
 
@@ -100,7 +103,9 @@ def test_a_choice_draws_other_numbers(load: Callable[..., Browser]):
 
 def test_pointing_at_a_model_names_it(load: Callable[..., Browser]):
     page = load("transfer")
-    page.run("""document.querySelector('[data-figure="similarity"]').scrollIntoView()""")
+    page.run(
+        """document.querySelector('[data-figure="similarity"]').scrollIntoView({ behavior: "instant" })"""
+    )
     where = page.run("""(() => {
         const plot = document.querySelector('[data-figure="similarity"] .plot');
         const box = plot.querySelector(".nsewdrag").getBoundingClientRect();
