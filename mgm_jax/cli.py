@@ -279,7 +279,10 @@ def _read_models(results: Path) -> Any:
 def _print_summary(out: Path) -> None:
     import pandas as pd
 
+    from mgm_jax.report.tables import features_alone
+
     summary = pd.read_parquet(out / "summary.parquet")
+    summary = features_alone(summary, summary=summary, models=_read_models(out))
     shown = {
         "nnk_degree": "degree",
         "nnk_diameter": "diameter",

@@ -17,6 +17,7 @@ from mgm_jax.report.distribution import distribution_figure
 from mgm_jax.report.dots import dot_figure
 from mgm_jax.report.headline import find_headline, judge_collapse
 from mgm_jax.report.heatmap import heatmap_figure
+from mgm_jax.report.layer_profile import layer_figure
 from mgm_jax.report.legend import make_legend
 from mgm_jax.report.losses import failed_cells, failed_images, left_out_points
 from mgm_jax.report.number_tables import number_tables
@@ -76,6 +77,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "collapse": collapse_figure(collapse, legend) if collapse else None,
         "dots": dot_figure(tables, legend),
         "strengths": strength_figure(tables, legend),
+        "layers": layer_figure(tables, legend),
         "heatmap": heatmap_figure(tables, legend),
         "distribution": distribution_figure(tables, legend),
     }
@@ -85,6 +87,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "facts": _facts(tables),
         "percent": tables.percent,
         "legend": legend,
+        "layer_lines": [] if tables.layers is None else list(dict.fromkeys(tables.layers["line"])),
         "collapse": collapse,
         "collapse_first": collapse is not None and collapse.claim != "untested",
         "differences": difference_rows(collapse) if collapse else [],
