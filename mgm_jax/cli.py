@@ -232,7 +232,10 @@ def _convert(file: Path, entry: Any, cache: Path) -> Path:
     parts = (file_sha256(file)[:12], f"c{CONVERTER_VERSION}", entry.model or "recognised")
     folder = cache / safe_name("-".join((file.name, *parts)), most=160)
     if not folder.exists():
-        convert_checkpoint(file, folder, model=entry.model)
+        made = convert_checkpoint(file, folder, model=entry.model)
+        if made.report.doubt:
+            # In a study nobody sees the report; `model:` of the entry is its --model.
+            typer.echo(f"{file.name}: {made.report.doubt}", err=True)
     return folder
 
 
