@@ -17,7 +17,7 @@ import numpy as np
 from converters.architecture import architecture_name, assumptions
 from converters.classifier import with_classifier
 from converters.decide import decide
-from converters.identify import Traces
+from converters.identify import Traces, published_name
 from converters.naming.rules import Family, Translation, translate
 from converters.read import import_torch, read_checkpoint
 from converters.recognise import Recognised, recognise
@@ -37,7 +37,7 @@ from mgm_jax.encoders.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "2.0"
+CONVERTER_VERSION = "2.1"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 
@@ -101,6 +101,8 @@ def convert(
         >>> conversion = convert("resnet50.pth", "encoders/resnet50")  # doctest: +SKIP
         >>> print("\\n".join(conversion.report.lines()))  # doctest: +SKIP
     """
+    if model is not None and model not in ARCHITECTURES:
+        model = published_name(model)
     family = None if model is None else _family(model)
     source = find_source(file, fetch=fetch)
     model = model or source.model
@@ -131,6 +133,7 @@ def convert(
             model=model,
             config=source.config,
             file_name=checkpoint.path.name,
+            stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
             padding=padding,
         )
@@ -168,6 +171,7 @@ def convert(
         mapped=mapped,
         dropped=dropped,
         left=left,
+        doubt="" if preprocess else found.doubt,
         assumptions=(*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None)),
         verification=checks,
         converter_version=CONVERTER_VERSION,

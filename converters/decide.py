@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.architecture import infer_spec, named_spec
 from converters.config import Config
-from converters.identify import Traces, by_file_name, by_sha256, identify
+from converters.identify import Traces, by_file_name, by_sha256, by_stem, doubt, identify
 from converters.naming.resnet_haiku import RESNET_HAIKU
 from converters.provenance import guess_paradigm, guess_preprocess
 from mgm_jax.encoders import (
@@ -47,6 +47,7 @@ class Decision:
         method: name of the method, several joined by "or"; empty where nothing tells.
         published: name of the published encoder; empty where it is none, or not known to be one.
         known: how ``published`` is known.
+        doubt: what the file leaves open, what was assumed and how to say better; may be empty.
     """
 
     spec: EncoderSpec
@@ -56,6 +57,7 @@ class Decision:
     method: str = ""
     published: str = ""
     known: str = ""
+    doubt: str = ""
 
 
 def decide(
@@ -65,6 +67,7 @@ def decide(
     model: str | None,
     config: Config | None,
     file_name: str,
+    stem: str,
     sha256: str,
     padding: str | None = None,
 ) -> Decision:
@@ -76,6 +79,7 @@ def decide(
         model: name of an architecture or of a published encoder, where the user gave one.
         config: settings beside the weights.
         file_name: of the checkpoint.
+        stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
 
@@ -87,12 +91,12 @@ def decide(
         spec, methods = named_spec(one.name, state), (one.method,)
     elif model is not None:
         spec = named_spec(model, state)
-        methods = identify(traces, spec)
+        methods = _narrowed(identify(traces, spec), spec, stem=stem)
     else:
         heads = config.heads if config else None
         spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
         given = config.method if config else None
-        methods = (given,) if given else identify(traces, spec)
+        methods = (given,) if given else _narrowed(identify(traces, spec), spec, stem=stem)
         spec = _with_facts(spec, methods, config)
     spec = _padded(spec, traces, padding)
     preprocess = _preprocess(spec, traces, one, methods, config)
@@ -105,11 +109,20 @@ def decide(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=methods[0].paradigm if methods else _paradigm(traces),
+        paradigm=_paradigm(traces, methods),
         method=" or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
+        doubt="" if config is not None and config.preprocess else doubt(methods, spec),
     )
+
+
+def _narrowed(methods: tuple[Method, ...], spec: EncoderSpec, *, stem: str) -> tuple[Method, ...]:
+    """The one method that the file's name speaks for, where nothing in the file speaks against."""
+    named = by_stem(stem)
+    if named is None or not isinstance(spec, ResNetSpec):
+        return methods
+    return (named,) if not methods or named in methods else methods
 
 
 def _published(
@@ -177,7 +190,10 @@ def _preprocess(
     return guess_preprocess(traces.naming, spec, facts=traces.facts)
 
 
-def _paradigm(traces: Traces) -> str:
+def _paradigm(traces: Traces, methods: tuple[Method, ...]) -> str:
+    kinds = {method.paradigm for method in methods}
+    if kinds:
+        return kinds.pop() if len(kinds) == 1 else "unknown"
     return guess_paradigm(
         traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
     )

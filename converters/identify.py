@@ -1,8 +1,8 @@
 """By which method a checkpoint was trained, from what its file shows.
 
 Names of networks, of heads and of the keys around them differ from method to method. Where several
-share them, the first stands for all: what follows from it, the input and the kind of training, is
-the same for each.
+share them all are given, and the first decides the input; :func:`doubt` says so, and how to name
+the one that is meant.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ from mgm_jax.encoders.published import PUBLISHED, Published
 
 # A name that every training of these code bases gives to its hundredth epoch.
 _COMMON_FILES = ("checkpoint_0099.pth.tar",)
+
+# Names that the converters of other people's weights give to their files, endings off.
+_CONVERTED = {
+    "resnet50-1x": "SimCLR-v1",  # tonylins/simclr-converter
+    "r50_1x_sk0": "SimCLR-v2",  # Separius/SimCLRv2-Pytorch
+    "pretrain_res50x1": "BYOL",  # chigur/byol-convert
+}
+
+# Methods whose weights were published for other libraries; converted, they are torchvision's
+# names under ``state_dict`` and nothing else, which a supervised network may be as well.
+_BARE = ("Supervised", "SimCLR-v1", "BYOL")
+_WIDTHS = (64, 128, 256)
 
 _CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier)(?:\.1)?\.weight")
 
@@ -69,7 +81,7 @@ def identify(traces: Traces, spec: EncoderSpec) -> tuple[Method, ...]:
     elif traces.naming is RESNET_SIMCLR_V2:
         names = ("SimCLR-v2",)
     elif isinstance(spec, ResNetSpec):
-        names = _resnet(traces)
+        names = _resnet(traces, spec)
     elif isinstance(spec, ViTSpec):
         names = _vit(traces, spec)
     return tuple(METHODS[name] for name in names)
@@ -87,7 +99,54 @@ def by_sha256(digest: str) -> Published | None:
     return next(found, None)
 
 
-def _resnet(traces: Traces) -> tuple[str, ...]:
+def by_stem(stem: str) -> Method | None:
+    """The method that a file of this name, endings off, says it is of.
+
+    Such are the names of published encoders (``simclr-v1``, ``moco_v2``), under which collections
+    of them are kept, and those that converters of original weights give. A name alone is no proof
+    of the encoder, so only the method is taken from it.
+
+    >>> by_stem("simclr-v1").name, by_stem("resnet50-1x").name, by_stem("best")
+    ('SimCLR-v1', 'SimCLR-v1', None)
+    """
+    if stem in _CONVERTED:
+        return METHODS[_CONVERTED[stem]]
+    one = PUBLISHED.get(published_name(stem))
+    return None if one is None else one.method
+
+
+def published_name(text: str) -> str:
+    """The spelling that names of published encoders have: ``SimCLR-v1`` to ``simclr_v1``."""
+    return text.lower().replace("-", "_")
+
+
+def doubt(methods: Sequence[Method], spec: EncoderSpec) -> str:
+    """What a file leaves open, what was assumed, and how to say better; empty where nothing.
+
+    Args:
+        methods: those that it may be of, the assumed one first.
+        spec: the network.
+    """
+    if len(methods) == 1 or not isinstance(spec, ResNetSpec | ViTSpec):
+        return ""
+    if not methods:
+        return (
+            "nothing in the file tells its method; an input with ImageNet mean and deviation was "
+            "assumed. Where it is of a published method, name it: --model NAME (`mgm models`)"
+        )
+    ways = [
+        f"--model {one.name}"
+        for one in PUBLISHED.values()
+        if one.method in methods and one.spec.width() == spec.width()
+    ]
+    listed = " or ".join(method.name for method in methods)
+    how = f"; name it with {' or '.join(ways)}" if ways else ""
+    if all(method.preprocess(224) == methods[0].preprocess(224) for method in methods):
+        return f"it may be of {listed}, which take the same input{how}"
+    return f"it may be of {listed}, whose inputs differ; that of {methods[0].name} was assumed{how}"
+
+
+def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:
     stated = str(traces.facts.get("opt.method", ""))
     if stated in METHODS:
         return (stated,)
@@ -109,7 +168,11 @@ def _resnet(traces: Traces) -> tuple[str, ...]:
         return "Barlow Twins", "VICReg"
     if traces.behind("encoder") and traces.has("head"):
         return "InsDis", "InfoMin"
-    return ("Supervised",) if any(map(_CLASSIFIER.fullmatch, traces.names)) else ()
+    if not any(map(_CLASSIFIER.fullmatch, traces.names)):
+        return ()
+    bare = traces.keys == ("state_dict",) and not traces.prefix and not traces.facts
+    converted = bare and spec.block == "bottleneck" and spec.blocks == (3, 4, 6, 3)
+    return _BARE if converted and spec.channels in _WIDTHS else ("Supervised",)
 
 
 def _vit(traces: Traces, spec: ViTSpec) -> tuple[str, ...]:

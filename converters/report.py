@@ -47,6 +47,7 @@ class Report:
         method: the methods it may have been trained by, joined by "or"; empty where nothing tells.
         published: name of the published encoder, empty where it is none or not known to be one.
         known: how ``published`` is known.
+        doubt: what the file leaves open, what was assumed and how to say better; may be empty.
         mapped: name in the file to canonical name.
         dropped: name or key in the file to the reason why it is not in the encoder.
         left: names outside the encoder of which nothing is known.
@@ -74,6 +75,7 @@ class Report:
     method: str = ""
     published: str = ""
     known: str = ""
+    doubt: str = ""
 
     @property
     def largest_error(self) -> float | None:
@@ -98,6 +100,7 @@ class Report:
             + f", {self.method}" * bool(self.method)
             + " (a guess)" * (not self.published),
             *([f"published     {self.published}, {self.known}"] if self.published else []),
+            *([f"in doubt      {self.doubt}"] if self.doubt else []),
             f"mapped        {len(self.mapped)} tensors",
             *_mapped_lines(self.mapped),
             f"dropped       {len(self.dropped)}",

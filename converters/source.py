@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.config import CONFIG, PREPROCESSOR, Config, read_config
 from converters.download import cache_folder, download
+from converters.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES
 from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError
@@ -69,6 +70,7 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
         return Source(file=path, config=config)
     if is_hub_name(name):
         return _from_hub(name)
+    name = published_name(name) if published_name(name) in PUBLISHED else name
     if name in PUBLISHED:
         return Source(file=_published_file(PUBLISHED[name], fetch=fetch), model=name, name=name)
     if fetch or not path.suffix:

@@ -232,7 +232,10 @@ def _convert(file: Path, entry: Any, cache: Path) -> Path:
     parts = (file_sha256(file)[:12], f"c{CONVERTER_VERSION}", entry.model or "recognised")
     folder = cache / safe_name("-".join((file.name, *parts)), most=160)
     if not folder.exists():
-        convert_checkpoint(file, folder, model=entry.model)
+        made = convert_checkpoint(file, folder, model=entry.model)
+        if made.report.doubt:
+            # In a study nobody sees the report; `model:` of the entry is its --model.
+            typer.echo(f"{file.name}: {made.report.doubt}", err=True)
     return folder
 
 
@@ -279,7 +282,10 @@ def _read_models(results: Path) -> Any:
 def _print_summary(out: Path) -> None:
     import pandas as pd
 
+    from mgm_jax.report.tables import features_alone
+
     summary = pd.read_parquet(out / "summary.parquet")
+    summary = features_alone(summary, summary=summary, models=_read_models(out))
     shown = {
         "nnk_degree": "degree",
         "nnk_diameter": "diameter",

@@ -28,31 +28,62 @@ class EncoderEntry(_Frozen):
 
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
-            or the name of an architecture (``mgm models``) for an untrained encoder.
+            the name of an architecture (``mgm models``) for an untrained encoder, or with
+            ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.
         model: for a checkpoint, the architecture, where recognition should be overridden.
-        seeds: for an untrained architecture, one encoder a seed.
+        init: ``random`` takes the network without its weights: one before its first training
+            step, the control of whatever a checkpoint or a published name stands for. An
+            architecture's name means that anyhow.
+        seeds: for random weights, one encoder a seed; a number n stands for the seeds 0 to n - 1.
         family: encoders that belong together in comparisons; by default the kind of network
             (``resnet``, ``vit``, ``conv4``, ...).
         paradigm: how it was trained, e.g. ``contrastive``; by default what the checkpoint says.
-        taps: layers to read; empty means the encoder's default feature.
+        taps: layers to read; empty means the encoder's default feature, ``all`` every layer from
+            the first to the feature, in one forward pass. Maps are averaged over positions; of
+            tokens the class token is taken, the mean of the patches where there is none.
         size: side of the input in pixels, where it differs from the architecture's own.
     """
 
     source: str
     name: str | None = None
     model: str | None = None
+    init: Literal["random"] | None = None
     seeds: tuple[int, ...] = (0,)
     family: str | None = None
     paradigm: str | None = None
-    taps: tuple[str, ...] = ()
+    taps: Literal["all"] | tuple[str, ...] = ()
     size: int | None = Field(default=None, ge=8, le=2048)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_of_seeds(cls, seeds: Any) -> Any:
+        # True is an int, and a count of less than one is caught below as no seed at all.
+        return tuple(range(seeds)) if type(seeds) is int else seeds
+
+    @field_validator("taps", mode="before")
+    @classmethod
+    def _list_of_taps(cls, taps: Any) -> Any:
+        if isinstance(taps, str) and taps != "all":
+            raise ValueError("expected 'all' or a list of layers such as [layer3.5, pool]")
+        return taps
+
+    @field_validator("taps")
+    @classmethod
+    def _distinct_taps(
+        cls, taps: Literal["all"] | tuple[str, ...]
+    ) -> Literal["all"] | tuple[str, ...]:
+        if taps != "all" and len(set(taps)) != len(taps):
+            raise ValueError("expected distinct layers")
+        return taps
 
     @field_validator("seeds")
     @classmethod
     def _some_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-            raise ValueError("expected one or more distinct seeds, 0 or larger")
+            raise ValueError(
+                "expected one or more distinct seeds, 0 or larger, or how many (1 or more)"
+            )
         return seeds
 
 

@@ -50,6 +50,17 @@ def test_digest_ignores_key_order_title_and_output_but_nothing_else() -> None:
     assert make_study(SMALL | {"metrics": {"k": 10}}).digest != study.digest
 
 
+def test_a_number_of_seeds_stands_for_so_many_and_all_for_every_layer() -> None:
+    entry = {"source": "resnet18", "init": "random", "seeds": 3, "taps": "all"}
+    study = make_study(SMALL | {"encoders": [entry]})
+    [made] = study.encoders
+    assert made.seeds == (0, 1, 2) and made.taps == "all" and made.init == "random"
+    again = Study.model_validate(yaml.safe_load(study.to_yaml()))
+    assert again == study
+    listed = make_study(SMALL | {"encoders": [entry | {"seeds": [0, 1, 2]}]})
+    assert listed.digest == study.digest
+
+
 def test_all_problems_are_named_at_once(tmp_path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(
@@ -90,6 +101,12 @@ def test_a_missing_file_is_named(tmp_path) -> None:
         {"augmentation": {"strengths": [-1.0]}},
         {"augmentation": None, "semantic": False},
         {"encoders": [{"source": "resnet18", "seeds": [1, 1]}]},
+        {"encoders": [{"source": "resnet18", "seeds": 0}]},
+        {"encoders": [{"source": "resnet18", "seeds": True}]},
+        {"encoders": [{"source": "resnet18", "seeds": -3}]},
+        {"encoders": [{"source": "resnet18", "init": "zero"}]},
+        {"encoders": [{"source": "resnet18", "taps": "pool"}]},
+        {"encoders": [{"source": "resnet18", "taps": ["pool", "pool"]}]},
         {"seed": -1},
     ],
 )

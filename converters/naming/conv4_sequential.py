@@ -5,17 +5,20 @@ So the ProtoTransfer code writes ProtoCLR encoders (Medina et al. 2020).
 
 from __future__ import annotations
 
-from converters.naming.rules import COUNTERS, Naming, Rename
+from converters.naming.rules import COUNTERS, Naming
+from converters.naming.units import unit
 
 CONV4_SEQUENTIAL = Naming(
     name="conv4 of ProtoTransfer",
     family="conv4",
     signature=("encoder.0.0.weight", "encoder.3.1.running_var"),
     rules=(
-        Rename(pattern=r"encoder\.([0-3])\.0\.(weight|bias)", target=r"blocks.\1.conv.\2"),
-        Rename(
-            pattern=r"encoder\.([0-3])\.1\.(weight|bias|running_mean|running_var)",
-            target=r"blocks.\1.bn.\2",
+        *unit(
+            r"encoder\.([0-3])\.0",
+            r"encoder\.([0-3])\.1",
+            to_conv=r"blocks.\1.conv",
+            to_norm=r"blocks.\1.bn",
+            bias=True,
         ),
         COUNTERS,
     ),

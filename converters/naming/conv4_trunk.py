@@ -7,17 +7,20 @@ its modules by name and again in the list that it runs.
 from __future__ import annotations
 
 from converters.naming.heads import HEADS
-from converters.naming.rules import COUNTERS, Copy, Naming, Rename
+from converters.naming.rules import COUNTERS, Copy, Naming
+from converters.naming.units import unit
 
 CONV4_TRUNK = Naming(
     name="conv4 of A Closer Look at Few-shot Classification",
     family="conv4",
     signature=("feature.trunk.0.C.weight", "feature.trunk.3.BN.running_var"),
     rules=(
-        Rename(pattern=r"feature\.trunk\.([0-3])\.C\.(weight|bias)", target=r"blocks.\1.conv.\2"),
-        Rename(
-            pattern=r"feature\.trunk\.([0-3])\.BN\.(weight|bias|running_mean|running_var)",
-            target=r"blocks.\1.bn.\2",
+        *unit(
+            r"feature\.trunk\.([0-3])\.C",
+            r"feature\.trunk\.([0-3])\.BN",
+            to_conv=r"blocks.\1.conv",
+            to_norm=r"blocks.\1.bn",
+            bias=True,
         ),
         Copy(
             pattern=r"feature\.trunk\.([0-3])\.trunk\.0\.(weight|bias)",

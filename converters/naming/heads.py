@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from converters.naming.rules import Drop
 
-_LINEAR_HEADS = r"fc|head|heads|head_dist|head_jig|classifier|linear|last_linear"
+_LINEAR_HEADS = r"fc|head|heads|head_dist|head_jig|jigsaw|classifier|linear|last_linear"
 _PROJECTIONS = (
     r"projection_head|projector|predictor|prototypes\w*|projection|proj_head|pooler"
     r"|dino_head|ibot_head"

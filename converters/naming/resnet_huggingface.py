@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 from converters.naming.heads import HEADS
-from converters.naming.rules import COUNTERS, Naming, Rename, Rule
-
-_NORM = r"(weight|bias|running_mean|running_var)"
+from converters.naming.rules import COUNTERS, Naming, Rule
+from converters.naming.units import unit
 
 
 def _stage(stage: int) -> tuple[Rule, ...]:
     # Their stages count from 0, ours from 1; inside a pattern a number cannot be raised by one.
     theirs = rf"encoder\.stages\.{stage}\.layers\.(\d+)"
     ours = rf"layer{stage + 1}.\1"
-    convolutions: tuple[Rule, ...] = ()
-    for i in range(3):
-        # A basic block has two convolutions, a bottleneck three.
-        convolutions += (
-            Rename(
-                pattern=rf"{theirs}\.layer\.{i}\.convolution\.weight",
-                target=f"{ours}.conv{i + 1}.weight",
-                optional=i == 2,
-            ),
-            Rename(
-                pattern=rf"{theirs}\.layer\.{i}\.normalization\.{_NORM}",
-                target=rf"{ours}.bn{i + 1}.\2",
-                optional=i == 2,
-            ),
+    convolutions = (
+        rule
+        for i in range(3)
+        for rule in unit(
+            rf"{theirs}\.layer\.{i}\.convolution",
+            rf"{theirs}\.layer\.{i}\.normalization",
+            to_conv=f"{ours}.conv{i + 1}",
+            to_norm=f"{ours}.bn{i + 1}",
+            # A basic block has two convolutions, a bottleneck three.
+            optional=i == 2,
         )
-    # The first stage of a ResNet with basic blocks keeps its width and needs no projection.
-    return (
-        *convolutions,
-        Rename(
-            pattern=rf"{theirs}\.shortcut\.convolution\.weight",
-            target=f"{ours}.downsample.0.weight",
-            optional=stage == 0,
-        ),
-        Rename(
-            pattern=rf"{theirs}\.shortcut\.normalization\.{_NORM}",
-            target=rf"{ours}.downsample.1.\2",
-            optional=stage == 0,
-        ),
     )
+    shortcut = unit(
+        rf"{theirs}\.shortcut\.convolution",
+        rf"{theirs}\.shortcut\.normalization",
+        to_conv=f"{ours}.downsample.0",
+        to_norm=f"{ours}.downsample.1",
+        # The first stage of a ResNet with basic blocks keeps its width and needs no projection.
+        optional=stage == 0,
+    )
+    return (*convolutions, *shortcut)
 
 
 RESNET_HUGGINGFACE = Naming(
@@ -51,8 +42,12 @@ RESNET_HUGGINGFACE = Naming(
         "encoder.stages.0.layers.0.layer.0.convolution.weight",
     ),
     rules=(
-        Rename(pattern=r"embedder\.embedder\.convolution\.weight", target="conv1.weight"),
-        Rename(pattern=rf"embedder\.embedder\.normalization\.{_NORM}", target=r"bn1.\1"),
+        *unit(
+            r"embedder\.embedder\.convolution",
+            r"embedder\.embedder\.normalization",
+            to_conv="conv1",
+            to_norm="bn1",
+        ),
         *(rule for stage in range(4) for rule in _stage(stage)),
         COUNTERS,
         *HEADS,

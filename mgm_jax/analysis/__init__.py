@@ -10,12 +10,15 @@ from mgm_jax.analysis.cluster import ModelClusters, cluster_models
 from mgm_jax.analysis.collapse import Collapse, collapse_statement
 from mgm_jax.analysis.families import FamilyCollapse
 from mgm_jax.analysis.hierarchical import Estimate
+from mgm_jax.analysis.layers import WHOLE_MODEL, layer_profile
 
 __all__ = [
+    "WHOLE_MODEL",
     "Collapse",
     "Estimate",
     "FamilyCollapse",
     "ModelClusters",
     "cluster_models",
     "collapse_statement",
+    "layer_profile",
 ]

@@ -4,6 +4,7 @@
 ``spec``                             what an encoder is without weights, and its preprocessing
 ``canonical``                        one naming of weights a family, folded into parameters
 ``untrained``                        random weights
+``control``                          the untrained control of an encoder
 ``convolution``                      the convolution in the form that is fast on each backend
 ``vit_spec``                         the same for vision transformers
 ``conv4``, ``resnet_cifar``,         the modules, every layer a named tap
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
 from mgm_jax.encoders.checkpoint import read_encoder, save_encoder
+from mgm_jax.encoders.control import untrained_control
 from mgm_jax.encoders.encoder import Encoder
 from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.encoders.registry import ARCHITECTURES, Architecture, load_encoder
@@ -59,4 +61,5 @@ __all__ = [
     "read_encoder",
     "save_encoder",
     "to_params",
+    "untrained_control",
 ]

@@ -95,6 +95,27 @@ class EncoderSpec:
         """Names of all taps, in the order of the forward pass."""
         return tuple(self.tap_widths)
 
+    @property
+    def depth_taps(self) -> tuple[str, ...]:
+        """The taps of ``taps: all``: one a layer, in the order of the forward pass.
+
+        Left out are the logits and taps whose pooled feature repeats another one: the last block
+        of a ResNet, whose mean over positions is ``pool``.
+        """
+        return tuple(tap for tap in self.tap_widths if tap != LOGITS)
+
+    def relative_depth(self, tap: str) -> float:
+        """Where ``tap`` lies among :attr:`depth_taps`: 0 the first, 1 the last, NaN none of them.
+
+        >>> spec = ResNetSpec(blocks=(2, 2, 2, 2), block="basic")
+        >>> [spec.relative_depth(tap) for tap in ("stem", "layer2.1", "pool", "layer4.1")]
+        [0.0, 0.5, 1.0, nan]
+        """
+        layers = self.depth_taps
+        if tap not in layers:
+            return float("nan")
+        return layers.index(tap) / (len(layers) - 1) if len(layers) > 1 else 1.0
+
     def width(self, tap: str | None = None) -> int:
         """Width d of the pooled feature at ``tap`` (the default tap where None).
 
@@ -204,6 +225,10 @@ class CifarResNetSpec(EncoderSpec):
         widths["pool"] = self.stage_channels[-1]
         return widths | ({LOGITS: self.classes} if self.classes else {})
 
+    @property
+    def depth_taps(self) -> tuple[str, ...]:
+        return _without_last_block(super().depth_taps)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetSpec(EncoderSpec):
@@ -262,6 +287,10 @@ class ResNetSpec(EncoderSpec):
             widths |= {f"layer{stage}.{block}": channels for block in range(count)}
         widths["pool"] = self.stage_channels[-1]
         return widths | ({LOGITS: self.classes} if self.classes else {})
+
+    @property
+    def depth_taps(self) -> tuple[str, ...]:
+        return _without_last_block(super().depth_taps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,6 +354,11 @@ class Preprocess:
     def from_dict(values: Mapping[str, Any]) -> Preprocess:
         """The preprocessing that :meth:`to_dict` wrote."""
         return _build(Preprocess, values)
+
+
+def _without_last_block(taps: tuple[str, ...]) -> tuple[str, ...]:
+    """The layers of a ResNet without the block that the pool averages."""
+    return (*taps[:-2], taps[-1])
 
 
 def _build(made: type[Built], values: Mapping[str, Any]) -> Built:

@@ -160,3 +160,23 @@ class ViTSpec(EncoderSpec):
             # The last to be computed: it reads the default feature.
             widths[LOGITS] = self.classes
         return widths
+
+    @property
+    def depth_taps(self) -> tuple[str, ...]:
+        """Patches, blocks and what is behind them, each once.
+
+        ``norm`` is left out, as its class token is ``cls`` and the mean of its patches
+        ``patch_mean``; so are the joined features, unless one is the default.
+        """
+        output = "cls" if self.class_token else "patch_mean"
+        behind = {output, "fc_norm", "proj", self.default_tap}
+        # Without a norm between the two, the last block is the output already.
+        repeated = f"blocks.{self.layers - 1}"
+        if self.final_norm or self.default_tap == repeated:
+            repeated = output if not self.final_norm else ""
+        return tuple(
+            tap
+            for tap in self.tap_widths
+            if tap != repeated
+            and (tap in behind or tap in ("patch_embed", "norm_pre") or tap.startswith("blocks."))
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mgm_jax.report.headline import headline_of_results
+from mgm_jax.report.layer_picture import layer_picture
 from mgm_jax.report.page import write_report
 from mgm_jax.report.picture import mgm_figure
 
-__all__ = ["headline_of_results", "mgm_figure", "write_report"]
+__all__ = ["headline_of_results", "layer_picture", "mgm_figure", "write_report"]

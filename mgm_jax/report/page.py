@@ -20,6 +20,7 @@ from mgm_jax.report.downloads import find_downloads
 from mgm_jax.report.feature_figure import feature_figure
 from mgm_jax.report.headline import find_headline, judge_collapse
 from mgm_jax.report.heatmap import heatmap_figure
+from mgm_jax.report.layer_profile import layer_figure
 from mgm_jax.report.legend import make_legend, paradigm_legend
 from mgm_jax.report.losses import failed_cells, failed_images, left_out_points
 from mgm_jax.report.model_map import map_figure
@@ -95,6 +96,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "collapse": collapse_figure(collapse, legend) if collapse else None,
         "dots": dot_figure(tables, legend),
         "strengths": strength_figure(tables, legend),
+        "layers": layer_figure(tables, legend),
         "heatmap": heatmap_figure(tables, likeness),
         "map": map_figure(tables, by_paradigm),
         "similarity": similarity_figure(tables, by_paradigm),

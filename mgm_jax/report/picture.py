@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _METRICS = ("nnk_degree", "nnk_diameter", "nnk_affinity_excess")
 # Okabe and Ito 2008, in the order of the report.
-_COLOURS = {
+COLOURS = {
     "--series-1": "#0072B2",
     "--series-2": "#D55E00",
     "--series-3": "#009E73",
@@ -29,13 +29,13 @@ _COLOURS = {
     "--series-7": "#8F8400",
     "--series-control": "#6D747C",
 }
-_INK, _MUTED, _GRID = "#1B1F24", "#646C76", "#E6E8EB"
-_STYLE: dict[Any, Any] = {
+_INK, _MUTED, GRID = "#1B1F24", "#646C76", "#E6E8EB"
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "text.color": _INK,
     "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _GRID,
+    "axes.edgecolor": GRID,
     "xtick.color": _MUTED,
     "ytick.color": _INK,
     "svg.hashsalt": "mgm_jax",
@@ -67,7 +67,7 @@ def mgm_figure(
 
         mgm_figure(pd.read_parquet("out/summary.parquet"), "picture.png")
     """
-    matplotlib = _matplotlib()
+    matplotlib = import_matplotlib()
     rows = summary_df.assign(model=summary_df["encoder"].astype(str))
     images = _one_of("images", images, rows["images"])
     rows = rows.loc[rows["images"] == images]
@@ -81,7 +81,7 @@ def mgm_figure(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(
             figsize=(2.5 * len(metrics) + 1.6, len(settings) * (_ROW_INCHES * len(names) + 0.75)),
             layout="constrained",
@@ -102,7 +102,7 @@ def mgm_figure(
         grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
         if len(legend.entries) > 1:
             marks = [
-                Line2D([], [], color=_COLOURS[entry.colour], marker="o", markersize=4.6, lw=1.6)
+                Line2D([], [], color=COLOURS[entry.colour], marker="o", markersize=4.6, lw=1.6)
                 for entry in legend.entries
             ]
             figure.legend(
@@ -121,12 +121,13 @@ def _names(legend: Legend) -> list[str]:
     return list(short_labels((entry.name for entry in legend.entries), most=24).values())
 
 
-def _matplotlib():
+def import_matplotlib():
+    """The library, or a clear error where it is missing."""
     try:
         import matplotlib
     except ImportError as error:
         raise InputError(
-            "mgm_figure needs Matplotlib, which is not installed: pip install 'mgm_jax[docs]'."
+            "the picture needs Matplotlib, which is not installed: pip install 'mgm_jax[docs]'."
         ) from error
     return matplotlib
 
@@ -151,10 +152,10 @@ def _draw(axes: Axes, rows: pd.DataFrame, legend: Legend) -> None:
     position = {model: row for row, model in enumerate(legend.models)}
     rows = rows.loc[rows["mean"].notna()]
     for model, mean, low, high in rows[["model", "mean", "low", "high"]].itertuples(index=False):
-        colour = _COLOURS[legend.colour_of[model]]
+        colour = COLOURS[legend.colour_of[model]]
         axes.plot([low, high], [position[model]] * 2, color=colour, linewidth=1.6)
         axes.plot(mean, position[model], "o", color=colour, markersize=4.6)
-    axes.grid(axis="both", color=_GRID, linewidth=0.6)
+    axes.grid(axis="both", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.locator_params(axis="x", nbins=5)

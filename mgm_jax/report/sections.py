@@ -41,6 +41,7 @@ def page_sections(
         ("prediction", "Prediction", bool(prediction & figures or verdicts)),
         ("manifolds", "Manifolds", "dots" in figures),
         ("strengths", "Strength", "strengths" in figures),
+        ("layers", "Depth", "layers" in figures),
         ("numbers", "Numbers", True),
         ("likeness", "Likeness", bool({"heatmap", "map", "similarity"} & figures)),
         ("transfer", "Transfer", "probes" in figures),

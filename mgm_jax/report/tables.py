@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from mgm_jax.analysis import layer_profile
 from mgm_jax.errors import InputError
-from mgm_jax.report.definitions import KEY_METRICS
+from mgm_jax.report.definitions import KEY_METRICS, PANEL_METRICS
 from mgm_jax.report.optional_tables import OptionalTables, read_optional_tables
 from mgm_jax.report.reading import read_table
 
@@ -18,6 +19,10 @@ CELL = ("encoder", "images", "setting", "strength", "tap")
 _SUMMARY = (*CELL, "family", "paradigm", "metric", "mean", "low", "high", "groups", "points")
 _GROUPS = (*CELL, "group")
 _MODELS = ("encoder", "family", "paradigm", "images", "tap")
+
+#: From so many layers on, an encoder is a line along its depth and its feature alone stands for
+#: it elsewhere: a row a layer would bury the other encoders.
+MANY_LAYERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,8 @@ class StudyTables:
         study: the content of ``study.json``.
         optional: probes, clusters, similarity and prediction, where the study has them.
         folder: where the tables lie; None where they do not come from a folder.
+        layers: metrics against depth (:func:`~mgm_jax.analysis.layer_profile`), where an encoder
+            was read at many layers; the other tables then hold its feature alone.
     """
 
     summary: pd.DataFrame
@@ -41,6 +48,7 @@ class StudyTables:
     study: dict[str, Any] = field(default_factory=dict)
     optional: OptionalTables = field(default_factory=OptionalTables)
     folder: Path | None = None
+    layers: pd.DataFrame | None = None
 
     @property
     def image_sets(self) -> list[str]:
@@ -56,10 +64,7 @@ class StudyTables:
     @property
     def percent(self) -> str:
         """Coverage of the intervals, such as ``95 %``; 95 where the study does not say."""
-        level: Any = self.study
-        for key in ("study", "metrics", "level"):
-            level = level.get(key) if isinstance(level, dict) else None
-        return f"{100 * (level if isinstance(level, float) else 0.95):g} %"
+        return f"{100 * _level(self.study):g} %"
 
     @property
     def key_metrics(self) -> list[str]:
@@ -87,6 +92,13 @@ def read_tables(folder: Path) -> StudyTables:
         "models": read_table(folder / "models.parquet", _MODELS),
         "points": read_table(folder / "points.parquet", CELL, only=(*CELL, *KEY_METRICS)),
     }
+    study = _read_study(folder / "study.json")
+    layers = _layers(tables["summary"], tables["models"], level=_level(study))
+    summary, models = tables["summary"], tables["models"]
+    tables = {
+        name: features_alone(frame, summary=summary, models=models)
+        for name, frame in tables.items()
+    }
     pairs = tables["models"].drop_duplicates(["encoder", "tap"])
     several_taps = bool(pairs["encoder"].duplicated().any())
     for frame in tables.values():
@@ -96,10 +108,53 @@ def read_tables(folder: Path) -> StudyTables:
             frame["model"] += " · " + frame["tap"].astype(str)
     return StudyTables(
         **tables,
-        study=_read_study(folder / "study.json"),
+        study=study,
         optional=read_optional_tables(folder),
         folder=folder,
+        layers=layers,
     )
+
+
+def _level(study: dict[str, Any]) -> float:
+    """Coverage of the intervals of a study; 0.95 where it does not say."""
+    level: Any = study
+    for key in ("study", "metrics", "level"):
+        level = level.get(key) if isinstance(level, dict) else None
+    return level if isinstance(level, float) else 0.95
+
+
+def _layers(summary: pd.DataFrame, models: pd.DataFrame, *, level: float) -> pd.DataFrame | None:
+    """Metrics against depth, or None where no encoder has many layers."""
+    if "seed" not in models or not _layered(summary):
+        return None
+    return layer_profile(summary, models, model_metrics=PANEL_METRICS, level=level)
+
+
+def features_alone(
+    frame: pd.DataFrame, *, summary: pd.DataFrame, models: pd.DataFrame
+) -> pd.DataFrame:
+    """The rows of a table without the layers below the feature.
+
+    Of an encoder that was read at :data:`MANY_LAYERS` or more only the tap that stands first in
+    ``models`` is kept, which is its feature; all other encoders keep every row.
+    """
+    layered = _layered(summary)
+    if not layered:
+        return frame
+    firsts = models.drop_duplicates("encoder")
+    features = dict(zip(firsts["encoder"], firsts["tap"], strict=True))
+    kept = ~frame["encoder"].isin(layered) | (
+        frame["tap"] == [features.get(name, "") for name in frame["encoder"]]
+    )
+    return frame.loc[kept].reset_index(drop=True)
+
+
+def _layered(summary: pd.DataFrame) -> list[str]:
+    """Encoders that were read at many layers."""
+    if "depth" not in summary:
+        return []
+    layers = summary.loc[summary["depth"].notna()].groupby("encoder", sort=False)["tap"].nunique()
+    return [str(name) for name in layers.index[layers >= MANY_LAYERS]]
 
 
 def _read_study(path: Path) -> dict[str, Any]:

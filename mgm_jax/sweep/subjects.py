@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from mgm_jax.encoders import ARCHITECTURES, Encoder, load_encoder
+from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, untrained_control
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry
@@ -29,7 +30,7 @@ class Subject:
         family: encoders that are compared as one group.
         paradigm: how it was trained.
         seed: of the random weights; None for trained encoders.
-        taps: layers to read.
+        taps: layers to read, the one that stands for the encoder first.
     """
 
     name: str
@@ -76,29 +77,53 @@ def load_subjects(
 
 
 def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
-    """One job a file of a glob, a folder, or a seed of an untrained architecture."""
+    """One job a file of a glob, a folder, or a seed of random weights."""
     path = base / Path(entry.source).expanduser()
     if path.exists():
-        yield entry, path, 0
+        yield from _seeded(entry, path)
     elif glob.has_magic(entry.source):
         files = sorted(Path(found) for found in glob.glob(str(path), recursive=True))
         if not files:
             raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
-        if len(files) > 1 and entry.name:
-            # One name for many files would clash; it becomes the prefix of their stems.
-            for file in files:
-                yield entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"}), file, 0
-        else:
-            for file in files:
-                yield entry, file, 0
+        for file in files:
+            of_file = entry
+            if len(files) > 1 and entry.name:
+                # One name for many files would clash; it becomes the prefix of their stems.
+                of_file = entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"})
+            yield from _seeded(of_file, file)
     elif entry.source.partition(":")[0] in ARCHITECTURES:
         for seed in entry.seeds:
             yield entry, entry.source, seed
+    elif entry.source in PUBLISHED:
+        if entry.init is None:
+            raise InputError(
+                f"encoders: {entry.source} is a published encoder; convert it first (`mgm convert "
+                f"{entry.source} --download -o DIR`) and name the folder, or give init: random "
+                "for its untrained control"
+            )
+        yield from _seeded(entry, entry.source)
     else:
         raise InputError(
             f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
-            f"architecture; `mgm models` lists the architectures"
+            f"architecture or published encoder; `mgm models` lists them"
         )
+
+
+def _seeded(
+    entry: EncoderEntry, source: Path | str
+) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+    """A trained encoder once, its untrained control once a seed."""
+    if entry.init is None:
+        silent = [name for name in ("seeds", "size") if name in entry.model_fields_set]
+        if silent:
+            raise InputError(
+                f"encoders: {' and '.join(silent)} only apply to random weights, and {source} has "
+                f"weights of its own; leave out {' and '.join(silent)}, or give init: random"
+            )
+        yield entry, source, 0
+        return
+    for seed in entry.seeds:
+        yield entry, source, seed
 
 
 def _load(
@@ -109,31 +134,47 @@ def _load(
     cache: Path,
     convert: Convert | None,
 ) -> Subject:
-    if isinstance(source, str):
+    numbered = f"-s{seed}" if len(entry.seeds) > 1 else ""
+    if isinstance(source, str) and source not in PUBLISHED:
         where = source + ("" if ":seed=" in source else f":seed={seed}")
         where += "" if entry.size is None else f":size={entry.size}"
-        name = (entry.name or source) + (f"-s{seed}" if len(entry.seeds) > 1 else "")
+        encoder = load_encoder(where, name=(entry.name or source) + numbered)
+    elif entry.init is None:
+        encoder = _trained(Path(source), entry, cache=cache, convert=convert)
     else:
-        where, name = source, entry.name or _stem(source)
-        if source.is_file():
-            if convert is None:
-                raise InputError(
-                    f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
-                )
-            where = convert(source, entry, cache)
-    encoder = load_encoder(where, name=name)
+        if isinstance(source, Path):
+            whose: Encoder | str = _trained(source, entry, cache=cache, convert=convert)
+            stem = _stem(source)
+        else:
+            whose = stem = source
+        own = entry.name or f"{stem}-random"
+        encoder = untrained_control(whose, seed=seed, size=entry.size, name=own + numbered)
     drawn = encoder.meta.get("seed")
     return Subject(
-        name=name,
+        name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
         paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
         seed=None if drawn is None else int(str(drawn)),
-        taps=_check_taps(encoder, entry.taps),
+        taps=_taps(encoder, entry.taps),
     )
 
 
-def _check_taps(encoder: Encoder, taps: tuple[str, ...]) -> tuple[str, ...]:
+def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:
+    where = source
+    if source.is_file():
+        if convert is None:
+            raise InputError(
+                f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
+            )
+        where = convert(source, entry, cache)
+    return load_encoder(where, name=entry.name or _stem(source))
+
+
+def _taps(encoder: Encoder, taps: Literal["all"] | tuple[str, ...]) -> tuple[str, ...]:
+    if taps == "all":
+        # The feature first: where one row stands for an encoder, it is the first.
+        return tuple(dict.fromkeys((encoder.default_tap, *encoder.spec.depth_taps)))
     unknown = [tap for tap in taps if tap not in encoder.taps]
     if unknown:
         raise InputError(

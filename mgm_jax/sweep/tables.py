@@ -141,6 +141,8 @@ def _summary(
         "setting": cell.setting,
         "strength": cell.strength,
         "tap": cell.tap,
+        # 0 the first layer of the encoder, 1 its last; missing where the tap is no layer.
+        "depth": cell.subject.encoder.spec.relative_depth(cell.tap),
     }
     return pd.concat([pd.DataFrame(head, index=table.index), table], axis=1)
 

@@ -126,7 +126,7 @@ def dino(weights: Weights) -> Any:
 # Name, layout, the method that the report names first, the kind of training.
 LAYOUTS: dict[str, tuple[Callable[[Weights], Any], str, str]] = {
     "insdis": (pycontrast("InsDis", "head"), "InsDis", "contrastive"),
-    "pirl": (pycontrast("PIRL", "head", "head_jig"), "PIRL", "contrastive"),
+    "pirl": (pycontrast("PIRL", "head", "head_jig", "jigsaw"), "PIRL", "contrastive"),
     "infomin": (pycontrast("InfoMin", "head"), "InfoMin", "contrastive"),
     "moco_v1": (moco(), "MoCo-v1", "contrastive"),
     "moco_v2": (moco(0, 2), "MoCo-v2", "contrastive"),
@@ -135,9 +135,9 @@ LAYOUTS: dict[str, tuple[Callable[[Weights], Any], str, str]] = {
     "swav": (swav, "SwAV", "clustering"),
     "deepcluster_v2": (swav, "SwAV or DeepCluster-v2", "clustering"),
     "sela_v2": (lambda w: {"state_dict": swav(w)}, "SwAV or DeepCluster-v2", "clustering"),
-    "simclr_v1": (lambda w: {"state_dict": dict(w)}, "Supervised", "supervised"),
+    "simclr_v1": (lambda w: {"state_dict": dict(w)}, "Supervised or SimCLR-v1", "unknown"),
     "simclr_v2": (simclr_v2, "SimCLR-v2", "contrastive"),
-    "byol": (lambda w: {"state_dict": dict(w)}, "Supervised", "supervised"),
+    "byol": (lambda w: {"state_dict": dict(w)}, "Supervised or SimCLR-v1 or BYOL", "unknown"),
     "supervised": (dict, "Supervised", "supervised"),
     "barlow_twins": (twin_projector, "Barlow Twins", "non-contrastive"),
     "vicreg": (_body, "", "unknown"),

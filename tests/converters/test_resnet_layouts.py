@@ -59,6 +59,51 @@ def test_a_published_name_decides_what_the_file_does_not_say(resnet50, plain, wr
     assert same.spec.padding == "tf-same" and same.weights_sha256 == plain.weights_sha256
 
 
+IMAGENET = (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "mean"),
+    [
+        # The names that converters of original weights give, and those of a collection.
+        ("resnet50-1x.pth", "SimCLR-v1", (0.0, 0.0, 0.0)),
+        ("simclr-v1.pth", "SimCLR-v1", (0.0, 0.0, 0.0)),
+        ("pretrain_res50x1.pth.tar", "BYOL", IMAGENET),
+        ("weights.pth", "Supervised or SimCLR-v1 or BYOL", IMAGENET),
+        # A name that the file does not speak for counts for nothing.
+        ("swav.pth", "Supervised or SimCLR-v1 or BYOL", IMAGENET),
+    ],
+)
+def test_where_names_do_not_tell_the_method_the_file_name_may(resnet50, write, name, method, mean):
+    report = (
+        made := convert(write({"state_dict": resnet50.state_dict()}, name), verify=False)
+    ).report
+    assert report.method == method and made.encoder.preprocess.mean == mean
+    assert report.published == "", "a file's name is no proof of the encoder"
+    doubts = [line for line in report.lines() if line.startswith("in doubt")]
+    assert bool(doubts) == (" or " in method)
+    if doubts:
+        assert report.paradigm == "unknown"
+        for part in ("Supervised was assumed", "--model simclr_v1", "--model byol"):
+            assert part in doubts[0]
+
+
+def test_weights_alone_say_nothing_and_the_report_says_so(resnet50, write):
+    bare = {k: v for k, v in resnet50.state_dict().items() if not k.startswith("fc.")}
+    report = convert(write(bare), verify=False).report
+    assert report.method == "" and report.paradigm == "unknown"
+    assert "nothing in the file tells its method" in report.doubt and "--model NAME" in report.doubt
+    named = convert(write(bare, "moco-v2.pth"), verify=False).report
+    assert (named.method, named.paradigm, named.doubt) == ("MoCo-v2", "contrastive", "")
+    given = convert(write(bare), model="simclr-v1", verify=False).report
+    assert (given.published, given.doubt) == ("simclr_v1", "")
+
+
+def test_a_training_run_of_ones_own_is_not_taken_for_a_converted_one(torchvision, write):
+    small = torchvision.models.resnet18(weights=None, num_classes=10).state_dict()
+    assert convert(write({"state_dict": small}), verify=False).report.method == "Supervised"
+
+
 def test_a_published_file_is_known_by_its_name(resnet50, write):
     path = write({"state_dict": resnet50.state_dict()}, "swav_800ep_pretrain.pth.tar")
     report = convert(path, verify=False).report

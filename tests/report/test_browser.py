@@ -103,9 +103,8 @@ def test_a_choice_draws_other_numbers(load: Callable[..., Browser]):
 
 def test_pointing_at_a_model_names_it(load: Callable[..., Browser]):
     page = load("transfer")
-    page.run(
-        """document.querySelector('[data-figure="similarity"]').scrollIntoView({ behavior: "instant" })"""
-    )
+    figure = """document.querySelector('[data-figure="similarity"]')"""
+    page.run(f"""{figure}.scrollIntoView({{ behavior: "instant" }})""")
     where = page.run("""(() => {
         const plot = document.querySelector('[data-figure="similarity"] .plot');
         const box = plot.querySelector(".nsewdrag").getBoundingClientRect();
@@ -113,7 +112,7 @@ def test_pointing_at_a_model_names_it(load: Callable[..., Browser]):
     })()""")
     page.move_to(where[0] - 3, where[1])
     page.move_to(*where)
-    shown = """document.querySelector('[data-figure="similarity"] .hovertext')"""
+    shown = f"""{figure}.querySelector(".hovertext")"""
     page.wait_for(f"{shown} !== null")
     assert "img_run" in page.run(f"{shown}.textContent")
 
