@@ -159,7 +159,10 @@ def _layout(
 ) -> Layout:
     width, height, gap = size
     grid = panel_grid(
-        [Panel(heading=task, axis="measured") for task in tasks],
+        [
+            Panel(heading=shorten(task, most=22 if size == _WIDE else 15), axis="measured")
+            for task in tasks
+        ],
         columns,
         panel_height=height,
         left=_LEFT,

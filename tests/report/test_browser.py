@@ -77,9 +77,8 @@ def test_figures_follow_the_window(load: Callable[..., Browser]):
         (f) => [f.dataset.figure, f.querySelector(".main-svg").clientWidth])"""
     wide = dict(page.run(widths))
     page.resize(390)
-    page.wait_for("""[...document.querySelectorAll('[data-figure="dots"], [data-figure="probes"],
-        [data-figure="prediction_scatter"]')].every(
-        (f) => f.querySelector(".main-svg").clientWidth <= 390)""")
+    page.wait_for("""["dots", "probes", "prediction_scatter"].every((name) =>
+        document.querySelector(`[data-figure="${name}"] .main-svg`).clientWidth <= 390)""")
     narrow = dict(page.run(widths))
     for name in ("dots", "probes", "prediction_scatter", "prediction_scores", "features"):
         assert wide[name] > 1000
