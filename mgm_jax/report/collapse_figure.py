@@ -54,6 +54,7 @@ def difference_rows(collapse: Collapse) -> list[dict[str, str]]:
             "measure": labels[row["measure"]],
             "pair": f"{names[row['family']]} − {names[row['other']]}",
             "difference": number(row["difference"]),
+            "value": f"{row['difference']:.6g}",
             "interval": _range(row["low"], row["high"]),
         }
         for row in collapse.differences.to_dict("records")

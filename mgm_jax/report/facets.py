@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mgm_jax.report.labels import plotly_text, short_labels
+from mgm_jax.report.labels import plotly_text, short_labels, shorten
 
 # Pixels.
 _PANEL = 140  # narrowest readable panel
@@ -20,6 +20,7 @@ _TOP = 34
 _BOTTOM = 56
 _RIGHT = 14
 _LETTER = 7.2  # width of one letter of a row label
+_HEADING_LETTERS = 22
 _LABEL_LETTERS = (36, 17)  # longest row label in wide and narrow layouts
 
 
@@ -59,7 +60,12 @@ def row_height(rows: int) -> int:
 
 
 def facet_layouts(
-    panels: Sequence[Panel], rows: Sequence[str], *, same_scale: bool, height: int | None = None
+    panels: Sequence[Panel],
+    rows: Sequence[str],
+    *,
+    same_scale: bool,
+    height: int | None = None,
+    narrow_letters: int = _LABEL_LETTERS[1],
 ) -> list[Layout]:
     """Layouts with all panels side by side, fewer a line, and one below the other.
 
@@ -68,10 +74,11 @@ def facet_layouts(
         rows: names of the rows, first at the top; row r lies at y = r.
         same_scale: one horizontal scale for all panels.
         height: pixels a row; None chooses by the number of rows.
+        narrow_letters: longest row label where panels stand one below the other.
     """
     layouts = []
     for columns in column_counts(len(panels)):
-        labels, left = label_margin(rows, narrow=columns == 1)
+        labels, left = label_margin(rows, narrow=columns == 1, narrow_letters=narrow_letters)
         grid = panel_grid(
             panels,
             columns,
@@ -103,7 +110,15 @@ def column_counts(panels: int) -> list[int]:
     return sorted({panels, *(count for count in (3, 2, 1) if count < panels)}, reverse=True)
 
 
-def panel_grid(panels: Sequence[Panel], columns: int, *, panel_height: int, left: int) -> Layout:
+def panel_grid(
+    panels: Sequence[Panel],
+    columns: int,
+    *,
+    panel_height: int,
+    left: int,
+    panel_width: int = _PANEL,
+    gap: int = _GAP,
+) -> Layout:
     """Panels in lines of ``columns``, with headings and horizontal axes in place.
 
     Args:
@@ -111,6 +126,8 @@ def panel_grid(panels: Sequence[Panel], columns: int, *, panel_height: int, left
         columns: panels a line.
         panel_height: pixels of one panel.
         left: pixels for the labels of the vertical axis.
+        panel_width: pixels below which a panel is not readable.
+        gap: pixels between panels side by side.
     """
     lines = -(-len(panels) // columns)
     plot_height = lines * panel_height + (lines - 1) * _BETWEEN
@@ -127,7 +144,7 @@ def panel_grid(panels: Sequence[Panel], columns: int, *, panel_height: int, left
         top = 1 - line * (panel_height + _BETWEEN) / plot_height
         names = axis_names(index)
         layout["xaxis" + names["xaxis"][1:]] = {
-            "domain": _share(column, columns),
+            "domain": _share(column, columns, width=panel_width, gap=gap),
             "anchor": names["yaxis"],
             "title": {"text": plotly_text(panel.axis), "standoff": 8},
             "nticks": 5,
@@ -137,7 +154,7 @@ def panel_grid(panels: Sequence[Panel], columns: int, *, panel_height: int, left
             "anchor": names["xaxis"],
         }
         layout["annotations"].append(_heading(panel.heading, names))
-    width = left + _RIGHT + columns * _PANEL + (columns - 1) * _GAP
+    width = left + _RIGHT + columns * panel_width + (columns - 1) * gap
     return Layout(min_width=width if columns > 1 else 0, layout=layout)
 
 
@@ -147,24 +164,26 @@ def layout_axes(layout: dict[str, Any], panel: int) -> tuple[dict[str, Any], dic
     return layout["yaxis" + names["yaxis"][1:]], layout["xaxis" + names["xaxis"][1:]]
 
 
-def label_margin(names: Sequence[str], *, narrow: bool) -> tuple[list[str], int]:
+def label_margin(
+    names: Sequence[str], *, narrow: bool, narrow_letters: int = _LABEL_LETTERS[1]
+) -> tuple[list[str], int]:
     """Row labels cut to fit, and the pixels that they need."""
-    labels = short_labels(names, most=_LABEL_LETTERS[narrow])
+    labels = short_labels(names, most=narrow_letters if narrow else _LABEL_LETTERS[0])
     longest = max(map(len, labels.values()), default=0)
     return [plotly_text(label) for label in labels.values()], round(_LETTER * longest) + 14
 
 
-def _share(column: int, columns: int) -> list[float]:
-    """Share of the width that a panel takes, with a gap of about ``_GAP`` pixels between."""
-    gap = _GAP / (columns * (_PANEL + _GAP))
-    width = (1 - gap * (columns - 1)) / columns
-    start = column * (width + gap)
-    return [round(start, 5), round(min(1.0, start + width), 5)]
+def _share(column: int, columns: int, *, width: int, gap: int) -> list[float]:
+    """Share of the width that a panel takes, with a gap of about ``gap`` pixels between."""
+    between = gap / (columns * (width + gap))
+    share = (1 - between * (columns - 1)) / columns
+    start = column * (share + between)
+    return [round(start, 5), round(min(1.0, start + share), 5)]
 
 
 def _heading(text: str, names: dict[str, str]) -> dict[str, Any]:
     return {
-        "text": f"<b>{plotly_text(text)}</b>",
+        "text": f"<b>{plotly_text(shorten(text, most=_HEADING_LETTERS))}</b>",
         "xref": f"{names['xaxis']} domain",
         "yref": f"{names['yaxis']} domain",
         "x": 0,

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.report.facets import Layout
+from mgm_jax.report.labels import short_labels
 
 _KEY_SEPARATOR = "\u001f"
+_OPTION_LETTERS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,12 @@ class Figure:
 
 def image_choice(image_sets: Sequence[str]) -> Choice:
     """The choice between image sets."""
-    return Choice(label="Images", options=tuple((name, name) for name in image_sets))
+    return named_choice("Images", image_sets)
+
+
+def named_choice(label: str, names: Sequence[str]) -> Choice:
+    """A choice between names that people gave, cut to the width of a button."""
+    return Choice(label=label, options=tuple(short_labels(names, most=_OPTION_LETTERS).items()))
 
 
 def numbers(values: Any, *, digits: int = 5) -> list[float | int | None]:

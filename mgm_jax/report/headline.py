@@ -15,6 +15,7 @@ from mgm_jax.report.definitions import define
 from mgm_jax.report.dots import at_reference_strength
 from mgm_jax.report.labels import number, shorten
 from mgm_jax.report.tables import StudyTables, read_tables
+from mgm_jax.report.verdict import Verdict, judge_prediction
 
 _NAME_LETTERS = 40
 # These follow from other key metrics, so they do not compete for the headline.
@@ -53,7 +54,13 @@ def judge_collapse(tables: StudyTables) -> Collapse | None:
 
 
 def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
-    """The collapse of untrained families where it was tested, else the largest difference."""
+    """The verdict on transfer prediction, else on collapse, else the largest difference.
+
+    A prediction that does not beat the baselines is said first, like one that does.
+    """
+    verdicts = judge_prediction(tables.optional.prediction)
+    if verdicts:
+        return _of_prediction(verdicts)
     if collapse is not None and collapse.claim != "untested":
         return Headline(title=collapse.headline, lead=collapse.statement)
     rows = _candidates(tables)
@@ -62,6 +69,17 @@ def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
         if found is not None:
             return found
     return _describe(rows, tables)
+
+
+def _of_prediction(verdicts: list[Verdict]) -> Headline:
+    first, *others = verdicts
+    lead = first.lead
+    for other in others:
+        lead += (
+            f" With one {other.held_out} held out at a time they are ahead on {other.ahead} of "
+            f"{len(other.tasks)}."
+        )
+    return Headline(title=first.title, lead=lead)
 
 
 def _candidates(tables: StudyTables) -> pd.DataFrame:

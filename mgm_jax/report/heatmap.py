@@ -11,6 +11,13 @@ import pandas as pd
 from mgm_jax.analysis import ModelClusters, cluster_models
 from mgm_jax.errors import InputError
 from mgm_jax.report.definitions import KEY_METRICS, PANEL_METRICS, define
+from mgm_jax.report.dendrogram import (
+    Tree,
+    strip_trace,
+    tree_of_clusters,
+    tree_of_tables,
+    tree_traces,
+)
 from mgm_jax.report.facets import Layout, label_margin
 from mgm_jax.report.figure import Figure, View, image_choice, numbers
 from mgm_jax.report.labels import hover_name, number, plotly_text
@@ -23,6 +30,7 @@ _CELL = 15
 _TOP, _RIGHT = 40, 16
 _LETTER = 6.8  # length of one letter of a column label
 _TREE = 0.16  # share of the width
+_STRIP = 0.02  # share of the width: marks in the colours of the encoders
 _GAP = 0.4  # width of the gap between groups of columns, in cells
 _LIMIT = 2.5  # standard deviations at which the colour scale ends
 # A score for classes, not a shape: shown, but the tree is made without it.
@@ -31,7 +39,7 @@ _WHOLE_MODEL = "whole model"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Column:
+class HeatColumn:
     """One column of the heat map: where it is in the table, and its two headings."""
 
     name: str
@@ -44,23 +52,23 @@ def heatmap_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     views = {}
     for images in tables.image_sets:
         models = tables.models.loc[tables.models["images"] == images].drop_duplicates("model")
-        columns = _columns(models)
+        columns = heat_columns(models)
         if len(models) >= 2 and columns:
-            views[(images,)] = _view(models.set_index("model"), columns, legend)
+            views[(images,)] = _view(tables, images, models.set_index("model"), columns, legend)
     if not views:
         return None
     choices = (image_choice([images for (images,) in views]),)
     return Figure(name="heatmap", choices=choices, views=views)
 
 
-def _columns(models: pd.DataFrame) -> list[_Column]:
+def heat_columns(models: pd.DataFrame) -> list[HeatColumn]:
     """Key metrics of each setting, then the values of the whole model."""
     found = []
     for name in map(str, models.columns):
         section, dot, metric = name.rpartition(".")
         known = metric in KEY_METRICS if dot else metric in PANEL_METRICS
         if known and bool(models[name].notna().any()):
-            found.append(_Column(name=name, metric=metric, section=section or _WHOLE_MODEL))
+            found.append(HeatColumn(name=name, metric=metric, section=section or _WHOLE_MODEL))
     # Other strengths repeat what strength 1 shows; they stay where a setting has only those.
     at_one = {column.section for column in found if "@" not in column.section}
     kept = [
@@ -80,19 +88,36 @@ def _columns(models: pd.DataFrame) -> list[_Column]:
     )
 
 
-def _view(models: pd.DataFrame, columns: list[_Column], legend: Legend) -> View:
+def clustered_columns(columns: list[HeatColumn]) -> list[str]:
+    """Names of the columns by which models are compared."""
+    return [column.name for column in columns if column.metric not in _NOT_CLUSTERED]
+
+
+def _view(
+    tables: StudyTables,
+    images: str,
+    models: pd.DataFrame,
+    columns: list[HeatColumn],
+    legend: Legend,
+) -> View:
     clusters = _cluster(models, columns)
-    order = clusters.order if clusters else tuple(m for m in legend.models if m in models.index)
-    rows = models.loc[list(order), [column.name for column in columns]].astype(float)
-    traces = [_cells(rows, columns), *_tree(clusters)]
-    layout = _layout(list(order), columns, tree=clusters is not None)
-    return View(data=traces, layouts=[layout], note=_note(clusters))
+    made = tree_of_clusters(clusters) if clusters else None
+    given = tree_of_tables(tables, images, set(map(str, models.index)))
+    tree = given or made
+    order = list(tree.order if tree else (m for m in legend.models if m in models.index))
+    rows = models.loc[order, [column.name for column in columns]].astype(float)
+    traces = [_cells(rows, columns), strip_trace(order, legend, xaxis="x3")]
+    if tree:
+        traces += tree_traces(tree, legend.colour_of)
+    layout = _layout(order, columns, tree=tree)
+    note = _given_note(tables, images, given) if given else _note(clusters)
+    return View(data=traces, layouts=[layout], note=note)
 
 
-def _cluster(models: pd.DataFrame, columns: list[_Column]) -> ModelClusters | None:
+def _cluster(models: pd.DataFrame, columns: list[HeatColumn]) -> ModelClusters | None:
     if len(models) < 3:
         return None
-    names = [column.name for column in columns if column.metric not in _NOT_CLUSTERED]
+    names = clustered_columns(columns)
     try:
         return cluster_models(models.loc[:, names].astype(float))
     except InputError:
@@ -100,7 +125,7 @@ def _cluster(models: pd.DataFrame, columns: list[_Column]) -> ModelClusters | No
         return None
 
 
-def _edges(columns: list[_Column]) -> tuple[list[float], list[int]]:
+def _edges(columns: list[HeatColumn]) -> tuple[list[float], list[int]]:
     """Left edges of the cells (one more at the end) and the place of each column among them.
 
     Between groups of columns lies an empty cell, narrower than the others.
@@ -114,7 +139,7 @@ def _edges(columns: list[_Column]) -> tuple[list[float], list[int]]:
     return edges, places
 
 
-def _cells(rows: pd.DataFrame, columns: list[_Column]) -> dict[str, Any]:
+def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
     values = rows.to_numpy(np.float64)
     spread = rows.std(ddof=0).to_numpy(np.float64)
     # A constant column has no standardised value: it stays at the middle of the scale.
@@ -154,43 +179,7 @@ def _cells(rows: pd.DataFrame, columns: list[_Column]) -> dict[str, Any]:
     }
 
 
-def _tree(clusters: ModelClusters | None) -> list[dict[str, Any]]:
-    if clusters is None or not len(clusters.linkage):
-        return []
-    from scipy.cluster import hierarchy
-
-    links = hierarchy.dendrogram(clusters.linkage, no_plot=True)
-    x: list[float | int | None] = []
-    y: list[float | int | None] = []
-    for heights, places in zip(links["dcoord"], links["icoord"], strict=True):
-        x += [*numbers(heights), None]
-        # SciPy puts leaf i at 5 + 10 i.
-        y += [*numbers((np.asarray(places) - 5) / 10), None]
-    axes = {"xaxis": "x2", "yaxis": "y"}
-    lines = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": x,
-        "y": y,
-        "line": {"color": "--muted", "width": 1.4},
-        "hoverinfo": "skip",
-        **axes,
-    }
-    if clusters.groups < 2:
-        return [lines]
-    cut = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [clusters.cut_height] * 2,
-        "y": [-0.5, len(clusters.order) - 0.5],
-        "line": {"color": "--accent", "width": 1, "dash": "dot"},
-        "hoverinfo": "skip",
-        **axes,
-    }
-    return [lines, cut]
-
-
-def _layout(names: list[str], columns: list[_Column], *, tree: bool) -> Layout:
+def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -> Layout:
     labels, left = label_margin(names, narrow=False)
     edges, places = _edges(columns)
     share = 1 - _TREE if tree else 1.0
@@ -204,7 +193,7 @@ def _layout(names: list[str], columns: list[_Column], *, tree: bool) -> Layout:
         "dragmode": False,
         "annotations": [_section_heading(*item) for item in _sections(columns, edges, places)],
         "xaxis": {
-            "domain": [0, share - (0.01 if tree else 0)],
+            "domain": [_STRIP, share - (0.01 if tree else 0)],
             "range": [0, edges[-1]],
             "tickmode": "array",
             "tickvals": [edges[place] + 0.5 for place in places],
@@ -215,6 +204,9 @@ def _layout(names: list[str], columns: list[_Column], *, tree: bool) -> Layout:
             "fixedrange": True,
         },
         "yaxis": {
+            # Labels stand left of the marks, not left of the cells.
+            "anchor": "free",
+            "position": 0,
             "range": [len(names) - 0.5, -0.5],
             "tickmode": "array",
             "tickvals": list(range(len(names))),
@@ -224,24 +216,32 @@ def _layout(names: list[str], columns: list[_Column], *, tree: bool) -> Layout:
             "fixedrange": True,
         },
     }
+    layout["xaxis3"] = {
+        "domain": [0, _STRIP],
+        "anchor": "y",
+        "range": [0, 1],
+        "visible": False,
+        "fixedrange": True,
+    }
     if tree:
+        height = float(tree.linkage[:, 2].max(initial=0.0)) or 1.0
         layout["xaxis2"] = {
             "domain": [share, 1],
             "anchor": "y",
             "title": {"text": "Ward height", "standoff": 8},
-            "rangemode": "tozero",
+            "range": [0, round(1.03 * height, 6)],
             "nticks": 3,
             "showgrid": False,
             "zeroline": False,
             "fixedrange": True,
         }
     # Below this width the cells would be too narrow: the page scrolls the figure sideways.
-    layout["minimum_width"] = round((left + _CELL * edges[-1]) / share) + _RIGHT
+    layout["minimum_width"] = round((left + _CELL * edges[-1]) / (share - _STRIP)) + _RIGHT
     return Layout(min_width=0, layout=layout)
 
 
 def _sections(
-    columns: list[_Column], edges: list[float], places: list[int]
+    columns: list[HeatColumn], edges: list[float], places: list[int]
 ) -> list[tuple[str, float]]:
     """Heading and left edge of every group of columns."""
     return [
@@ -263,6 +263,30 @@ def _section_heading(section: str, edge: float) -> dict[str, Any]:
         "yshift": 6,
         "showarrow": False,
     }
+
+
+def _given_note(tables: StudyTables, images: str, tree: Tree) -> str:
+    """Number of groups, and whether they agree with what is known of the encoders."""
+    note = "Ward linkage on standardised columns. "
+    if tree.groups < 2:
+        return note + "The encoders form one group."
+    note += f"The dotted line cuts the tree into {tree.groups} groups."
+    rows = tables.optional.cluster_agreement
+    rows = rows.loc[(rows["images"] == images) & rows["ari"].notna()]
+    parts = [
+        f"{row['against']} {number(row['ari'])}"
+        + (f" (p = {number(row['p_value'])})" if np.isfinite(row["p_value"]) else "")
+        for row in rows.to_dict("records")
+    ]
+    if parts:
+        note += (
+            " Agreement of the groups with what is known of the encoders, as adjusted Rand index "
+            f"(1: identical, 0: chance): {', '.join(parts)}."
+        )
+    stability = rows["stability"].dropna()
+    if len(stability):
+        note += f" Stability of the groups under resampling: {number(float(stability.iloc[0]))}."
+    return note
 
 
 def _note(clusters: ModelClusters | None) -> str:

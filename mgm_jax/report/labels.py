@@ -74,18 +74,19 @@ def hover_name(name: str, *, width: int = 48, most: int = 192) -> str:
 def number(value: float) -> str:
     """Three significant digits, without an exponent where that stays readable.
 
-    >>> [number(x) for x in (0.12345, 12.345, 1234.5, float("nan"))]
-    ['0.123', '12.3', '1234', '–']
+    >>> [number(x) for x in (0.12345, 12.345, 1234.5, -0.5, float("nan"))]
+    ['0.123', '12.3', '1234', '−0.500', '–']
     """
     if value != value:
         return "–"
     if value == 0:
         return "0"
     size = abs(value)
+    sign = "−" if value < 0 else ""
     if size >= 1e5 or size < 1e-3:
-        return f"{value:.2e}"
+        return f"{sign}{size:.2e}"
     decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
-    return f"{value:.{decimals}f}"
+    return f"{sign}{size:.{decimals}f}"
 
 
 def interval(mean: float, low: float, high: float) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mgm_jax.analysis.families import CONTROL_FAMILY, family_name
+
+if TYPE_CHECKING:
+    from mgm_jax.report.tables import StudyTables
 
 # Colours live in the style sheet (Okabe and Ito 2008), so that they suit light and dark ground.
 _COLOURS = tuple(f"--series-{number}" for number in range(1, 8))
@@ -53,16 +58,31 @@ class Legend:
         """Custom property of the colour of each model."""
         return {model: entry.colour for entry in self.entries for model in entry.models}
 
+    @property
+    def entry_of(self) -> dict[str, Entry]:
+        """The colour group of each model."""
+        return {model: entry for entry in self.entries for model in entry.models}
 
-def make_legend(models: pd.DataFrame) -> Legend:
+    def of(self, models: Iterable[str]) -> Legend:
+        """The same colours, with no other models than these and no empty group."""
+        wanted = set(models)
+        kept = [
+            replace(entry, models=tuple(model for model in entry.models if model in wanted))
+            for entry in self.entries
+        ]
+        return Legend(kind=self.kind, entries=tuple(entry for entry in kept if entry.models))
+
+
+def make_legend(models: pd.DataFrame, *, kind: str | None = None) -> Legend:
     """Colour by family where there are several, else by training paradigm.
 
     Args:
         models: rows with ``model``, ``family`` and ``paradigm``.
+        kind: ``family`` or ``paradigm``, where the choice is not left to the models.
     """
     rows = models.drop_duplicates("model")
     control = rows["family"] == CONTROL_FAMILY
-    kind = next(
+    kind = kind or next(
         (kind for kind in ("family", "paradigm") if rows.loc[~control, kind].nunique() > 1),
         "family",
     )
@@ -78,3 +98,27 @@ def make_legend(models: pd.DataFrame) -> Legend:
         for rank, name in enumerate(ordered)
     )
     return Legend(kind=kind, entries=entries)
+
+
+def paradigm_legend(tables: StudyTables) -> Legend:
+    """Colours by training paradigm for every model that any table names.
+
+    Models of published scores need not be encoders of the study; those whose paradigm no table
+    tells are ``unknown``.
+    """
+    optional = tables.optional
+    named = pd.concat(
+        [
+            tables.models[["model", "family", "paradigm"]],
+            tables.models[["encoder", "family", "paradigm"]].rename(columns={"encoder": "model"}),
+            optional.transfer[["model", "family", "paradigm"]],
+            optional.predictions[["model"]],
+            optional.similarity[["encoder_a"]].rename(columns={"encoder_a": "model"}),
+            optional.similarity[["encoder_b"]].rename(columns={"encoder_b": "model"}),
+            optional.clusters[["encoder"]].rename(columns={"encoder": "model"}),
+        ],
+        ignore_index=True,
+    )
+    named["paradigm"] = named["paradigm"].fillna("").replace("", "unknown")
+    named["family"] = named["family"].fillna("")
+    return make_legend(named, kind="paradigm")

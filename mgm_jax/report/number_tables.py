@@ -19,22 +19,33 @@ _NAME_LETTERS = 44
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A number: its text, its interval as text, and the number itself for sorting."""
+    """A number, or words.
+
+    Attributes:
+        text: what is shown.
+        interval: what is shown below it in small type.
+        value: the number by which the column is sorted; None where it is missing.
+        words: the cell holds words and is sorted by them.
+        strong: the cell is set in bold.
+    """
 
     text: str
     interval: str
     value: float | None
+    words: bool = False
+    strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One model: short and full name, its colour, what it shares with others, its numbers."""
+    """One row: short and full name, its colour, what it shares with others, its numbers."""
 
     name: str
     full_name: str
     colour: str
     group: str
     cells: tuple[Cell, ...]
+    strong: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +53,12 @@ class NumberTable:
     """A table of the page.
 
     Attributes:
-        key: what is chosen to see it: image set and setting.
+        key: what is chosen to see it, such as image set and setting.
         columns: pairs of label and explanation.
-        rows: one a model.
+        rows: one a model, or one a task and set of predictors.
     """
 
-    key: tuple[str, str]
+    key: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
 
@@ -129,12 +140,28 @@ def _row(model: str, group: str, colour: str, cells: list[Cell]) -> Row:
 
 
 def _cell(row: dict[Any, Any] | None) -> Cell:
-    if row is None or not np.isfinite(row["mean"]):
+    if row is None:
         return _plain(float("nan"))
-    low, high = row["low"], row["high"]
+    return interval_cell(row["mean"], row["low"], row["high"])
+
+
+def interval_cell(value: float, low: float, high: float) -> Cell:
+    """A number with its interval below it, where there is one."""
+    if not np.isfinite(value):
+        return _plain(float("nan"))
     bounded = np.isfinite(low) and np.isfinite(high)
-    interval = f"{number(low)} – {number(high)}" if bounded else ""
-    return Cell(text=number(row["mean"]), interval=interval, value=float(row["mean"]))
+    interval = _between(low, high) if bounded else ""
+    return Cell(text=number(value), interval=interval, value=float(value))
+
+
+def _between(low: float, high: float) -> str:
+    # A dash before a minus sign would be hard to read.
+    return f"{number(low)} {'to' if low < 0 else '–'} {number(high)}"
+
+
+def text_cell(text: str, *, most: int) -> Cell:
+    """Words, cut in the middle where they are longer than ``most`` letters."""
+    return Cell(text=shorten(text, most=most), interval="", value=None, words=True)
 
 
 def _plain(value: Any) -> Cell:

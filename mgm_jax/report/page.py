@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mgm_jax.analysis.families import CONTROL_FAMILY
 from mgm_jax.files import whole_file
 from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
 from mgm_jax.report.definitions import (
@@ -15,14 +16,23 @@ from mgm_jax.report.definitions import (
 )
 from mgm_jax.report.distribution import distribution_figure
 from mgm_jax.report.dots import dot_figure
+from mgm_jax.report.downloads import find_downloads
+from mgm_jax.report.feature_figure import feature_figure
 from mgm_jax.report.headline import find_headline, judge_collapse
 from mgm_jax.report.heatmap import heatmap_figure
 from mgm_jax.report.layer_profile import layer_figure
-from mgm_jax.report.legend import make_legend
+from mgm_jax.report.legend import make_legend, paradigm_legend
 from mgm_jax.report.losses import failed_cells, failed_images, left_out_points
+from mgm_jax.report.model_map import map_figure
 from mgm_jax.report.number_tables import number_tables
+from mgm_jax.report.prediction_scores import prediction_figure, prediction_tables
+from mgm_jax.report.probe_figure import probe_figure, probe_tables
+from mgm_jax.report.sections import page_sections
+from mgm_jax.report.similarity_figure import similarity_figure
 from mgm_jax.report.strengths import strength_figure
 from mgm_jax.report.tables import StudyTables, read_tables
+from mgm_jax.report.transfer_scatter import scatter_figure
+from mgm_jax.report.verdict import judge_prediction
 
 
 def write_report(out_folder: str | Path) -> Path:
@@ -34,7 +44,9 @@ def write_report(out_folder: str | Path) -> Path:
 
     Args:
         out_folder: folder with ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and
-            ``study.json``.
+            ``study.json``; where ``transfer``, ``clusters``, ``cluster_agreement``,
+            ``cluster_tree``, ``similarity``, ``prediction``, ``predictions`` or ``features``
+            (Parquet) lie beside them, the page has their sections too.
 
     Raises:
         InputError: a table is missing, empty, damaged, or lacks columns.
@@ -72,30 +84,44 @@ def _content(tables: StudyTables) -> dict[str, Any]:
     from markupsafe import Markup
 
     legend = make_legend(tables.models)
+    by_paradigm = paradigm_legend(tables)
+    # The colours of the other figures serve where all encoders were trained alike.
+    likeness = by_paradigm.of(tables.models["model"]) if _several(tables) else legend
     collapse = judge_collapse(tables)
     figures = {
+        "prediction_scores": prediction_figure(tables),
+        "prediction_scatter": scatter_figure(tables, by_paradigm),
+        "features": feature_figure(tables),
+        "probes": probe_figure(tables, by_paradigm),
         "collapse": collapse_figure(collapse, legend) if collapse else None,
         "dots": dot_figure(tables, legend),
         "strengths": strength_figure(tables, legend),
         "layers": layer_figure(tables, legend),
-        "heatmap": heatmap_figure(tables, legend),
+        "heatmap": heatmap_figure(tables, likeness),
+        "map": map_figure(tables, by_paradigm),
+        "similarity": similarity_figure(tables, by_paradigm),
         "distribution": distribution_figure(tables, legend),
     }
+    drawn = {name for name, figure in figures.items() if figure is not None}
+    verdicts = judge_prediction(tables.optional.prediction)
     return {
         "title": _study_name(tables),
         "headline": find_headline(tables, collapse),
+        "sections": page_sections(drawn, collapse=collapse, verdicts=verdicts),
         "facts": _facts(tables),
         "percent": tables.percent,
         "legend": legend,
-        "layer_lines": [] if tables.layers is None else list(dict.fromkeys(tables.layers["line"])),
+        "by_paradigm": by_paradigm,
+        "likeness_legend": likeness,
         "collapse": collapse,
-        "collapse_first": collapse is not None and collapse.claim != "untested",
+        "collapse_in_headline": not verdicts,
         "differences": difference_rows(collapse) if collapse else [],
         # Figure.to_json leaves no character that could end a script element.
         "figures": {name: Markup(f.to_json()) for name, f in figures.items() if f is not None},
         "number_tables": number_tables(tables, legend),
-        "image_sets": tables.image_sets,
-        "settings": tables.settings,
+        "prediction_tables": prediction_tables(tables),
+        "probe_tables": probe_tables(tables, by_paradigm),
+        "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),
         "left_out": left_out_points(tables),
@@ -104,6 +130,12 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "study_text": _study_text(tables.study),
         "versions": _strings(tables.study.get("versions")),
     }
+
+
+def _several(tables: StudyTables) -> bool:
+    """There are encoders of several paradigms, the raw pixels aside."""
+    trained = tables.models.loc[tables.models["family"] != CONTROL_FAMILY, "paradigm"]
+    return trained.nunique() > 1
 
 
 def _study_name(tables: StudyTables) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from mgm_jax.analysis import layer_profile
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError
 from mgm_jax.report.definitions import KEY_METRICS, PANEL_METRICS
+from mgm_jax.report.optional_tables import OptionalTables, read_optional_tables
+from mgm_jax.report.reading import read_table
 
 CELL = ("encoder", "images", "setting", "strength", "tap")
 _SUMMARY = (*CELL, "family", "paradigm", "metric", "mean", "low", "high", "groups", "points")
@@ -33,6 +35,8 @@ class StudyTables:
         models: wide table, one row a model and image set.
         points: per-point values of the key metrics; empty where the study kept none.
         study: the content of ``study.json``.
+        optional: probes, clusters, similarity and prediction, where the study has them.
+        folder: where the tables lie; None where they do not come from a folder.
         layers: metrics against depth (:func:`~mgm_jax.analysis.layer_profile`), where an encoder
             was read at many layers; the other tables then hold its feature alone.
     """
@@ -42,6 +46,8 @@ class StudyTables:
     models: pd.DataFrame
     points: pd.DataFrame
     study: dict[str, Any] = field(default_factory=dict)
+    optional: OptionalTables = field(default_factory=OptionalTables)
+    folder: Path | None = None
     layers: pd.DataFrame | None = None
 
     @property
@@ -70,6 +76,8 @@ class StudyTables:
 def read_tables(folder: Path) -> StudyTables:
     """Read ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and ``study.json``.
 
+    The tables of :class:`OptionalTables` are read where they are there.
+
     Only the columns of ``points`` that the figures need are read: it is the one large table.
 
     Raises:
@@ -79,10 +87,10 @@ def read_tables(folder: Path) -> StudyTables:
     if not folder.is_dir():
         raise InputError(f"{folder}: expected the output folder of a study, found no such folder.")
     tables = {
-        "summary": _read(folder / "summary.parquet", _SUMMARY),
-        "groups": _read(folder / "groups.parquet", _GROUPS),
-        "models": _read(folder / "models.parquet", _MODELS),
-        "points": _read(folder / "points.parquet", CELL, only=(*CELL, *KEY_METRICS)),
+        "summary": read_table(folder / "summary.parquet", _SUMMARY),
+        "groups": read_table(folder / "groups.parquet", _GROUPS),
+        "models": read_table(folder / "models.parquet", _MODELS),
+        "points": read_table(folder / "points.parquet", CELL, only=(*CELL, *KEY_METRICS)),
     }
     study = _read_study(folder / "study.json")
     layers = _layers(tables["summary"], tables["models"], level=_level(study))
@@ -98,7 +106,13 @@ def read_tables(folder: Path) -> StudyTables:
         frame["model"] = frame["encoder"].astype(str)
         if several_taps:
             frame["model"] += " · " + frame["tap"].astype(str)
-    return StudyTables(**tables, study=study, layers=layers)
+    return StudyTables(
+        **tables,
+        study=study,
+        optional=read_optional_tables(folder),
+        folder=folder,
+        layers=layers,
+    )
 
 
 def _level(study: dict[str, Any]) -> float:
@@ -141,35 +155,6 @@ def _layered(summary: pd.DataFrame) -> list[str]:
         return []
     layers = summary.loc[summary["depth"].notna()].groupby("encoder", sort=False)["tap"].nunique()
     return [str(name) for name in layers.index[layers >= MANY_LAYERS]]
-
-
-def _read(
-    path: Path, columns: tuple[str, ...], *, only: tuple[str, ...] | None = None
-) -> pd.DataFrame:
-    import pyarrow as arrow
-    from pyarrow import parquet
-
-    if not path.is_file():
-        raise InputError(
-            f"{path}: the table is missing. Finish the study with `mgm run` before its report."
-        )
-    try:
-        known = parquet.read_schema(path).names
-        missing = [name for name in columns if name not in known]
-        if missing:
-            raise InputError(
-                f"{path}: expected the columns {', '.join(columns)}; missing "
-                f"{name_some(missing)}. Run the study again with this version."
-            )
-        wanted = [name for name in known if only is None or name in only]
-        frame = parquet.read_table(path, columns=wanted).to_pandas()
-    except (arrow.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a Parquet table ({error}). Delete it and run again."
-        ) from error
-    if frame.empty:
-        raise InputError(f"{path}: the table has no rows, so there is nothing to report.")
-    return frame
 
 
 def _read_study(path: Path) -> dict[str, Any]:

@@ -183,9 +183,7 @@ def _load(
     )
 
 
-def _trained(
-    source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None
-) -> Encoder:
+def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:
     """The encoder of a checkpoint or folder."""
     name = entry.name or _stem(source)
     if source.is_file() and convert is None:

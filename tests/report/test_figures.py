@@ -137,12 +137,14 @@ def test_heat_map_is_standardised_and_ordered_by_the_tree(study: Study):
     tables = read_tables(study("demo"))
     legend = make_legend(tables.models)
     view = heatmap_figure(tables, legend).views[("digits",)]  # pyright: ignore
-    cells, *tree = view.data
+    cells, strip, *tree = view.data
+    assert strip["y"] == list(range(10))
     z = np.array(cells["z"], dtype=float)
     filled = z[:, ~np.isnan(z).all(axis=0)]
     np.testing.assert_allclose(filled.mean(axis=0), 0, atol=5e-3)
     np.testing.assert_allclose(filled.std(axis=0), 1, atol=5e-3)
-    assert len(tree) == 2
+    # The branches, of one colour or more, and the line of the cut.
+    assert ["dash" in lines["line"] for lines in tree] == [False] * (len(tree) - 1) + [True]
     labels = view.layouts[0].layout["yaxis"]["ticktext"]
     assert labels[0].split(":")[0] == labels[2].split(":")[0]
     assert "nnk_kkt" not in json.dumps(cells)
@@ -152,8 +154,9 @@ def test_heat_map_is_standardised_and_ordered_by_the_tree(study: Study):
 def test_tree_leaves_meet_their_rows(study: Study):
     tables = read_tables(study("demo"))
     view = heatmap_figure(tables, make_legend(tables.models)).views[("digits",)]  # pyright: ignore
-    lines = view.data[1]
-    leaves = {y for x, y in zip(lines["x"], lines["y"], strict=True) if x == 0}
+    leaves = {
+        y for lines in view.data[2:] for x, y in zip(lines["x"], lines["y"], strict=True) if x == 0
+    }
     assert leaves == set(range(10))
 
 

@@ -55,4 +55,4 @@ def test_plotly_text_holds_no_markup(name: str):
 def test_intervals():
     assert interval(0.5, 0.4, 0.6) == "0.500 [0.400, 0.600]"
     assert interval(0.5, float("nan"), float("nan")) == "0.500"
-    assert [number(x) for x in (0, 1e-5, -0.25, 2.5e6)] == ["0", "1.00e-05", "-0.250", "2.50e+06"]
+    assert [number(x) for x in (0, 1e-5, -0.25, 2.5e6)] == ["0", "1.00e-05", "−0.250", "2.50e+06"]

@@ -39,6 +39,23 @@ function themeTemplate() {
   } };
 }
 
+/* Hover texts of a matrix of pairs, put together here so that the page need not hold them all. */
+function withPairTexts(trace) {
+  if (!("pair_names" in trace)) return trace;
+  const { pair_names: names, pair_low: low, pair_high: high, ...rest } = trace;
+  const known = (value) => value !== null && value !== undefined;
+  const text = (row, column) => {
+    const value = rest.z[row][column];
+    if (!known(value)) return "";
+    const bounded = low !== undefined && known(low[row][column]) && known(high[row][column]);
+    const interval = bounded
+      ? ` [${low[row][column].toFixed(2)}, ${high[row][column].toFixed(2)}]` : "";
+    return `<b>${names[row]}</b><br><b>${names[column]}</b><br>${value.toFixed(3)}${interval}`;
+  };
+  const hovertext = names.map((_, row) => names.map((_, column) => text(row, column)));
+  return { ...rest, hovertext };
+}
+
 /* One row of buttons; `choose` is called with the value of the pressed one. */
 function addChoice(parent, label, options, choose) {
   const group = document.createElement("fieldset");
@@ -107,17 +124,18 @@ class PageFigure {
     this.note.textContent = view.note;
     const available = this.element.clientWidth;
     const fitting = view.layouts.find((entry) => entry.min_width <= available) || view.layouts.at(-1);
-    const { minimum_width: least = 0, ...layout } = withColours(fitting.layout);
+    const { minimum_width: least = 0, maximum_width: most = Infinity, ...layout } =
+      withColours(fitting.layout);
     if (!this.sameScale) {
       Object.entries(layout)
         .filter(([key]) => key.startsWith("xaxis"))
         .forEach(([, axis]) => delete axis.matches);
     }
-    layout.width = Math.max(available, least);
+    layout.width = Math.max(Math.min(available, most), least);
     layout.template = themeTemplate();
     this.plot.style.height = `${layout.height}px`;
     this.plot.style.width = `${layout.width}px`;
-    return Plotly.react(this.plot, withColours(view.data), layout, {
+    return Plotly.react(this.plot, withColours(view.data).map(withPairTexts), layout, {
       displayModeBar: false, responsive: false,
     });
   }
@@ -176,9 +194,11 @@ function startSorting(table) {
     return cell.dataset.value === "" ? null : Number(cell.dataset.value);
   };
   headings.forEach((heading, column) => {
-    heading.querySelector("button").addEventListener("click", () => {
+    heading.querySelector("button")?.addEventListener("click", () => {
+      // Numbers start with the largest, words with the first.
+      const words = !heading.classList.contains("number");
       const down = heading.getAttribute("aria-sort") === "ascending" ||
-        (column > 0 && heading.getAttribute("aria-sort") === null);
+        (!words && heading.getAttribute("aria-sort") === null);
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", down ? "descending" : "ascending");
       const sign = down ? -1 : 1;
