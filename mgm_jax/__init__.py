@@ -18,39 +18,64 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.local_pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk_graph import NnkGraph, nnk_graph
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
+    from mgm_jax.probe.few_shot import FewShotResult, few_shot_probe
+    from mgm_jax.probe.linear import ProbeResult, linear_probe
+    from mgm_jax.probe.neighbours import KnnAccuracy, knn_probe
+    from mgm_jax.probe.ridge import RidgeResult, ridge_probe
+    from mgm_jax.probe.transfer_scores import TransferScores, transfer_scores
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Encoder": "encoders.encoder",
+    "FewShotResult": "probe.few_shot",
     "InputError": "errors",
+    "KnnAccuracy": "probe.neighbours",
     "KnnGraph": "geometry.knn",
     "LocalPca": "geometry.local_pca",
     "ManifoldMetrics": "metrics.manifold",
     "ModelClusters": "analysis.cluster",
     "NnkGraph": "geometry.nnk_graph",
+    "ProbeResult": "probe.linear",
+    "RidgeResult": "probe.ridge",
+    "TransferScores": "probe.transfer_scores",
     "cluster_models": "analysis.cluster",
+    "few_shot_probe": "probe.few_shot",
     "knn_graph": "geometry.knn",
+    "knn_probe": "probe.neighbours",
+    "linear_probe": "probe.linear",
     "load_encoder": "encoders.registry",
     "local_pca": "geometry.local_pca",
     "manifold_metrics": "metrics.manifold",
     "nnk_graph": "geometry.nnk_graph",
+    "ridge_probe": "probe.ridge",
+    "transfer_scores": "probe.transfer_scores",
 }
 
 __all__ = [
     "Encoder",
+    "FewShotResult",
     "InputError",
+    "KnnAccuracy",
     "KnnGraph",
     "LocalPca",
     "ManifoldMetrics",
     "ModelClusters",
     "NnkGraph",
+    "ProbeResult",
+    "RidgeResult",
+    "TransferScores",
     "cluster_models",
+    "few_shot_probe",
     "knn_graph",
+    "knn_probe",
+    "linear_probe",
     "load_encoder",
     "local_pca",
     "manifold_metrics",
     "nnk_graph",
+    "ridge_probe",
+    "transfer_scores",
 ]
 
 

@@ -31,8 +31,10 @@ from mgm_jax.progress import Bar, progress
 _MEMORY = 10
 # Every so many strengths one starts from zero; then the gaps are halved.
 _STRIDE = 8
-# Stacks are filled up to one of few sizes, so that few are compiled.
-_STACKS = (1, 3, 6, 12, 24, 48)
+# Stacks are filled up to one of few sizes, so that few are compiled; where a product takes longer
+# than a compilation, to one of more.
+_FEW_SIZES, _MORE_SIZES = (1, 6, 24), (1, 2, 3, 6, 12, 24)
+_LARGE_PRODUCT = 1e9
 # Columns are filled up likewise: encoders differ in their rank.
 _COLUMNS = 64
 # Least share of the promised decrease that a step must bring, and what rounding may hide of it.
@@ -194,6 +196,8 @@ class _Path:
         self.scale[:, rank] = np.sqrt(2 / problem.rows)
         self.ridge = np.zeros((count, width), np.float32)
         self.ridge[:, :rank] = strengths[:, None]
+        large = problem.z.size * problem.classes > _LARGE_PRODUCT
+        self.sizes = _MORE_SIZES if large else _FEW_SIZES
         self.points = np.zeros((count, width, problem.classes), np.float32)
         self.objective = np.full(count, np.inf)
         self.squared = np.full((count, 2), np.inf)
@@ -218,7 +222,7 @@ class _Path:
         if not lanes.size:
             return
         z, codes, rank = self.problem.z, self.problem.codes, self.problem.squares.size
-        slots = _padded(np.arange(lanes.size))
+        slots = _padded(np.arange(lanes.size), self.sizes)
         live = np.arange(slots.size) < lanes.size
         state = _begin(jnp.asarray(points[slots] / self.scale[lanes[slots], :, None]))
         slots = lanes[slots]
@@ -240,7 +244,7 @@ class _Path:
             live[here[done]] = False
             if not live.any():
                 break
-            kept = _padded(np.flatnonzero(live))
+            kept = _padded(np.flatnonzero(live), self.sizes)
             # Moving a stack costs as much as a step: it moves when it becomes smaller.
             if kept.size < slots.size:
                 state = _some(state, jnp.asarray(kept))
@@ -281,9 +285,9 @@ class _Path:
         )
 
 
-def _padded(lanes: np.ndarray) -> np.ndarray:
-    """Fill up to a size of few; repeats of the last one."""
-    size = next((s for s in _STACKS if s >= lanes.size), lanes.size)
+def _padded(lanes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Fill up to one of some sizes; repeats of the last one."""
+    size = next((s for s in sizes if s >= lanes.size), lanes.size)
     return np.pad(lanes, (0, size - lanes.size), mode="edge")
 
 

@@ -209,19 +209,31 @@ def test_a_split_is_stratified_and_complete(sizes, test_share, validation_share,
 
     parts = split(ids, labels)
     rows = np.concatenate(parts[:3])
-    kept = ~np.isin(labels, [int(name) for name in parts.left_out])
-    assert sorted(rows.tolist()) == np.flatnonzero(kept).tolist()
+    assert not parts.left_out
+    assert sorted(rows.tolist()) == list(range(len(labels)))
     for part in parts[:3]:
-        assert set(labels[part]) == set(labels[kept])
+        assert set(labels[part]) == set(labels)
     tested = np.bincount(labels[parts.test], minlength=len(sizes))
-    for label in np.unique(labels[kept]):
-        assert tested[label] == max(1, round(test_share * sizes[label]))
+    for label, size in enumerate(sizes):
+        assert tested[label] == min(max(1, round(test_share * size)), size - 2)
     # Another image in the last class moves nothing in the others.
     more = split([*ids, "new"], np.append(labels, len(sizes) - 1))
     others = labels < len(sizes) - 1
     for part, again in zip(parts[:3], more[:3], strict=True):
         same = again[again < len(labels)]
         assert part[others[part]].tolist() == same[others[same]].tolist()
+
+
+def test_classes_of_two_images_are_left_out_by_name() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, -1])
+    transfer = Transfer.model_validate({"targets": [{"source": "x"}]})
+    ids = [str(i) for i in range(10)]
+    options = {"classes": ("a", "b", "c"), "has_test": False, "transfer": transfer, "seed": 0}
+    parts = split_target(ids, labels, **options)
+    assert parts.left_out == ("b",)
+    assert sorted(np.concatenate(parts[:3]).tolist()) == [0, 1, 2, 5, 6, 7, 8]
+    with pytest.raises(InputError, match="fewer than two classes"):
+        split_target(ids[:5], labels[:5], **options)
 
 
 def test_unusable_targets_are_refused() -> None:
