@@ -29,13 +29,20 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.local_pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk_graph import NnkGraph, nnk_graph
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
+    from mgm_jax.probe.few_shot import FewShotResult, few_shot_probe
+    from mgm_jax.probe.linear import ProbeResult, linear_probe
+    from mgm_jax.probe.neighbours import KnnAccuracy, knn_probe
+    from mgm_jax.probe.ridge import RidgeResult, ridge_probe
+    from mgm_jax.probe.transfer_scores import TransferScores, transfer_scores
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterStability": "analysis.cluster_stability",
     "Encoder": "encoders.encoder",
+    "FewShotResult": "probe.few_shot",
     "InputError": "errors",
+    "KnnAccuracy": "probe.neighbours",
     "KnnGraph": "geometry.knn",
     "LabelAgreement": "analysis.cluster_stability",
     "LocalPca": "geometry.local_pca",
@@ -44,12 +51,18 @@ _HOMES = {
     "ModelComparison": "analysis.compare",
     "ModelSimilarity": "analysis.similarity",
     "NnkGraph": "geometry.nnk_graph",
+    "ProbeResult": "probe.linear",
+    "RidgeResult": "probe.ridge",
     "TransferPrediction": "analysis.transfer_result",
+    "TransferScores": "probe.transfer_scores",
     "cluster_models": "analysis.cluster",
     "cluster_stability": "analysis.cluster_stability",
     "compare_models": "analysis.compare",
+    "few_shot_probe": "probe.few_shot",
     "knn_graph": "geometry.knn",
+    "knn_probe": "probe.neighbours",
     "label_agreement": "analysis.cluster_stability",
+    "linear_probe": "probe.linear",
     "load_encoder": "encoders.registry",
     "local_pca": "geometry.local_pca",
     "manifold_metrics": "metrics.manifold",
@@ -57,12 +70,16 @@ _HOMES = {
     "nnk_graph": "geometry.nnk_graph",
     "predict_transfer": "analysis.predict",
     "published_transfer": "analysis.published",
+    "ridge_probe": "probe.ridge",
+    "transfer_scores": "probe.transfer_scores",
 }
 
 __all__ = [
     "ClusterStability",
     "Encoder",
+    "FewShotResult",
     "InputError",
+    "KnnAccuracy",
     "KnnGraph",
     "LabelAgreement",
     "LocalPca",
@@ -71,12 +88,18 @@ __all__ = [
     "ModelComparison",
     "ModelSimilarity",
     "NnkGraph",
+    "ProbeResult",
+    "RidgeResult",
     "TransferPrediction",
+    "TransferScores",
     "cluster_models",
     "cluster_stability",
     "compare_models",
+    "few_shot_probe",
     "knn_graph",
+    "knn_probe",
     "label_agreement",
+    "linear_probe",
     "load_encoder",
     "local_pca",
     "manifold_metrics",
@@ -84,6 +107,8 @@ __all__ = [
     "nnk_graph",
     "predict_transfer",
     "published_transfer",
+    "ridge_probe",
+    "transfer_scores",
 ]
 
 

@@ -1,1 +1,6 @@
-"""Probes: what labels say about embeddings. So far, the vote of the nearest neighbours."""
+"""Probes: what labels say about embeddings.
+
+``linear`` and ``ridge`` fit classifiers, ``neighbours`` lets the nearest vote, ``few_shot`` tells
+class means apart, ``presets`` holds published protocols; ``transfer_scores`` gathers the scores
+that need no training (LogME, H-score, GBC, TransRate, LEEP, NCE).
+"""

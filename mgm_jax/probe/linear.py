@@ -9,7 +9,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.probe.labelled_sets import check_fit, check_set, strengths_of
-from mgm_jax.probe.logistic_path import PathSolution, prepare, solve_path
+from mgm_jax.probe.logistic_path import prepare, solve_path
 from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class ProbeResult:
         strengths: all of them, ``[s]``, ascending.
         validation: score on validation of each, ``[s]``.
         objective: ``sum_i loss_i + strength / 2 |W|^2`` on train, ``[s]``.
-        gradient: largest entry of its gradient, over the root of the rows, ``[s]``.
-        converged: whether a strength converged, ``[s]`` bool.
+        gradient: Euclidean norm of its gradient, ``[s]``.
+        excess: share by which an objective lies above the least one, at most, ``[s]``.
+        converged: whether that is below 5e-5, ``[s]`` bool.
         refit_converged: whether the refitted probe did.
         weights: of the refitted probe, ``[d, c]`` float32.
         intercepts: ``[c]`` float32.
@@ -50,6 +51,7 @@ class ProbeResult:
     validation: np.ndarray
     objective: np.ndarray
     gradient: np.ndarray
+    excess: np.ndarray
     converged: np.ndarray
     refit_converged: bool
     weights: np.ndarray
@@ -66,7 +68,7 @@ class ProbeResult:
         return points @ self.weights + self.intercepts
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a strength: validation score, objective, gradient, converged."""
+        """One row a strength: validation score, objective, gradient, excess, converged."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -75,6 +77,7 @@ class ProbeResult:
                 "validation": self.validation,
                 "objective": self.objective,
                 "gradient": self.gradient,
+                "excess": self.excess,
                 "converged": self.converged,
             }
         )
@@ -181,7 +184,13 @@ def linear_probe(
     )
     # Of equally good ones, the strongest leaves least to chance.
     chosen = len(path) - 1 - int(np.nanargmax(scores[::-1]))
-    final = _refit(x, y, held_x, held_y, coded, path[chosen : chosen + 1], classes.size)
+    together = np.concatenate([x, held_x]), np.concatenate([coded(y), coded(held_y)])
+    # The solution on train is where the one on more images is near.
+    final = solve_path(
+        prepare(*together, classes=classes.size),
+        path[chosen : chosen + 1],
+        start=(found.weights[chosen], found.intercepts[chosen]),
+    )
     test_x, test_y = checked["test"]
     logits = test_x @ final.weights[0] + final.intercepts[0]
     low, high = bootstrap_interval(logits, coded(test_y), score=measure, level=level, seed=seed)
@@ -196,14 +205,10 @@ def linear_probe(
         validation=scores,
         objective=found.objective,
         gradient=found.gradient,
+        excess=found.excess,
         converged=found.converged,
         refit_converged=bool(final.converged[0]),
         weights=final.weights[0],
         intercepts=final.intercepts[0],
         classes=classes,
     )
-
-
-def _refit(x, y, held_x, held_y, coded, strength: np.ndarray, classes: int) -> PathSolution:
-    together = np.concatenate([x, held_x]), np.concatenate([coded(y), coded(held_y)])
-    return solve_path(prepare(*together, classes=classes), strength)

@@ -1,43 +1,61 @@
 """Logistic regression at many strengths of regularisation, solved as one problem.
 
 All strengths share the features, so their weights stand side by side on the class axis and one
-product serves them all. The coordinates do the rest: with ``X'X = Q diag(l) Q'`` the Hessian of
-strength s is at most ``Q diag(l / 2 + s) Q'`` (Boehning 1992), so in the variables
-``V = (l / 2 + s)^1/2 Q'W`` no direction is steeper than 1, at any strength. L-BFGS then needs few
-steps; strengths that have converged leave the stack.
+product serves them all. Three things keep the products few:
+
+* Coordinates. With ``X'X = Q diag(l) Q'`` the Hessian of strength s is at most
+  ``Q diag(l / 2 + s) Q'`` (Boehning 1992), so in the variables ``V = (l / 2 + s)^1/2 Q'W`` no
+  direction is steeper than 1, at any strength. L-BFGS then needs few steps.
+* Starts. Every eighth strength starts from zero; those between start half-way between two
+  solutions, and often are one.
+* A stop that means something. The problem is strongly convex, so that its objective lies at most
+  ``|gradient|^2 / (2 s)`` above the least one (the duality gap). A strength leaves the stack when
+  that is a small share of its objective.
+
+A line search tries one step for each strength at a time, so that no strength waits for another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.progress import progress
+from mgm_jax.probe.logistic_loss import CHUNK, loss_and_slope
+from mgm_jax.progress import Bar, progress
 
 _MEMORY = 10
-_CHUNK = 2048
-# Steps between two looks at who has converged.
-_ROUND = 4
-# Where classes can be separated, the gradient vanishes with the loss; so the objective must have
-# settled too: relative decrease in a round.
-_DECREASE = 1e-5
+# Every so many strengths one starts from zero; then the gaps are halved.
+_STRIDE = 8
+# Stacks are filled up to one of few sizes, so that few are compiled; where a product takes longer
+# than a compilation, to one of more.
+_FEW_SIZES, _MORE_SIZES = (1, 6, 24), (1, 2, 3, 6, 12, 24)
+_LARGE_PRODUCT = 1e9
+# Columns are filled up likewise: encoders differ in their rank.
+_COLUMNS = 64
+# Least share of the promised decrease that a step must bring, and what rounding may hide of it.
+_DECREASE, _ROUNDING = 1e-4, 1e-6
+# A step halved below this is lost in rounding.
+_LEAST_STEP = 2.0**-20
 
 
 class Problem(NamedTuple):
     """The data in the coordinates of the solver.
 
     Attributes:
-        z: centred features along the eigenvectors, and a last column for the intercept,
-            ``[n', r + 1]`` float32; rows of zeros fill the last chunk.
+        z: centred features along the eigenvectors, a column for the intercept, and columns of
+            zeros, ``[n', r']`` float32; rows of zeros fill the last chunk.
         codes: class of every row, ``[n']`` int32; or for labels that exclude no other, 0 or 1
             for each, ``[n', c]``. -1 in filling rows.
         squares: eigenvalues of the centred ``X'X``, ``[r]`` float64.
         basis: eigenvectors ``[d, r]`` float32.
         mean: of the features, ``[d]`` float64.
-        classes: number of classes.
+        rows: n.
+        classes: c.
     """
 
     z: jax.Array
@@ -45,6 +63,7 @@ class Problem(NamedTuple):
     squares: np.ndarray
     basis: np.ndarray
     mean: np.ndarray
+    rows: int
     classes: int
 
 
@@ -55,18 +74,41 @@ class PathSolution(NamedTuple):
         weights: ``[s, d, c]`` float32.
         intercepts: ``[s, c]`` float32.
         objective: ``sum_i loss_i + strength / 2 |W|^2`` at the solution, ``[s]`` float64.
-        gradient: largest entry of its gradient in the solver's coordinates, over the number of
-            rows' root, ``[s]``.
-        steps: L-BFGS steps, ``[s]``.
-        converged: whether the gradient fell below the tolerance and the objective settled, ``[s]``.
+        gradient: Euclidean norm of its gradient by weights and intercepts, ``[s]`` float64.
+        excess: bound of the objective's share above the least one, ``[s]`` float64.
+        steps: evaluations of loss and gradient, ``[s]``.
+        converged: whether the excess fell below the tolerance, ``[s]`` bool.
     """
 
     weights: np.ndarray
     intercepts: np.ndarray
     objective: np.ndarray
     gradient: np.ndarray
+    excess: np.ndarray
     steps: np.ndarray
     converged: np.ndarray
+
+
+class _Lanes(NamedTuple):
+    """A stack of regressions on their way; every field has the lanes first.
+
+    Attributes:
+        point: weights in the solver's coordinates, ``[s, r', c]``.
+        value: objective, ``[s]``.
+        slope: gradient in these coordinates.
+        direction: of the step that is tried.
+        step: its length.
+        memory: of L-BFGS.
+        squared: of the gradient by weights and by intercepts, ``[s, 2]``.
+    """
+
+    point: jax.Array
+    value: jax.Array
+    slope: jax.Array
+    direction: jax.Array
+    step: jax.Array
+    memory: object
+    squared: jax.Array
 
 
 def prepare(x: np.ndarray, codes: np.ndarray, *, classes: int) -> Problem:
@@ -81,100 +123,170 @@ def prepare(x: np.ndarray, codes: np.ndarray, *, classes: int) -> Problem:
     n, d = x.shape
     mean = x.mean(axis=0, dtype=np.float64)
     centred = (x - mean).astype(np.float32)
-    small = n < d
+    values, basis = _wide_basis(centred) if n < d else _tall_basis(centred)
+    width = values.size + 1
+    z = np.zeros((n + -n % min(CHUNK, n), width + -width % _COLUMNS), np.float32)
+    np.matmul(centred, basis, out=z[:n, : values.size])
+    z[:n, values.size] = 1
+    filled = np.full((len(z), *codes.shape[1:]), -1, np.int32)
+    filled[:n] = codes
+    return Problem(jnp.asarray(z), jnp.asarray(filled), values, basis, mean, n, classes)
+
+
+def _wide_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of fewer rows than features: weights lie in the span of the rows, which is smaller."""
     wide = centred.astype(np.float64)
-    gram = wide @ wide.T if small else wide.T @ wide
-    values, vectors = np.linalg.eigh(gram)
-    real = values > values[-1] * max(n, d) * np.finfo(np.float32).eps ** 2
-    values, vectors = values[real][::-1], vectors[:, real][:, ::-1]
-    basis = (wide.T @ vectors) / np.sqrt(values) if small else vectors
-    basis = basis.astype(np.float32)
-    z = np.concatenate([centred @ basis, np.ones((n, 1), np.float32)], axis=1)
-    chunk = min(_CHUNK, n)
-    more = -n % chunk
-    return Problem(
-        z=jnp.asarray(np.pad(z, ((0, more), (0, 0)))),
-        codes=jnp.asarray(
-            np.pad(
-                codes.astype(np.int32),
-                [(0, more)] + [(0, 0)] * (codes.ndim - 1),
-                constant_values=-1,
-            )
-        ),
-        squares=values,
-        basis=basis,
-        mean=mean,
-        classes=classes,
-    )
+    values, vectors = np.linalg.eigh(wide @ wide.T)
+    real = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
+    values, vectors = values[real], vectors[:, real]
+    return values, ((wide.T @ vectors) / np.sqrt(values)).astype(np.float32)
+
+
+def _tall_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Any orthonormal basis states the same problem, so that float32 will do."""
+    values, basis = np.linalg.eigh(centred.T @ centred)
+    return np.maximum(values, 1e-7 * max(values[-1], 0)).astype(np.float64), basis
 
 
 def solve_path(
     problem: Problem,
     strengths: np.ndarray,
     *,
-    tolerance: float = 1e-5,
+    tolerance: float = 5e-5,
     most_steps: int = 1000,
-    start: np.ndarray | None = None,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> PathSolution:
     """Solve ``min sum_i loss_i(W, b) + strength / 2 |W|^2`` for every strength.
 
     Args:
         problem: from :func:`prepare`.
-        strengths: ``[s]``, above 0; scikit-learn's C is one over it.
-        tolerance: of the gradient.
-        most_steps: L-BFGS steps after which a strength is given up as not converged.
-        start: weights in the solver's coordinates to start from, ``[s, r + 1, c]``.
+        strengths: ``[s]`` ascending, above 0; scikit-learn's C is one over it.
+        tolerance: share by which an objective may lie above the least one, as far as its
+            gradient tells.
+        most_steps: evaluations after which a strength is given up as not converged.
+        start: weights ``[d, c]`` and intercepts ``[c]`` to start all strengths from.
 
     Returns:
         The solutions, in the order of the strengths.
     """
-    lanes = len(strengths)
-    n = int((np.asarray(problem.codes).reshape(len(problem.codes), -1)[:, 0] >= 0).sum())
-    scale = np.empty((lanes, problem.z.shape[1]), np.float32)
-    scale[:, :-1] = 1 / np.sqrt(problem.squares / 2 + np.asarray(strengths)[:, None])
-    scale[:, -1] = np.sqrt(2 / n)
-    ridge = np.zeros_like(scale)
-    ridge[:, :-1] = np.asarray(strengths)[:, None]
-    shape = (lanes, problem.z.shape[1], problem.classes)
-    params = np.zeros(shape, np.float32) if start is None else start.astype(np.float32)
-    best = params.copy()
-    objective, gradient = np.full(lanes, np.inf), np.full(lanes, np.inf)
-    steps, converged = np.zeros(lanes, int), np.zeros(lanes, bool)
-    active = np.arange(lanes)
-    state = None
-    with progress("linear probes", total=lanes, unit="strength") as bar:
-        while active.size:
-            padded = _pad_lanes(active)
-            if state is None:
-                state = _begin(jnp.asarray(params[padded]))
-            values = _advance(state, problem.z, problem.codes, scale[padded], ridge[padded])
-            state, found, norm = values
-            real = slice(0, active.size)
-            before = objective[active]
-            objective[active] = np.asarray(found, np.float64)[real]
-            settled = before - objective[active] <= _DECREASE * objective[active]
-            gradient[active] = np.asarray(norm, np.float64)[real] / np.sqrt(n)
-            steps[active] += _ROUND
-            converged[active] = settled & (gradient[active] <= tolerance)
-            done = converged[active] | (steps[active] >= most_steps)
-            if done.any():
-                current = np.asarray(state[0])[real]
-                best[active] = current
-                kept = np.flatnonzero(~done)
-                bar.advance(int(done.sum()))
-                active = active[kept]
-                if active.size:
-                    places = jnp.asarray(kept[_pad_lanes(np.arange(kept.size))])
-                    state = jax.tree.map(lambda part, p=places: part[p], state)
-    weights = best[:, :-1] * scale[:, :-1, None]
-    full = np.einsum("dr,src->sdc", problem.basis, weights, optimize=True)
-    intercepts = best[:, -1] * scale[:, -1, None] - problem.mean.astype(np.float32) @ full
-    return PathSolution(full, intercepts, objective, gradient, steps, converged)
+    strengths = np.asarray(strengths, np.float64)
+    found = _Path(problem, strengths, tolerance, most_steps)
+    with progress("linear probes", total=strengths.size, unit="strength") as bar:
+        if start is not None:
+            first = found.from_features(*start)
+            found.solve(np.arange(strengths.size), np.repeat(first[None], strengths.size, 0), bar)
+        else:
+            for lanes, points in found.halvings():
+                found.solve(lanes, points, bar)
+    return found.solution()
 
 
-def _pad_lanes(lanes: np.ndarray) -> np.ndarray:
-    """Fill up to a size of few, so that few stacks are compiled; repeats of the last one."""
-    sizes = [4, 16, 48]
+class _Path:
+    """All strengths of one problem; solutions are kept in coordinates that they share."""
+
+    def __init__(
+        self, problem: Problem, strengths: np.ndarray, tolerance: float, most_steps: int
+    ) -> None:
+        self.problem, self.strengths = problem, strengths
+        self.tolerance, self.most_steps = tolerance, most_steps
+        count, width = strengths.size, problem.z.shape[1]
+        rank = problem.squares.size
+        self.scale = np.ones((count, width), np.float32)
+        self.scale[:, :rank] = 1 / np.sqrt(problem.squares / 2 + strengths[:, None])
+        self.scale[:, rank] = np.sqrt(2 / problem.rows)
+        self.ridge = np.zeros((count, width), np.float32)
+        self.ridge[:, :rank] = strengths[:, None]
+        large = problem.z.size * problem.classes > _LARGE_PRODUCT
+        self.sizes = _MORE_SIZES if large else _FEW_SIZES
+        self.points = np.zeros((count, width, problem.classes), np.float32)
+        self.objective = np.full(count, np.inf)
+        self.squared = np.full((count, 2), np.inf)
+        self.excess = np.full(count, np.inf)
+        self.steps = np.zeros(count, int)
+
+    def halvings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Lanes and their starts: some from zero, then those half-way between two solutions."""
+        count, stride = self.strengths.size, _STRIDE
+        lanes = np.arange(0, count, stride)
+        yield lanes, np.zeros_like(self.points[lanes])
+        while stride > 1:
+            stride //= 2
+            lanes = np.arange(stride, count, 2 * stride)
+            below, above = lanes - stride, np.minimum(lanes + stride, count - 1)
+            # The last lane may have no neighbour above that is solved.
+            above = np.where(above == lanes + stride, above, below)
+            yield lanes, (self.points[below] + self.points[above]) / 2
+
+    def solve(self, lanes: np.ndarray, points: np.ndarray, bar: Bar) -> None:
+        """Solve some strengths together; those that are done leave the stack."""
+        if not lanes.size:
+            return
+        z, codes, rank = self.problem.z, self.problem.codes, self.problem.squares.size
+        slots = _padded(np.arange(lanes.size), self.sizes)
+        live = np.arange(slots.size) < lanes.size
+        state = _begin(jnp.asarray(points[slots] / self.scale[lanes[slots], :, None]))
+        slots = lanes[slots]
+        while True:
+            state = _advance(state, z, codes, self.scale[slots], self.ridge[slots], rank=rank)
+            here = np.flatnonzero(live)
+            ids = slots[here]
+            self.objective[ids] = np.asarray(state.value, np.float64)[here]
+            self.squared[ids] = np.asarray(state.squared, np.float64)[here]
+            self.excess[ids] = self._excess(ids)
+            self.steps[ids] += 1
+            done = (self.excess[ids] <= self.tolerance) | (self.steps[ids] >= self.most_steps)
+            done |= np.asarray(state.step)[here] < _LEAST_STEP
+            if not done.any():
+                continue
+            bar.advance(int(done.sum()))
+            solved = np.asarray(state.point)[here[done]]
+            self.points[ids[done]] = solved * self.scale[ids[done], :, None]
+            live[here[done]] = False
+            if not live.any():
+                break
+            kept = _padded(np.flatnonzero(live), self.sizes)
+            # Moving a stack costs as much as a step: it moves when it becomes smaller.
+            if kept.size < slots.size:
+                state = _some(state, jnp.asarray(kept))
+                slots, live = slots[kept], np.arange(kept.size) < live.sum()
+
+    def _excess(self, lanes: np.ndarray) -> np.ndarray:
+        """Bound of the share above the least objective: the duality gap.
+
+        Intercepts have no ridge. Their curvature is about the loss where that is small, and at
+        most half the rows; what their gradient could still bring is estimated with it.
+        """
+        by_weights = self.squared[lanes, 0] / (2 * self.strengths[lanes])
+        curvature = np.minimum(self.objective[lanes], self.problem.rows / 2)
+        by_intercepts = self.squared[lanes, 1] / (2 * curvature)
+        return (by_weights + by_intercepts) / self.objective[lanes]
+
+    def from_features(self, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
+        """A point of the shared coordinates ``[r', c]`` from weights of features."""
+        rank = self.problem.squares.size
+        point = np.zeros_like(self.points[0])
+        point[:rank] = self.problem.basis.T @ weights
+        point[rank] = intercepts + self.problem.mean.astype(np.float32) @ weights
+        return point
+
+    def solution(self) -> PathSolution:
+        """The solutions in terms of the features."""
+        rank = self.problem.squares.size
+        weights = np.einsum("dr,src->sdc", self.problem.basis, self.points[:, :rank], optimize=True)
+        shift = self.problem.mean.astype(np.float32) @ weights
+        return PathSolution(
+            weights=weights,
+            intercepts=self.points[:, rank] - shift,
+            objective=self.objective,
+            gradient=np.sqrt(self.squared.sum(axis=1)),
+            excess=self.excess,
+            steps=self.steps,
+            converged=self.excess <= self.tolerance,
+        )
+
+
+def _padded(lanes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Fill up to one of some sizes; repeats of the last one."""
     size = next((s for s in sizes if s >= lanes.size), lanes.size)
     return np.pad(lanes, (0, size - lanes.size), mode="edge")
 
@@ -182,77 +294,64 @@ def _pad_lanes(lanes: np.ndarray) -> np.ndarray:
 def _optimiser():
     import optax
 
-    return optax.lbfgs(memory_size=_MEMORY)
+    return optax.scale_by_lbfgs(memory_size=_MEMORY)
 
 
 @jax.jit
-def _begin(params: jax.Array):
-    return params, jax.vmap(_optimiser().init)(params)
+def _begin(point: jax.Array) -> _Lanes:
+    lanes = point.shape[0]
+    return _Lanes(
+        point=point,
+        value=jnp.full(lanes, jnp.inf),
+        slope=jnp.zeros_like(point),
+        direction=jnp.zeros_like(point),
+        step=jnp.ones(lanes),
+        memory=jax.vmap(_optimiser().init)(point),
+        squared=jnp.full((lanes, 2), jnp.inf),
+    )
 
 
 @jax.jit
-def _advance(state, z: jax.Array, codes: jax.Array, scale: jax.Array, ridge: jax.Array):
-    """Some L-BFGS steps of all lanes; then their objectives and gradient norms."""
-    import optax
-
-    optimiser = _optimiser()
-
-    def one(params, memory, scale, ridge):
-        def value(v: jax.Array) -> jax.Array:
-            return _objective(v, z, codes, scale, ridge)
-
-        def step(carry, _):
-            params, memory = carry
-            f, g = optax.value_and_grad_from_state(value)(params, state=memory)
-            updates, memory = optimiser.update(g, memory, params, value=f, grad=g, value_fn=value)
-            return (optax.apply_updates(params, updates), memory), None
-
-        (params, memory), _ = jax.lax.scan(step, (params, memory), None, length=_ROUND)
-        f = optax.tree_utils.tree_get(memory, "value")
-        g = optax.tree_utils.tree_get(memory, "grad")
-        return params, memory, f, jnp.max(jnp.abs(g))
-
-    params, memory, f, g = jax.vmap(one)(state[0], state[1], scale, ridge)
-    return (params, memory), f, g
+def _some(state: _Lanes, places: jax.Array) -> _Lanes:
+    return jax.tree.map(lambda part: part[places], state)
 
 
-@jax.custom_vjp
-def _objective(v, z, codes, scale, ridge):
-    return _value_and_slope(v, z, codes, scale, ridge)[0]
+@partial(jax.jit, static_argnames=("rank",), donate_argnames=("state",))
+def _advance(
+    state: _Lanes,
+    z: jax.Array,
+    codes: jax.Array,
+    scale: jax.Array,
+    ridge: jax.Array,
+    *,
+    rank: int,
+) -> _Lanes:
+    """Try one step of every lane; where it was good take it and choose the next, else halve it."""
 
+    def each(values: jax.Array, like: jax.Array) -> jax.Array:
+        return values.reshape(-1, *([1] * (like.ndim - 1)))
 
-def _value_and_slope(v, z, codes, scale, ridge):
-    weights = v * scale[:, None]
-    rows = min(_CHUNK, z.shape[0])
+    def choose(mask: jax.Array, new: object, old: object) -> object:
+        return jax.tree.map(lambda a, b: jnp.where(each(mask, a), a, b), new, old)
 
-    def chunk(total, part):
-        z, codes = part
-        logits = jnp.matmul(z, weights, precision=jax.lax.Precision.HIGHEST)
-        if codes.ndim == 1:
-            here = (codes >= 0).astype(v.dtype)[:, None]
-            logs = jax.nn.log_softmax(logits, axis=1)
-            right = jax.nn.one_hot(codes, v.shape[1], dtype=v.dtype)
-            loss, chances = -jnp.sum(logs * right), jnp.exp(logs)
-        else:
-            here = (codes[:, :1] >= 0).astype(v.dtype)
-            right = codes.astype(v.dtype) * here
-            loss = jnp.sum((jax.nn.softplus(logits) - right * logits) * here)
-            chances = jax.nn.sigmoid(logits)
-        slope = jnp.matmul(z.T, (chances - right) * here, precision=jax.lax.Precision.HIGHEST)
-        return (total[0] + loss, total[1] + slope), None
+    def inner(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.sum(a * b, axis=(1, 2))
 
-    parts = (z.reshape(-1, rows, z.shape[1]), codes.reshape(-1, rows, *codes.shape[1:]))
-    (loss, slope), _ = jax.lax.scan(chunk, (jnp.zeros((), v.dtype), jnp.zeros_like(v)), parts)
-    value = loss + 0.5 * jnp.sum(ridge[:, None] * weights**2)
-    return value, (slope + ridge[:, None] * weights) * scale[:, None]
-
-
-def _forward(v, z, codes, scale, ridge):
-    return _value_and_slope(v, z, codes, scale, ridge)
-
-
-def _backward(slope, cotangent):
-    return cotangent * slope, None, None, None, None
-
-
-_objective.defvjp(_forward, _backward)
+    point = state.point - each(state.step, state.point) * state.direction
+    weights = point * scale[:, :, None]
+    loss, by_weights = loss_and_slope(weights, z, codes)
+    value = loss + 0.5 * jnp.sum(ridge[:, :, None] * weights**2, axis=(1, 2))
+    by_weights += ridge[:, :, None] * weights
+    slope = by_weights * scale[:, :, None]
+    first = jnp.isinf(state.value)
+    promised = state.step * inner(state.slope, state.direction)
+    allowed = state.value * (1 + _ROUNDING) - _DECREASE * promised
+    good = first | (value <= allowed)
+    update, memory = jax.vmap(_optimiser().update)(slope, state.memory, point)
+    # No direction is steeper than 1, so the first step may be the gradient itself.
+    uphill = inner(slope, update) <= 0
+    direction = choose(first | uphill, slope, update)
+    squares = jnp.sum(by_weights**2, axis=2)
+    squared = jnp.stack([jnp.sum(squares[:, :rank], axis=1), squares[:, rank]], axis=1)
+    new = _Lanes(point, value, slope, direction, jnp.ones_like(state.step), memory, squared)
+    return choose(good, new, state._replace(step=state.step / 2))

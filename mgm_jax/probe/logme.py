@@ -82,7 +82,8 @@ def _evidence(squared: np.ndarray, inside: np.ndarray, outside: float, *, n: int
         misfit = ((weight / both) ** 2 * inside).sum() + outside
         return length, misfit, (1 - weight / both).sum()
 
-    weight, precision = 1.0, 1.0
+    # In units of the features, so that the path to the fixed point does not depend on them.
+    weight, precision = float(squared.mean()), 1.0
     for _ in range(_MOST_STEPS):
         length, misfit, used = fit(weight, precision)
         # Where the features do not help at all, the prior closes in on zero without end.

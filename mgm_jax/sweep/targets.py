@@ -115,7 +115,7 @@ def split_target(
     Every image has a rank, the sha256 of the seed and its id; within its class the smallest ranks
     are tested on, the next ones choose the strength. So a split does not depend on the encoder,
     and images that come or go in one class move nothing in another. Shares are rounded to whole
-    images, to at least one.
+    images, so that every part keeps at least one.
 
     Args:
         ids: of the images ``[n]``.
@@ -138,7 +138,8 @@ def split_target(
             test = [row for row in rows if ids[row].startswith(_TEST)]
             rows = [row for row in rows if not ids[row].startswith(_TEST)]
         else:
-            tested = max(1, round(transfer.test_share * len(rows)))
+            most = max(len(rows) - LEAST_IMAGES + 1, 0)
+            tested = min(max(1, round(transfer.test_share * len(rows))), most)
             test, rows = rows[:tested], rows[tested:]
         if len(rows) < LEAST_IMAGES - 1 or not test:
             left_out.append(classes[label])

@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.probe.neighbours import knn_accuracy, majority, wilson_interval
+from mgm_jax.probe.neighbours import knn_accuracy, knn_probe, majority, wilson_interval
 
 
 def cloud(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -84,3 +84,23 @@ def test_unusable_options_are_described() -> None:
         knn_accuracy(x, labels, level=1)
     with pytest.raises(InputError, match="one label for each of the 90"):
         knn_accuracy(x, labels[:50])
+
+
+def test_knn_probe_is_scikit_learns_classifier_with_one_neighbour() -> None:
+    rng = np.random.default_rng(5)
+    train, test = rng.normal(size=(80, 6)), rng.normal(size=(50, 6))
+    y, truth = rng.integers(0, 4, 80) * 3, rng.integers(0, 4, 50) * 3
+    result = knn_probe((train, y), (test, truth), k=1, metric="euclidean")
+    model = KNeighborsClassifier(1).fit(train.astype(np.float32), y)
+    assert result.accuracy == model.score(test.astype(np.float32), truth)
+    np.testing.assert_array_equal(result.correct, model.predict(test.astype(np.float32)) == truth)
+    assert result.low < result.accuracy < result.high
+
+
+def test_knn_probe_counts_votes_and_knows_absent_classes() -> None:
+    train = [[0.0], [1.0], [2.0], [9.0]], ["a", "b", "b", "c"]
+    result = knn_probe(train, ([[0.1], [1.9]], ["b", "b"]), k=3, metric="euclidean")
+    assert result.correct.tolist() == [True, True]
+    assert result.per_class[1] == 1.0 and np.isnan(result.per_class[[0, 2]]).all()
+    with pytest.raises(InputError, match="among those of train"):
+        knn_probe(train, ([[0.0]], ["d"]), k=1, metric="euclidean")

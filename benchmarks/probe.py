@@ -1,0 +1,173 @@
+"""How fast is a path of 45 linear probes beside scikit-learn, and is it as good?
+
+One size a run, in steps that are short enough for a shared machine; each adds to
+``results/probe_<size>.json``, and ``report`` prints the table::
+
+    python -m benchmarks.probe synthetic ours
+    python -m benchmarks.probe synthetic sklearn --place 0     # 0 .. 44, several times
+    python -m benchmarks.probe synthetic report
+
+``synthetic`` is 10 000 x 2048 x 90, non-negative with a falling spectrum, as pooled activations
+have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 features), from
+``../shared/data``. scikit-learn gets the same float32 features; it is timed at some strengths and
+the others are put between them, on the logarithm of the strength. It is run twice: with its
+default tolerance, and to convergence. The compilation is counted, unless ``--warm``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logsumexp
+
+from benchmarks.timing import RESULTS, hardware
+
+_STRENGTHS = np.logspace(-6, 5, 45)
+_TOLERANCES = {"default": 1e-4, "converged": 1e-9}
+
+
+def synthetic(n: int = 10_000, d: int = 2048, c: int = 90) -> tuple[np.ndarray, np.ndarray]:
+    """Non-negative features of overlapping classes, ``[n, d]`` float32, and their labels."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, c, n)
+    spectrum = (1 + np.arange(d, dtype=np.float32)) ** -0.5
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0].astype(np.float32)
+    within = rng.standard_normal((n, d), np.float32) * spectrum
+    centres = 0.5 * rng.standard_normal((c, d), np.float32) * spectrum
+    return np.maximum(4 * (within + centres[labels]) @ turn, 0), labels
+
+
+def caltech20() -> tuple[np.ndarray, np.ndarray]:
+    """Features of a Conv4 trained without labels, ``[1600, 1600]``, and the classes."""
+    import tempfile
+
+    from converters import convert
+    from mgm_jax import load_encoder
+    from mgm_jax.images import canvases, open_source
+
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
+    file = shared / "checkpoints/conv4_miniimagenet/protoclr_1s3q_50bs.pth.tar"
+    with tempfile.TemporaryDirectory() as folder:
+        convert(file, Path(folder) / "encoder", verify=False)
+        encoder = load_encoder(Path(folder) / "encoder")
+    source = open_source(shared / "images/caltech101_20x80")
+    batches = canvases(source, resize=84, batch_size=200)
+    x = np.concatenate([np.asarray(encoder(batch.images)) for batch in batches])
+    return x[: len(source)], np.asarray(source.labels)
+
+
+def objective(
+    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, intercepts: np.ndarray, strength: float
+) -> float:
+    """In float64."""
+    logits = x.astype(np.float64) @ weights.astype(np.float64) + intercepts
+    own = logits[np.arange(len(x)), labels].copy()
+    rest = logits.copy()
+    rest[np.arange(len(x)), labels] = -np.inf
+    loss = np.logaddexp(0, logsumexp(rest, axis=1) - own)
+    return float(loss.sum() + strength / 2 * (weights.astype(np.float64) ** 2).sum())
+
+
+def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
+    """Solve the path; seconds with and without the preparation."""
+    from mgm_jax.probe.logistic_path import prepare, solve_path
+
+    classes = int(labels.max()) + 1
+    if warm:
+        solve_path(prepare(x, labels, classes=classes), _STRENGTHS)
+    start = time.perf_counter()
+    problem = prepare(x, labels, classes=classes)
+    prepared = time.perf_counter() - start
+    found = solve_path(problem, _STRENGTHS)
+    seconds = time.perf_counter() - start
+    exact = [
+        objective(x, labels, w, b, s)
+        for w, b, s in zip(found.weights, found.intercepts, _STRENGTHS, strict=True)
+    ]
+    return {
+        "seconds": seconds,
+        "prepare": prepared,
+        "objective": exact,
+        "gradient": found.gradient.tolist(),
+        "excess": found.excess.tolist(),
+        "evaluations": found.steps.tolist(),
+        "converged": int(found.converged.sum()),
+    }
+
+
+def theirs(x: np.ndarray, labels: np.ndarray, place: int, tolerance: float) -> dict[str, object]:
+    """One fit of scikit-learn."""
+    from sklearn.linear_model import LogisticRegression
+
+    strength = _STRENGTHS[place]
+    model = LogisticRegression(C=1 / strength, tol=tolerance, max_iter=100_000)
+    start = time.perf_counter()
+    model.fit(x, labels)
+    seconds = time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "iterations": int(model.n_iter_.max()),
+        "objective": objective(x, labels, model.coef_.T, model.intercept_, strength),
+    }
+
+
+def table(content: dict[str, dict]) -> None:
+    """Print what was measured, and the ratios of the whole path."""
+    mine = content["ours"]
+    total = float(np.sum(mine["evaluations"]))
+    print(
+        f"mgm_jax: {mine['seconds']:.1f} s for 45 strengths (preparation {mine['prepare']:.1f} s, "
+        f"{total:.0f} evaluations), {mine['converged']} converged, largest bound of the excess "
+        f"{max(mine['excess']):.1e}"
+    )
+    for name in _TOLERANCES:
+        fits = {int(place): fit for place, fit in content.get(name, {}).items()}
+        if not fits:
+            continue
+        print(f"scikit-learn, {name}:")
+        for place in sorted(fits):
+            fit = fits[place]
+            ratio = mine["objective"][place] / fit["objective"] - 1
+            print(
+                f"  strength {_STRENGTHS[place]:.1e}: {fit['seconds']:8.2f} s, "
+                f"{fit['iterations']:6d} iterations, mgm_jax's objective {ratio:+.1e} from its"
+            )
+        places = np.array(sorted(fits))
+        seconds = np.interp(np.arange(45), places, [fits[place]["seconds"] for place in places])
+        print(
+            f"  {len(fits)} of 45 timed; all scaled: {seconds.sum():.0f} s, "
+            f"{seconds.sum() / mine['seconds']:.1f} x mgm_jax"
+        )
+
+
+def main() -> None:
+    """Measure one step, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", choices=("synthetic", "caltech20"))
+    parser.add_argument("step", choices=("ours", "sklearn", "report"))
+    parser.add_argument("--place", type=int, nargs="*", default=[])
+    parser.add_argument("--tolerance", choices=tuple(_TOLERANCES), default="default")
+    parser.add_argument("--warm", action="store_true")
+    options = parser.parse_args()
+    file = RESULTS / f"probe_{options.size}.json"
+    content = json.loads(file.read_text()) if file.exists() else {}
+    if options.step != "report":
+        x, labels = synthetic() if options.size == "synthetic" else caltech20()
+        if options.step == "ours":
+            content["ours"] = ours(x, labels, warm=options.warm)
+        for place in options.place:
+            fit = theirs(x, labels, place, _TOLERANCES[options.tolerance])
+            content.setdefault(options.tolerance, {})[str(place)] = fit
+            file.write_text(json.dumps(content, indent=2) + "\n")
+        content["hardware"] = hardware()
+        file.write_text(json.dumps(content, indent=2) + "\n")
+    if "ours" in content:
+        table(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The ridge probe against scikit-learn, and leaving one out against doing it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from mgm_jax.errors import InputError
+from mgm_jax.probe.ridge import ridge_probe
+from mgm_jax.probe.scoring import score_of
+
+
+def blobs(n: int, d: int = 8, *, apart: float = 0.7, seed: int = 0):
+    """Three overlapping classes off the origin."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    centres = np.random.default_rng(99).normal(size=(3, d)) * apart
+    return (centres[labels] + rng.normal(size=(n, d)) + 4).astype(np.float32), labels
+
+
+def sklearn_ridge(x: np.ndarray, labels: np.ndarray, strength: float) -> Ridge:
+    """The same problem, stated to scikit-learn in absolute units."""
+    x = x.astype(np.float64)
+    unit = ((x - x.mean(axis=0)) ** 2).sum() / x.shape[1]
+    return Ridge(alpha=strength * unit, solver="svd").fit(x, np.eye(3)[labels])
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (24, 40)])
+def test_the_solution_is_scikit_learns(n: int, d: int) -> None:
+    train, test = blobs(n, d), blobs(90, d, seed=1)
+    for strength in (1e-3, 0.3, 100.0):
+        result = ridge_probe(train, None, test, strengths=[strength])
+        model = sklearn_ridge(*train, strength)
+        np.testing.assert_allclose(result.weights, model.coef_.T, atol=1e-9)
+        np.testing.assert_allclose(result.logits(test[0]), model.predict(test[0]), atol=1e-6)
+        assert result.strength == strength
+
+
+def test_without_validation_each_row_is_left_out_in_turn() -> None:
+    train, test = blobs(30), blobs(60, seed=1)
+    result = ridge_probe(train, None, test, strengths=[0.01, 1.0, 30.0])
+    x, y = train
+    unit = ((x.astype(float) - x.mean(axis=0, dtype=float)) ** 2).sum() / x.shape[1]
+    for strength, found in zip(result.strengths, result.validation, strict=True):
+        right = 0
+        for row in range(30):
+            kept = np.arange(30) != row
+            model = Ridge(alpha=strength * unit, solver="svd").fit(
+                x[kept].astype(float), np.eye(3)[y[kept]]
+            )
+            right += model.predict(x[row : row + 1]).argmax() == y[row]
+        assert found == pytest.approx(right / 30)
+    best = result.validation == result.validation.max()
+    assert result.strength == result.strengths[best].max()
+
+
+def test_validation_chooses_and_joins_the_refit() -> None:
+    train, validation, test = (blobs(n, seed=s) for s, n in enumerate((30, 30, 200)))
+    result = ridge_probe(train, validation, test, strengths=7)
+    scores = [sklearn_ridge(*train, s).predict(validation[0]) for s in result.strengths]
+    expected = [score_of(fit, validation[1], score="top1") for fit in scores]
+    np.testing.assert_allclose(result.validation, expected)
+    x, y = (np.concatenate(parts) for parts in zip(train, validation, strict=True))
+    model = sklearn_ridge(x, y, result.strength)
+    np.testing.assert_allclose(result.weights, model.coef_.T, atol=1e-9)
+    assert result.score == score_of(model.predict(test[0]), test[1], score="top1")
+    assert result.low <= result.score <= result.high
+    assert "top1" in repr(result) and "<table" in result._repr_html_()
+
+
+def test_units_of_the_features_change_nothing() -> None:
+    train, test = blobs(60), blobs(60, seed=1)
+    plain = ridge_probe(train, None, test)
+    scaled = ridge_probe((train[0] * 512, train[1]), None, (test[0] * 512, test[1]))
+    assert scaled.score == plain.score and scaled.strength == plain.strength
+
+
+def test_constant_features_guess_a_class() -> None:
+    labels = np.arange(30) % 3
+    result = ridge_probe((np.ones((30, 4)), labels), None, (np.ones((30, 4)), labels))
+    assert result.score == pytest.approx(1 / 3)
+
+
+def test_unusable_options_are_named() -> None:
+    train, test = blobs(30), blobs(30, seed=1)
+    with pytest.raises(InputError, match="measure"):
+        ridge_probe(train, None, test, measure="map11")
+    with pytest.raises(InputError, match="among those of train"):
+        ridge_probe(train, None, (test[0], test[1] + 1))
+    with pytest.raises(InputError, match="two classes"):
+        ridge_probe((train[0], np.zeros(30)), None, test)
