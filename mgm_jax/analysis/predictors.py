@@ -171,7 +171,8 @@ def family_codes(
             f"families: expected one for each of the {len(metrics)} rows of metrics, got "
             f"{len(families)}. Give them in that order, or as a mapping from model to family."
         )
-    missing = [model for model in models if bool(pd.isna(lookup.get(model)))]
+    unknown = pd.Series([lookup.get(model) for model in models], dtype=object).isna()
+    missing = list(models[unknown.to_numpy()])
     if missing:
         raise InputError(f"families: no family for {name_some(missing)}. Add it.")
     named = [str(lookup[model]) for model in models]
