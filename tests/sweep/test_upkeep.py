@@ -146,8 +146,8 @@ def test_probes_are_parts_of_a_study_like_others(tmp_path: Path, monkeypatch) ->
         ("pixels · more · h-score · flatten", "cannot be scored")
     ]
     [status] = study_status(out)
-    # Two encoders, the same on two targets, and all probes and scores but one.
-    assert status.count(State.DONE) == 2 + 4 + 7 and len(status.errors) == 1
+    # Two encoders, the same on the new target, and all probes and scores but one.
+    assert status.count(State.DONE) == 2 + 2 + 7 and len(status.errors) == 1
     assert len(list(out.glob("embeddings/*/*"))) == 4 and not find_garbage(out).paths
     monkeypatch.undo()
     assert not run_study(study, out, retry_failed=True).failures
