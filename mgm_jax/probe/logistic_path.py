@@ -75,7 +75,7 @@ class PathSolution(NamedTuple):
         intercepts: ``[s, c]`` float32.
         objective: ``sum_i loss_i + strength / 2 |W|^2`` at the solution, ``[s]`` float64.
         gradient: Euclidean norm of its gradient by weights and intercepts, ``[s]`` float64.
-        excess: bound of the objective's share above the least one, ``[s]`` float64.
+        excess: share by which the objective may lie above the least one, ``[s]`` float64.
         steps: evaluations of loss and gradient, ``[s]``.
         converged: whether the excess fell below the tolerance, ``[s]`` bool.
     """
@@ -251,13 +251,14 @@ class _Path:
                 slots, live = slots[kept], np.arange(kept.size) < live.sum()
 
     def _excess(self, lanes: np.ndarray) -> np.ndarray:
-        """Bound of the share above the least objective: the duality gap.
+        """Share above the least objective: the duality gap, at most, if intercepts were at rest.
 
-        Intercepts have no ridge. Their curvature is about the loss where that is small, and at
-        most half the rows; what their gradient could still bring is estimated with it.
+        Intercepts have no ridge. What their gradient could still bring is estimated with their
+        curvature, which is about the loss where that is small, and at most half the rows; a tenth
+        of it, because weights may move along.
         """
         by_weights = self.squared[lanes, 0] / (2 * self.strengths[lanes])
-        curvature = np.minimum(self.objective[lanes], self.problem.rows / 2)
+        curvature = 0.1 * np.minimum(self.objective[lanes], self.problem.rows / 2)
         by_intercepts = self.squared[lanes, 1] / (2 * curvature)
         return (by_weights + by_intercepts) / self.objective[lanes]
 
