@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ class _Lanes(NamedTuple):
     slope: jax.Array
     direction: jax.Array
     step: jax.Array
-    memory: object
+    memory: Any
     squared: jax.Array
 
 
@@ -332,7 +332,7 @@ def _advance(
     def each(values: jax.Array, like: jax.Array) -> jax.Array:
         return values.reshape(-1, *([1] * (like.ndim - 1)))
 
-    def choose(mask: jax.Array, new: object, old: object) -> object:
+    def choose(mask: jax.Array, new: Any, old: Any) -> Any:
         return jax.tree.map(lambda a, b: jnp.where(each(mask, a), a, b), new, old)
 
     def inner(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -348,6 +348,7 @@ def _advance(
     promised = state.step * inner(state.slope, state.direction)
     allowed = state.value * (1 + _ROUNDING) - _DECREASE * promised
     good = first | (value <= allowed)
+    update: Any
     update, memory = jax.vmap(_optimiser().update)(slope, state.memory, point)
     # No direction is steeper than 1, so the first step may be the gradient itself.
     uphill = inner(slope, update) <= 0

@@ -57,10 +57,9 @@ def feature_figure(tables: StudyTables) -> Figure | None:
 
 def _important(rows: pd.DataFrame) -> list[str]:
     """Features by how often they are chosen over all tasks, then by size of coefficient."""
-    weights = rows.assign(
-        size=rows["coefficient"].abs(), chosen=rows["selected"].fillna(0.0)
-    ).groupby("feature", sort=False)[["chosen", "size"]]
-    ranked = weights.mean().sort_values(["chosen", "size"], ascending=False, kind="stable")
+    weighed = rows.assign(size=rows["coefficient"].abs(), chosen=rows["selected"].fillna(0.0))
+    means = pd.DataFrame(weighed.groupby("feature", sort=False)[["chosen", "size"]].mean())
+    ranked = means.sort_values(["chosen", "size"], ascending=False, kind="stable")
     return [str(name) for name in ranked.index[:_MOST_FEATURES]]
 
 

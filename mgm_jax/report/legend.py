@@ -107,18 +107,27 @@ def paradigm_legend(tables: StudyTables) -> Legend:
     tells are ``unknown``.
     """
     optional = tables.optional
-    named = pd.concat(
-        [
-            tables.models[["model", "family", "paradigm"]],
-            tables.models[["encoder", "family", "paradigm"]].rename(columns={"encoder": "model"}),
-            optional.transfer[["model", "family", "paradigm"]],
-            optional.predictions[["model"]],
-            optional.similarity[["encoder_a"]].rename(columns={"encoder_a": "model"}),
-            optional.similarity[["encoder_b"]].rename(columns={"encoder_b": "model"}),
-            optional.clusters[["encoder"]].rename(columns={"encoder": "model"}),
-        ],
-        ignore_index=True,
+    sources = (
+        (tables.models, "model"),
+        (tables.models, "encoder"),
+        (optional.transfer, "model"),
+        (optional.predictions, "model"),
+        (optional.similarity, "encoder_a"),
+        (optional.similarity, "encoder_b"),
+        (optional.clusters, "encoder"),
     )
-    named["paradigm"] = named["paradigm"].fillna("").replace("", "unknown")
-    named["family"] = named["family"].fillna("")
+    named = pd.DataFrame(
+        pd.concat([_named(frame, column) for frame, column in sources], ignore_index=True)
+    )
     return make_legend(named, kind="paradigm")
+
+
+def _named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Models of one column with family and paradigm, where the table tells them."""
+    told = column != "encoder" or "model" in frame
+    blank = pd.Series("", index=frame.index)
+    family = frame["family"].fillna("") if told and "family" in frame else blank
+    paradigm = frame["paradigm"].fillna("") if told and "paradigm" in frame else blank
+    return pd.DataFrame(
+        {"model": frame[column], "family": family, "paradigm": paradigm.replace("", "unknown")}
+    )

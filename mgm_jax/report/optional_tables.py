@@ -104,7 +104,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
             # A fit that says nothing of its convergence is no failed fit.
             columns[name] = column.astype(object).where(column.notna(), True).astype(bool)
         else:
-            columns[name] = pd.to_numeric(column, errors="coerce").astype(float)
+            columns[name] = pd.Series(pd.to_numeric(column, errors="coerce"), dtype=float)
     return pd.DataFrame(columns, index=frame.index)
 
 

@@ -36,10 +36,10 @@ _NAME_LETTERS = 40
 def prediction_figure(tables: StudyTables) -> Figure | None:
     """Held-out scores with intervals: a panel a task, a row a set of predictors."""
     rows = tables.optional.prediction
-    if rows.empty or not rows["r2"].notna().any():
+    if rows.empty or not _any(rows, "r2"):
         return None
     ways = sorted(dict.fromkeys(rows["held_out"]), key=lambda way: way != "model")
-    scores = [(name, label) for name, label, _ in _SCORES if rows[name].notna().any()]
+    scores = [(name, label) for name, label, _ in _SCORES if _any(rows, name)]
     views = {
         (score, way): _view(rows.loc[rows["held_out"] == way], score)
         for score, _ in scores
@@ -62,7 +62,7 @@ def prediction_tables(tables: StudyTables) -> list[NumberTable]:
 def _view(rows: pd.DataFrame, score: str) -> View:
     predictors = ordered_predictors(rows)
     names = [predictors_name(name) for name in predictors]
-    random = score == "r2" and rows["random_r2_high"].notna().any()
+    random = score == "r2" and _any(rows, "random_r2_high")
     if random:
         names.append(_RANDOM)
     tasks = list(dict.fromkeys(rows["task"]))
@@ -119,8 +119,8 @@ def _dots(
         "error_x": {
             "type": "data",
             "symmetric": False,
-            "array": numbers((high - value).clip(lower=0)),
-            "arrayminus": numbers((value - low).clip(lower=0)),
+            "array": numbers(np.maximum(high - value, 0)),
+            "arrayminus": numbers(np.maximum(value - low, 0)),
             "color": colour,
             "thickness": 2,
             "width": 0,
@@ -197,14 +197,14 @@ def _note(rows: pd.DataFrame, score: str, floor: float) -> str:
     parts = []
     if score == "r2":
         parts.append("0 is the mean of the models that were seen, 1 is perfect.")
-        if rows["random_r2_high"].notna().any():
+        if _any(rows, "random_r2_high"):
             parts.append(
                 "Random features: ring, the median R² that as many random features reach; "
                 "tick, the upper end."
             )
     else:
         parts.append("0: the order of the models is not predicted; 1: it is predicted exactly.")
-    if (rows[score] < floor).any():
+    if bool((rows[score].to_numpy(float) < floor).any()):
         parts.append(f"Triangles stand for values below {number(floor)}.")
     return " ".join(parts)
 
@@ -218,7 +218,7 @@ def _table(rows: pd.DataFrame, way: str) -> NumberTable:
     }
     order = {name: at for at, name in enumerate(ordered_predictors(rows))}
     columns = [("Predictors", "what the prediction is made from")]
-    columns += [(label, axis) for name, label, axis in _SCORES if rows[name].notna().any()]
+    columns += [(label, axis) for name, label, axis in _SCORES if _any(rows, name)]
     columns += [
         ("p", "permutation p-value of the held-out R²"),
         ("p (Holm)", "the same, corrected over the tasks"),
@@ -238,7 +238,7 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
     name = predictors_name(row["predictors"])
     cells = [text_cell(name, most=_NAME_LETTERS)]
     for score, _, _ in _SCORES:
-        if rows[score].notna().any():
+        if _any(rows, score):
             cells.append(interval_cell(row[score], row[f"{score}_low"], row[f"{score}_high"]))
     random = row["random_r2"]
     cells += [
@@ -275,3 +275,8 @@ def _count(value: float) -> Cell:
     if not np.isfinite(value):
         return Cell(text="–", interval="", value=None)
     return Cell(text=f"{value:.0f}", interval="", value=float(value))
+
+
+def _any(rows: pd.DataFrame, column: str) -> bool:
+    """Whether a column has a value anywhere."""
+    return bool(rows[column].notna().to_numpy().any())

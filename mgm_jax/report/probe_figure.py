@@ -55,9 +55,8 @@ def metric_name(metric: str) -> str:
 
 def ordered_measures(transfer: pd.DataFrame) -> list[str]:
     """Probes first, then scores, each in the order of the table."""
-    pairs = transfer.drop_duplicates("measure")[["measure", "kind"]]
-    ordered = sorted(pairs.itertuples(index=False), key=lambda pair: pair.kind == "score")
-    return [str(pair.measure) for pair in ordered]
+    kinds = dict(zip(transfer["measure"].astype(str), transfer["kind"], strict=True))
+    return sorted(kinds, key=lambda measure: kinds[measure] == "score")
 
 
 def probe_figure(tables: StudyTables, legend: Legend) -> Figure | None:
@@ -134,7 +133,7 @@ def _view(rows: pd.DataFrame, legend: Legend) -> View:
                 inside = part.loc[part["model"].isin(entry.models)]
                 if not inside.empty:
                     traces.append(_dots(inside, place, entry, axes))
-    failed = int((~rows["converged"]).sum())
+    failed = int((~rows["converged"].to_numpy(bool)).sum())
     note = ""
     if failed:
         note = f"Hollow: {failed} of {len(rows)} fits stopped before the gradient was small enough."

@@ -46,8 +46,8 @@ def similarity_matrix(rows: pd.DataFrame, column: str = "value") -> tuple[list[s
     place = {name: at for at, name in enumerate(names)}
     matrix = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(matrix, 1.0)
-    first = rows["encoder_a"].map(place).to_numpy(int)
-    second = rows["encoder_b"].map(place).to_numpy(int)
+    first = np.array([place[name] for name in rows["encoder_a"]])
+    second = np.array([place[name] for name in rows["encoder_b"]])
     matrix[first, second] = matrix[second, first] = rows[column].to_numpy(np.float64)
     return names, matrix
 
