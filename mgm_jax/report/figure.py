@@ -56,24 +56,36 @@ class Figure:
     scale_switch: bool = False
 
     def to_json(self) -> str:
-        """JSON that is safe inside a script element: no ``<`` and no NaN in it."""
+        """JSON that is safe inside a script element: no ``<`` and no NaN in it.
+
+        The layouts of a view are places in the list ``layouts``.
+        """
+        # Views that differ in their numbers alone share layouts: each is in the page once.
+        layouts: dict[str, int] = {}
+        views = {}
+        for key, view in self.views.items():
+            texts = [_compact(layout.to_json()) for layout in view.layouts]
+            places = [layouts.setdefault(text, len(layouts)) for text in texts]
+            views[_KEY_SEPARATOR.join(key)] = {
+                "data": view.data,
+                "layouts": places,
+                "note": view.note,
+            }
         content = {
             "choices": [
                 {"label": choice.label, "options": choice.options} for choice in self.choices
             ],
-            "views": {
-                _KEY_SEPARATOR.join(key): {
-                    "data": view.data,
-                    "layouts": [layout.to_json() for layout in view.layouts],
-                    "note": view.note,
-                }
-                for key, view in self.views.items()
-            },
+            "layouts": [json.loads(text) for text in layouts],
+            "views": views,
             "scale_switch": self.scale_switch,
         }
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _compact(content)
         # Inside a script element only these characters could end it or start a comment.
         return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def image_choice(image_sets: Sequence[str]) -> Choice:

@@ -241,6 +241,13 @@ CASES: dict[str, dict] = {
         "points": 8,
     },
     "transfer": {"encoders": population(12), "points": 8, "groups": 4, "targets": TARGETS},
+    "few targets": {
+        "encoders": population(4),
+        "settings": ("semantic",),
+        "points": 6,
+        "groups": 2,
+        "targets": TARGETS[:2],
+    },
     "twenty-five": {
         "encoders": population(25),
         "images": TARGETS,

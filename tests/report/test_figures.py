@@ -44,10 +44,11 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
 def test_plotly_accepts_every_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
         # Plotly's checks are slow: the first and the last view stand for all.
-        views = list(json.loads(figure.to_json())["views"].values())
+        content = json.loads(figure.to_json())
+        views = list(content["views"].values())
         for view in views[:: max(1, len(views) - 1)]:
             data = _with_colours(view["data"])
-            for entry in view["layouts"]:
+            for entry in (content["layouts"][place] for place in view["layouts"]):
                 layout = {k: v for k, v in entry["layout"].items() if k != "minimum_width"}
                 go.Figure(data=data, layout=_with_colours(layout))
 
@@ -68,6 +69,17 @@ def test_every_choice_has_a_view(study: Study, case: str):
         for choice in figure.choices:
             keys = [(*key, value) for key in keys for value, _ in choice.options]
         assert set(keys) == set(figure.views)
+
+
+@pytest.mark.parametrize("case", ["sweep", "hostile"])
+def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, case: str):
+    for figure in figures_of(read_tables(study(case))):
+        content = json.loads(figure.to_json())
+        texts = [json.dumps(layout) for layout in content["layouts"]]
+        assert len(set(texts)) == len(texts)
+        for view, found in zip(figure.views.values(), content["views"].values(), strict=True):
+            own = [json.loads(json.dumps(layout.to_json())) for layout in view.layouts]
+            assert [content["layouts"][place] for place in found["layouts"]] == own
 
 
 def test_dots_are_the_means_and_intervals_of_the_table(study: Study):

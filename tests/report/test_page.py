@@ -109,7 +109,8 @@ def test_markup_in_names_stays_text(rendered: Callable[[str], Page], study: Stud
     assert "<i>other</i> set" in page.words
     # Plotly reads a little HTML in labels, so names reach it escaped.
     for view in page.figures["dots"]["views"].values():
-        for label in view["layouts"][0]["layout"]["yaxis"]["ticktext"]:
+        layout = page.figures["dots"]["layouts"][view["layouts"][0]]["layout"]
+        for label in layout["yaxis"]["ticktext"]:
             assert "<" not in label
         for trace in view["data"]:
             assert not re.search(r"<(?!/?b>|br>)", "".join(trace["hovertext"]))
@@ -124,8 +125,7 @@ def test_long_names_are_cut_in_sight_and_whole_in_the_title(rendered: Callable[[
 
 
 def _row_labels(page: Page) -> list[str]:
-    view = next(iter(page.figures["dots"]["views"].values()))
-    return view["layouts"][0]["layout"]["yaxis"]["ticktext"]
+    return page.figures["dots"]["layouts"][0]["layout"]["yaxis"]["ticktext"]
 
 
 def test_headline_and_statement_come_first(rendered: Callable[[str], Page]):

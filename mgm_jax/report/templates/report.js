@@ -115,15 +115,18 @@ class PageFigure {
 
   view() { return this.content.views[this.chosen.join(SEPARATOR)]; }
 
+  layouts() { return this.view().layouts.map((place) => this.content.layouts[place]); }
+
   panels() {
-    return Object.keys(this.view().layouts[0].layout).filter((key) => key.startsWith("xaxis")).length;
+    return Object.keys(this.layouts()[0].layout).filter((key) => key.startsWith("xaxis")).length;
   }
 
   draw() {
     const view = this.view();
     this.note.textContent = view.note;
     const available = this.element.clientWidth;
-    const fitting = view.layouts.find((entry) => entry.min_width <= available) || view.layouts.at(-1);
+    const layouts = this.layouts();
+    const fitting = layouts.find((entry) => entry.min_width <= available) || layouts.at(-1);
     const { minimum_width: least = 0, maximum_width: most = Infinity, ...layout } =
       withColours(fitting.layout);
     if (!this.sameScale) {
