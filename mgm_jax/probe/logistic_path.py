@@ -28,7 +28,7 @@ import numpy as np
 from mgm_jax.probe.logistic_loss import CHUNK, loss_and_slope
 from mgm_jax.progress import Bar, progress
 
-_MEMORY = 10
+_MEMORY = 5
 # Every so many strengths one starts from zero; then the gaps are halved.
 _STRIDE = 8
 # Stacks are filled up to one of few sizes, so that few are compiled; where a product takes longer
@@ -303,12 +303,12 @@ def _begin(point: jax.Array) -> _Lanes:
     lanes = point.shape[0]
     return _Lanes(
         point=point,
-        value=jnp.full(lanes, jnp.inf),
+        value=jnp.full(lanes, jnp.inf, jnp.float32),
         slope=jnp.zeros_like(point),
         direction=jnp.zeros_like(point),
-        step=jnp.ones(lanes),
+        step=jnp.ones(lanes, jnp.float32),
         memory=jax.vmap(_optimiser().init)(point),
-        squared=jnp.full((lanes, 2), jnp.inf),
+        squared=jnp.full((lanes, 2), jnp.inf, jnp.float32),
     )
 
 
@@ -332,9 +332,6 @@ def _advance(
     def each(values: jax.Array, like: jax.Array) -> jax.Array:
         return values.reshape(-1, *([1] * (like.ndim - 1)))
 
-    def choose(mask: jax.Array, new: Any, old: Any) -> Any:
-        return jax.tree.map(lambda a, b: jnp.where(each(mask, a), a, b), new, old)
-
     def inner(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.sum(a * b, axis=(1, 2))
 
@@ -348,12 +345,24 @@ def _advance(
     promised = state.step * inner(state.slope, state.direction)
     allowed = state.value * (1 + _ROUNDING) - _DECREASE * promised
     good = first | (value <= allowed)
-    update: Any
-    update, memory = jax.vmap(_optimiser().update)(slope, state.memory, point)
-    # No direction is steeper than 1, so the first step may be the gradient itself.
-    uphill = inner(slope, update) <= 0
-    direction = choose(first | uphill, slope, update)
+    direction, memory = jax.lax.map(_next, (good, first, slope, point, state))
     squares = jnp.sum(by_weights**2, axis=2)
     squared = jnp.stack([jnp.sum(squares[:, :rank], axis=1), squares[:, rank]], axis=1)
-    new = _Lanes(point, value, slope, direction, jnp.ones_like(state.step), memory, squared)
-    return choose(good, new, state._replace(step=state.step / 2))
+    step = jnp.where(good, 1, state.step / 2)
+    new = _Lanes(point, value, slope, direction, step, memory, squared)
+    kept = state._replace(direction=direction, step=step, memory=memory)
+    return jax.tree.map(lambda a, b: jnp.where(each(good, a), a, b), new, kept)
+
+
+def _next(lane: tuple[jax.Array, jax.Array, jax.Array, jax.Array, _Lanes]):
+    """Direction and memory of one lane after its step was good; else those that it had."""
+    good, first, slope, point, state = lane
+
+    def renewed() -> tuple[jax.Array, object]:
+        direction: Any
+        direction, memory = _optimiser().update(slope, state.memory, point)
+        # No direction is steeper than 1, so the first step may be the gradient itself.
+        plain = first | (jnp.vdot(slope, direction) <= 0)
+        return jnp.where(plain, slope, direction), memory
+
+    return jax.lax.cond(good, renewed, lambda: (state.direction, state.memory))

@@ -19,6 +19,7 @@ import numpy as np
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.geometry.workers import one_thread_a_product
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.ledger import Ledger, Stage
@@ -131,8 +132,12 @@ def _do(task: Task, cells: Sequence[Cell], work: Workload, bar: Bar) -> list[Fai
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the warnings that would come once a cell; for the thread that starts all tasks."""
-    with warnings.catch_warnings():
+    """Without the warnings that would come once a cell, and with one thread a product.
+
+    For the thread that starts all tasks: how many threads NumPy's products use holds for the whole
+    process, so that cells side by side would change it for each other, and with it the last bits.
+    """
+    with warnings.catch_warnings(), one_thread_a_product():
         # Duplicates have a column of their own.
         warnings.filterwarnings("ignore", message=".*duplicate.*")
         yield
