@@ -18,6 +18,9 @@ from mgm_jax.study import MetricOptions
 #: Smallest manifold that is measured: with two points everything is determined by one distance.
 MIN_POINTS = 3
 
+#: Widest features that are measured of all views together: the cost grows with the cube of it.
+MOST_FEATURES_OF_VIEWS = 4096
+
 #: Where the table of a cell of views keeps what :func:`measure_views` says: in its ``attrs``, which
 #: Parquet files carry along.
 VIEWS = "views"
@@ -130,7 +133,7 @@ def measure_points(
         place = table.columns.get_loc("nnk_diameter")
         table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
-    if plain is not None:
+    if plain is not None and x.shape[1] <= MOST_FEATURES_OF_VIEWS:
         table.attrs[VIEWS] = measure_views(x[kept], groups[kept], plain=plain)
     return table
 
