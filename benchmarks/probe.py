@@ -123,9 +123,14 @@ def table(content: dict[str, dict]) -> None:
     mine = content["ours"]
     total = float(np.sum(mine["evaluations"]))
     print(
+<<<<<<< HEAD
         f"mgm_jax: {mine['seconds']:.1f} s ({mine['core seconds']:.0f} core seconds) "
         "for 45 strengths "
         f"(preparation {mine['prepare']:.1f} s, "
+=======
+        f"mgm_jax: {mine['seconds']:.1f} s ({mine['core seconds']:.0f} core seconds) for 45 "
+        f"strengths (preparation {mine['prepare']:.1f} s, "
+>>>>>>> f9ece7a (Linear probe: one compilation a stack; benchmark in steps)
         f"{total:.0f} evaluations), {mine['converged']} converged, largest bound of the excess "
         f"{max(mine['excess']):.1e}"
     )

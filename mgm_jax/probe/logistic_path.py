@@ -354,11 +354,11 @@ def _advance(
     return jax.tree.map(lambda a, b: jnp.where(each(good, a), a, b), new, kept)
 
 
-def _next(lane: tuple[jax.Array, jax.Array, jax.Array, jax.Array, _Lanes]):
+def _next(lane: tuple[jax.Array, jax.Array, jax.Array, jax.Array, _Lanes]) -> tuple[Any, Any]:
     """Direction and memory of one lane after its step was good; else those that it had."""
     good, first, slope, point, state = lane
 
-    def renewed() -> tuple[jax.Array, object]:
+    def renewed() -> tuple[Any, Any]:
         direction: Any
         direction, memory = _optimiser().update(slope, state.memory, point)
         # No direction is steeper than 1, so the first step may be the gradient itself.
