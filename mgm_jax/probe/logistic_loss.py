@@ -18,8 +18,8 @@ _FAR_BEHIND = -30.0
 
 def loss_and_slope(
     weights: jax.Array, z: jax.Array, codes: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Summed loss of each of s stacked regressions, and its slope.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Summed loss of each of s stacked regressions, its slope, and how curved it is.
 
     Args:
         weights: ``[s, r, c]`` float32.
@@ -28,26 +28,30 @@ def loss_and_slope(
             binary ones. -1 in rows that fill up.
 
     Returns:
-        Loss ``[s]`` and slope ``[s, r, c]``.
+        Loss ``[s]``, slope ``[s, r, c]``, and ``sum p (1 - p)`` over rows and classes with p the
+        probabilities ``[s]``: what the second derivatives by the logits add up to.
     """
     lanes, width, classes = weights.shape
     rows = min(CHUNK, z.shape[0])
     # One product serves all: the stack lies beside the classes.
     beside = weights.transpose(1, 0, 2).reshape(width, lanes * classes)
 
-    def chunk(total: tuple[jax.Array, jax.Array], part: tuple[jax.Array, jax.Array]):
+    def chunk(total: tuple[jax.Array, ...], part: tuple[jax.Array, jax.Array]):
         z, codes = part
         logits = jnp.matmul(z, beside, precision=jax.lax.Precision.HIGHEST)
         one = _multinomial if codes.ndim == 1 else _binary
         loss, residual = one(logits.reshape(-1, lanes, classes), codes)
         flat = residual.reshape(-1, lanes * classes)
         slope = jnp.matmul(z.T, flat, precision=jax.lax.Precision.HIGHEST)
-        return (total[0] + loss, total[1] + slope), None
+        # A residual is a probability, or what it lacks to 1: p (1 - p) is the same of both.
+        size = jnp.abs(residual)
+        curved = jnp.sum(size * (1 - size), axis=(0, 2))
+        return (total[0] + loss, total[1] + slope, total[2] + curved), None
 
     parts = (z.reshape(-1, rows, width), codes.reshape(-1, rows, *codes.shape[1:]))
-    start = jnp.zeros(lanes, z.dtype), jnp.zeros_like(beside)
-    (loss, slope), _ = jax.lax.scan(chunk, start, parts)
-    return loss, slope.reshape(width, lanes, classes).transpose(1, 0, 2)
+    start = jnp.zeros(lanes, z.dtype), jnp.zeros_like(beside), jnp.zeros(lanes, z.dtype)
+    (loss, slope, curved), _ = jax.lax.scan(chunk, start, parts)
+    return loss, slope.reshape(width, lanes, classes).transpose(1, 0, 2), curved
 
 
 def _multinomial(logits: jax.Array, codes: jax.Array) -> tuple[jax.Array, jax.Array]:

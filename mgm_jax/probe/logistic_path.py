@@ -4,8 +4,10 @@ All strengths share the features, so their weights stand side by side on the cla
 product serves them all. Three things keep the products few:
 
 * Coordinates. With ``X'X = Q diag(l) Q'`` the Hessian of strength s is at most
-  ``Q diag(l / 2 + s) Q'`` (Boehning 1992), so in the variables ``V = (l / 2 + s)^1/2 Q'W`` no
-  direction is steeper than 1, at any strength. L-BFGS then needs few steps.
+  ``Q diag(l / 2 + s) Q'`` (Boehning 1992), so in the variables ``V = (h l + s)^1/2 Q'W`` with
+  h = 1/2 no direction is steeper than 1. As the classes come apart h falls by orders of magnitude,
+  to the mean of ``p (1 - p)``; where it has fallen far, the coordinates are renewed. L-BFGS then
+  needs few steps, at any strength.
 * Starts. Every eighth strength starts from zero; those between start half-way between two
   solutions, and often are one.
 * A stop that means something. The problem is strongly convex, so that its objective lies at most
@@ -17,18 +19,18 @@ A line search tries one step for each strength at a time, so that no strength wa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.probe.logistic_loss import CHUNK, loss_and_slope
+from mgm_jax.probe.logistic_loss import CHUNK
+from mgm_jax.probe.logistic_stack import Lanes, advance, begin, renew, some
 from mgm_jax.progress import Bar, progress
 
-_MEMORY = 5
 # Every so many strengths one starts from zero; then the gaps are halved.
 _STRIDE = 8
 # Stacks are filled up to one of few sizes, so that few are compiled; where a product takes longer
@@ -37,8 +39,12 @@ _FEW_SIZES, _MORE_SIZES = (1, 6, 24), (1, 2, 3, 6, 12, 24)
 _LARGE_PRODUCT = 1e9
 # Columns are filled up likewise: encoders differ in their rank.
 _COLUMNS = 64
-# Least share of the promised decrease that a step must bring, and what rounding may hide of it.
-_DECREASE, _ROUNDING = 1e-4, 1e-6
+# What the curvature is at most, by Boehning's bound; and the first step where it is a mean.
+_BOUND, _CAREFUL = 0.5, 0.1
+# Evaluations between two looks at the curvature, and by what factor it must have changed.
+_LOOK, _CHANGE = 10, 3.0
+# Least curvature that float32 makes something of.
+_FLATTEST = 1e-10
 # A step halved below this is lost in rounding.
 _LEAST_STEP = 2.0**-20
 
@@ -87,28 +93,6 @@ class PathSolution(NamedTuple):
     excess: np.ndarray
     steps: np.ndarray
     converged: np.ndarray
-
-
-class _Lanes(NamedTuple):
-    """A stack of regressions on their way; every field has the lanes first.
-
-    Attributes:
-        point: weights in the solver's coordinates, ``[s, r', c]``.
-        value: objective, ``[s]``.
-        slope: gradient in these coordinates.
-        direction: of the step that is tried.
-        step: its length.
-        memory: of L-BFGS.
-        squared: of the gradient by weights and by intercepts, ``[s, 2]``.
-    """
-
-    point: jax.Array
-    value: jax.Array
-    slope: jax.Array
-    direction: jax.Array
-    step: jax.Array
-    memory: Any
-    squared: jax.Array
 
 
 def prepare(x: np.ndarray, codes: np.ndarray, *, classes: int) -> Problem:
@@ -191,9 +175,7 @@ class _Path:
         self.tolerance, self.most_steps = tolerance, most_steps
         count, width = strengths.size, problem.z.shape[1]
         rank = problem.squares.size
-        self.scale = np.ones((count, width), np.float32)
-        self.scale[:, :rank] = 1 / np.sqrt(problem.squares / 2 + strengths[:, None])
-        self.scale[:, rank] = np.sqrt(2 / problem.rows)
+        self.curvature = np.full(count, _BOUND)
         self.ridge = np.zeros((count, width), np.float32)
         self.ridge[:, :rank] = strengths[:, None]
         large = problem.z.size * problem.classes > _LARGE_PRODUCT
@@ -203,6 +185,15 @@ class _Path:
         self.squared = np.full((count, 2), np.inf)
         self.excess = np.full(count, np.inf)
         self.steps = np.zeros(count, int)
+
+    def scale(self, lanes: np.ndarray) -> np.ndarray:
+        """Weights over the solver's coordinates, ``[s, r']`` float32."""
+        rank, curvature = self.problem.squares.size, self.curvature[lanes, None]
+        scale = np.ones((lanes.size, self.problem.z.shape[1]), np.float32)
+        ridge = self.strengths[lanes, None]
+        scale[:, :rank] = 1 / np.sqrt(curvature * self.problem.squares + ridge)
+        scale[:, rank:][:, :1] = 1 / np.sqrt(curvature * self.problem.rows)
+        return scale
 
     def halvings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Lanes and their starts: some from zero, then those half-way between two solutions."""
@@ -215,6 +206,7 @@ class _Path:
             below, above = lanes - stride, np.minimum(lanes + stride, count - 1)
             # The last lane may have no neighbour above that is solved.
             above = np.where(above == lanes + stride, above, below)
+            self.curvature[lanes] = np.sqrt(self.curvature[below] * self.curvature[above])
             yield lanes, (self.points[below] + self.points[above]) / 2
 
     def solve(self, lanes: np.ndarray, points: np.ndarray, bar: Bar) -> None:
@@ -222,12 +214,12 @@ class _Path:
         if not lanes.size:
             return
         z, codes, rank = self.problem.z, self.problem.codes, self.problem.squares.size
-        slots = _padded(np.arange(lanes.size), self.sizes)
-        live = np.arange(slots.size) < lanes.size
-        state = _begin(jnp.asarray(points[slots] / self.scale[lanes[slots], :, None]))
-        slots = lanes[slots]
-        while True:
-            state = _advance(state, z, codes, self.scale[slots], self.ridge[slots], rank=rank)
+        filled = _padded(np.arange(lanes.size), self.sizes)
+        slots, live = lanes[filled], np.arange(filled.size) < lanes.size
+        scale = self.scale(slots)
+        state = begin(jnp.asarray(points[filled] / scale[:, :, None]), self._first_steps(slots))
+        for turn in itertools.count(1):
+            state = advance(state, z, codes, scale, self.ridge[slots], rank=rank)
             here = np.flatnonzero(live)
             ids = slots[here]
             self.objective[ids] = np.asarray(state.value, np.float64)[here]
@@ -236,19 +228,45 @@ class _Path:
             self.steps[ids] += 1
             done = (self.excess[ids] <= self.tolerance) | (self.steps[ids] >= self.most_steps)
             done |= np.asarray(state.step)[here] < _LEAST_STEP
-            if not done.any():
-                continue
-            bar.advance(int(done.sum()))
-            solved = np.asarray(state.point)[here[done]]
-            self.points[ids[done]] = solved * self.scale[ids[done], :, None]
-            live[here[done]] = False
-            if not live.any():
-                break
-            kept = _padded(np.flatnonzero(live), self.sizes)
-            # Moving a stack costs as much as a step: it moves when it becomes smaller.
-            if kept.size < slots.size:
-                state = _some(state, jnp.asarray(kept))
-                slots, live = slots[kept], np.arange(kept.size) < live.sum()
+            if done.any():
+                bar.advance(int(done.sum()))
+                self.points[ids[done]] = (
+                    np.asarray(state.point)[here[done]] * scale[here[done], :, None]
+                )
+                self.curvature[ids[done]] = self._measured(state)[here[done]]
+                live[here[done]] = False
+                if not live.any():
+                    break
+                kept = _padded(np.flatnonzero(live), self.sizes)
+                # Moving a stack costs as much as a step: it moves when it becomes smaller.
+                if kept.size < slots.size:
+                    state = some(state, jnp.asarray(kept))
+                    slots, scale = slots[kept], scale[kept]
+                    live = np.arange(kept.size) < live.sum()
+            if turn % _LOOK == 0:
+                state, scale = self._renewed(state, slots, scale)
+
+    def _measured(self, state: Lanes) -> np.ndarray:
+        """Mean of ``p (1 - p)`` over rows and classes, of each slot."""
+        curved = np.asarray(state.curved, np.float64)
+        return np.maximum(curved / (self.problem.rows * self.problem.classes), _FLATTEST)
+
+    def _renewed(
+        self, state: Lanes, slots: np.ndarray, scale: np.ndarray
+    ) -> tuple[Lanes, np.ndarray]:
+        """New coordinates for the slots whose curvature has changed by much."""
+        measured = self._measured(state)
+        change = np.abs(np.log(measured / self.curvature[slots])) > np.log(_CHANGE)
+        if not change.any():
+            return state, scale
+        self.curvature[slots[change]] = measured[change]
+        new = np.where(change[:, None], self.scale(slots), scale)
+        state = renew(state, scale / new, jnp.asarray(change), self._first_steps(slots))
+        return state, new
+
+    def _first_steps(self, slots: np.ndarray) -> np.ndarray:
+        """Lengths of the first steps: a mean curvature promises less than a bound of it."""
+        return np.where(self.curvature[slots] == _BOUND, 1.0, _CAREFUL).astype(np.float32)
 
     def _excess(self, lanes: np.ndarray) -> np.ndarray:
         """Share above the least objective: the duality gap, at most, if intercepts were at rest.
@@ -290,79 +308,3 @@ def _padded(lanes: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
     """Fill up to one of some sizes; repeats of the last one."""
     size = next((s for s in sizes if s >= lanes.size), lanes.size)
     return np.pad(lanes, (0, size - lanes.size), mode="edge")
-
-
-def _optimiser():
-    import optax
-
-    return optax.scale_by_lbfgs(memory_size=_MEMORY)
-
-
-@jax.jit
-def _begin(point: jax.Array) -> _Lanes:
-    lanes = point.shape[0]
-    return _Lanes(
-        point=point,
-        value=jnp.full(lanes, jnp.inf, jnp.float32),
-        slope=jnp.zeros_like(point),
-        direction=jnp.zeros_like(point),
-        step=jnp.ones(lanes, jnp.float32),
-        memory=jax.vmap(_optimiser().init)(point),
-        squared=jnp.full((lanes, 2), jnp.inf, jnp.float32),
-    )
-
-
-@jax.jit
-def _some(state: _Lanes, places: jax.Array) -> _Lanes:
-    return jax.tree.map(lambda part: part[places], state)
-
-
-@partial(jax.jit, static_argnames=("rank",), donate_argnames=("state",))
-def _advance(
-    state: _Lanes,
-    z: jax.Array,
-    codes: jax.Array,
-    scale: jax.Array,
-    ridge: jax.Array,
-    *,
-    rank: int,
-) -> _Lanes:
-    """Try one step of every lane; where it was good take it and choose the next, else halve it."""
-
-    def each(values: jax.Array, like: jax.Array) -> jax.Array:
-        return values.reshape(-1, *([1] * (like.ndim - 1)))
-
-    def inner(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.sum(a * b, axis=(1, 2))
-
-    point = state.point - each(state.step, state.point) * state.direction
-    weights = point * scale[:, :, None]
-    loss, by_weights = loss_and_slope(weights, z, codes)
-    value = loss + 0.5 * jnp.sum(ridge[:, :, None] * weights**2, axis=(1, 2))
-    by_weights += ridge[:, :, None] * weights
-    slope = by_weights * scale[:, :, None]
-    first = jnp.isinf(state.value)
-    promised = state.step * inner(state.slope, state.direction)
-    allowed = state.value * (1 + _ROUNDING) - _DECREASE * promised
-    good = first | (value <= allowed)
-    direction, memory = jax.lax.map(_next, (good, first, slope, point, state))
-    squares = jnp.sum(by_weights**2, axis=2)
-    squared = jnp.stack([jnp.sum(squares[:, :rank], axis=1), squares[:, rank]], axis=1)
-    step = jnp.where(good, 1, state.step / 2)
-    new = _Lanes(point, value, slope, direction, step, memory, squared)
-    kept = state._replace(direction=direction, step=step, memory=memory)
-    return jax.tree.map(lambda a, b: jnp.where(each(good, a), a, b), new, kept)
-
-
-def _next(lane: tuple[jax.Array, jax.Array, jax.Array, jax.Array, _Lanes]) -> tuple[Any, Any]:
-    """Direction and memory of one lane after its step was good; else those that it had."""
-    good, first, slope, point, state = lane
-
-    def renewed() -> tuple[Any, Any]:
-        direction: Any
-        direction, memory = _optimiser().update(slope, state.memory, point)
-        # No direction is steeper than 1, so the first step may be the gradient itself.
-        plain = first | (jnp.vdot(slope, direction) <= 0)
-        return jnp.where(plain, slope, direction), memory
-
-    return jax.lax.cond(good, renewed, lambda: (state.direction, state.memory))

@@ -22,7 +22,7 @@ from mgm_jax.sweep.cells import Cell, ImageSet
 from mgm_jax.sweep.targets import Split, Target, split_target
 
 #: Raise it when a change of the code changes the numbers of a measure.
-TRANSFER_VERSION = 2
+TRANSFER_VERSION = 3
 
 #: Columns of the transfer table that one measure fills.
 ROW_COLUMNS = (

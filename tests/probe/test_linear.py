@@ -130,7 +130,7 @@ def test_tiny_losses_keep_their_digits() -> None:
     codes = rng.integers(0, 3, 40).astype(np.int32)
     # Logits up to a hundred: losses from 1e-40 to 100.
     weights = (30 * rng.normal(size=(2, 6, 3))).astype(np.float32)
-    loss, slope = loss_and_slope(jnp.asarray(weights), jnp.asarray(z), jnp.asarray(codes))
+    loss, slope, curved = loss_and_slope(jnp.asarray(weights), jnp.asarray(z), jnp.asarray(codes))
     for lane in range(2):
         logits = z.astype(np.float64) @ weights[lane].astype(np.float64)
         own = logits[np.arange(40), codes]
@@ -141,9 +141,10 @@ def test_tiny_losses_keep_their_digits() -> None:
         chances = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
         residual = chances - np.eye(3)[codes]
         np.testing.assert_allclose(slope[lane], z.T @ residual, atol=1e-4)
+        assert float(curved[lane]) == pytest.approx((chances * (1 - chances)).sum(), rel=1e-4)
     # Rows that all are right by far: every loss is far below the rounding of a probability.
     right = np.eye(3, dtype=np.float32)[codes]
-    loss, slope = loss_and_slope(
+    loss, slope, _ = loss_and_slope(
         25 * jnp.eye(3, dtype=jnp.float32)[None], jnp.asarray(right), jnp.asarray(codes)
     )
     assert float(loss[0]) == pytest.approx(40 * 2 * np.exp(-25.0), rel=1e-5)
