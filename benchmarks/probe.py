@@ -10,8 +10,10 @@ One size a run, in steps that are short enough for a shared machine; each adds t
 ``synthetic`` is 10 000 x 2048 x 90, non-negative with a falling spectrum, as pooled activations
 have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 features), from
 ``../shared/data``. scikit-learn gets the same float32 features; it is timed at some strengths and
-the others are put between them, on the logarithm of the strength. It is run twice: with its
-default tolerance, and to convergence. The compilation is counted, unless ``--warm``. Beside wall
+the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which at
+weak strengths stops far from the solution), at 1e-6 and to convergence (1e-9). The last line counts
+for each strength the fastest of these runs that was as good as ours, within 1e-4 of the objective;
+where none was, the one to convergence, which then is too short. The compilation is counted, unless ``--warm``. Beside wall
 seconds stand those of all cores together, which others on the machine disturb less.
 """
 
@@ -28,7 +30,9 @@ from scipy.special import logsumexp
 from benchmarks.timing import RESULTS, hardware
 
 _STRENGTHS = np.logspace(-6, 5, 45)
-_TOLERANCES = {"default": 1e-4, "converged": 1e-9}
+_TOLERANCES = {"default": 1e-4, "tight": 1e-6, "converged": 1e-9}
+# An objective that lies by less than this share above ours is as good.
+_AS_GOOD = 1e-4
 
 
 def synthetic(n: int = 10_000, d: int = 2048, c: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -123,15 +127,10 @@ def table(content: dict[str, dict]) -> None:
     mine = content["ours"]
     total = float(np.sum(mine["evaluations"]))
     print(
-<<<<<<< HEAD
         f"mgm_jax: {mine['seconds']:.1f} s ({mine['core seconds']:.0f} core seconds) "
         "for 45 strengths "
         f"(preparation {mine['prepare']:.1f} s, "
-=======
-        f"mgm_jax: {mine['seconds']:.1f} s ({mine['core seconds']:.0f} core seconds) for 45 "
-        f"strengths (preparation {mine['prepare']:.1f} s, "
->>>>>>> f9ece7a (Linear probe: one compilation a stack; benchmark in steps)
-        f"{total:.0f} evaluations), {mine['converged']} converged, largest bound of the excess "
+        f"{total:.0f} evaluations), {mine['converged']} converged, largest excess "
         f"{max(mine['excess']):.1e}"
     )
     for name in _TOLERANCES:
@@ -146,15 +145,32 @@ def table(content: dict[str, dict]) -> None:
                 f"  strength {_STRENGTHS[place]:.1e}: {fit['seconds']:8.2f} s, "
                 f"{fit['iterations']:6d} iterations, mgm_jax's objective {ratio:+.1e} from its"
             )
-        places = np.array(sorted(fits))
-        for unit in ("seconds", "core seconds"):
-            # Times differ by orders of magnitude along the path: put between on their logarithm.
-            logs = np.log([fits[place][unit] for place in places])
-            total = float(np.exp(np.interp(np.arange(45), places, logs)).sum())
-            print(
-                f"  {len(fits)} of 45 timed; all scaled: {total:.0f} {unit}, "
-                f"{total / mine[unit]:.1f} x mgm_jax"
-            )
+        print_ratio(fits, mine)
+    runs = [content[name] for name in _TOLERANCES if name in content]
+    best: dict[int, dict] = {}
+    for place in {int(place) for run in runs for place in run}:
+        tried = [run[str(place)] for run in runs if str(place) in run]
+        good = [
+            fit for fit in tried if fit["objective"] <= mine["objective"][place] * (1 + _AS_GOOD)
+        ]
+        if good or str(place) in content.get("converged", {}):
+            best[place] = min(good, key=lambda fit: fit["seconds"]) if good else tried[-1]
+    if best:
+        print("scikit-learn, as good as mgm_jax where it can be:")
+        print_ratio(best, mine)
+
+
+def print_ratio(fits: dict[int, dict], mine: dict) -> None:
+    """Print the time of all 45 fits, from those that were timed."""
+    places = np.array(sorted(fits))
+    for unit in ("seconds", "core seconds"):
+        # Times differ by orders of magnitude along the path: put between on their logarithm.
+        logs = np.log([fits[place][unit] for place in places])
+        total = float(np.exp(np.interp(np.arange(45), places, logs)).sum())
+        print(
+            f"  {len(fits)} of 45 timed; all scaled: {total:.0f} {unit}, "
+            f"{total / mine[unit]:.1f} x mgm_jax"
+        )
 
 
 def main() -> None:
