@@ -13,8 +13,9 @@ have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 
 the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which at
 weak strengths stops far from the solution), at 1e-6 and to convergence (1e-9). The last line counts
 for each strength the fastest of these runs that was as good as ours, within 1e-4 of the objective;
-where none was, the one to convergence, which then is too short. The compilation is counted, unless ``--warm``. Beside wall
-seconds stand those of all cores together, which others on the machine disturb less.
+where none was, the one to convergence, which then is too short. The compilation is counted, unless
+``--warm``. Beside wall seconds stand those of all cores together, which others on the machine
+disturb less.
 """
 
 from __future__ import annotations
