@@ -11,6 +11,7 @@ import typer
 
 from mgm_jax import upkeep
 from mgm_jax.errors import InputError
+from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
 
 app = typer.Typer(
@@ -26,9 +27,6 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the res
 
 app.command()(upkeep.status)
 app.command()(upkeep.gc)
-
-#: Columns of a screen that holds the summary with its intervals.
-_WIDE = 150
 
 
 @app.command()
@@ -164,12 +162,12 @@ def models() -> None:
     from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
     from mgm_jax.encoders.listing import address_lines, architecture_rows, published_rows
 
-    _print_table(*published_rows(PUBLISHED.values()))
+    print_table(*published_rows(PUBLISHED.values()))
     typer.echo("\nAddresses, and the SHA-256 or its first digits where known:\n")
     for line in address_lines(PUBLISHED.values()):
         typer.echo(line)
     typer.echo("\nArchitectures, untrained under their names:\n")
-    _print_table(*architecture_rows(ARCHITECTURES))
+    print_table(*architecture_rows(ARCHITECTURES))
 
 
 @app.command()
@@ -213,7 +211,7 @@ def compare(
 
     from mgm_jax.analysis import cluster_models
 
-    models = _read_models(results)
+    models = read_models(results)
     if images is not None:
         models = models[models["images"] == images]
     # Encoders read at taps of their own still stand side by side; two taps of one are two rows.
@@ -229,7 +227,7 @@ def compare(
             (str(group), str(encoder), str(of_paradigm[encoder]))
             for encoder, group in table["group"].items()
         ]
-        _print_table(("group", "encoder", "paradigm"), rows)
+        print_table(("group", "encoder", "paradigm"), rows)
 
 
 @app.command()
@@ -252,7 +250,7 @@ def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
     if not result.writes:
         return
     page = write_report(result.out)
-    _print_summary(result.out)
+    print_summary(result.out)
     headline = headline_of_results(result.out)
     typer.echo(f"\n{headline.title}\n{headline.lead}")
     typer.echo(f"\ntables: {result.out}\nreport: {page}")
@@ -320,73 +318,6 @@ def _absolute(source: str) -> str:
     path = Path(source).expanduser()
     is_path = path.exists() or ("/" in source and ":" not in source)
     return str(path.resolve()) if is_path else source
-
-
-def _read_models(results: Path) -> Any:
-    import pandas as pd
-
-    file = results / "models.parquet"
-    if not file.exists():
-        raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
-    return pd.read_parquet(file)
-
-
-def _print_summary(out: Path) -> None:
-    import pandas as pd
-
-    from mgm_jax.report.tables import features_alone
-
-    summary = pd.read_parquet(out / "summary.parquet")
-    summary = features_alone(summary, summary=summary, models=_read_models(out))
-    shown = {
-        "nnk_degree": "degree",
-        "nnk_diameter": "diameter",
-        "nnk_affinity": "affinity",
-        "nnk_affinity_excess": "excess",
-        "pca_dimension": "PCA dim.",
-    }
-    picked = summary[summary["metric"].isin(shown)]
-    keys = ["encoder", "images", "setting", "strength", "tap"]
-    rows = []
-    # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
-    wide = _console().width >= _WIDE
-    several = len(set(summary["images"])) > 1
-    for _, cell in picked.groupby(keys, sort=False):
-        encoder, images, setting, strength = next(
-            zip(*(cell[key] for key in keys[:4]), strict=True)
-        )
-        block = cell.set_index("metric")
-        values = [
-            f"{line['mean']:.3g}" + (f" [{line['low']:.3g}, {line['high']:.3g}]" if wide else "")
-            for line in (block.loc[metric] for metric in shown)
-        ]
-        at = setting if setting == "semantic" else f"{setting}@{strength:g}"
-        rows.append((str(encoder), *([str(images)] if several else []), at, *values))
-    header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
-    _print_table(header, rows)
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, name in enumerate(header):
-        table.add_column(name, overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        # Text, not markup: a name may hold square brackets.
-        table.add_row(*(Text(value) for value in row))
-    _console().print(table)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        # A pipe has no width; nothing is cut there.
-        console.width = 200
-    return console
 
 
 def main() -> None:

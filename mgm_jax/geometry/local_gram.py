@@ -11,10 +11,8 @@ themselves is lost. There are three ways, with equal results:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import jax
@@ -25,6 +23,7 @@ from mgm_jax.geometry.groups import Groups
 from mgm_jax.geometry.local_spectrum import LocalSpectrum, centred_gram, local_spectrum
 from mgm_jax.geometry.precision import double_precision
 from mgm_jax.geometry.selection import NOBODY
+from mgm_jax.geometry.workers import cores, one_thread_a_product
 
 # Differences that are multiplied together fill about the second cache of a core.
 _BLOCK_BYTES = 2**21
@@ -71,7 +70,7 @@ def spectra_of(
         grams, rows = task
         return local_spectrum(grams(table, rows, neighbours[rows]), threshold=threshold)
 
-    with _one_thread_a_product(), ThreadPoolExecutor(_cores()) as pool:
+    with one_thread_a_product(), ThreadPoolExecutor(cores()) as pool:
         for (_, rows), found in zip(tasks, pool.map(work, tasks), strict=True):
             yield rows, found
 
@@ -127,7 +126,7 @@ def _on_device(
     table = jnp.asarray(points)
     n, k = neighbours.shape
     together = max(1, min(_TASK_ROWS, 64 * _BLOCK_BYTES // (8 * k * table.shape[1])))
-    with _one_thread_a_product(), ThreadPoolExecutor(_cores()) as pool:
+    with one_thread_a_product(), ThreadPoolExecutor(cores()) as pool:
         waiting = []
         for rows in _parts(np.arange(n)):
             padded = np.pad(rows, (0, _TASK_ROWS - rows.size), mode="edge")
@@ -135,7 +134,7 @@ def _on_device(
                 grams = _device_grams(table, padded, neighbours[padded], together=together)
             waiting.append((rows, pool.submit(_finish, grams, rows.size, threshold)))
             # The host works on a few parts while the device makes the next; no more wait.
-            if len(waiting) > _cores():
+            if len(waiting) > cores():
                 rows, found = waiting.pop(0)
                 yield rows, found.result()
         for rows, found in waiting:
@@ -162,19 +161,3 @@ def _device_grams(
 
 def _parts(rows: np.ndarray) -> list[np.ndarray]:
     return [rows[start : start + _TASK_ROWS] for start in range(0, rows.size, _TASK_ROWS)]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _one_thread_a_product() -> AbstractContextManager[object]:
-    """Keep the BLAS of NumPy from starting threads of its own beside ours, where that is known."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    return threadpool_limits(1, user_api="blas")

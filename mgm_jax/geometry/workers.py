@@ -31,9 +31,18 @@ def workers_for(mesh: Mesh | None) -> int:
     if mesh is not None or jax.default_backend() != "cpu":
         # The host finishes a batch while the devices work on the next.
         return 2
+    return min(_MOST, cores())
+
+
+def cores() -> int:
+    """Cores that this process may use.
+
+    >>> cores() >= 1
+    True
+    """
     if hasattr(os, "sched_getaffinity"):
-        return min(_MOST, len(os.sched_getaffinity(0)))
-    return min(_MOST, os.cpu_count() or 1)
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,32 @@ def strengths_of(strengths: Any) -> np.ndarray:
     if not values.size or not (np.isfinite(values) & (values > 0)).all():
         raise InputError("strengths must be finite and above 0; got others, or none.")
     return values
+
+
+def check_options(measure: str, measures: Collection[str], level: float) -> None:
+    """Refuse a measure that a probe does not have, and a level that is none.
+
+    Raises:
+        InputError: one of them.
+    """
+    if measure not in measures:
+        raise InputError(f"measure must be one of {name_some(measures)}; got {measure!r}.")
+    if not 0 < level < 1:
+        raise InputError(f"level must be between 0 and 1; got {level}.")
+
+
+def linear_answers(x: Any, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
+    """``x W + b`` in the type of the weights, for features ``[n, d]``: ``[n, c]``.
+
+    Raises:
+        InputError: features of another width than in training.
+    """
+    points = np.asarray(x, weights.dtype)
+    if points.ndim != 2 or points.shape[1] != len(weights):
+        raise InputError(
+            f"x must have shape [n, {len(weights)}], as in training; got {points.shape}."
+        )
+    return points @ weights + intercepts
 
 
 def check_set(part: Any, name: str, *, several: bool = False) -> tuple[np.ndarray, np.ndarray]:

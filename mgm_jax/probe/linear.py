@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError, name_some
-from mgm_jax.probe.labelled_sets import check_fit, check_set, strengths_of
+from mgm_jax.errors import InputError
+from mgm_jax.probe.labelled_sets import (
+    check_fit,
+    check_options,
+    check_set,
+    linear_answers,
+    strengths_of,
+)
 from mgm_jax.probe.logistic_path import prepare, solve_path
 from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
 
@@ -60,12 +66,7 @@ class ProbeResult:
 
     def logits(self, x: Any) -> np.ndarray:
         """Scores of every class for features ``[n, d]``: ``[n, c]`` float32."""
-        points = np.asarray(x, np.float32)
-        if points.ndim != 2 or points.shape[1] != len(self.weights):
-            raise InputError(
-                f"x must have shape [n, {len(self.weights)}], as in training; got {points.shape}."
-            )
-        return points @ self.weights + self.intercepts
+        return linear_answers(x, self.weights, self.intercepts)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a strength: validation score, objective, gradient, excess, converged."""
@@ -143,10 +144,7 @@ def linear_probe(
         >>> linear_probe(*sets, strengths=5).score
         1.0
     """
-    if measure not in SCORES:
-        raise InputError(f"measure must be one of {name_some(SCORES)}; got {measure!r}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_options(measure, SCORES, level)
     path = strengths_of(strengths)
     several = measure == "map11"
     x, y = check_set(train, "train", several=several)

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError, name_some
-from mgm_jax.probe.labelled_sets import check_fit, check_set, strengths_of
+from mgm_jax.errors import InputError
+from mgm_jax.probe.labelled_sets import (
+    check_fit,
+    check_options,
+    check_set,
+    linear_answers,
+    strengths_of,
+)
 from mgm_jax.probe.scoring import ScoreName, bootstrap_interval, score_of
 
 if TYPE_CHECKING:
@@ -51,12 +57,7 @@ class RidgeResult:
 
     def logits(self, x: Any) -> np.ndarray:
         """Fitted indicators of every class for features ``[n, d]``: ``[n, c]`` float64."""
-        points = np.asarray(x, np.float64)
-        if points.ndim != 2 or points.shape[1] != len(self.weights):
-            raise InputError(
-                f"x must have shape [n, {len(self.weights)}], as in training; got {points.shape}."
-            )
-        return points @ self.weights + self.intercepts
+        return linear_answers(x, self.weights, self.intercepts)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row a strength: its score on validation, or leaving one out."""
@@ -121,10 +122,7 @@ def ridge_probe(
         >>> ridge_probe(sets[0], None, sets[1]).score
         1.0
     """
-    if measure not in _MEASURES:
-        raise InputError(f"measure must be one of {name_some(_MEASURES)}; got {measure!r}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_options(measure, _MEASURES, level)
     path = strengths_of(strengths)
     x, y = check_set(train, "train")
     classes = np.unique(y)

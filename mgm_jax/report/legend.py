@@ -124,7 +124,7 @@ def paradigm_legend(tables: StudyTables) -> Legend:
 
 def _named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Models of one column with family and paradigm, where the table tells them."""
-    told = column != "encoder" or "model" in frame
+    told = "model" in frame
     blank = pd.Series("", index=frame.index)
     family = frame["family"].fillna("") if told and "family" in frame else blank
     paradigm = frame["paradigm"].fillna("") if told and "paradigm" in frame else blank

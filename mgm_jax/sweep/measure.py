@@ -133,7 +133,7 @@ def measure_points(
         place = table.columns.get_loc("nnk_diameter")
         table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
-    if plain is not None and x.shape[1] <= MOST_FEATURES_OF_VIEWS:
+    if plain is not None:
         table.attrs[VIEWS] = measure_views(x[kept], groups[kept], plain=plain)
     return table
 

@@ -23,7 +23,12 @@ from mgm_jax.geometry.workers import one_thread_a_product
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.ledger import Ledger, Stage
-from mgm_jax.sweep.measure import Reference, measure_points, measure_reference
+from mgm_jax.sweep.measure import (
+    MOST_FEATURES_OF_VIEWS,
+    Reference,
+    measure_points,
+    measure_reference,
+)
 from mgm_jax.sweep.transfer import Outcome, TransferCell
 from mgm_jax.sweep.workload import Workload
 
@@ -242,6 +247,13 @@ def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     return store.read()[rows], rows
 
 
+def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:
+    """The un-augmented embeddings, where all views of a cell are measured together."""
+    if cell.setting == SEMANTIC or cell.manifest.width > MOST_FEATURES_OF_VIEWS:
+        return None
+    return _good_rows(work.reference_of(cell), work)[0]
+
+
 def _reference(cell: Cell, work: Workload) -> None:
     path = work.reference_path(cell)
     if path.exists():
@@ -263,7 +275,7 @@ def _records(cell: Cell, work: Workload) -> None:
         options=work.study.metrics,
         reference=read_reference(cell, work),
         seed=work.study.seed,
-        plain=None if cell.setting == SEMANTIC else _good_rows(work.reference_of(cell), work)[0],
+        plain=_plain_rows(cell, work),
     )
     rows = rows[table.index]
     # No names of encoders or image sets in here: renaming one must not measure it again.

@@ -1,0 +1,85 @@
+"""Tables that the commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mgm_jax.errors import InputError
+
+#: Columns of a screen that holds the summary with its intervals.
+_WIDE = 150
+
+
+def read_models(results: Path) -> Any:
+    """The table of models of finished results.
+
+    Raises:
+        InputError: there are none.
+    """
+    import pandas as pd
+
+    file = results / "models.parquet"
+    if not file.exists():
+        raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
+    return pd.read_parquet(file)
+
+
+def print_summary(out: Path) -> None:
+    """Print means of the key metrics, a row a cell; with intervals where the screen is wide."""
+    import pandas as pd
+
+    from mgm_jax.report.tables import features_alone
+
+    summary = pd.read_parquet(out / "summary.parquet")
+    summary = features_alone(summary, summary=summary, models=read_models(out))
+    shown = {
+        "nnk_degree": "degree",
+        "nnk_diameter": "diameter",
+        "nnk_affinity": "affinity",
+        "nnk_affinity_excess": "excess",
+        "pca_dimension": "PCA dim.",
+    }
+    picked = summary[summary["metric"].isin(shown)]
+    keys = ["encoder", "images", "setting", "strength", "tap"]
+    rows = []
+    # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
+    wide = _console().width >= _WIDE
+    several = len(set(summary["images"])) > 1
+    for _, cell in picked.groupby(keys, sort=False):
+        encoder, images, setting, strength = next(
+            zip(*(cell[key] for key in keys[:4]), strict=True)
+        )
+        block = cell.set_index("metric")
+        values = [
+            f"{line['mean']:.3g}" + (f" [{line['low']:.3g}, {line['high']:.3g}]" if wide else "")
+            for line in (block.loc[metric] for metric in shown)
+        ]
+        at = setting if setting == "semantic" else f"{setting}@{strength:g}"
+        rows.append((str(encoder), *([str(images)] if several else []), at, *values))
+    header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
+    print_table(header, rows)
+
+
+def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table; what is written in it is text, never markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for place, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
+    for row in rows:
+        # Text, not markup: a name may hold square brackets.
+        table.add_row(*(Text(value) for value in row))
+    _console().print(table)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        # A pipe has no width; nothing is cut there.
+        console.width = 200
+    return console
