@@ -256,7 +256,9 @@ def _certify(
     pivots: jax.Array,
 ) -> tuple[jax.Array, _Certified]:
     """Compute the gradient ``[b, k]`` and the optimality conditions from the problem itself."""
-    slope = jnp.einsum("bjl,bl->bj", kernel, theta) - target
+    # A sum, no product of matrices: its order, and so the last bits, are those of any other cut
+    # of the points into blocks.
+    slope = jnp.sum(kernel * theta[:, None, :], axis=2) - target
     kkt = jnp.max(jnp.where(mask, jnp.abs(jnp.minimum(theta, slope)), 0), axis=1)
     reproduced = jnp.sum(jnp.where(mask, theta * (target - slope), 0), axis=1)
     residual = jnp.maximum(own - reproduced, 0)
