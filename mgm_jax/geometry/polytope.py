@@ -35,7 +35,8 @@ def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
         support: which candidates are neighbours, ``[..., k]`` bool.
 
     Returns:
-        ``[...]``, 0 to 2 on the unit sphere; 0 where there are fewer than two neighbours.
+        ``[...]``, 0 to 2 on the unit sphere; NaN where there are fewer than two neighbours: a
+        single one lies 0 from itself whatever the points do.
 
     Example:
         >>> diameter(jnp.array([[0.0, 9.0], [9.0, 0.0]]), jnp.array([True, True])).item()
@@ -43,7 +44,8 @@ def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
     """
     # Processors reduce the last axis but one faster than the last.
     farthest = jnp.max(jnp.where(support[..., :, None], among, 0), axis=-2)
-    return jnp.sqrt(jnp.max(jnp.where(support, farthest, 0), axis=-1))
+    found = jnp.sqrt(jnp.max(jnp.where(support, farthest, 0), axis=-1))
+    return jnp.where(jnp.sum(support, axis=-1) >= 2, found, jnp.nan)
 
 
 def radius(to_point: jax.Array, support: jax.Array) -> jax.Array:
@@ -54,10 +56,11 @@ def radius(to_point: jax.Array, support: jax.Array) -> jax.Array:
         support: which candidates are neighbours, ``[..., k]`` bool.
 
     Returns:
-        ``[...]``, 0 to 2 on the unit sphere; 0 where there is no neighbour.
+        ``[...]``, 0 to 2 on the unit sphere; NaN where there is no neighbour.
 
     Example:
         >>> radius(jnp.array([4.0, 9.0]), jnp.array([True, False])).item()
         2.0
     """
-    return jnp.sqrt(jnp.max(jnp.where(support, to_point, 0), axis=-1))
+    found = jnp.sqrt(jnp.max(jnp.where(support, to_point, 0), axis=-1))
+    return jnp.where(jnp.any(support, axis=-1), found, jnp.nan)

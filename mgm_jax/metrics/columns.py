@@ -6,15 +6,16 @@ METRIC_COLUMNS: dict[str, str] = {
     "nnk_degree": "Number of NNK neighbours; ranks intrinsic dimension. 1 to k.",
     "nnk_diameter": (
         "Largest distance between two NNK neighbours; small is invariant, large is equivariant. "
-        "0 to 2 on the unit sphere."
+        "0 to 2 on the unit sphere; NaN with fewer than two neighbours."
     ),
     "relative_diameter": (
-        "Diameter over the typical distance between different images of the same encoder. 0 up."
+        "Diameter over the typical distance between different images of the same encoder. 0 up; "
+        "NaN with fewer than two neighbours."
     ),
     "nnk_radius": "Largest distance to an NNK neighbour. 0 to 2 on the unit sphere.",
     "nnk_affinity": (
         "Mean affinity of the polytope with those of its neighbours; 1 is flat, lower is curved. "
-        "0 to 1."
+        "0 to 1; NaN in a group of two."
     ),
     "nnk_affinity_excess": (
         "Squared affinity above what random subspaces of the same dimensions have, relative to "

@@ -75,14 +75,13 @@ def measure_local(
     degree = jnp.sum(support, axis=1, dtype=jnp.int32)
     count = jnp.sum(mask, axis=1, dtype=jnp.int32)
     nearest = jnp.min(jnp.where(mask, to_point, jnp.inf), axis=1)
-    alone = degree == 0
     columns = Local(
         k_effective=count,
-        saturated=(degree == count) & ~alone,
+        saturated=(degree == count) & (degree > 0),
         duplicates=jnp.sum(_repeated(candidates), axis=1) / jnp.maximum(count, 1),
         nnk_degree=degree,
-        nnk_diameter=jnp.where(alone, jnp.nan, diameter(among, support)),
-        nnk_radius=jnp.where(alone, jnp.nan, radius(to_point, support)),
+        nnk_diameter=diameter(among, support),
+        nnk_radius=radius(to_point, support),
         nnk_residual=jnp.asarray(solution.residual),
         nnk_kkt=jnp.asarray(solution.kkt),
         knn_distance=jnp.where(count > 0, jnp.sqrt(nearest), jnp.nan),

@@ -33,15 +33,15 @@ _SHOWN = ("nnk_degree", "nnk_diameter", "nnk_affinity_excess", "pca_dimension")
 class ManifoldMetrics:
     """One record a point; every field is a NumPy array ``[n]``.
 
-    A metric that a point does not have is NaN, and the point is flagged as ``degenerate``: its
-    neighbours all coincide with it, it has no neighbour (all candidates are opposite to it), or
-    (for the excess) its polytope spans the whole space. :data:`METRIC_COLUMNS` says what each
-    metric means.
+    A metric that a point does not have is NaN, and the point is flagged as ``degenerate``: it has
+    a single neighbour (no diameter), its group is two points (no affinity either), its neighbours
+    all coincide with it, it has none (all candidates are opposite to it), or (for the excess) its
+    polytope spans the whole space. :data:`METRIC_COLUMNS` says what each metric means.
 
     Attributes:
         group: group of the point, as it was handed in.
         nnk_degree: number of NNK neighbours, int32.
-        nnk_diameter: largest distance between two of them.
+        nnk_diameter: largest distance between two of them; NaN where there are fewer.
         nnk_radius: largest distance to one of them.
         nnk_affinity: mean affinity with the polytopes of the neighbours.
         nnk_affinity_excess: the same above chance.
@@ -174,7 +174,7 @@ def manifold_metrics(
             has ``relative_diameter``.
         pca_threshold: share of the local variance that ``pca_dimension`` explains, 0 to 1.
         duplicates: equal rows of one group: ``"warn"`` measures them as they are (a repeated
-            point has its copy as only neighbour, hence diameter 0), ``"drop"`` measures the
+            point has its copy as only neighbour, hence no diameter), ``"drop"`` measures the
             distinct rows, gives repeats the record of the first and counts in ``duplicates``
             the share of the group that was dropped, ``"raise"`` refuses them.
         seed: of the random pairs.

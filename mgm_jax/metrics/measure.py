@@ -49,7 +49,7 @@ def measure_points(
         mesh: devices to spread the groups over; None for one.
 
     Returns:
-        The columns :data:`MEASURED`, each ``[n]`` float64.
+        The columns :data:`MEASURED`, each ``[n]`` float64; NaN where a point has no value.
     """
     n, width = points.shape
     columns = {name: np.full(n, np.nan) for name in MEASURED}
@@ -90,6 +90,11 @@ def measure_points(
                 own = None if bandwidth is None else bandwidth[rows]
                 partners = _partners(groups, code, options)
                 write(rows, measure_large_group(points[rows], own, partners, options, mesh))
+    # Two points are each other's only neighbour: their two segments are one, and the affinity
+    # would be 1 whatever the points are.
+    pairs = groups.sizes[groups.codes] == 2
+    for name in Affinity._fields:
+        columns[name][pairs] = np.nan
     return columns
 
 

@@ -25,6 +25,7 @@ class Definition:
         span: range of possible values.
         status: keys of ``STATUSES``, joined by a comma.
         reference: column of the level expected by chance, drawn beside this one.
+        needs: what a point must have for a value; empty where every point has one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Definition:
     span: str
     status: str
     reference: str | None = None
+    needs: str = ""
 
 
 _MANIFOLD = (
@@ -55,6 +57,7 @@ _MANIFOLD = (
         reads="small: invariant to the views; 1: views as far apart as other images",
         span="0 upwards",
         status="B",
+        needs="two neighbours",
     ),
     Definition(
         name="nnk_diameter",
@@ -64,6 +67,7 @@ _MANIFOLD = (
         reads="small: invariant; large: equivariant",
         span="0 to 2",
         status="P, R",
+        needs="two neighbours",
     ),
     Definition(
         name="nnk_radius",
@@ -82,6 +86,7 @@ _MANIFOLD = (
         reads="1: flat; 0: as random subspaces of the same dimension and width",
         span="up to 1",
         status="B",
+        needs="three different points in its group",
     ),
     Definition(
         name="nnk_affinity",
@@ -92,6 +97,7 @@ _MANIFOLD = (
         span="0 to 1",
         status="P, R",
         reference="nnk_affinity_null",
+        needs="three different points in its group",
     ),
     Definition(
         name="nnk_affinity_null",

@@ -10,7 +10,7 @@ import pandas as pd
 from mgm_jax.report.definitions import define
 from mgm_jax.report.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figure import Choice, Figure, View, image_choice, numbers
-from mgm_jax.report.labels import hover_name, interval, number, plotly_text
+from mgm_jax.report.labels import hover_name, interval, number, plotly_text, points_counted
 from mgm_jax.report.legend import Entry, Legend
 from mgm_jax.report.tables import StudyTables
 
@@ -139,5 +139,5 @@ def _reference_trace(
 
 def _hover(row: dict[Any, Any]) -> str:
     value = interval(row["mean"], row["low"], row["high"])
-    counts = f"{row['groups']:,} groups, {row['points']:,} points"
+    counts = f"{row['groups']:,} groups, {points_counted(row['points'], row.get('left_out', 0))}"
     return f"{hover_name(row['model'])}<br>{plotly_text(row['setting'])}: {value}<br>{counts}"

@@ -89,6 +89,16 @@ def number(value: float) -> str:
     return f"{sign}{size:.{decimals}f}"
 
 
+def points_counted(points: int, left_out: int) -> str:
+    """How many points a mean is of, and how many had no value.
+
+    >>> points_counted(1200, 0), points_counted(1000, 200)
+    ('1,200 points', '1,000 points (200 without a value left out)')
+    """
+    without = f" ({left_out:,} without a value left out)" if left_out else ""
+    return f"{points:,} points{without}"
+
+
 def interval(mean: float, low: float, high: float) -> str:
     """A mean with its interval in brackets, the interval left out where there is none."""
     if low != low or high != high:

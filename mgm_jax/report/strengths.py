@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mgm_jax.errors import name_some
 from mgm_jax.report.definitions import define
 from mgm_jax.report.facets import Layout, Panel, axis_names, column_counts, layout_axes, panel_grid
 from mgm_jax.report.figure import Choice, Figure, View, image_choice, numbers
-from mgm_jax.report.labels import hover_name, interval
+from mgm_jax.report.labels import hover_name, interval, points_counted
 from mgm_jax.report.legend import Entry, Legend
 from mgm_jax.report.tables import StudyTables
 
@@ -24,12 +26,14 @@ _MOST_INTERVALS = 12
 
 
 class _Value(NamedTuple):
-    """A mean at one strength, with its interval."""
+    """A mean at one strength, with its interval and the points with and without a value."""
 
     strength: float
     mean: float
     low: float
     high: float
+    points: int
+    left_out: int
 
 
 def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
@@ -59,9 +63,11 @@ def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
 
 def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) -> View:
     lines: dict[tuple[str, str], list[_Value]] = {}
-    columns = ["setting", "model", "strength", "mean", "low", "high"]
-    for setting, model, *value in rows.sort_values("strength")[columns].itertuples(index=False):
+    columns = ["setting", "model", "strength", "mean", "low", "high", "points", "left_out"]
+    counted = rows if "left_out" in rows else rows.assign(left_out=0)
+    for setting, model, *value in counted.sort_values("strength")[columns].itertuples(index=False):
         lines.setdefault((setting, model), []).append(_Value(*value))
+    blank = {key for key, line in lines.items() if all(isnan(value.mean) for value in line)}
     # Many lines on top of each other: let the crowd show through, without its intervals.
     few = len(legend.models) <= _MOST_INTERVALS
     traces = [
@@ -69,11 +75,33 @@ def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) 
         for panel, setting in enumerate(settings)
         for entry in legend.entries
         for model in entry.models
-        if (setting, model) in lines
+        if (setting, model) in lines and (setting, model) not in blank
     ]
+    drawn = {trace["xaxis"] for trace in traces}
+    empty = [panel for panel in range(len(settings)) if axis_names(panel)["xaxis"] not in drawn]
+    # A panel is drawn only where a trace names it.
+    traces += [{"type": "scatter", "x": [0], "y": [None], **axis_names(panel)} for panel in empty]
     axis = define(metric).axis
-    layouts = [_layout(settings, axis, columns) for columns in _columns(len(settings))]
-    return View(data=traces, layouts=layouts)
+    layouts = [_layout(settings, axis, columns, empty) for columns in _columns(len(settings))]
+    note = _note(blank, set(lines), metric, settings)
+    return View(data=traces, layouts=layouts, note=note)
+
+
+def _note(
+    blank: set[tuple[str, str]], lines: set[tuple[str, str]], metric: str, settings: list[str]
+) -> str:
+    """Which lines are not there because no point has a value; empty where all are there."""
+    parts = []
+    for setting in settings:
+        without = sorted(model for name, model in blank if name == setting)
+        several = len(without) < sum(name == setting for name, _ in lines)
+        if without:
+            parts.append(f"{setting} ({name_some(without)})" if several else setting)
+    if not parts:
+        return ""
+    definition = define(metric)
+    why = f" ({definition.label}: a point needs {definition.needs})" if definition.needs else ""
+    return f"No line where no point has a value{why}: {', '.join(parts)}."
 
 
 def _columns(panels: int) -> list[int]:
@@ -111,6 +139,7 @@ def _trace(
         **({"error_y": intervals} if few else {}),
         "hovertext": [
             f"{name}<br>strength {value.strength:g}: {interval(value.mean, value.low, value.high)}"
+            f"<br>{points_counted(value.points, value.left_out)}"
             for value in line
         ],
         "hoverinfo": "text",
@@ -118,7 +147,7 @@ def _trace(
     }
 
 
-def _layout(settings: list[str], axis: str, columns: int) -> Layout:
+def _layout(settings: list[str], axis: str, columns: int, empty: list[int]) -> Layout:
     panels = [Panel(heading=setting, axis="strength (1 = protocol)") for setting in settings]
     grid = panel_grid(panels, columns, panel_height=_PANEL_HEIGHT, left=_LEFT)
     for index in range(len(panels)):
@@ -128,4 +157,9 @@ def _layout(settings: list[str], axis: str, columns: int) -> Layout:
             vertical["title"] = {"text": axis, "standoff": 8}
         if index:
             vertical["matches"] = "y"
+    for panel in empty:
+        names = axis_names(panel)
+        middle = {"x": 0.5, "y": 0.5, "showarrow": False}
+        domains = {"xref": f"{names['xaxis']} domain", "yref": f"{names['yaxis']} domain"}
+        grid.layout["annotations"].append({"text": "not defined", **middle, **domains})
     return grid

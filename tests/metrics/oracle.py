@@ -30,8 +30,10 @@ def oracle(
     columns: dict[str, list[float]] = {}
     for i, row in enumerate(rows):
         pairs = [_affinity(bases[i], bases[j]) for j in row.pop("neighbours")]
-        row["nnk_affinity"] = np.mean([raw for raw, _ in pairs])
-        defined = [excess for _, excess in pairs if not np.isnan(excess)]
+        # In a group of two both polytopes are the one segment between the points.
+        shape = (groups == groups[i]).sum() > 2
+        row["nnk_affinity"] = np.mean([raw for raw, _ in pairs]) if shape else np.nan
+        defined = [excess for _, excess in pairs if shape and not np.isnan(excess)]
         row["nnk_affinity_excess"] = np.mean(defined) if defined else np.nan
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
@@ -52,7 +54,7 @@ def _alone(placed, i, groups, k, widths, threshold) -> dict:
         "neighbours": neighbours,
         "k_effective": len(candidates),
         "nnk_degree": len(neighbours),
-        "nnk_diameter": between.max(),
+        "nnk_diameter": between.max() if len(neighbours) > 1 else np.nan,
         "nnk_radius": gaps[neighbours].max(),
         "nnk_residual": residual,
         "knn_distance": gaps[candidates[0]],

@@ -119,8 +119,11 @@ def test_groups_of_two_and_three_points():
     assert metrics.k_effective[few].tolist() == [1, 1, 2, 2, 2]
     for name in ("nnk_degree", "nnk_diameter", "nnk_radius", "nnk_affinity", "nnk_residual"):
         np.testing.assert_allclose(getattr(metrics, name)[few], expected[name][few], atol=1e-9)
-    assert metrics.nnk_diameter[:2].tolist() == [0, 0]
-    np.testing.assert_allclose(metrics.nnk_affinity[:2], 1)
+    # A point with a single neighbour has no diameter, and two points alone have no affinity.
+    for name in ("nnk_diameter", "nnk_affinity", "nnk_affinity_excess", "nnk_affinity_null"):
+        assert np.isnan(getattr(metrics, name)[:2]).all(), name
+    np.testing.assert_array_equal(np.isnan(metrics.nnk_diameter), metrics.nnk_degree < 2)
+    assert metrics.degenerate[:2].all() and np.isfinite(metrics.nnk_affinity[2:]).all()
     assert metrics.saturated[:2].all() and metrics.pca_dimension[:2].tolist() == [0, 0]
 
 
@@ -132,7 +135,7 @@ def test_a_constant_group_is_flagged_and_touches_no_other():
     metrics, other = (manifold_metrics(x, groups=GROUPS) for x in (constant, points))
     assert metrics.degenerate[:22].all() and not metrics.degenerate[22:].any()
     assert (metrics.nnk_degree[:22] == 1).all() and (metrics.duplicates[:22] == 1).all()
-    assert not metrics.nnk_diameter[:22].any() and np.isnan(metrics.nnk_affinity[:22]).all()
+    assert np.isnan(metrics.nnk_diameter[:22]).all() and np.isnan(metrics.nnk_affinity[:22]).all()
     for name in metrics.columns:
         np.testing.assert_allclose(getattr(metrics, name)[22:], getattr(other, name)[22:])
 
@@ -152,7 +155,7 @@ def test_repeated_rows_are_reported_dropped_or_refused():
     points[[4, 30]] = points[[1, 29]]
     with pytest.warns(UserWarning, match=r"2 rows repeat.*rows 4, 30.*groups 3, 7"):
         warned = manifold_metrics(points, groups=GROUPS)
-    assert not warned.nnk_diameter[[1, 4, 29, 30]].any()
+    assert np.isnan(warned.nnk_diameter[[1, 4, 29, 30]]).all()
     assert warned.duplicates[1] == pytest.approx(1 / 21)
     dropped = manifold_metrics(points, groups=GROUPS, duplicates="drop")
     kept = np.delete(np.arange(GROUPS.size), [4, 30])
@@ -177,6 +180,25 @@ def test_every_undefined_value_is_flagged_and_nothing_else():
     np.testing.assert_array_equal(metrics.degenerate, undefined)
     # Two differences span the plane, and then affinity is 1 whatever the data.
     np.testing.assert_array_equal(np.isnan(metrics.nnk_affinity_excess), metrics.nnk_degree >= 2)
+
+
+def test_points_with_one_neighbour_are_left_out_of_the_diameters_of_a_summary():
+    # Two views an image, each twice, beside images whose views differ.
+    pairs, views = cloud("random")[:8], cloud("random")[8:48]
+    x = np.concatenate([np.repeat(pairs, 2, axis=0), views])
+    groups = np.concatenate([np.repeat(np.arange(4), 4), np.repeat([4, 5], 20)])
+    found = manifold_metrics(x, groups=groups, duplicates="drop", reference_distance=0.5)
+    table = found.summary(resamples=50).table
+    alone = manifold_metrics(views, groups=groups[16:], reference_distance=0.5)
+    for name in ("nnk_diameter", "relative_diameter"):
+        undefined = np.isnan(getattr(found, name))
+        np.testing.assert_array_equal(undefined, found.nnk_degree < 2)
+        assert undefined[:16].all() and table.loc[name, "left_out"] == undefined.sum()
+        assert table.loc[name, "groups"] == 2
+        expected = alone.summary(resamples=50).table.loc[name]
+        for value in ("mean", "median", "low", "high"):
+            assert table.loc[name, value] == pytest.approx(expected[value], rel=1e-12), value
+    assert table.loc["nnk_radius", "left_out"] == 0
 
 
 def test_record_as_table_summary_and_notebook_view():

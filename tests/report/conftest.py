@@ -53,8 +53,12 @@ def write_study(
     failures: int = 0,
     targets: Sequence[str] | None = None,
     ahead: int = 1,
+    single: Sequence[str] = (),
 ) -> Path:
-    """Write the tables of a synthetic study into ``folder`` and return it."""
+    """Write the tables of a synthetic study into ``folder`` and return it.
+
+    Points of the settings ``single`` have one neighbour, so no diameter.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     frames = [
         _points_of(encoder, image_set, setting, strength, groups, points)
@@ -67,6 +71,7 @@ def write_study(
     if missing:
         table.loc[table.index[::11], ["nnk_affinity_excess", "nnk_diameter"]] = np.nan
         table.loc[table["encoder"] == encoders[0].name, "nnk_degree"] = np.nan
+    table.loc[table["setting"].isin(single), ["nnk_diameter", "relative_diameter"]] = np.nan
     grouped = _group_means(table)
     summary = _summary(grouped, table, encoders)
     models = _models(summary, encoders, images, missing=missing)
@@ -233,6 +238,13 @@ CASES: dict[str, dict] = {
     "demo": {"encoders": demo_encoders()},
     "population": {"encoders": population(6), "points": 8, "settings": ("semantic", "augs")},
     "sweep": {"encoders": population(3), "strengths": (0.5, 1.0, 2.0), "groups": 4},
+    "mirrored": {
+        "encoders": population(3),
+        "settings": ("semantic", "crop", "hflip"),
+        "strengths": (0.5, 1.0),
+        "groups": 4,
+        "single": ("hflip",),
+    },
     "forty": {
         "encoders": population(40),
         "settings": ("semantic", "augs", "crop"),

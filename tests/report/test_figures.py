@@ -40,7 +40,7 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
     return (figure for figure in found if figure is not None)
 
 
-@pytest.mark.parametrize("case", ["single group", "demo", "sweep"])
+@pytest.mark.parametrize("case", ["single group", "demo", "sweep", "mirrored"])
 def test_plotly_accepts_every_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
         # Plotly's checks are slow: the first and the last view stand for all.
@@ -195,6 +195,45 @@ def test_strength_lines_run_along_the_strengths(study: Study):
     for trace in figure.views["digits", "nnk_diameter"].data:
         assert trace["x"] == [0.5, 1, 2]
     assert strength_figure(read_tables(study("demo")), make_legend(tables.models)) is None
+
+
+def test_an_undefined_cell_has_no_line_and_a_note(study: Study):
+    tables = read_tables(study("mirrored"))
+    figure = strength_figure(tables, make_legend(tables.models))
+    assert figure is not None
+    for metric in ("nnk_diameter", "relative_diameter"):
+        view = figure.views["digits", metric]
+        of_panel = {axis: [t for t in view.data if t["xaxis"] == axis] for axis in ("x", "x2")}
+        assert len(of_panel["x"]) == 3 and all(None not in t["y"] for t in of_panel["x"])
+        # A trace without a value keeps the panel in place.
+        assert [t["y"] for t in of_panel["x2"]] == [[None]]
+        assert "needs two neighbours" in view.note and view.note.endswith(": hflip.")
+        texts = [[a["text"] for a in layout.layout["annotations"]] for layout in view.layouts]
+        assert all(found.count("not defined") == 1 for found in texts)
+    degree = figure.views["digits", "nnk_degree"]
+    assert degree.note == "" and len(degree.data) == 6
+    one = tables.summary["setting"].eq("crop") & tables.summary["model"].eq(_first_model(tables))
+    tables.summary.loc[one & tables.summary["metric"].eq("nnk_degree"), "mean"] = np.nan
+    partly = strength_figure(tables, make_legend(tables.models))
+    assert partly is not None
+    view = partly.views["digits", "nnk_degree"]
+    assert len(view.data) == 5
+    assert view.note == f"No line where no point has a value: crop ({_first_model(tables)})."
+
+
+def _first_model(tables: StudyTables) -> str:
+    return str(tables.models["model"].iloc[0])
+
+
+def test_points_without_a_value_are_counted_where_a_mean_is_read(study: Study):
+    tables = read_tables(study("sweep"))
+    chosen = tables.summary["metric"].eq("nnk_diameter") & tables.summary["strength"].eq(0.5)
+    tables.summary.loc[chosen, ["points", "left_out"]] = [1000, 20]
+    figure = strength_figure(tables, make_legend(tables.models))
+    assert figure is not None
+    for trace in figure.views["digits", "nnk_diameter"].data:
+        assert "1,000 points (20 without a value left out)" in trace["hovertext"][0]
+        assert "left out" not in trace["hovertext"][1]
 
 
 def test_reference_strength_is_one_or_the_largest():
