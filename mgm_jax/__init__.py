@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.cluster_stability import (
         ClusterStability,
         LabelAgreement,
+        agreement_over_cuts,
         cluster_stability,
         label_agreement,
     )
@@ -55,6 +56,7 @@ _HOMES = {
     "RidgeResult": "probe.ridge",
     "TransferPrediction": "analysis.transfer_result",
     "TransferScores": "probe.transfer_scores",
+    "agreement_over_cuts": "analysis.cluster_stability",
     "cluster_models": "analysis.cluster",
     "cluster_stability": "analysis.cluster_stability",
     "compare_models": "analysis.compare",
@@ -92,6 +94,7 @@ __all__ = [
     "RidgeResult",
     "TransferPrediction",
     "TransferScores",
+    "agreement_over_cuts",
     "cluster_models",
     "cluster_stability",
     "compare_models",

@@ -10,6 +10,7 @@ from mgm_jax.analysis.cluster import ModelClusters, cluster_models
 from mgm_jax.analysis.cluster_stability import (
     ClusterStability,
     LabelAgreement,
+    agreement_over_cuts,
     cluster_stability,
     label_agreement,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "ModelComparison",
     "ModelSimilarity",
     "TransferPrediction",
+    "agreement_over_cuts",
     "cluster_models",
     "cluster_stability",
     "collapse_statement",

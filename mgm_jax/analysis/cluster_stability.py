@@ -197,6 +197,58 @@ def label_agreement(
     return LabelAgreement(ari=ari, p_value=p_value, labels=len(named), models=len(of_group))
 
 
+def agreement_over_cuts(
+    linkage: np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    *,
+    groups: Sequence[int],
+    permutations: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare every cut of one tree with labels of its leaves.
+
+    The most stable number of groups need not be the one that a label follows. Looking at all cuts
+    is a search, so each gets a second p-value that allows for it.
+
+    Args:
+        linkage: of SciPy, n leaves.
+        labels: label of each leaf, ``[n]``.
+        groups: numbers of groups to cut into, each from 2 to n.
+        permutations: of the labels over the leaves; their actual order counts as one.
+        seed: of the permutations.
+
+    Returns:
+        One row a cut: ``groups``, ``ari``, ``p_value`` of this cut alone, and ``p_any``: how often
+        shuffled labels agree as well with any of the cuts.
+
+    Raises:
+        InputError: no number of groups, or one that the tree cannot be cut into.
+
+    Reference: Westfall and Young, "Resampling-based multiple testing", 1993 (the maximum over
+    tests as statistic).
+    """
+    n = len(linkage) + 1
+    if not len(groups) or min(groups) < 2 or max(groups) > n:
+        raise InputError(f"groups must be numbers from 2 to the {n} leaves; got {list(groups)}.")
+    if len(labels) != n:
+        raise InputError(f"labels must hold one entry for each of {n} leaves; got {len(labels)}.")
+    named, of_label = np.unique([str(label) for label in labels], return_inverse=True)
+    cuts = np.stack([cut_tree(linkage, count) for count in groups])
+    ari = adjusted_rand(cuts, np.broadcast_to(of_label, cuts.shape))
+    p_value = p_any = np.full(len(cuts), np.nan)
+    if len(named) > 1:
+        generator = np.random.default_rng(seed)
+        shuffled = generator.permuted(np.tile(of_label, (permutations, 1)), axis=1)
+        by_chance = np.stack(
+            [adjusted_rand(np.broadcast_to(cut, shuffled.shape), shuffled) for cut in cuts]
+        )
+        reached = by_chance >= ari[:, None] - 1e-12
+        best = by_chance.max(axis=0) >= ari[:, None] - 1e-12
+        p_value = (1 + reached.sum(axis=1)) / (1 + permutations)
+        p_any = (1 + best.sum(axis=1)) / (1 + permutations)
+    return pd.DataFrame({"groups": list(groups), "ari": ari, "p_value": p_value, "p_any": p_any})
+
+
 def adjusted_rand(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Adjusted Rand index of pairs of partitions ``[r, n]``, ``[r]``; codes from 0."""
     one, other = (

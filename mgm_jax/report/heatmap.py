@@ -271,22 +271,34 @@ def _given_note(tables: StudyTables, images: str, tree: Tree) -> str:
     if tree.groups < 2:
         return note + "The encoders form one group."
     note += f"The dotted line cuts the tree into {tree.groups} groups."
-    rows = tables.optional.cluster_agreement
-    rows = rows.loc[(rows["images"] == images) & rows["ari"].notna()]
-    parts = [
-        f"{row['against']} {number(row['ari'])}"
-        + (f" (p = {number(row['p_value'])})" if np.isfinite(row["p_value"]) else "")
-        for row in rows.to_dict("records")
-    ]
+    every = tables.optional.cluster_agreement
+    every = every.loc[every["images"] == images]
+    rows = every.loc[every["chosen"]]
+    known = rows.loc[rows["ari"].notna()]
+    parts = [_agreement(row, "p_value") for row in known.to_dict("records")]
     if parts:
         note += (
             " Agreement of the groups with what is known of the encoders, as adjusted Rand index "
             f"(1: identical, 0: chance): {', '.join(parts)}."
         )
+    others = every.loc[~every["chosen"] & every["ari"].notna()]
+    for against, cuts in others.groupby("against", sort=False):
+        best = cuts.loc[cuts["ari"].idxmax()].to_dict()
+        mine = known.loc[known["against"] == against, "ari"]
+        if len(mine) and best["ari"] > float(mine.iloc[0]):
+            note += (
+                f" Of all cuts the one into {int(best['groups'])} groups agrees best: "
+                f"{_agreement(best, 'p_any')}, allowing for the search."
+            )
     stability = rows["stability"].dropna()
     if len(stability):
         note += f" Stability of the groups under resampling: {number(float(stability.iloc[0]))}."
     return note
+
+
+def _agreement(row: dict[Any, Any], p_value: str) -> str:
+    p = f" (p = {number(row[p_value])})" if np.isfinite(row[p_value]) else ""
+    return f"{row['against']} {number(row['ari'])}{p}"
 
 
 def _note(clusters: ModelClusters | None) -> str:

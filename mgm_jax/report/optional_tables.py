@@ -23,7 +23,7 @@ _NEEDED = {
 }
 _SHOWN = {
     "transfer": ("kind", "low", "high", "tap", "family", "paradigm", "converged", "n_train"),
-    "cluster_agreement": ("groups", "stability"),
+    "cluster_agreement": ("groups", "stability", "p_any", "chosen"),
     "similarity": ("low", "high"),
     "prediction": (
         "models",
@@ -47,7 +47,7 @@ _TEXT = (
     *("encoder", "encoder_a", "encoder_b", "images", "kind", "measure", "metric", "tap"),
     *("family", "paradigm", "against", "task", "predictors", "held_out", "model", "feature"),
 )
-_FLAGS = ("converged",)
+_FLAGS = ("converged", "chosen")
 
 
 def _nothing(name: str) -> pd.DataFrame:

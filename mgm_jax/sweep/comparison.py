@@ -3,7 +3,8 @@
 =================  ===========================================================================
 clusters           a row an encoder and image set: its group, its position along the tree
 cluster_tree       a row a merge, in SciPy's layout: left, right, height, size
-cluster_agreement  a row an image set and label: adjusted Rand index of groups and label
+cluster_agreement  a row an image set, label and cut of the tree: adjusted Rand index of groups
+                   and label; the most stable cut is the one ``chosen``
 similarity         a row a pair of encoders, image set and measure
 prediction         a row a task, set of predictors and way of holding out: held-out scores
 predictions        a row a task, set of predictors, way of holding out and model
@@ -24,8 +25,8 @@ import pandas as pd
 
 from mgm_jax.analysis.cluster_stability import (
     ClusterStability,
+    agreement_over_cuts,
     cluster_stability,
-    label_agreement,
 )
 from mgm_jax.analysis.similarity import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
@@ -144,20 +145,26 @@ def _agreements(
     images: str, found: ClusterStability, labels: pd.DataFrame, *, study: Study
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
+    stability = found.table.set_index("groups")["stability"]
+    tried = list(dict.fromkeys((found.groups, *map(int, stability.index))))
     for name in _LABELS:
         named = labels.loc[list(found.clusters.models), name].astype(str)
         # A label that all share, or none does, is no partition to agree with.
-        if 1 < named.nunique() < len(named):
-            agreement = label_agreement(found.clusters.labels, named.to_numpy(), seed=study.seed)
+        if min(tried) < 2 or not 1 < named.nunique() < len(named):
+            continue
+        cuts = agreement_over_cuts(
+            found.clusters.linkage, named.to_numpy(), groups=sorted(tried), seed=study.seed
+        )
+        for cut in cuts.to_dict("records"):
+            count = int(cut["groups"])
             rows.append(
                 {
                     "images": images,
                     "against": name,
-                    "ari": agreement.ari,
-                    "p_value": agreement.p_value,
-                    "groups": found.groups,
-                    "stability": found.stability,
-                    "labels": agreement.labels,
+                    **cut,
+                    "stability": float(stability.get(count, np.nan)),
+                    "chosen": count == found.groups,
+                    "labels": named.nunique(),
                 }
             )
     if not rows:
@@ -166,10 +173,12 @@ def _agreements(
             {
                 "images": images,
                 "against": "paradigm",
-                "ari": float("nan"),
-                "p_value": float("nan"),
                 "groups": found.groups,
+                "ari": np.nan,
+                "p_value": np.nan,
+                "p_any": np.nan,
                 "stability": found.stability,
+                "chosen": True,
                 "labels": len(set(labels["paradigm"])),
             }
         )

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.cluster import hierarchy
 from sklearn.metrics import adjusted_rand_score
 
-from mgm_jax.analysis import cluster_models, cluster_stability, label_agreement
+from mgm_jax.analysis import (
+    agreement_over_cuts,
+    cluster_models,
+    cluster_stability,
+    label_agreement,
+)
 from mgm_jax.analysis.cluster_stability import adjusted_rand
 from mgm_jax.analysis.manifold_draws import ManifoldDraws
 from mgm_jax.errors import InputError
@@ -162,3 +168,36 @@ def test_p_values_of_unrelated_labels_are_valid():
     # One-sided: equal indices count as at least as large, so values lie high, never low.
     assert stats.kstest(p_values, "uniform", alternative="greater").pvalue > 0.01
     assert np.mean(np.array(p_values) <= 0.5) > 0.3
+
+
+def three_clouds() -> np.ndarray:
+    """Tree of 15 points: two close clouds of five and a far one."""
+    generator = np.random.default_rng(1)
+    centres = np.repeat([[0.0, 0.0], [3.0, 0.0], [40.0, 0.0]], 5, axis=0)
+    return hierarchy.linkage(centres + generator.normal(0, 0.2, (15, 2)), "ward")
+
+
+def test_each_cut_agrees_with_labels_as_scikit_learn_says():
+    tree, labels = three_clouds(), np.repeat(["a", "b", "c"], 5)
+    table = agreement_over_cuts(tree, labels, groups=[2, 3, 4, 6]).set_index("groups")
+    for count, row in table.iterrows():
+        cut = hierarchy.fcluster(tree, count, "maxclust")
+        assert row["ari"] == pytest.approx(adjusted_rand_score(labels, cut), abs=1e-12)
+    assert table["ari"].idxmax() == 3 and table.loc[3, "ari"] == 1.0
+    assert (table["p_any"] >= table["p_value"]).all() and table.loc[3, "p_any"] < 0.005
+    with pytest.raises(InputError, match="from 2 to the 15 leaves"):
+        agreement_over_cuts(tree, labels, groups=[1])
+    with pytest.raises(InputError, match="for each of 15 leaves"):
+        agreement_over_cuts(tree, labels[:4], groups=[2])
+
+
+def test_the_search_over_cuts_is_allowed_for():
+    """The best cut of unrelated labels is rarely significant by p_any, often by p_value."""
+    tree, generator = three_clouds(), np.random.default_rng(0)
+    best = []
+    for seed in range(150):
+        labels = generator.integers(0, 3, 15)
+        table = agreement_over_cuts(tree, labels, groups=range(2, 9), permutations=99, seed=seed)
+        best.append(table.loc[table["ari"].idxmax(), ["p_value", "p_any"]].to_numpy(float))
+    alone, allowed = np.array(best).T
+    assert np.mean(allowed <= 0.2) < 0.3 < np.mean(alone <= 0.2)

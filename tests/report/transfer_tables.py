@@ -128,11 +128,17 @@ def _agreement(images: Sequence[str]) -> pd.DataFrame:
                 "against": against,
                 "ari": ari,
                 "p_value": p_value,
-                "groups": 3,
+                "p_any": p_value,
+                "groups": groups,
                 "stability": 0.81,
+                "chosen": groups == 3,
             }
             for image_set in images
-            for against, ari, p_value in (("paradigm", 0.12, 0.21), ("architecture", 0.0, np.nan))
+            for against, groups, ari, p_value in (
+                ("paradigm", 3, 0.12, 0.21),
+                ("paradigm", 5, 0.64, 0.02),
+                ("architecture", 3, 0.0, np.nan),
+            )
         ]
     )
 

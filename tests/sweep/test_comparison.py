@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 from mgm_jax.analysis import cluster_models
 from mgm_jax.sweep import comparison, run_study
@@ -37,7 +38,13 @@ def test_a_run_ends_with_clusters_and_similarity(finished: Path) -> None:
     np.testing.assert_allclose(tree["height"], expected.linkage[:, 2])
     assert clusters.sort_values("position")["encoder"].tolist() == list(expected.order)
     agreement = pd.read_parquet(finished / "cluster_agreement.parquet")
-    assert set(agreement["groups"]) == {clusters["group"].nunique()}
+    chosen = agreement[agreement["chosen"]]
+    assert set(chosen["groups"]) == {clusters["group"].nunique()}
+    labels = models.loc[clusters["encoder"], "architecture"].to_numpy()
+    groups = clusters["group"].to_numpy()
+    ari = chosen.set_index("against").loc["architecture", "ari"]
+    assert ari == pytest.approx(adjusted_rand_score(labels, groups))
+    assert not agreement.duplicated(["images", "against", "groups"]).any()
     assert {"architecture", "family"} <= set(agreement["against"])
     similarity = pd.read_parquet(finished / "similarity.parquet")
     assert len(similarity) == 2 * 6 and (similarity["images"] == "digits").all()
