@@ -21,6 +21,7 @@ from mgm_jax.encoders import (
 )
 from mgm_jax.encoders.forward import forward
 from mgm_jax.encoders.framing import frame
+from mgm_jax.encoders.registry import load_encoder
 from mgm_jax.errors import InputError
 from tests.encoders.oracles import busy_state, encoder_of, views_of
 
@@ -179,3 +180,15 @@ def test_unknown_tap_precision_and_sizes_are_refused() -> None:
         replace(conv4(), preprocess=Preprocess(size=84, resize=96))
     with pytest.raises(InputError, match="batch_size"):
         conv4()(photos(1), batch_size=0)
+
+
+@pytest.mark.parametrize("name", ["conv4:size=32", "resnet18:size=32"])
+@pytest.mark.parametrize("count", [1, 4, 7, 9])
+def test_an_image_has_the_same_features_in_any_company(name: str, count: int):
+    """The CPU walks through a batch by parts; the last one is filled up."""
+    encoder = load_encoder(f"{name},seed=0")
+    views = np.random.default_rng(0).random((count, 32, 32, 3), np.float32)
+    together = encoder.features(views)[encoder.default_tap]
+    alone = np.concatenate([encoder.features(view[None])[encoder.default_tap] for view in views])
+    assert together.shape == alone.shape
+    np.testing.assert_allclose(together, alone, rtol=0, atol=2e-5 * np.abs(alone).max())
