@@ -186,7 +186,7 @@ def test_unknown_tap_precision_and_sizes_are_refused() -> None:
 @pytest.mark.parametrize("count", [1, 4, 7, 9])
 def test_an_image_has_the_same_features_in_any_company(name: str, count: int):
     """The CPU walks through a batch by parts; the last one is filled up."""
-    encoder = load_encoder(f"{name},seed=0")
+    encoder = load_encoder(f"{name}:seed=0")
     views = np.random.default_rng(0).random((count, 32, 32, 3), np.float32)
     together = encoder.features(views)[encoder.default_tap]
     alone = np.concatenate([encoder.features(view[None])[encoder.default_tap] for view in views])
