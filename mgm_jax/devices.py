@@ -37,6 +37,28 @@ def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(chosen), (ROWS,))
 
 
+def choose_mesh(
+    devices: Mesh | Sequence[Any] | None, *, x: jax.Array | np.ndarray | None = None
+) -> Mesh | None:
+    """The mesh of one axis to work on; None where that is one device.
+
+    Args:
+        devices: a mesh, or a list of devices; None follows x.
+        x: an array that may be spread by rows already.
+
+    Raises:
+        InputError: an empty list of devices.
+
+    >>> choose_mesh(jax.devices()[:1]) is None
+    True
+    """
+    if devices is None:
+        mesh = None if x is None else mesh_of(x)
+    else:
+        mesh = default_mesh(list(devices.devices.flat if isinstance(devices, Mesh) else devices))
+    return None if mesh is None or mesh.size == 1 else mesh
+
+
 def pad_rows(x: jax.Array | np.ndarray, *, multiple: int) -> tuple[jax.Array | np.ndarray, int]:
     """Fill rows of zeros in until their number is a multiple; also the number before.
 

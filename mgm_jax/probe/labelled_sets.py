@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mgm_jax.devices import fetch
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points import check_points
 
@@ -71,7 +72,7 @@ def check_set(part: Any, name: str, *, several: bool = False) -> tuple[np.ndarra
     """
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise InputError(f"{name} must be a pair of features and labels.")
-    x = np.asarray(check_points(part[0], name=f"features of {name}"), np.float32)
+    x = np.asarray(fetch(check_points(part[0], name=f"features of {name}")), np.float32)
     labels = np.asarray(part[1])
     if several:
         if labels.ndim != 2 or len(labels) != len(x) or not np.isin(labels, (0, 1)).all():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jax.sharding import Mesh
 
+from mgm_jax.devices import choose_mesh
 from mgm_jax.errors import InputError
 from mgm_jax.probe.labelled_sets import (
     check_fit,
@@ -107,6 +110,7 @@ def linear_probe(
     measure: ScoreName = "top1",
     level: float = 0.95,
     seed: int = 0,
+    devices: Mesh | Sequence[Any] | None = None,
 ) -> ProbeResult:
     """Logistic regression on frozen features; its strength is chosen on validation.
 
@@ -125,6 +129,8 @@ def linear_probe(
             precision of labels given as 0 and 1 in ``[n, c]``.
         level: coverage of the interval, in (0, 1).
         seed: of the held-out fifth and of the bootstrap.
+        devices: mesh of one axis, or list of devices, that share the rows of the features; every
+            step of all strengths is one sum over them. None follows the features of train.
 
     Returns:
         A ``ProbeResult``.
@@ -146,6 +152,7 @@ def linear_probe(
     """
     check_options(measure, SCORES, level)
     path = strengths_of(strengths)
+    mesh = choose_mesh(devices, x=train[0] if isinstance(train, tuple | list) and train else None)
     several = measure == "map11"
     x, y = check_set(train, "train", several=several)
     classes = np.arange(y.shape[1]) if several else np.unique(y)
@@ -172,7 +179,7 @@ def linear_probe(
     def coded(labels: np.ndarray) -> np.ndarray:
         return labels if several else np.searchsorted(classes, labels)
 
-    found = solve_path(prepare(x, coded(y), classes=classes.size), path)
+    found = solve_path(prepare(x, coded(y), classes=classes.size, mesh=mesh), path)
     held_x, held_y = checked["validation"]
     scores = np.array(
         [
@@ -185,7 +192,7 @@ def linear_probe(
     together = np.concatenate([x, held_x]), np.concatenate([coded(y), coded(held_y)])
     # The solution on train is where the one on more images is near.
     final = solve_path(
-        prepare(*together, classes=classes.size),
+        prepare(*together, classes=classes.size, mesh=mesh),
         path[chosen : chosen + 1],
         start=(found.weights[chosen], found.intercepts[chosen]),
     )
