@@ -24,9 +24,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jax.sharding import Mesh
 
-from mgm_jax.probe.logistic_rows import HeldRows, Rows, filled
+from mgm_jax.probe.logistic_problem import Problem
 from mgm_jax.probe.logistic_stack import Lanes, begin, renew, some
 from mgm_jax.progress import Bar, progress
 
@@ -36,8 +35,6 @@ _STRIDE = 8
 # than a compilation, to one of more.
 _FEW_SIZES, _MORE_SIZES = (1, 6, 24), (1, 2, 3, 6, 12, 24)
 _LARGE_PRODUCT = 1e9
-# Columns are filled up likewise: encoders differ in their rank.
-_COLUMNS = 64
 # What the curvature is at most, by Boehning's bound; and the first step where it is a mean.
 _BOUND, _CAREFUL = 0.5, 0.1
 # Evaluations between two looks at the curvature, and by what factor it must have changed.
@@ -46,27 +43,6 @@ _LOOK, _CHANGE = 10, 3.0
 _FLATTEST = 1e-10
 # A step halved below this is lost in rounding.
 _LEAST_STEP = 2.0**-20
-
-
-class Problem(NamedTuple):
-    """The data in the coordinates of the solver.
-
-    Attributes:
-        data: centred features along the eigenvectors, a column for the intercept, and columns of
-            zeros, ``[n', r']``; with the class of every row.
-        squares: eigenvalues of the centred ``X'X``, ``[r]`` float64.
-        basis: eigenvectors ``[d, r]`` float32.
-        mean: of the features, ``[d]`` float64.
-        rows: n.
-        classes: c.
-    """
-
-    data: Rows
-    squares: np.ndarray
-    basis: np.ndarray
-    mean: np.ndarray
-    rows: int
-    classes: int
 
 
 class PathSolution(NamedTuple):
@@ -91,47 +67,6 @@ class PathSolution(NamedTuple):
     converged: np.ndarray
 
 
-def prepare(
-    x: np.ndarray, codes: np.ndarray, *, classes: int, mesh: Mesh | None = None
-) -> Problem:
-    """Centre and rotate features, once for all strengths.
-
-    Args:
-        x: features ``[n, d]``.
-        codes: class of every row, ``[n]`` int, for multinomial regression; or 0 and 1
-            ``[n, c]``, for c independent binary ones.
-        classes: c.
-        mesh: devices that share the rows; None for one.
-    """
-    n, d = x.shape
-    mean = x.mean(axis=0, dtype=np.float64)
-    centred = np.subtract(x, mean, out=np.empty((n, d), np.float32), casting="same_kind")
-    values, basis = _wide_basis(centred) if n < d else _tall_basis(centred)
-    width = values.size + 1
-    rows = filled(n, parts=1 if mesh is None else mesh.size)
-    z = np.zeros((rows, width + -width % _COLUMNS), np.float32)
-    np.matmul(centred, basis, out=z[:n, : values.size])
-    z[:n, values.size] = 1
-    truth = np.full((rows, *codes.shape[1:]), -1, np.int32)
-    truth[:n] = codes
-    return Problem(HeldRows(z, truth, mesh=mesh), values, basis, mean, n, classes)
-
-
-def _wide_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of fewer rows than features: weights lie in the span of the rows, which is smaller."""
-    wide = centred.astype(np.float64)
-    values, vectors = np.linalg.eigh(wide @ wide.T)
-    real = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
-    values, vectors = values[real], vectors[:, real]
-    return values, ((wide.T @ vectors) / np.sqrt(values)).astype(np.float32)
-
-
-def _tall_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Any orthonormal basis states the same problem, so that float32 will do."""
-    values, basis = np.linalg.eigh(centred.T @ centred)
-    return np.maximum(values, 1e-7 * max(values[-1], 0)).astype(np.float64), basis
-
-
 def solve_path(
     problem: Problem,
     strengths: np.ndarray,
@@ -143,7 +78,7 @@ def solve_path(
     """Solve ``min sum_i loss_i(W, b) + strength / 2 |W|^2`` for every strength.
 
     Args:
-        problem: from :func:`prepare`.
+        problem: from :func:`~mgm_jax.probe.logistic_problem.prepare`.
         strengths: ``[s]`` ascending, above 0; scikit-learn's C is one over it.
         tolerance: share by which an objective may lie above the least one, as far as its
             gradient tells.
@@ -284,14 +219,14 @@ class _Path:
         """A point of the shared coordinates ``[r', c]`` from weights of features."""
         rank = self.problem.squares.size
         point = np.zeros_like(self.points[0])
-        point[:rank] = self.problem.basis.T @ weights
+        point[:rank] = self.problem.basis.point(weights)
         point[rank] = intercepts + self.problem.mean.astype(np.float32) @ weights
         return point
 
     def solution(self) -> PathSolution:
         """The solutions in terms of the features."""
         rank = self.problem.squares.size
-        weights = np.einsum("dr,src->sdc", self.problem.basis, self.points[:, :rank], optimize=True)
+        weights = self.problem.basis.weights(self.points[:, :rank])
         shift = self.problem.mean.astype(np.float32) @ weights
         return PathSolution(
             weights=weights,

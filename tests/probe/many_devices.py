@@ -9,7 +9,8 @@ import numpy as np
 
 from mgm_jax.devices import default_mesh, shard_rows
 from mgm_jax.probe.linear import linear_probe
-from mgm_jax.probe.logistic_path import prepare, solve_path
+from mgm_jax.probe.logistic_path import solve_path
+from mgm_jax.probe.logistic_problem import prepare
 from tests.probe.test_linear import blobs
 
 DEVICES = (1, 2, 3, 8)
