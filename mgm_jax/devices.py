@@ -247,6 +247,19 @@ def own_devices(mesh: Mesh | None) -> Mesh | None:
     return mesh if not mesh.is_multi_process else default_mesh(mesh.local_devices)
 
 
+def own_accelerators() -> Mesh | None:
+    """All accelerators of this process; None where there is one at most.
+
+    Several devices of a processor share its cores, so that nothing is gained by them.
+
+    >>> own_accelerators() is None or jax.default_backend() != "cpu"
+    True
+    """
+    return (
+        None if jax.default_backend() == "cpu" else own_devices(default_mesh(jax.local_devices()))
+    )
+
+
 def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:
     """Some rows of spread arrays on every device; for use under ``shard_map``.
 

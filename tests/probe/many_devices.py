@@ -50,6 +50,21 @@ def choices() -> None:
             assert same.all() and found.score == alone.score
 
 
+def read_features() -> None:
+    """Features that are read share every block, which no number of devices divides."""
+    sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((203, 151, 300))]
+    options = {"strengths": [0.1, 10.0], "memory_limit": 0, "block_rows": 50}
+    alone = linear_probe(*sets, **options)
+    for count in DEVICES[1:]:
+        found = linear_probe(*sets, **options, devices=jax.devices()[:count])
+        np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
+        assert found.strength == alone.strength and found.score == alone.score
+    wide = [blobs(n, 90, seed=s) for s, n in enumerate((41, 31, 60))]
+    alone = linear_probe(*wide, **options)
+    found = linear_probe(*wide, **options, devices=jax.devices()[:3])
+    np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
+
+
 def spread_features() -> None:
     """Features that are spread already are worked on where they are."""
     mesh = default_mesh()
