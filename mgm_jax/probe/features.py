@@ -155,10 +155,19 @@ class Features:
         """Some rows, in this order.
 
         Args:
-            rows: ``[m]`` int, places among these rows; or ``[n]`` bool.
+            rows: ``[m]`` int, places among these rows, 0 to n - 1; or ``[n]`` bool.
+
+        Raises:
+            InputError: places that there are not, or a mask of another length.
         """
-        rows = np.asarray(rows)
-        places = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        n, rows = self.shape[0], np.asarray(rows)
+        mask = rows.dtype == bool
+        places = np.flatnonzero(rows) if mask else rows.astype(np.int64)
+        if rows.ndim != 1 or (mask and rows.size != n) or ((places < 0) | (places >= n)).any():
+            raise InputError(
+                f"rows of {self.parts[0].name} must be places from 0 to {n - 1}, or a mask of "
+                f"{n}; got others."
+            )
         ends = np.cumsum([len(part) for part in self.parts])
         owner = np.searchsorted(ends, places, side="right")
         found = []
@@ -171,7 +180,16 @@ class Features:
         return Features(tuple(found) or (replace(self.parts[0], rows=places),))
 
     def join(self, other: Features) -> Features:
-        """These rows and then those of another, of the same width."""
+        """These rows and then those of another.
+
+        Raises:
+            InputError: another width.
+        """
+        if other.shape[1] != self.shape[1]:
+            raise InputError(
+                f"{other.parts[0].name} must have {self.shape[1]} columns, as "
+                f"{self.parts[0].name}; got {other.shape[1]}."
+            )
         return Features(self.parts + other.parts)
 
     def read(self, start: int, stop: int) -> np.ndarray:

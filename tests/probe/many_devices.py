@@ -37,10 +37,10 @@ def choices() -> None:
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((203, 151, 300))]
     several = [(x, np.stack([y == c for c in range(3)], axis=1).astype(int)) for x, y in sets]
     for parts, measure, counts in ((sets, "top1", DEVICES), (several, "map11", (3,))):
-        alone = linear_probe(*parts, strengths=9, measure=measure)
+        alone = linear_probe(*parts, strengths=5, measure=measure)
         for count in counts:
             devices = jax.devices()[:count]
-            found = linear_probe(*parts, strengths=9, measure=measure, devices=devices)
+            found = linear_probe(*parts, strengths=5, measure=measure, devices=devices)
             assert found.strength == alone.strength
             # Two objectives as near the least one as they say.
             room = np.maximum(found.excess, alone.excess) + 1e-6

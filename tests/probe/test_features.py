@@ -124,6 +124,11 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for wrong in (np.zeros(3), np.zeros((0, 3)), np.zeros((3, 0))):
         with pytest.raises(InputError, match="two axes, rows by features"):
             Features.of(wrong)
+    for wrong in ([45], [-1], np.ones(44, bool), [[1, 2]]):
+        with pytest.raises(InputError, match="places from 0 to 44, or a mask of 45"):
+            Features.of(X).take(np.array(wrong))
+    with pytest.raises(InputError, match="must have 3 columns"):
+        Features.of(X).join(Features.of(X[:, :2]))
     with pytest.raises(InputError, match="real numbers"):
         read(Features.of(np.ones((9, 2), complex)), 3)
 
