@@ -80,7 +80,8 @@ def objective(
 
 def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
     """Solve the path; seconds with and without the preparation."""
-    from mgm_jax.probe.logistic_path import prepare, solve_path
+    from mgm_jax.probe.logistic_path import solve_path
+    from mgm_jax.probe.logistic_problem import prepare
 
     classes = int(labels.max()) + 1
     if warm:

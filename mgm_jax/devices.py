@@ -37,6 +37,28 @@ def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(chosen), (ROWS,))
 
 
+def choose_mesh(
+    devices: Mesh | Sequence[Any] | None, *, x: jax.Array | np.ndarray | None = None
+) -> Mesh | None:
+    """The mesh of one axis to work on; None where that is one device.
+
+    Args:
+        devices: a mesh, or a list of devices; None follows x.
+        x: an array that may be spread by rows already.
+
+    Raises:
+        InputError: an empty list of devices.
+
+    >>> choose_mesh(jax.devices()[:1]) is None
+    True
+    """
+    if devices is None:
+        mesh = None if x is None else mesh_of(x)
+    else:
+        mesh = default_mesh(list(devices.devices.flat if isinstance(devices, Mesh) else devices))
+    return None if mesh is None or mesh.size == 1 else mesh
+
+
 def pad_rows(x: jax.Array | np.ndarray, *, multiple: int) -> tuple[jax.Array | np.ndarray, int]:
     """Fill rows of zeros in until their number is a multiple; also the number before.
 
@@ -223,6 +245,19 @@ def own_devices(mesh: Mesh | None) -> Mesh | None:
     if mesh is None or len(mesh.local_devices) < 2:
         return None
     return mesh if not mesh.is_multi_process else default_mesh(mesh.local_devices)
+
+
+def own_accelerators() -> Mesh | None:
+    """All accelerators of this process; None where there is one at most.
+
+    Several devices of a processor share its cores, so that nothing is gained by them.
+
+    >>> own_accelerators() is None or jax.default_backend() != "cpu"
+    True
+    """
+    return (
+        None if jax.default_backend() == "cpu" else own_devices(default_mesh(jax.local_devices()))
+    )
 
 
 def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:

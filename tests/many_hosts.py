@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mgm_jax import knn_graph, manifold_metrics, nnk_graph
+from mgm_jax import knn_graph, linear_probe, manifold_metrics, nnk_graph
 from mgm_jax.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
 from mgm_jax.errors import InputError
 from mgm_jax.geometry import nnk_graph as nnk_module
@@ -99,6 +99,22 @@ def groups() -> None:
                 one, two = getattr(found, field.name), getattr(expected, field.name)
                 if isinstance(two, np.ndarray):
                     np.testing.assert_array_equal(one, two, err_msg=field.name)
+
+
+def probes() -> None:
+    """The linear probe of features on every host, of such that no host has all of, and read."""
+    mesh = default_mesh()
+    rng = np.random.default_rng(0)
+    labels = np.arange(68) % 3
+    x = (rng.normal(size=(68, 5)) + labels[:, None]).astype(np.float32)
+    test = x[:20], labels[:20]
+    options = {"strengths": [1.0, 100.0]}
+    alone = linear_probe((x, labels), test, test, **options)
+    joined = join_rows(my_part(x), mesh)
+    for points, more in ((x, {}), (joined, {}), (x, {"memory_limit": 0, "block_rows": 30})):
+        found = linear_probe((points, labels), test, test, **options, **more, devices=mesh)
+        np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
+        assert found.strength == alone.strength and found.score == alone.score
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def open_mpi(index: int, job: int) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("check", ["exchange", "neighbours", "groups"])
+@pytest.mark.parametrize("check", ["exchange", "neighbours", "groups", "probes"])
 def test_two_processes_are_told_of_each_other(check: str) -> None:
     address = {"TEST_COORDINATOR": f"127.0.0.1:{free_port()}"}
     copies = [flags(index) | address for index in range(2)]

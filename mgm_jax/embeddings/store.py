@@ -91,6 +91,11 @@ class EmbeddingStore:
         return cls(folder, stored, _open_array(folder / ARRAY_FOLDER, stored, create=create))
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and width, ``(n, d)``."""
+        return self.manifest.rows, self.manifest.width
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """NumPy type of the rows; bfloat16 is the one of ``ml_dtypes``, as in JAX."""
         return ts.dtype(self.manifest.dtype).numpy_dtype

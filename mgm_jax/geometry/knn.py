@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.devices import default_mesh, mesh_of
+from mgm_jax.devices import choose_mesh
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.counts import whole_number
 from mgm_jax.geometry.distance import Metric
@@ -164,7 +164,7 @@ def knn_graph(
         k=k,
         metric=metric,
         precision=precision,
-        mesh=_choose_mesh(points, devices),
+        mesh=choose_mesh(devices, x=points),
         tile_rows=tile_rows,
         tile_columns=tile_columns,
     )
@@ -174,11 +174,6 @@ def knn_graph(
         certified=found.certified,
         metric=metric,
     )
-
-
-def _choose_mesh(x: jax.Array | np.ndarray, devices: Mesh | None) -> Mesh | None:
-    mesh = mesh_of(x) if devices is None else default_mesh(list(devices.devices.flat))
-    return None if mesh is None or mesh.size == 1 else mesh
 
 
 def _check_choice(name: str, value: object, choices: Any) -> None:

@@ -68,7 +68,7 @@ def check_points(
             f"{name} must have two axes, points by features; got {got}. "
             "Convert it to an array with one row a point first."
         )
-    if not _is_real(points.dtype):
+    if not is_real(points.dtype):
         raise InputError(
             f"{name} must hold real numbers; got dtype {points.dtype}. Convert it to float32."
         )
@@ -265,7 +265,12 @@ def _as_array(x: Any, *, name: str) -> np.ndarray:
         ) from error
 
 
-def _is_real(dtype: Any) -> bool:
+def is_real(dtype: Any) -> bool:
+    """Whether a NumPy type is of real numbers, those of JAX included.
+
+    >>> is_real(jnp.bfloat16), is_real(np.dtype("timedelta64[s]"))
+    (True, False)
+    """
     # NumPy takes spans of time for integers.
     real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
     return real and np.dtype(dtype).kind != "m"

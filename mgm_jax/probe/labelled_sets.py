@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points import check_points
+from mgm_jax.geometry.counts import whole_number
+from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
 
 _WEAKEST, _STRONGEST = -6.0, 5.0
 
@@ -44,69 +45,99 @@ def check_options(measure: str, measures: Collection[str], level: float) -> None
         raise InputError(f"level must be between 0 and 1; got {level}.")
 
 
-def linear_answers(x: Any, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
-    """``x W + b`` in the type of the weights, for features ``[n, d]``: ``[n, c]``.
+class LabelledSet(NamedTuple):
+    """Features ``[n, d]``, held or read, and labels of one set."""
 
-    Raises:
-        InputError: features of another width than in training.
+    x: Features
+    labels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> LabelledSet:
+        """Some rows, by place or by mask."""
+        return LabelledSet(self.x.take(rows), self.labels[rows])
+
+
+class LabelledSets(NamedTuple):
+    """The sets of a probe, which fit each other.
+
+    Attributes:
+        sets: by name; ``train`` is among them.
+        classes: the labels of train, sorted; or the numbers of its columns, ``[c]``.
+        block_rows: rows that are read at a time; None where all features are in memory.
     """
-    points = np.asarray(x, weights.dtype)
-    if points.ndim != 2 or points.shape[1] != len(weights):
-        raise InputError(
-            f"x must have shape [n, {len(weights)}], as in training; got {points.shape}."
-        )
-    return points @ weights + intercepts
+
+    sets: dict[str, LabelledSet]
+    classes: np.ndarray
+    block_rows: int | None
 
 
-def check_set(part: Any, name: str, *, several: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Features ``[n, d]`` float32 and labels of one set.
-
-    Args:
-        part: the pair that a user gave.
-        name: what an error calls it.
-        several: labels are 0 and 1, ``[n, c]``, instead of one a row.
-
-    Raises:
-        InputError: no pair, unusable features, or labels that do not fit them.
-    """
-    if not isinstance(part, tuple | list) or len(part) != 2:
-        raise InputError(f"{name} must be a pair of features and labels.")
-    x = np.asarray(check_points(part[0], name=f"features of {name}"), np.float32)
-    labels = np.asarray(part[1])
-    if several:
-        if labels.ndim != 2 or len(labels) != len(x) or not np.isin(labels, (0, 1)).all():
-            raise InputError(
-                f"labels of {name} must be 0 or 1, [{len(x)}, c], for measure='map11'; "
-                f"got shape {labels.shape}."
-            )
-        return x, labels.astype(np.int32)
-    if labels.shape != (len(x),):
-        raise InputError(f"labels of {name} must be one a row, {len(x)}; got shape {labels.shape}.")
-    return x, labels
-
-
-def check_fit(
-    name: str,
-    x: np.ndarray,
-    labels: np.ndarray,
-    train: np.ndarray,
-    classes: np.ndarray,
+def check_sets(
+    parts: Mapping[str, Any],
     *,
     several: bool = False,
-) -> None:
-    """Refuse a set whose columns or labels train does not have.
+    memory_limit: int = MEMORY_LIMIT,
+    block_rows: int | None = None,
+) -> LabelledSets:
+    """Check the sets of a probe; hold their features in memory where there is room.
 
     Args:
-        name: what an error calls the set.
-        x: its features.
-        labels: its labels.
-        train: features of train.
-        classes: labels of train.
-        several: labels are 0 and 1, ``[n, c]``.
+        parts: pairs of features and labels by name, None for one that there is not; ``train``
+            comes first.
+        several: labels are 0 and 1, ``[n, c]``, instead of one a row.
+        memory_limit: bytes that all features together may take as float32 to be held.
+        block_rows: rows that are read at a time where they are not; None for about 64 MiB.
+
+    Raises:
+        InputError: no pair, unusable features, labels that do not fit them, fewer than two
+            classes, or sets that do not fit each other.
     """
-    if x.shape[1] != train.shape[1]:
+    memory_limit = whole_number(memory_limit, name="memory_limit", least=0)
+    if block_rows is not None:
+        block_rows = whole_number(block_rows, name="block_rows")
+    sets = {
+        name: _check_set(part, name, several=several)
+        for name, part in parts.items()
+        if part is not None
+    }
+    train = sets["train"]
+    classes = np.arange(train.labels.shape[1]) if several else np.unique(train.labels)
+    if not several and classes.size < 2:
+        raise InputError("train must hold at least two classes; got one.")
+    for name, one in sets.items():
+        _check_fit(name, one, train, classes, several=several)
+    if sum(one.x.nbytes for one in sets.values()) > memory_limit:
+        return LabelledSets(sets, classes, block_rows or block_rows_for(train.x.shape[1]))
+    held = {
+        name: one._replace(x=Features.of(one.x.whole(), name=f"features of {name}"))
+        for name, one in sets.items()
+    }
+    return LabelledSets(held, classes, None)
+
+
+def _check_set(part: Any, name: str, *, several: bool) -> LabelledSet:
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise InputError(f"{name} must be a pair of features and labels.")
+    x = Features.of(part[0], name=f"features of {name}")
+    labels, n = np.asarray(part[1]), x.shape[0]
+    if several:
+        if labels.ndim != 2 or len(labels) != n or not np.isin(labels, (0, 1)).all():
+            raise InputError(
+                f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; "
+                f"got shape {labels.shape}."
+            )
+        return LabelledSet(x, labels.astype(np.int32))
+    if labels.shape != (n,):
+        raise InputError(f"labels of {name} must be one a row, {n}; got shape {labels.shape}.")
+    return LabelledSet(x, labels)
+
+
+def _check_fit(
+    name: str, one: LabelledSet, train: LabelledSet, classes: np.ndarray, *, several: bool
+) -> None:
+    """Refuse a set whose columns or labels train does not have."""
+    width, labels = train.x.shape[1], one.labels
+    if one.x.shape[1] != width:
         raise InputError(
-            f"features of {name} must have {train.shape[1]} columns, as train; got {x.shape[1]}."
+            f"features of {name} must have {width} columns, as train; got {one.x.shape[1]}."
         )
     if several:
         if labels.shape[1] != classes.size:

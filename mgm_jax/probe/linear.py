@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
+from mgm_jax.devices import choose_mesh
 from mgm_jax.errors import InputError
-from mgm_jax.probe.labelled_sets import (
-    check_fit,
-    check_options,
-    check_set,
-    linear_answers,
-    strengths_of,
-)
-from mgm_jax.probe.logistic_path import prepare, solve_path
+from mgm_jax.probe.features import MEMORY_LIMIT
+from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
+from mgm_jax.probe.linear_answers import logits_of, path_scores
+from mgm_jax.probe.logistic_path import solve_path
+from mgm_jax.probe.logistic_problem import prepare
+from mgm_jax.probe.path_result import PathResult
 from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _HELD_OUT = 0.2
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProbeResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ProbeResult(PathResult):
     """A linear probe: its score on test, and the path it was chosen from.
 
     Attributes:
@@ -38,7 +36,7 @@ class ProbeResult:
         strengths: all of them, ``[s]``, ascending.
         validation: score on validation of each, ``[s]``.
         objective: ``sum_i loss_i + strength / 2 |W|^2`` on train, ``[s]``.
-        gradient: Euclidean norm of its gradient, ``[s]``.
+        gradient: Euclidean norm of its gradient by W and b, of features about their mean, ``[s]``.
         excess: share by which an objective lies above the least one, at most, ``[s]``.
         converged: whether that is below 5e-5, ``[s]`` bool.
         refit_converged: whether the refitted probe did.
@@ -47,55 +45,22 @@ class ProbeResult:
         classes: the labels, ``[c]``.
     """
 
-    score: float
-    low: float
-    high: float
-    level: float
-    measure: ScoreName
-    strength: float
-    strengths: np.ndarray
-    validation: np.ndarray
     objective: np.ndarray
     gradient: np.ndarray
     excess: np.ndarray
     converged: np.ndarray
     refit_converged: bool
-    weights: np.ndarray
-    intercepts: np.ndarray
-    classes: np.ndarray
 
-    def logits(self, x: Any) -> np.ndarray:
-        """Scores of every class for features ``[n, d]``: ``[n, c]`` float32."""
-        return linear_answers(x, self.weights, self.intercepts)
+    def _path(self) -> dict[str, np.ndarray]:
+        return super()._path() | {
+            "objective": self.objective,
+            "gradient": self.gradient,
+            "excess": self.excess,
+            "converged": self.converged,
+        }
 
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a strength: validation score, objective, gradient, excess, converged."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            {
-                "strength": self.strengths,
-                "validation": self.validation,
-                "objective": self.objective,
-                "gradient": self.gradient,
-                "excess": self.excess,
-                "converged": self.converged,
-            }
-        )
-
-    def __repr__(self) -> str:
-        """Score, interval and strength in one line."""
-        return (
-            f"ProbeResult({self.measure} {self.score:.4f}, {self.level:.0%} interval "
-            f"{self.low:.4f} to {self.high:.4f}, strength {self.strength:.3g}, "
-            f"{int(self.converged.sum())} of {self.converged.size} strengths converged)"
-        )
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the path."""
-        return (
-            f"<p>{self!r}</p>{self.to_pandas().to_html(index=False, float_format='{:.4g}'.format)}"
-        )
+    def _remark(self) -> str:
+        return f", {int(self.converged.sum())} of {self.converged.size} strengths converged"
 
 
 def linear_probe(
@@ -107,6 +72,9 @@ def linear_probe(
     measure: ScoreName = "top1",
     level: float = 0.95,
     seed: int = 0,
+    devices: Mesh | Sequence[Any] | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    block_rows: int | None = None,
 ) -> ProbeResult:
     """Logistic regression on frozen features; its strength is chosen on validation.
 
@@ -114,6 +82,12 @@ def linear_probe(
     (scikit-learn's C is 1 / s; intercepts are free): multinomial loss, or, for labels that
     exclude no other, one binary loss a class. All strengths are solved as one problem. The one
     with the best validation score (of equals the strongest) is refitted on train and validation.
+
+    Features may be arrays, memory-mapped files, an ``EmbeddingStore`` or another ``RowReader``,
+    or some rows of these: ``Features.of(store).take(rows)``. Up to ``memory_limit`` they are held
+    in memory. Beyond it they are read block by block for every step of the solver; then memory
+    holds a few blocks, ``[d, d]`` numbers (``[n, n]`` of fewer rows than features) and the weights
+    of all strengths, whatever n is. Sums run in float32; those over blocks keep what it rounds off.
 
     Args:
         train: features ``[n, d]`` and labels; features as they come from the encoder.
@@ -125,13 +99,19 @@ def linear_probe(
             precision of labels given as 0 and 1 in ``[n, c]``.
         level: coverage of the interval, in (0, 1).
         seed: of the held-out fifth and of the bootstrap.
+        devices: mesh of one axis, or list of devices, that share the rows of the features; every
+            step of all strengths is one sum over them. None follows the features of train.
+        memory_limit: bytes of all features together, as float32, up to which they are held in
+            memory. Work on them there takes about four times as much.
+        block_rows: rows that are read at a time where they are not; None for about 64 MiB.
 
     Returns:
         A ``ProbeResult``.
 
     Raises:
         InputError: unusable features or labels, sets that do not fit each other, classes of
-            validation or test that train lacks, an unknown option.
+            validation or test that train lacks, an unknown option, a file or store that is
+            damaged or cut short.
 
     Reference:
         L. Ericsson, H. Gouk, T. M. Hospedales, "How well do self-supervised models transfer?",
@@ -146,54 +126,51 @@ def linear_probe(
     """
     check_options(measure, SCORES, level)
     path = strengths_of(strengths)
+    mesh = choose_mesh(devices, x=train[0] if isinstance(train, tuple | list) and train else None)
     several = measure == "map11"
-    x, y = check_set(train, "train", several=several)
-    classes = np.arange(y.shape[1]) if several else np.unique(y)
-    if not several and classes.size < 2:
-        raise InputError("train must hold at least two classes; got one.")
-    sets = {"validation": validation, "test": test}
-    checked = {
-        name: check_set(part, name, several=several)
-        for name, part in sets.items()
-        if part is not None
-    }
-    for name, (features, labels) in checked.items():
-        check_fit(name, features, labels, x, classes, several=several)
+    sets, classes, rows = check_sets(
+        {"train": train, "validation": validation, "test": test},
+        several=several,
+        memory_limit=memory_limit,
+        block_rows=block_rows,
+    )
     if validation is None:
-        held = np.random.default_rng(seed).permutation(len(x)) < round(_HELD_OUT * len(x))
-        checked["validation"] = x[held], y[held]
-        x, y = x[~held], y[~held]
-        if not several and np.unique(y).size < classes.size:
+        n = sets["train"].x.shape[0]
+        held = np.random.default_rng(seed).permutation(n) < round(_HELD_OUT * n)
+        sets["validation"], sets["train"] = (sets["train"].take(part) for part in (held, ~held))
+        if not several and np.unique(sets["train"].labels).size < classes.size:
             raise InputError(
                 "train must keep every class when a fifth of it is held out; some classes are too "
                 "small. Pass a validation set."
             )
-
-    def coded(labels: np.ndarray) -> np.ndarray:
-        return labels if several else np.searchsorted(classes, labels)
-
-    found = solve_path(prepare(x, coded(y), classes=classes.size), path)
-    held_x, held_y = checked["validation"]
-    scores = np.array(
-        [
-            score_of(held_x @ w + b, coded(held_y), score=measure)
-            for w, b in zip(found.weights, found.intercepts, strict=True)
-        ]
+    codes = {
+        name: one.labels if several else np.searchsorted(classes, one.labels)
+        for name, one in sets.items()
+    }
+    options = {"classes": classes.size, "mesh": mesh, "block_rows": rows}
+    found = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
+    scores = path_scores(
+        sets["validation"].x,
+        codes["validation"],
+        found.weights,
+        found.intercepts,
+        score=measure,
+        block_rows=rows,
     )
     # Of equally good ones, the strongest leaves least to chance.
     chosen = len(path) - 1 - int(np.nanargmax(scores[::-1]))
-    together = np.concatenate([x, held_x]), np.concatenate([coded(y), coded(held_y)])
+    together = sets["train"].x.join(sets["validation"].x)
     # The solution on train is where the one on more images is near.
     final = solve_path(
-        prepare(*together, classes=classes.size),
+        prepare(together, np.concatenate([codes["train"], codes["validation"]]), **options),
         path[chosen : chosen + 1],
         start=(found.weights[chosen], found.intercepts[chosen]),
     )
-    test_x, test_y = checked["test"]
-    logits = test_x @ final.weights[0] + final.intercepts[0]
-    low, high = bootstrap_interval(logits, coded(test_y), score=measure, level=level, seed=seed)
+    logits = logits_of(sets["test"].x, final.weights[0], final.intercepts[0], block_rows=rows)
+    truth = codes["test"]
+    low, high = bootstrap_interval(logits, truth, score=measure, level=level, seed=seed)
     return ProbeResult(
-        score=score_of(logits, coded(test_y), score=measure),
+        score=score_of(logits, truth, score=measure),
         low=low,
         high=high,
         level=level,

@@ -23,12 +23,10 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.probe.logistic_loss import CHUNK
-from mgm_jax.probe.logistic_stack import Lanes, advance, begin, renew, some
+from mgm_jax.probe.logistic_problem import Problem
+from mgm_jax.probe.logistic_stack import Lanes, begin, renew, some
 from mgm_jax.progress import Bar, progress
 
 # Every so many strengths one starts from zero; then the gaps are halved.
@@ -37,8 +35,6 @@ _STRIDE = 8
 # than a compilation, to one of more.
 _FEW_SIZES, _MORE_SIZES = (1, 6, 24), (1, 2, 3, 6, 12, 24)
 _LARGE_PRODUCT = 1e9
-# Columns are filled up likewise: encoders differ in their rank.
-_COLUMNS = 64
 # What the curvature is at most, by Boehning's bound; and the first step where it is a mean.
 _BOUND, _CAREFUL = 0.5, 0.1
 # Evaluations between two looks at the curvature, and by what factor it must have changed.
@@ -47,30 +43,6 @@ _LOOK, _CHANGE = 10, 3.0
 _FLATTEST = 1e-10
 # A step halved below this is lost in rounding.
 _LEAST_STEP = 2.0**-20
-
-
-class Problem(NamedTuple):
-    """The data in the coordinates of the solver.
-
-    Attributes:
-        z: centred features along the eigenvectors, a column for the intercept, and columns of
-            zeros, ``[n', r']`` float32; rows of zeros fill the last chunk.
-        codes: class of every row, ``[n']`` int32; or for labels that exclude no other, 0 or 1
-            for each, ``[n', c]``. -1 in filling rows.
-        squares: eigenvalues of the centred ``X'X``, ``[r]`` float64.
-        basis: eigenvectors ``[d, r]`` float32.
-        mean: of the features, ``[d]`` float64.
-        rows: n.
-        classes: c.
-    """
-
-    z: jax.Array
-    codes: jax.Array
-    squares: np.ndarray
-    basis: np.ndarray
-    mean: np.ndarray
-    rows: int
-    classes: int
 
 
 class PathSolution(NamedTuple):
@@ -95,43 +67,6 @@ class PathSolution(NamedTuple):
     converged: np.ndarray
 
 
-def prepare(x: np.ndarray, codes: np.ndarray, *, classes: int) -> Problem:
-    """Centre and rotate features, once for all strengths.
-
-    Args:
-        x: features ``[n, d]``.
-        codes: class of every row, ``[n]`` int, for multinomial regression; or 0 and 1
-            ``[n, c]``, for c independent binary ones.
-        classes: c.
-    """
-    n, d = x.shape
-    mean = x.mean(axis=0, dtype=np.float64)
-    centred = (x - mean).astype(np.float32)
-    values, basis = _wide_basis(centred) if n < d else _tall_basis(centred)
-    width = values.size + 1
-    z = np.zeros((n + -n % min(CHUNK, n), width + -width % _COLUMNS), np.float32)
-    np.matmul(centred, basis, out=z[:n, : values.size])
-    z[:n, values.size] = 1
-    filled = np.full((len(z), *codes.shape[1:]), -1, np.int32)
-    filled[:n] = codes
-    return Problem(jnp.asarray(z), jnp.asarray(filled), values, basis, mean, n, classes)
-
-
-def _wide_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of fewer rows than features: weights lie in the span of the rows, which is smaller."""
-    wide = centred.astype(np.float64)
-    values, vectors = np.linalg.eigh(wide @ wide.T)
-    real = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
-    values, vectors = values[real], vectors[:, real]
-    return values, ((wide.T @ vectors) / np.sqrt(values)).astype(np.float32)
-
-
-def _tall_basis(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Any orthonormal basis states the same problem, so that float32 will do."""
-    values, basis = np.linalg.eigh(centred.T @ centred)
-    return np.maximum(values, 1e-7 * max(values[-1], 0)).astype(np.float64), basis
-
-
 def solve_path(
     problem: Problem,
     strengths: np.ndarray,
@@ -143,7 +78,7 @@ def solve_path(
     """Solve ``min sum_i loss_i(W, b) + strength / 2 |W|^2`` for every strength.
 
     Args:
-        problem: from :func:`prepare`.
+        problem: from :func:`~mgm_jax.probe.logistic_problem.prepare`.
         strengths: ``[s]`` ascending, above 0; scikit-learn's C is one over it.
         tolerance: share by which an objective may lie above the least one, as far as its
             gradient tells.
@@ -173,12 +108,12 @@ class _Path:
     ) -> None:
         self.problem, self.strengths = problem, strengths
         self.tolerance, self.most_steps = tolerance, most_steps
-        count, width = strengths.size, problem.z.shape[1]
+        count, width = strengths.size, problem.data.width
         rank = problem.squares.size
         self.curvature = np.full(count, _BOUND)
         self.ridge = np.zeros((count, width), np.float32)
         self.ridge[:, :rank] = strengths[:, None]
-        large = problem.z.size * problem.classes > _LARGE_PRODUCT
+        large = problem.data.count * width * problem.classes > _LARGE_PRODUCT
         self.sizes = _MORE_SIZES if large else _FEW_SIZES
         self.points = np.zeros((count, width, problem.classes), np.float32)
         self.objective = np.full(count, np.inf)
@@ -189,7 +124,7 @@ class _Path:
     def scale(self, lanes: np.ndarray) -> np.ndarray:
         """Weights over the solver's coordinates, ``[s, r']`` float32."""
         rank, curvature = self.problem.squares.size, self.curvature[lanes, None]
-        scale = np.ones((lanes.size, self.problem.z.shape[1]), np.float32)
+        scale = np.ones((lanes.size, self.problem.data.width), np.float32)
         ridge = self.strengths[lanes, None]
         scale[:, :rank] = 1 / np.sqrt(curvature * self.problem.squares + ridge)
         scale[:, rank:][:, :1] = 1 / np.sqrt(curvature * self.problem.rows)
@@ -213,13 +148,13 @@ class _Path:
         """Solve some strengths together; those that are done leave the stack."""
         if not lanes.size:
             return
-        z, codes, rank = self.problem.z, self.problem.codes, self.problem.squares.size
-        filled = _padded(np.arange(lanes.size), self.sizes)
-        slots, live = lanes[filled], np.arange(filled.size) < lanes.size
+        data, rank = self.problem.data, self.problem.squares.size
+        padded = _padded(np.arange(lanes.size), self.sizes)
+        slots, live = lanes[padded], np.arange(padded.size) < lanes.size
         scale = self.scale(slots)
-        state = begin(jnp.asarray(points[filled] / scale[:, :, None]), self._first_steps(slots))
+        state = begin(*data.place((points[padded] / scale[:, :, None], self._first_steps(slots))))
         for turn in itertools.count(1):
-            state = advance(state, z, codes, scale, self.ridge[slots], rank=rank)
+            state = data.advance(state, scale, self.ridge[slots], rank=rank)
             here = np.flatnonzero(live)
             ids = slots[here]
             self.objective[ids] = np.asarray(state.value, np.float64)[here]
@@ -240,7 +175,7 @@ class _Path:
                 kept = _padded(np.flatnonzero(live), self.sizes)
                 # Moving a stack costs as much as a step: it moves when it becomes smaller.
                 if kept.size < slots.size:
-                    state = some(state, jnp.asarray(kept))
+                    state = some(state, data.place(kept))
                     slots, scale = slots[kept], scale[kept]
                     live = np.arange(kept.size) < live.sum()
             if turn % _LOOK == 0:
@@ -261,8 +196,8 @@ class _Path:
             return state, scale
         self.curvature[slots[change]] = measured[change]
         new = np.where(change[:, None], self.scale(slots), scale)
-        state = renew(state, scale / new, jnp.asarray(change), self._first_steps(slots))
-        return state, new
+        place = self.problem.data.place
+        return renew(state, *place((scale / new, change, self._first_steps(slots)))), new
 
     def _first_steps(self, slots: np.ndarray) -> np.ndarray:
         """Lengths of the first steps: a mean curvature promises less than a bound of it."""
@@ -284,14 +219,14 @@ class _Path:
         """A point of the shared coordinates ``[r', c]`` from weights of features."""
         rank = self.problem.squares.size
         point = np.zeros_like(self.points[0])
-        point[:rank] = self.problem.basis.T @ weights
+        point[:rank] = self.problem.basis.point(weights)
         point[rank] = intercepts + self.problem.mean.astype(np.float32) @ weights
         return point
 
     def solution(self) -> PathSolution:
         """The solutions in terms of the features."""
         rank = self.problem.squares.size
-        weights = np.einsum("dr,src->sdc", self.problem.basis, self.points[:, :rank], optimize=True)
+        weights = self.problem.basis.weights(self.points[:, :rank])
         shift = self.problem.mean.astype(np.float32) @ weights
         return PathSolution(
             weights=weights,

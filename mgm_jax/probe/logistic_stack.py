@@ -7,11 +7,13 @@ others go on.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from mgm_jax.probe.logistic_loss import loss_and_slope
 
@@ -85,8 +87,7 @@ def _choose(mask: jax.Array, new: Lanes, old: Lanes) -> Lanes:
     )
 
 
-@partial(jax.jit, static_argnames=("rank",), donate_argnames=("state",))
-def advance(
+def _advance(
     state: Lanes,
     z: jax.Array,
     codes: jax.Array,
@@ -94,24 +95,84 @@ def advance(
     ridge: jax.Array,
     *,
     rank: int,
+    axis: tuple[str, ...] | None = None,
 ) -> Lanes:
     """Try one step of every lane; where it was good take it and choose the next, else halve it.
 
     Args:
         state: the lanes.
-        z: features in the coordinates of the problem ``[n, r]``.
+        z: features in the coordinates of the problem ``[n, r]``; under ``shard_map`` this
+            device's share of the rows.
         codes: see :func:`~mgm_jax.probe.logistic_loss.loss_and_slope`.
         scale: weights over the solver's coordinates ``[s, r]``.
         ridge: strength of each weight ``[s, r]``; 0 for the intercept and for columns that fill up.
         rank: column of the intercept.
+        axis: mesh axis that the rows are spread over; None for no mesh.
+    """
+    point, weights = tried(state, scale)
+    sums = loss_and_slope(weights, z, codes)
+    if axis is not None:
+        sums = jax.lax.psum(sums, axis)
+    return settle(state, point, weights, sums, scale, ridge, rank=rank)
+
+
+#: :func:`_advance` on one device.
+advance = jax.jit(_advance, static_argnames=("rank", "axis"), donate_argnames=("state",))
+
+
+@lru_cache(maxsize=64)
+def advance_on(mesh: Mesh, rank: int) -> Callable[..., Lanes]:
+    """:func:`_advance` of rows spread over a mesh: every device settles the same steps."""
+    rows, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+    return jax.jit(
+        jax.shard_map(
+            partial(_advance, rank=rank, axis=mesh.axis_names),
+            mesh=mesh,
+            in_specs=(whole, rows, rows, whole, whole),
+            out_specs=whole,
+            check_vma=False,
+        ),
+        donate_argnums=(0,),
+    )
+
+
+def tried(state: Lanes, scale: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where the steps of all lanes lead: the solver's coordinates, and the weights, ``[s, r, c]``.
+
+    Pure, for use under ``jit``.
+    """
+    point = state.point - state.step[:, None, None] * state.direction
+    return point, point * scale[:, :, None]
+
+
+def settle(
+    state: Lanes,
+    point: jax.Array,
+    weights: jax.Array,
+    sums: tuple[jax.Array, jax.Array, jax.Array],
+    scale: jax.Array,
+    ridge: jax.Array,
+    *,
+    rank: int,
+) -> Lanes:
+    """Take the steps that were good, halve the others.
+
+    Pure, for use under ``jit``.
+
+    Args:
+        state: the lanes before.
+        point: see :func:`tried`.
+        weights: likewise.
+        sums: over all rows, of what ``loss_and_slope`` returns at these weights.
+        scale: as in :func:`advance`.
+        ridge: likewise.
+        rank: likewise.
     """
 
     def inner(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.sum(a * b, axis=(1, 2))
 
-    point = state.point - state.step[:, None, None] * state.direction
-    weights = point * scale[:, :, None]
-    loss, by_weights, curved = loss_and_slope(weights, z, codes)
+    loss, by_weights, curved = sums
     value = loss + 0.5 * jnp.sum(ridge[:, :, None] * weights**2, axis=(1, 2))
     by_weights += ridge[:, :, None] * weights
     slope = by_weights * scale[:, :, None]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from jax.sharding import Mesh
+
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.probe.features import MEMORY_LIMIT
 from mgm_jax.probe.few_shot import FewShotResult, few_shot_probe
 from mgm_jax.probe.linear import ProbeResult, linear_probe
 from mgm_jax.probe.scoring import ScoreName
@@ -43,6 +46,8 @@ class LinearProtocol:
         *,
         dataset: str | None = None,
         seed: int = 0,
+        devices: Mesh | Sequence[Any] | None = None,
+        memory_limit: int = MEMORY_LIMIT,
     ) -> ProbeResult:
         """Fit the probe as the protocol does; see :func:`~mgm_jax.probe.linear.linear_probe`.
 
@@ -52,6 +57,8 @@ class LinearProtocol:
             test: likewise.
             dataset: name of the data set, which says how it is scored.
             seed: of the held-out fifth and of the bootstrap.
+            devices: that share the rows.
+            memory_limit: bytes of features up to which they are held in memory.
         """
         return linear_probe(
             train,
@@ -61,6 +68,8 @@ class LinearProtocol:
             measure=self.measure(dataset),
             level=self.level,
             seed=seed,
+            devices=devices,
+            memory_limit=memory_limit,
         )
 
 

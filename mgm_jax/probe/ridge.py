@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError
-from mgm_jax.probe.labelled_sets import (
-    check_fit,
-    check_options,
-    check_set,
-    linear_answers,
-    strengths_of,
-)
-from mgm_jax.probe.scoring import ScoreName, bootstrap_interval, score_of
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mgm_jax.geometry.moments import moments_of_chunks
+from mgm_jax.probe.features import MEMORY_LIMIT, Features
+from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
+from mgm_jax.probe.linear_answers import logits_of, path_scores
+from mgm_jax.probe.path_result import PathResult
+from mgm_jax.probe.row_gram import mean_of, products_of_rows, real_eigenvalues
+from mgm_jax.probe.scoring import ScoreName, bootstrap_interval, score_answers, score_of
 
 _MEASURES = ("top1", "mean_per_class")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RidgeResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RidgeResult(PathResult):
     """A ridge probe: its score on test, and the path it was chosen from.
 
     Attributes:
@@ -42,41 +38,7 @@ class RidgeResult:
         classes: the labels, ``[c]``.
     """
 
-    score: float
-    low: float
-    high: float
-    level: float
-    measure: ScoreName
-    strength: float
-    strengths: np.ndarray
-    validation: np.ndarray
     unit: float
-    weights: np.ndarray
-    intercepts: np.ndarray
-    classes: np.ndarray
-
-    def logits(self, x: Any) -> np.ndarray:
-        """Fitted indicators of every class for features ``[n, d]``: ``[n, c]`` float64."""
-        return linear_answers(x, self.weights, self.intercepts)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a strength: its score on validation, or leaving one out."""
-        import pandas as pd
-
-        return pd.DataFrame({"strength": self.strengths, "validation": self.validation})
-
-    def __repr__(self) -> str:
-        """Score, interval and strength in one line."""
-        return (
-            f"RidgeResult({self.measure} {self.score:.4f}, {self.level:.0%} interval "
-            f"{self.low:.4f} to {self.high:.4f}, strength {self.strength:.3g})"
-        )
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the path."""
-        return (
-            f"<p>{self!r}</p>{self.to_pandas().to_html(index=False, float_format='{:.4g}'.format)}"
-        )
 
 
 def ridge_probe(
@@ -88,6 +50,8 @@ def ridge_probe(
     measure: ScoreName = "top1",
     level: float = 0.95,
     seed: int = 0,
+    memory_limit: int = MEMORY_LIMIT,
+    block_rows: int | None = None,
 ) -> RidgeResult:
     """Ridge regression of class indicators on frozen features; no iterations.
 
@@ -98,6 +62,11 @@ def ridge_probe(
     validation; without validation it is the one that is best at leaving one row of train out,
     also in closed form. Of equals the strongest is taken.
 
+    Features may be whatever :func:`~mgm_jax.probe.linear.linear_probe` takes. Beyond
+    ``memory_limit`` they are read block by block, two or three times in all (of fewer rows than
+    features once for every block), and what stays in memory is ``[d, d]`` numbers (``[n, n]``) and
+    the weights of all strengths.
+
     Args:
         train: features ``[n, d]`` and labels.
         validation: likewise, or None.
@@ -107,13 +76,17 @@ def ridge_probe(
         measure: ``"top1"`` or ``"mean_per_class"``.
         level: coverage of the interval, in (0, 1).
         seed: of the bootstrap.
+        memory_limit: bytes of all features together, as float32, up to which they are held in
+            memory.
+        block_rows: rows that are read at a time where they are not; None for about 64 MiB.
 
     Returns:
         A ``RidgeResult``.
 
     Raises:
         InputError: unusable features or labels, sets that do not fit each other, labels of
-            validation or test that train lacks, an unknown option.
+            validation or test that train lacks, an unknown option, a file or store that is
+            damaged or cut short.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -124,30 +97,26 @@ def ridge_probe(
     """
     check_options(measure, _MEASURES, level)
     path = strengths_of(strengths)
-    x, y = check_set(train, "train")
-    classes = np.unique(y)
-    if classes.size < 2:
-        raise InputError("train must hold at least two classes; got one.")
-    parts = {"test": test} | ({} if validation is None else {"validation": validation})
-    checked = {name: check_set(part, name) for name, part in parts.items()}
-    for name, (features, labels) in checked.items():
-        check_fit(name, features, labels, x, classes)
-    codes = np.searchsorted(classes, y)
-    fit = _Decomposed(x, codes, classes.size)
+    sets, classes, rows = check_sets(
+        {"train": train, "validation": validation, "test": test},
+        memory_limit=memory_limit,
+        block_rows=block_rows,
+    )
+    codes = {name: np.searchsorted(classes, one.labels) for name, one in sets.items()}
+    fit = _Decomposed(sets["train"].x, codes["train"], classes.size, rows)
     if validation is None:
-        scores = [score_of(fit.left_out(s), codes, score=measure) for s in path]
+        scores = fit.left_out_scores(path, score=measure)
     else:
-        held_x, held_y = checked["validation"]
-        held = np.searchsorted(classes, held_y)
-        scores = [
-            score_of(held_x @ w + b, held, score=measure)
-            for w, b in (fit.solution(s) for s in path)
-        ]
-        fit = _Decomposed(np.concatenate([x, held_x]), np.concatenate([codes, held]), classes.size)
+        weights, intercepts = fit.solutions(path)
+        held = sets["validation"].x
+        scores = path_scores(
+            held, codes["validation"], weights, intercepts, score=measure, block_rows=rows
+        )
+        together = np.concatenate([codes["train"], codes["validation"]])
+        fit = _Decomposed(sets["train"].x.join(held), together, classes.size, rows)
     chosen = len(path) - 1 - int(np.argmax(scores[::-1]))
-    weights, intercepts = fit.solution(path[chosen])
-    test_x, test_y = checked["test"]
-    logits, truth = test_x @ weights + intercepts, np.searchsorted(classes, test_y)
+    (weights,), (intercepts,) = fit.solutions(path[chosen : chosen + 1])
+    logits, truth = logits_of(sets["test"].x, weights, intercepts, block_rows=rows), codes["test"]
     low, high = bootstrap_interval(logits, truth, score=measure, level=level, seed=seed)
     return RidgeResult(
         score=score_of(logits, truth, score=measure),
@@ -157,7 +126,7 @@ def ridge_probe(
         measure=measure,
         strength=float(path[chosen]),
         strengths=path,
-        validation=np.asarray(scores),
+        validation=scores,
         unit=fit.unit,
         weights=weights,
         intercepts=intercepts,
@@ -166,39 +135,75 @@ def ridge_probe(
 
 
 class _Decomposed:
-    """Features along their singular directions, and the indicators with them."""
+    """Features along their singular directions, and the indicators with them.
 
-    def __init__(self, x: np.ndarray, codes: np.ndarray, classes: int) -> None:
-        self.mean = x.mean(axis=0, dtype=np.float64)
-        centred = x - self.mean
-        n, d = centred.shape
-        self.targets = np.eye(classes)[codes]
-        self.middle = self.targets.mean(axis=0)
-        gram = centred @ centred.T if n < d else centred.T @ centred
+    With ``X = U diag(l)^1/2 V'`` of the centred features, V is kept where rows are at least as many
+    as features, and U where they are fewer; the other is X times it.
+    """
+
+    def __init__(
+        self, x: Features, codes: np.ndarray, classes: int, block_rows: int | None
+    ) -> None:
+        self._x, self._codes, self._block_rows = x, codes, block_rows
+        n, d = x.shape
+        self._wide = n < d
+        self.middle = np.bincount(codes, minlength=classes) / n
+        if self._wide:
+            self.mean = mean_of(x, block_rows)
+            gram = products_of_rows(x, self.mean, block_rows)
+        else:
+            moments = moments_of_chunks(block for _, block in x.blocks(block_rows))
+            self.mean, gram = moments.mean, moments.scatter
         values, vectors = np.linalg.eigh(gram)
-        real = values > max(values[-1], 0) * max(n, d) * np.finfo(np.float64).eps
-        self.squares, vectors = values[real], vectors[:, real]
-        roots = np.sqrt(self.squares)
-        self.left = vectors if n < d else centred @ vectors / roots
-        self.right = centred.T @ vectors / roots if n < d else vectors
-        self.along = self.left.T @ (self.targets - self.middle)
         # Features without any variance have no scale; any unit gives weights of zero.
-        self.unit = float(values.sum()) / d if real.any() else 1.0
+        self.unit = float(values.sum()) / d if values[-1] > 0 else 1.0
+        self.squares, self.vectors = real_eigenvalues(values, vectors, size=max(n, d))
+        self.along = np.zeros((self.squares.size, classes))
+        for rows, left in self._left():
+            self.along += left.T @ self._targets(rows)
 
-    def solution(self, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Weights ``[d, c]`` and intercepts ``[c]``."""
-        shrunk = np.sqrt(self.squares) / (self.squares + strength * self.unit)
-        weights = self.right @ (shrunk[:, None] * self.along)
+    def solutions(self, strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights ``[s, d, c]`` and intercepts ``[s, c]``."""
+        roots = np.sqrt(self.squares)
+        shrunk = roots / (self.squares + strengths[:, None] * self.unit)
+        points = shrunk[:, :, None] * self.along
+        if self._wide:
+            weights = np.zeros((len(strengths), self.mean.size, self.middle.size))
+            for rows, block in self._x.blocks(self._block_rows):
+                centred = block - self.mean
+                for one, point in zip(weights, points, strict=True):
+                    one += centred.T @ (self.vectors[rows] @ (point / roots[:, None]))
+        else:
+            weights = np.stack([self.vectors @ point for point in points])
         return weights, self.middle - self.mean @ weights
 
-    def left_out(self, strength: float) -> np.ndarray:
-        """Fitted indicators of every row by the fit to all others, ``[n, c]``.
+    def left_out_scores(self, strengths: np.ndarray, *, score: ScoreName) -> np.ndarray:
+        """Score ``[s]`` of what every row gets by the fit to all others.
 
         The fit is ``H Y`` with a hat matrix H, so that the error at a row left out is its error
         over ``1 - h_ii`` (Allen 1974).
         """
-        kept = self.squares / (self.squares + strength * self.unit)
-        fitted = self.middle + self.left @ (kept[:, None] * self.along)
-        hat = 1 / len(self.left) + self.left**2 @ kept
-        error = (self.targets - fitted) / np.maximum(1 - hat, 1e-12)[:, None]
-        return self.targets - error
+        right = np.empty((len(strengths), len(self._codes)), bool)
+        for rows, left in self._left():
+            targets = self._targets(rows)
+            for one, strength in zip(right, strengths, strict=True):
+                kept = self.squares / (self.squares + strength * self.unit)
+                fitted = self.middle + left @ (kept[:, None] * self.along)
+                hat = 1 / len(self._codes) + left**2 @ kept
+                error = (targets + self.middle - fitted) / np.maximum(1 - hat, 1e-12)[:, None]
+                answers = (targets + self.middle - error).argmax(axis=1)
+                one[rows] = answers == self._codes[rows]
+        return np.array([score_answers(one, self._codes, score=score) for one in right])
+
+    def _targets(self, rows: slice) -> np.ndarray:
+        """Centred indicators ``[m, c]``."""
+        return np.eye(self.middle.size)[self._codes[rows]] - self.middle
+
+    def _left(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of U, block by block."""
+        if self._wide:
+            yield slice(0, len(self._codes)), self.vectors
+            return
+        turned = self.vectors / np.sqrt(self.squares)
+        for rows, block in self._x.blocks(self._block_rows):
+            yield rows, (block - self.mean) @ turned

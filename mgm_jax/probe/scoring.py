@@ -35,7 +35,24 @@ def score_of(logits: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> floa
         if not columns.size:
             return float("nan")
         return float(np.mean([average_precision_11(logits[:, c], truth[:, c]) for c in columns]))
-    right = logits.argmax(axis=1) == truth
+    return score_answers(logits.argmax(axis=1) == truth, truth, score=score)
+
+
+def score_answers(right: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> float:
+    """Score answers, which is all that a score but ``"map11"`` asks of predictions.
+
+    Args:
+        right: whether each answer is right, ``[n]`` bool.
+        truth: class of each, ``[n]`` int.
+        score: which measure.
+
+    Returns:
+        0 to 1.
+
+    Example:
+        >>> score_answers(np.array([True, False, True]), np.array([0, 0, 1]), score="top1")
+        0.6666666666666666
+    """
     if score == "top1":
         return float(right.mean())
     if score == "mean_per_class":

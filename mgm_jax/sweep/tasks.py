@@ -16,10 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mgm_jax.devices import own_accelerators
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.geometry.workers import one_thread_a_product
+from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.ledger import Ledger, Stage
@@ -222,8 +224,8 @@ def _outcome(job: TransferCell, work: Workload) -> None:
     path, transfer = work.transfer_path(job), work.study.transfer
     if path.exists() or transfer is None:
         return
-    x, rows = _good_rows(job.cell, work)
-    found = job.run(x, rows, transfer, seed=work.study.seed)
+    x, rows = _stored(job.cell, work)
+    found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
     # No names of encoders or image sets in here: renaming one must not measure it again.
     with whole_file(path) as part:
         part.write_text(json.dumps(found._asdict()), encoding="utf-8")
@@ -240,8 +242,16 @@ def _note(cell: Cell | TransferCell, stage: Stage, error: Exception, work: Workl
     Ledger(work=work).add(cell, stage, error)
 
 
+def _stored(cell: Cell, work: Workload) -> tuple[Features, np.ndarray]:
+    """Embeddings of the images that could be read, not read yet, and which rows they are."""
+    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+    good = ~store.failed_rows
+    found = Features.of(store, name=f"embeddings of {cell.label}")
+    return found if good.all() else found.take(good), np.flatnonzero(good)
+
+
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the images that could be read, and which rows they are."""
+    """The same, read."""
     store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
     rows = np.flatnonzero(~store.failed_rows)
     return store.read()[rows], rows

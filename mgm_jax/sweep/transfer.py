@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.few_shot import few_shot_probe
 from mgm_jax.probe.linear import linear_probe
 from mgm_jax.probe.neighbours import knn_probe
@@ -23,6 +25,9 @@ from mgm_jax.sweep.targets import Split, Target, split_target
 
 #: Raise it when a change of the code changes the numbers of a measure.
 TRANSFER_VERSION = 3
+
+#: Bytes of features that one linear or ridge probe holds: up to four measures are side by side.
+MEMORY_OF_A_MEASURE = MEMORY_LIMIT // 4
 
 #: Columns of the transfer table that one measure fills.
 ROW_COLUMNS = (
@@ -88,14 +93,24 @@ class TransferCell:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
-    def run(self, x: np.ndarray, rows: np.ndarray, transfer: Transfer, *, seed: int) -> Outcome:
+    def run(
+        self,
+        x: Features,
+        rows: np.ndarray,
+        transfer: Transfer,
+        *,
+        seed: int,
+        devices: Mesh | None = None,
+    ) -> Outcome:
         """Measure.
 
         Args:
-            x: embeddings of the images that could be read, ``[m, d]``.
+            x: embeddings of the images that could be read, ``[m, d]``. Linear and ridge probes
+                read them block by block where they are large; all others hold them in memory.
             rows: which rows of the cell they are, ``[m]``.
             transfer: the options.
             seed: of the study.
+            devices: that share the rows of a linear probe; None for one.
 
         Raises:
             InputError: the embeddings or the labels do not allow it.
@@ -105,7 +120,7 @@ class TransferCell:
         try:
             if self.measure == "few-shot":
                 known = labels >= 0
-                return _few_shot(x[known], labels[known], transfer, seed=seed)
+                return _few_shot(x.take(known).whole(), labels[known], transfer, seed=seed)
             split = split_target(
                 ids.tolist(),
                 labels,
@@ -114,12 +129,12 @@ class TransferCell:
                 transfer=transfer,
                 seed=seed,
             )
-            work = _PROBES.get(self.measure)
-            found = (
-                _score(x, labels, split, self.measure)
-                if work is None
-                else work(x, labels, split, transfer, seed)
-            )
+            if self.measure == "linear":
+                found = _linear(x, labels, split, transfer, seed, devices)
+            elif self.measure in _PROBES:
+                found = _PROBES[self.measure](x, labels, split, transfer, seed)
+            else:
+                found = _score(x, labels, split, self.measure)
         # A decomposition of extreme numbers may not converge; the other measures may still do.
         except (np.linalg.LinAlgError, FloatingPointError) as error:
             raise InputError(f"the features cannot be decomposed: {error}") from error
@@ -128,41 +143,54 @@ class TransferCell:
 
 
 def _linear(
-    x: np.ndarray, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
+    x: Features,
+    labels: np.ndarray,
+    split: Split,
+    transfer: Transfer,
+    seed: int,
+    devices: Mesh | None,
 ) -> list[dict[str, Any]]:
-    sets = ((x[rows], labels[rows]) for rows in split[:3])
-    result = linear_probe(*sets, strengths=transfer.strengths, level=transfer.level, seed=seed)
-    right = result.logits(x[split.test]).argmax(axis=1)
+    sets = ((x.take(rows), labels[rows]) for rows in split[:3])
+    result = linear_probe(
+        *sets,
+        strengths=transfer.strengths,
+        level=transfer.level,
+        seed=seed,
+        devices=devices,
+        memory_limit=MEMORY_OF_A_MEASURE,
+    )
+    right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("linear", result.classes[right], labels, split, transfer, seed)
     more = {"strength": result.strength, "converged": bool(result.refit_converged)}
     return [row | more for row in answers]
 
 
 def _ridge(
-    x: np.ndarray, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
+    x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
 ) -> list[dict[str, Any]]:
     # The strength is chosen by leaving one out; validation images are images to learn from.
     learn = np.sort(np.concatenate([split.train, split.validation]))
     result = ridge_probe(
-        (x[learn], labels[learn]),
+        (x.take(learn), labels[learn]),
         None,
-        (x[split.test], labels[split.test]),
+        (x.take(split.test), labels[split.test]),
         strengths=transfer.strengths,
         level=transfer.level,
         seed=seed,
+        memory_limit=MEMORY_OF_A_MEASURE,
     )
-    right = result.logits(x[split.test]).argmax(axis=1)
+    right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("ridge", result.classes[right], labels, split, transfer, seed)
     return [row | {"strength": result.strength} for row in answers]
 
 
 def _knn(
-    x: np.ndarray, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
+    x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
 ) -> list[dict[str, Any]]:
     learn = np.sort(np.concatenate([split.train, split.validation]))
     found = knn_probe(
-        (x[learn], labels[learn]),
-        (x[split.test], labels[split.test]),
+        (x.take(learn).whole(), labels[learn]),
+        (x.take(split.test).whole(), labels[split.test]),
         k=min(transfer.k, len(learn)),
         level=transfer.level,
     )
@@ -244,11 +272,12 @@ def _few_shot(x: np.ndarray, labels: np.ndarray, transfer: Transfer, *, seed: in
     return Outcome(rows, left_out)
 
 
-def _score(x: np.ndarray, labels: np.ndarray, split: Split, measure: str) -> list[dict[str, Any]]:
+def _score(x: Features, labels: np.ndarray, split: Split, measure: str) -> list[dict[str, Any]]:
     """A score of the images that probes learn from; test images stay unseen."""
     learn = np.sort(np.concatenate([split.train, split.validation]))
     name = measure.replace("-", "_")
-    value = transfer_scores(x[learn], labels[learn], scores=(name,)).to_dict()[name]  # type: ignore[arg-type]
+    points = x.take(learn).whole()
+    value = transfer_scores(points, labels[learn], scores=(name,)).to_dict()[name]  # type: ignore[arg-type]
     classes = len(np.unique(labels[learn]))
     return [
         _row(kind="score", measure=name, metric="score", value=value)
@@ -264,7 +293,7 @@ def _row(**values: Any) -> dict[str, Any]:
     }
 
 
-_PROBES = {"linear": _linear, "ridge": _ridge, "knn": _knn}
+_PROBES = {"ridge": _ridge, "knn": _knn}
 _OPTIONS = {
     "linear": ("test_share", "validation_share", "strengths", "level"),
     "ridge": ("test_share", "strengths", "level"),

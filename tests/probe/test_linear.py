@@ -14,7 +14,8 @@ from sklearn.metrics import balanced_accuracy_score
 from mgm_jax.errors import InputError
 from mgm_jax.probe.linear import linear_probe
 from mgm_jax.probe.logistic_loss import loss_and_slope
-from mgm_jax.probe.logistic_path import prepare, solve_path
+from mgm_jax.probe.logistic_path import solve_path
+from mgm_jax.probe.logistic_problem import prepare
 from mgm_jax.probe.scoring import average_precision_11, bootstrap_interval, score_of
 
 
@@ -71,6 +72,28 @@ def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
             np.testing.assert_allclose(found.weights[i, :, c], model.coef_[0], atol=2e-3)
     chances = expit(x @ found.weights[0] + found.intercepts[0])
     assert np.abs(chances.mean(0) - truth.mean(0)).max() < 1e-3
+
+
+@pytest.mark.parametrize("block_rows", [None, 70])
+def test_the_gradient_that_is_reported_is_that_of_every_strength(block_rows: int | None) -> None:
+    x, labels = blobs(300)
+    strengths = np.logspace(-2, 4, 4)
+    found = solve_path(
+        prepare(x, labels, classes=4, block_rows=block_rows), strengths, tolerance=1e-3
+    )
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    for i, strength in enumerate(strengths):
+        weights = found.weights[i].astype(np.float64)
+        logits = x @ weights + found.intercepts[i]
+        chances = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+        residual = chances - np.eye(4)[labels]
+        by_weights = centred.T @ residual + strength * weights
+        norm = np.sqrt((by_weights**2).sum() + (residual.sum(axis=0) ** 2).sum())
+        # Rounding: what float32 makes of sums whose terms nearly cancel.
+        rounding = 1e-7 * np.abs(centred).sum()
+        assert found.gradient[i] == pytest.approx(norm, rel=1e-3, abs=rounding)
+    # Stopped this early, gradients are far above the rounding of their sums.
+    assert found.gradient.min() > 100 * rounding
 
 
 def test_the_answer_does_not_depend_on_company() -> None:

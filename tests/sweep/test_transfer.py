@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
 from mgm_jax.images import open_source
+from mgm_jax.probe.linear import linear_probe
 from mgm_jax.study import Transfer, make_study
-from mgm_jax.sweep import run_study
+from mgm_jax.sweep import run_study, transfer
 from mgm_jax.sweep.targets import split_target
+from tests.launch import run
 from tests.sweep.small_study import small_study
 
 TARGETS = [
@@ -244,3 +246,24 @@ def test_unusable_targets_are_refused() -> None:
         )
     with pytest.raises(InputError, match="nothing to do"):
         small_transfer(probes=[], scores=[])
+
+
+def test_large_targets_are_read_block_by_block(finished: Path, tmp_path: Path, monkeypatch) -> None:
+    """With the same rows in the table, and no probe that is handed a whole store."""
+    monkeypatch.setattr(transfer, "MEMORY_OF_A_MEASURE", 0)
+    handed = []
+
+    def noting(*sets, memory_limit, **options):
+        handed.append(memory_limit)
+        return linear_probe(*sets, memory_limit=memory_limit, **options)
+
+    monkeypatch.setattr(transfer, "linear_probe", noting)
+    run_study(small_transfer(probes=["linear", "ridge"], scores=[]), tmp_path)
+    assert handed == [0] * 4
+    read, held = (pd.read_parquet(out / "transfer.parquet") for out in (tmp_path, finished))
+    held = held[held["measure"].isin(["linear", "ridge"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(read, held)
+
+
+def test_probes_share_their_rows_among_accelerators() -> None:
+    assert run("tests.sweep.many_devices", devices=3) == ["done\n"]

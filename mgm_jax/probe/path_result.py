@@ -1,0 +1,80 @@
+"""What every probe with a path of strengths returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgm_jax.probe.linear_answers import linear_answers
+from mgm_jax.probe.scoring import ScoreName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathResult:
+    """A linear classifier: its score on test, and the path it was chosen from.
+
+    Attributes:
+        score: on test, of the classifier that was fitted last, 0 to 1.
+        low: lower end of the bootstrap interval over test images.
+        high: its upper end.
+        level: what the interval covers.
+        measure: ``"top1"``, ``"mean_per_class"`` or ``"map11"``.
+        strength: the chosen one.
+        strengths: all of them, ``[s]``, ascending.
+        validation: score of each on validation, ``[s]``.
+        weights: ``[d, c]``.
+        intercepts: ``[c]``.
+        classes: the labels, ``[c]``.
+    """
+
+    score: float
+    low: float
+    high: float
+    level: float
+    measure: ScoreName
+    strength: float
+    strengths: np.ndarray
+    validation: np.ndarray
+    weights: np.ndarray
+    intercepts: np.ndarray
+    classes: np.ndarray
+
+    def logits(self, x: Any) -> np.ndarray:
+        """Scores of every class, ``x W + b``, ``[n, c]`` in the type of the weights.
+
+        Args:
+            x: features ``[n, d]``, an array or what is read by rows.
+        """
+        return linear_answers(x, self.weights, self.intercepts)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a strength."""
+        import pandas as pd
+
+        return pd.DataFrame(self._path())
+
+    def _path(self) -> dict[str, np.ndarray]:
+        """Columns of the path."""
+        return {"strength": self.strengths, "validation": self.validation}
+
+    def _remark(self) -> str:
+        """What the one line says at its end."""
+        return ""
+
+    def __repr__(self) -> str:
+        """Score, interval and strength in one line."""
+        return (
+            f"{type(self).__name__}({self.measure} {self.score:.4f}, {self.level:.0%} interval "
+            f"{self.low:.4f} to {self.high:.4f}, strength {self.strength:.3g}{self._remark()})"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line above and the path."""
+        return (
+            f"<p>{self!r}</p>{self.to_pandas().to_html(index=False, float_format='{:.4g}'.format)}"
+        )
