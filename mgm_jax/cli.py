@@ -24,6 +24,10 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results.")]
+CacheGb = Annotated[
+    float,
+    typer.Option("--cache-gb", help="Disk for decoded images below the results, in GB; 0: none."),
+]
 
 app.command()(upkeep.status)
 app.command()(upkeep.gc)
@@ -49,6 +53,7 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
+    cache_gb: CacheGb = 64,
     executor: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to use; by default one on this machine.")
@@ -76,6 +81,7 @@ def run(
 
     how = {
         "retry_failed": retry_failed,
+        "cache_limit": _bytes_of(cache_gb),
         "executor": choose_executor(
             executor,
             address=address,
@@ -171,11 +177,22 @@ def models() -> None:
 
 
 @app.command()
-def embed(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+def embed(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")],
+    out: Out = None,
+    cache_gb: CacheGb = 64,
+) -> None:
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    result = _stages(read_study(study), out, base=study.parent, until="embed", file=study)
+    result = _stages(
+        read_study(study),
+        out,
+        base=study.parent,
+        until="embed",
+        file=study,
+        cache_limit=_bytes_of(cache_gb),
+    )
     upkeep.say_failures(result.failures)
 
 
@@ -255,6 +272,12 @@ def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
     typer.echo(f"\n{headline.title}\n{headline.lead}")
     typer.echo(f"\ntables: {result.out}\nreport: {page}")
     upkeep.say_failures(result.failures)
+
+
+def _bytes_of(gigabytes: float) -> int:
+    if not 0 <= gigabytes < float("inf"):
+        raise InputError(f"--cache-gb must be 0 or more, got {gigabytes}")
+    return int(gigabytes * 1e9)
 
 
 def _stages(

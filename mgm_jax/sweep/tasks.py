@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from mgm_jax.devices import default_mesh
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space, whole_file
@@ -185,6 +188,8 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
                 on_error=work.study.on_error,
                 retry=work.retry_images or None,
                 bar=bar,
+                devices=_all_here(),
+                cache=work.cache,
             )
         except EncoderFailure as error:
             lost = [pair for pair in open_cells if _is_of(error, pair[0])]
@@ -201,6 +206,12 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
                 )
             break
     return failures
+
+
+def _all_here() -> Mesh | None:
+    """All devices of this process, which take turns; None where it has one."""
+    here = jax.local_devices()
+    return default_mesh(here) if len(here) > 1 else None
 
 
 def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list[Failure]:
