@@ -32,7 +32,7 @@ from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
 from mgm_jax.sweep.targets import Target, open_images, open_targets
 from mgm_jax.sweep.transfer import TransferCell
 
-#: Embeddings in one chunk: what an interruption loses at most.
+#: Embeddings in one chunk, the same for every encoder: it is a part of what they are stored under.
 CHUNK_ROWS = 512
 
 #: Folder of the decoded images.
