@@ -31,6 +31,7 @@ CacheGb = Annotated[
 
 app.command()(upkeep.status)
 app.command()(upkeep.gc)
+app.command()(upkeep.upload)
 
 
 @app.command()
@@ -283,10 +284,11 @@ def _bytes_of(gigabytes: float) -> int:
 def _stages(
     study: Any, out: Path | None, *, base: Path, file: Path | None = None, **how: Any
 ) -> Any:
-    from mgm_jax.sweep import run_study
+    from mgm_jax.sweep import refuse_url, run_study
 
     if out is None and study.output is None:
         raise InputError("give -o OUT, or output: in the study file")
+    refuse_url(study.output if out is None else out)
     folder = (out if out is not None else base / study.output).resolve()
     how["origin"] = None if file is None else str(file.resolve())
     try:

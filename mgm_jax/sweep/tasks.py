@@ -255,7 +255,9 @@ def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the images that could be read, and which rows they are."""
     store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
     rows = np.flatnonzero(~store.failed_rows)
-    return store.read()[rows], rows
+    x = store.read()
+    # A choice of rows is a copy, of which large sets have no need where none has failed.
+    return x if len(rows) == len(x) else x[rows], rows
 
 
 def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:
