@@ -134,5 +134,5 @@ def test_a_run_that_was_killed_finds_its_images(photos: Path, tmp_path: Path, de
 
 def test_all_devices_of_a_process_take_turns(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(study_of(photos).to_yaml())
-    [written] = run("tests.sweep.many_devices", str(tmp_path), devices=3)
+    [written] = run("tests.sweep.all_devices", str(tmp_path), devices=3)
     assert written.splitlines()[-1] == "done"

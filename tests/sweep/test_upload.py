@@ -119,6 +119,7 @@ def test_what_cannot_be_copied_is_said(results: Path, tmp_path: Path, bucket) ->
         upload_results(results, URL)
     with pytest.raises(InputError, match="no study was run here"):
         upload_results(tmp_path / "empty", URL)
+    assert not (tmp_path / "empty").exists()
     with pytest.raises(InputError, match=r"got '/tmp/x'"):
         upload_results(results, "/tmp/x")
     with pytest.raises(InputError, match="nosuch"):
