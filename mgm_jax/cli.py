@@ -24,9 +24,14 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results.")]
+CacheGb = Annotated[
+    float,
+    typer.Option("--cache-gb", help="Disk for decoded images below the results, in GB; 0: none."),
+]
 
 app.command()(upkeep.status)
 app.command()(upkeep.gc)
+app.command()(upkeep.upload)
 
 
 @app.command()
@@ -49,6 +54,7 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
+    cache_gb: CacheGb = 64,
     executor: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to use; by default one on this machine.")
@@ -76,6 +82,7 @@ def run(
 
     how = {
         "retry_failed": retry_failed,
+        "cache_limit": _bytes_of(cache_gb),
         "executor": choose_executor(
             executor,
             address=address,
@@ -171,11 +178,22 @@ def models() -> None:
 
 
 @app.command()
-def embed(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+def embed(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")],
+    out: Out = None,
+    cache_gb: CacheGb = 64,
+) -> None:
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    result = _stages(read_study(study), out, base=study.parent, until="embed", file=study)
+    result = _stages(
+        read_study(study),
+        out,
+        base=study.parent,
+        until="embed",
+        file=study,
+        cache_limit=_bytes_of(cache_gb),
+    )
     upkeep.say_failures(result.failures)
 
 
@@ -257,13 +275,20 @@ def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
     upkeep.say_failures(result.failures)
 
 
+def _bytes_of(gigabytes: float) -> int:
+    if not 0 <= gigabytes < float("inf"):
+        raise InputError(f"--cache-gb must be 0 or more, got {gigabytes}")
+    return int(gigabytes * 1e9)
+
+
 def _stages(
     study: Any, out: Path | None, *, base: Path, file: Path | None = None, **how: Any
 ) -> Any:
-    from mgm_jax.sweep import run_study
+    from mgm_jax.sweep import refuse_url, run_study
 
     if out is None and study.output is None:
         raise InputError("give -o OUT, or output: in the study file")
+    refuse_url(study.output if out is None else out)
     folder = (out if out is not None else base / study.output).resolve()
     how["origin"] = None if file is None else str(file.resolve())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,23 @@ def print_summary(out: Path) -> None:
         )
         block = cell.set_index("metric")
         values = [
-            f"{line['mean']:.3g}" + (f" [{line['low']:.3g}, {line['high']:.3g}]" if wide else "")
-            for line in (block.loc[metric] for metric in shown)
+            _value(*block.loc[metric, ["mean", "low", "high"]], wide=wide) for metric in shown
         ]
         at = setting if setting == "semantic" else f"{setting}@{strength:g}"
         rows.append((str(encoder), *([str(images)] if several else []), at, *values))
     header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
     print_table(header, rows)
+
+
+def _value(mean: float, low: float, high: float, *, wide: bool) -> str:
+    """A mean, with its interval where there is room and one; a dash where it is not defined.
+
+    >>> _value(0.5, 0.25, 1.0, wide=True), _value(float("nan"), 0.0, 0.0, wide=True)
+    ('0.5 [0.25, 1]', '–')
+    """
+    if isnan(mean):
+        return "–"
+    return f"{mean:.3g}" + (f" [{low:.3g}, {high:.3g}]" if wide and not isnan(low) else "")
 
 
 def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

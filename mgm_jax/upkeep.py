@@ -1,4 +1,4 @@
-"""The commands that look after an output folder, ``mgm status`` and ``mgm gc``, and failures."""
+"""The commands that look after an output folder: ``mgm status``, ``gc``, ``upload``; failures."""
 
 from __future__ import annotations
 
@@ -40,6 +40,24 @@ def gc(
         typer.echo(line)
     if garbage.paths:
         typer.echo("removed" if yes else "nothing was removed; --yes does it")
+
+
+def upload(
+    results: Results,
+    url: Annotated[str, typer.Argument(metavar="URL", help="s3://bucket/folder, gs://...")],
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="Copy the embeddings too, not tables alone.")
+    ] = False,
+) -> None:
+    """Copy finished tables and the report to a bucket; only what has changed is sent."""
+    from mgm_jax.sweep import upload_results
+
+    done = upload_results(results.resolve(), url, embeddings=embeddings)
+    files, size = done.sent
+    typer.echo(
+        f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "
+        f"{done.removed} removed"
+    )
 
 
 def say_failures(failures: Any) -> None:

@@ -6,7 +6,7 @@ of an encoder do not depend on which chunks an earlier run had finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,6 +71,7 @@ def view_batches(
     on_error: OnError,
     devices: Sequence[Any] = (None,),
     cache: CanvasCache | None = None,
+    wanted: Callable[[int, np.ndarray], bool] | None = None,
 ) -> Iterator[ViewBatch]:
     """Make every view of the given chunks once, chunk by chunk.
 
@@ -83,20 +84,29 @@ def view_batches(
         on_error: ``raise`` stops at an image that cannot be read, ``skip`` names it in the batch.
         devices: devices that batches are made on in turn; None for the default one.
         cache: where decoded images are kept; None for nowhere.
+        wanted: whether a batch is to be made at all, by its chunk and its rows within the chunk
+            (-1 for padding); None for all.
 
     Raises:
         InputError: an image cannot be read and ``on_error="raise"``.
     """
     images, views = batch_shape(plan, batch_views=batch_views)
-    parts = [
-        (chunk, first, wanted[first : first + images])
-        for chunk in chunks
-        for wanted in [plan.chunk_indices(chunk)]
-        for first in range(0, len(wanted), images)
-    ]
+    parts = []
+    for chunk in chunks:
+        of_chunk = plan.chunk_indices(chunk)
+        for first in range(0, len(of_chunk), images):
+            part = of_chunk[first : first + images]
+            steps = {
+                start: _rows(plan, first, len(part), images, np.arange(start, start + views))
+                for start in range(0, plan.views, views)
+            }
+            if wanted is not None:
+                steps = {start: rows for start, rows in steps.items() if wanted(chunk, rows)}
+            if steps:
+                parts.append((chunk, first, part, steps))
     # One stream for all chunks keeps the decoding threads busy across their borders. A short
     # part is filled up with its last image.
-    padded = [part + part[-1:] * (images - len(part)) for _, _, part in parts]
+    padded = [part + part[-1:] * (images - len(part)) for _, _, part, _ in parts]
     decoded = canvases(
         source,
         np.concatenate(padded) if padded else np.zeros(0, int),
@@ -107,10 +117,10 @@ def view_batches(
         cache=cache,
     )
     turns = cycle(enumerate(devices))
-    for (chunk, first, part), indices, canvas in zip(parts, padded, decoded, strict=True):
+    for (chunk, first, part, steps), indices, canvas in zip(parts, padded, decoded, strict=True):
         keys = np.array([image_key(source.ids[index]) for index in indices], np.int64)
         failed = _failed_rows(source, plan, first, part, canvas.index, dict(canvas.failures))
-        for start in range(0, plan.views, views):
+        for start, rows in steps.items():
             numbers = np.arange(start, start + views)
             place, device = next(turns)
             made = make_views(
@@ -125,7 +135,7 @@ def view_batches(
             yield ViewBatch(
                 chunk=chunk,
                 views=made.reshape(-1, *made.shape[2:]),
-                rows=_rows(plan, first, len(part), images, numbers),
+                rows=rows,
                 failed=failed,
                 place=place,
             )

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.embeddings.batches import OnError, ViewBatch, view_batches
-from mgm_jax.embeddings.failure import EncoderFailure
-from mgm_jax.embeddings.plan import ViewPlan, manifest_for
+from mgm_jax.embeddings.batches import OnError, view_batches
+from mgm_jax.embeddings.jobs import Job, by_pixels, make_job
+from mgm_jax.embeddings.passes import one_pass
+from mgm_jax.embeddings.plan import ViewPlan
 from mgm_jax.embeddings.store import EmbeddingStore
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError
 from mgm_jax.processes import from_all_processes
 from mgm_jax.progress import Bar, progress
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.cache import CanvasCache
     from mgm_jax.images.sources import ImageSource
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,33 +42,6 @@ class EmbedReport:
     failures: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One store to fill, from one tap of one encoder."""
-
-    encoder: Encoder
-    store: EmbeddingStore
-    own: range
-    missing: frozenset[int]
-
-    @property
-    def tap(self) -> str:
-        return self.store.manifest.tap
-
-    @property
-    def missing_rows(self) -> int:
-        return self._rows_in(self.missing)
-
-    @property
-    def own_rows(self) -> int:
-        """Rows of the chunks that are this process's to compute, there or missing."""
-        return self._rows_in(self.own)
-
-    def _rows_in(self, chunks: Iterable[int]) -> int:
-        slices = map(self.store.manifest.chunk_slice, chunks)
-        return sum(rows.stop - rows.start for rows in slices)
-
-
 def embed(
     encoders: Sequence[Encoder],
     source: ImageSource,
@@ -85,10 +55,11 @@ def embed(
     bar: Bar | None = None,
     devices: Mesh | None = None,
     cache: CanvasCache | None = None,
+    save_every: float = 30.0,
 ) -> EmbedReport:
     """Fill each store with the embeddings that its encoder makes of the planned views.
 
-    Only chunks that are missing or damaged are computed. To read two taps of an encoder, name it
+    Only what is missing or damaged is computed. To read two taps of an encoder, name it
     twice, with a store for each: it still runs once.
 
     Args:
@@ -111,6 +82,9 @@ def embed(
             own, and all return when every chunk is there. A bar moves by this process's views.
         cache: where decoded images are kept, so that other encoders and settings, and a run that
             goes on, need not decode them again; None for nowhere. It changes no bit.
+        save_every: seconds of work after which the rows of an unfinished chunk are kept: what an
+            interruption loses at most, and for every encoder one batch more. 0 keeps them after
+            every batch, whatever that costs.
 
     Raises:
         EncoderFailure: an encoder that raises, or one that gives NaN or Inf with
@@ -147,7 +121,7 @@ def embed(
         )
     retry = on_error == "raise" if retry is None else retry
     jobs = [
-        _make_job(encoder, source, plan, store, tap=tap, retry=retry, mesh=devices)
+        make_job(encoder, source, plan, store, tap=tap, retry=retry, mesh=devices)
         for encoder, store, tap in zip(encoders, stores, taps, strict=True)
     ]
     todo = sum(job.missing_rows for job in jobs)
@@ -162,6 +136,7 @@ def embed(
             bar=bar,
             devices=own_devices,
             cache=cache,
+            save_every=save_every,
         )
     # The failures of all chunks are asked for, also of those that others compute.
     _wait_for_all(devices)
@@ -179,36 +154,8 @@ def _shown(bar: Bar | None, plan: ViewPlan, *, todo: int, skipped: int) -> Itera
         yield own
 
 
-def _make_job(
-    encoder: Encoder,
-    source: ImageSource,
-    plan: ViewPlan,
-    store: EmbeddingStore,
-    *,
-    tap: str,
-    retry: bool,
-    mesh: Mesh | None,
-) -> _Job:
-    """Check that the store is the encoder's, and find the chunks that must be computed."""
-    held = store.manifest
-    wanted = manifest_for(encoder, source, plan, tap=tap, dtype=held.dtype)
-    if held != wanted:
-        raise InputError(
-            f"embed: the store {store.folder} is not for {encoder.name} and this plan: "
-            f"{'; '.join(held.differences(wanted))} (here = in the store, there = asked for)"
-        )
-    missing = set(store.missing())
-    if retry:
-        missing.update(row // held.chunk_rows for row in store.failures)
-    own = range(held.chunks)
-    if mesh is not None and mesh.is_multi_process:
-        # By number, not by place among the missing: another process may see other chunks missing.
-        own = own[jax.process_index() :: jax.process_count()]
-    return _Job(encoder=encoder, store=store, own=own, missing=frozenset(missing) & set(own))
-
-
 def _compute(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     source: ImageSource,
     plan: ViewPlan,
     *,
@@ -217,9 +164,14 @@ def _compute(
     bar: Bar,
     devices: Sequence[Any],
     cache: CanvasCache | None,
+    save_every: float,
 ) -> None:
     """Compute and write every missing chunk of every job."""
-    for sharing in _by_pixels(jobs):
+    for sharing in by_pixels(jobs):
+
+        def wanted(chunk: int, rows: np.ndarray, jobs: Sequence[Job] = sharing) -> bool:
+            return any(job.lacks(chunk, rows).any() for job in jobs)
+
         batches = view_batches(
             source,
             plan,
@@ -229,118 +181,20 @@ def _compute(
             on_error=on_error,
             devices=devices,
             cache=cache,
+            wanted=wanted if any(job.parts for job in sharing) else None,
         )
-        # Every device starts on its next batch before the host fetches the one before.
-        steps = _ahead(_forward(sharing, batches, devices), count=len(devices))
-        for chunk, of_chunk in groupby(steps, key=lambda step: step[0].chunk):
-            _write_chunk(chunk, of_chunk, _lacking(sharing, chunk), on_error, bar)
-
-
-def _by_pixels(jobs: Iterable[_Job]) -> list[list[_Job]]:
-    """Jobs with work to do, together where their encoders look at the same pixels."""
-    groups: dict[tuple[int, int, str], list[_Job]] = {}
-    for job in jobs:
-        input_ = job.encoder.preprocess
-        groups.setdefault((input_.size, input_.resize, input_.interpolation), []).append(job)
-    return [group for group in groups.values() if any(job.missing for job in group)]
-
-
-def _lacking(jobs: Iterable[_Job], chunk: int) -> list[_Job]:
-    return [job for job in jobs if chunk in job.missing]
-
-
-def _forward(
-    jobs: list[_Job], batches: Iterable[ViewBatch], devices: Sequence[Any]
-) -> Iterator[tuple[ViewBatch, list[jax.Array]]]:
-    """Start each batch through the encoders whose stores lack its chunk.
-
-    Yields:
-        The batch, and one array ``[b, d]`` for each of those jobs, in their order.
-    """
-    taps: dict[str, tuple[str, ...]] = {}
-    for job in jobs:
-        known = taps.get(job.encoder.digest, ())
-        taps[job.encoder.digest] = tuple(dict.fromkeys((*known, job.tap)))
-    # Weights go to each device once.
-    placed: dict[tuple[str, int], Encoder] = {}
-    for batch in batches:
-        lacking = _lacking(jobs, batch.chunk)
-        networks = {job.encoder.digest: job.encoder for job in lacking}
-        for digest, encoder in networks.items():
-            key = digest, batch.place
-            if key not in placed:
-                placed[key] = _on_device(encoder, devices[batch.place])
-        # All taps are read, also where a store has the chunk: the same compiled program runs
-        # whatever is missing, and gives the same bits.
-        features = {
-            digest: _features(placed[digest, batch.place], batch.views, taps[digest])
-            for digest in networks
-        }
-        yield batch, [features[job.encoder.digest][job.tap] for job in lacking]
-
-
-def _features(encoder: Encoder, views: jax.Array, taps: tuple[str, ...]) -> dict[str, jax.Array]:
-    try:
-        return encoder.features(views, taps=taps)
-    except Exception as error:
-        raise _raised(encoder, error) from error
-
-
-def _raised(encoder: Encoder, error: Exception) -> EncoderFailure:
-    # XLA's messages run over pages; the first lines say what it was.
-    said = "\n".join(str(error).splitlines()[:3])
-    return EncoderFailure(
-        f"{encoder.name} raised {type(error).__name__}: {said}", encoder=encoder.digest
-    )
-
-
-def _write_chunk(
-    chunk: int,
-    steps: Iterable[tuple[ViewBatch, list[jax.Array]]],
-    jobs: list[_Job],
-    on_error: OnError,
-    bar: Bar,
-) -> None:
-    """Gather the batches of one chunk and write it to the stores that lack it."""
-    rows = jobs[0].store.manifest.chunk_slice(chunk)
-    shapes = [(rows.stop - rows.start, job.store.manifest.width) for job in jobs]
-    blocks = [
-        np.full(shape, np.nan, job.store.dtype) for job, shape in zip(jobs, shapes, strict=True)
-    ]
-    unread: dict[int, str] = {}
-    for batch, features in steps:
-        unread.update(batch.failed)
-        real = batch.rows >= 0
-        for job, block, found in zip(jobs, blocks, features, strict=True):
-            try:
-                # Work that was started earlier may fail only now, when its result is fetched.
-                block[batch.rows[real]] = np.asarray(found)[real]
-            except Exception as error:
-                raise _raised(job.encoder, error) from error
-        bar.advance(int(real.sum()) * len(jobs))
-    for job, block in zip(jobs, blocks, strict=True):
-        not_finite = _not_finite(job, block, unread)
-        if not_finite and on_error == "raise":
-            named = name_some(rows.start + row for row in not_finite)
-            raise EncoderFailure(
-                f"embed: {next(iter(not_finite.values()))} for rows {named} of {job.store.folder}; "
-                "check the weights, store float32 instead of bfloat16, or skip such rows with "
-                "on_error='skip'",
-                encoder=job.encoder.digest,
-                tap=job.tap,
-            )
-        job.store.write(chunk, block, failed={**not_finite, **unread})
-
-
-def _not_finite(job: _Job, block: np.ndarray, unread: dict[int, str]) -> dict[int, str]:
-    """Rows of images that were read but whose features are NaN or Inf, with the reason."""
-    bad = np.flatnonzero(~np.isfinite(block).all(axis=1)).tolist()
-    reason = f"{job.encoder.name} gives NaN or Inf at {job.tap} ({job.store.manifest.dtype})"
-    return {row: reason for row in bad if row not in unread}
+        one_pass(
+            sharing,
+            batches,
+            devices=devices,
+            on_error=on_error,
+            save_every=save_every,
+            bar=bar,
+        )
 
 
 def _failures(
-    jobs: Iterable[_Job], source: ImageSource, plan: ViewPlan
+    jobs: Iterable[Job], source: ImageSource, plan: ViewPlan
 ) -> tuple[tuple[str, str], ...]:
     """Each failed image and its reason once, over all stores."""
     found = {
@@ -351,22 +205,6 @@ def _failures(
     return tuple(found)
 
 
-def _on_device(encoder: Encoder, device: Any) -> Encoder:
-    if device is None:
-        return encoder
-    return replace(encoder, params=jax.device_put(encoder.params, device))
-
-
 def _wait_for_all(mesh: Mesh | None) -> None:
     """Wait until every process of the mesh has come to this line."""
     from_all_processes(np.zeros(1, np.uint8), mesh)
-
-
-def _ahead(items: Iterable[Item], *, count: int) -> Iterator[Item]:
-    """The same items, each handed out only after the ``count`` behind it have been made."""
-    waiting: deque[Item] = deque()
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > count:
-            yield waiting.popleft()
-    yield from waiting

@@ -30,7 +30,7 @@ class ViewPlan:
         views: views per image, ``v``.
         strength: strength of the setting; 0 is the identity.
         seed: seed of the views.
-        chunk_images: images per chunk; what a kill loses at most, and what is held in memory.
+        chunk_images: images per chunk; their embeddings are held in memory and committed together.
 
     Raises:
         InputError: no image, an image twice, a size that is not positive.

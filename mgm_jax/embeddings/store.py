@@ -5,6 +5,7 @@ Layout of the folder::
     manifest.json           what the numbers are (see ``manifest.py``)
     embeddings.zarr/        zarr 3 array [rows, width], uncompressed, read it with any zarr library
     commits/00000007.json   chunk 7 is finished: its SHA-256 and its failed rows
+    parts/00000008.part     rows of chunk 8 that a run had finished when it was stopped
 
 A chunk is written first and its commit record second, both by a rename of a flushed file. So a
 kill at any moment leaves each chunk either finished or missing, never in between; several
@@ -13,7 +14,7 @@ processes may read, and even write the same (deterministic) content, at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +25,12 @@ import tensorstore as ts
 
 from mgm_jax.embeddings.commits import Commit, checksum, read_commit, write_commit
 from mgm_jax.embeddings.manifest import Manifest
+from mgm_jax.embeddings.parts import Part, chunks_with_parts, read_part, remove_part, write_part
 from mgm_jax.errors import InputError, name_some
 
 ARRAY_FOLDER = "embeddings.zarr"
 COMMIT_FOLDER = "commits"
+PART_FOLDER = "parts"
 
 # Reading and hashing release the interpreter lock; more threads than this wait for the disk.
 _CHECK_THREADS = 4
@@ -156,6 +159,35 @@ class EmbeddingStore:
         self._array[rows].write(values).result()
         total = checksum(self.manifest.digest, chunk, values, failed)
         write_commit(self._commits, Commit(chunk=chunk, sha256=total, failed=failed))
+        remove_part(self._parts, chunk)
+
+    def save_part(self, chunk: int, part: Part) -> None:
+        """Keep finished rows of a chunk, so that a run that goes on need not compute them again.
+
+        Args:
+            chunk: number of the chunk; it stays missing.
+            part: rows of it, finite, in the store's dtype.
+        """
+        write_part(self._parts, chunk, part, manifest=self.manifest.digest)
+
+    def parts(self, chunks: Collection[int]) -> dict[int, Part]:
+        """What is kept of some chunks, by their number; what is kept of others is removed."""
+        found = {}
+        for chunk in chunks_with_parts(self._parts):
+            if chunk not in chunks:
+                remove_part(self._parts, chunk)
+                continue
+            rows = self.manifest.chunk_slice(chunk)
+            part = read_part(
+                self._parts,
+                chunk,
+                manifest=self.manifest.digest,
+                shape=(rows.stop - rows.start, self.manifest.width),
+                dtype=self.dtype,
+            )
+            if part is not None:
+                found[chunk] = part
+        return found
 
     def read(self, rows: slice | None = None) -> np.ndarray:
         """Read rows ``[m, d]``, each chunk checked against its commit record.
@@ -182,6 +214,10 @@ class EmbeddingStore:
             first, last = max(start, begin), min(stop, begin + len(values))
             found[first - start : last - start] = values[first - begin : last - begin]
         return found
+
+    @property
+    def _parts(self) -> Path:
+        return self.folder / PART_FOLDER
 
     @property
     def _commits(self) -> Path:

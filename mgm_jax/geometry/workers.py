@@ -87,7 +87,7 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
 
 
 def one_thread_a_product() -> AbstractContextManager[object]:
-    """Keep the linear algebra of NumPy from starting threads of its own beside ours.
+    """Keep the linear algebra of NumPy and SciPy from starting threads of its own beside ours.
 
     Its threads wait for each other longer than they work where matrices are small. It takes
     ``threadpoolctl``, which comes with scikit-learn.
@@ -96,6 +96,9 @@ def one_thread_a_product() -> AbstractContextManager[object]:
     ...     pass
     """
     try:
+        # SciPy brings a library of its own, which is loaded with its first use: one that is not
+        # there yet would not be held back, and last bits would depend on who came first.
+        import scipy.linalg  # noqa: F401
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()

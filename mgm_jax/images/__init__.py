@@ -9,6 +9,7 @@ The way of an image::
 
 from __future__ import annotations
 
+from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config
@@ -16,8 +17,10 @@ from mgm_jax.images.sources import open_source
 from mgm_jax.images.views import image_key, make_views
 
 __all__ = [
+    "CACHE_LIMIT",
     "SETTINGS",
     "CanvasBatch",
+    "CanvasCache",
     "ImageSource",
     "Setting",
     "canvases",

@@ -109,6 +109,9 @@ class ImageSource:
             raise InputError(
                 f"{self.name} has images 0 to {len(self) - 1}; asked for {name_some(outside)}."
             )
+        if np.array_equal(chosen, np.arange(len(self))):
+            # A large set need not be copied, nor its digest be taken again.
+            return self
         read = self.reader
         return dataclasses.replace(
             self,

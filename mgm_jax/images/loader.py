@@ -7,6 +7,7 @@ on the batch before.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,6 +29,9 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
+# More would only wait for the disk and for each other.
+_MOST_THREADS = 16
+
 # Batches that are ready or in the making while one is used.
 BATCHES_AHEAD = 2
 
@@ -94,7 +98,7 @@ def canvases(
     interpolation: Interpolation = "bilinear",
     batch_size: int,
     on_error: OnError = "raise",
-    threads: int = 2,
+    threads: int | None = None,
     cache: CanvasCache | None = None,
 ) -> Iterator[CanvasBatch]:
     """Batches of canvases of some images, in order, prefetched.
@@ -111,7 +115,7 @@ def canvases(
         batch_size: rows b of every batch; the last one is padded.
         on_error: what to do about an image that cannot be decoded: ``raise``, or ``skip`` it, mark
             its row and name it in ``failures``.
-        threads: number of decoding threads, at least 1.
+        threads: number of decoding threads, at least 1; None for one a core, at most 16.
         cache: where canvases are kept for the next time; None for nowhere.
 
     Returns:
@@ -127,6 +131,7 @@ def canvases(
         ((3, 16, 16, 3), [5, 6, -1])
     """
     crop = resize if crop is None else crop
+    threads = min(os.cpu_count() or 1, _MOST_THREADS) if threads is None else threads
     _check(resize=resize, crop=crop, batch_size=batch_size, threads=threads)
     if interpolation not in _FILTERS:
         raise InputError(f"interpolation must be one of {list(_FILTERS)}; got {interpolation!r}.")

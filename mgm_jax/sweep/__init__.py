@@ -9,13 +9,17 @@ failed, ``layout`` which files belong to which study; ``status`` and ``garbage``
 from mgm_jax.sweep.garbage import Garbage, collect_garbage, find_garbage
 from mgm_jax.sweep.run import StudyResult, run_study
 from mgm_jax.sweep.status import StudyStatus, study_status
+from mgm_jax.sweep.upload import Uploaded, refuse_url, upload_results
 
 __all__ = [
     "Garbage",
     "StudyResult",
     "StudyStatus",
+    "Uploaded",
     "collect_garbage",
     "find_garbage",
+    "refuse_url",
     "run_study",
     "study_status",
+    "upload_results",
 ]

@@ -52,7 +52,7 @@ class LocalExecutor:
         return nullcontext()
 
     def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
-        """Embed task after task on all of the device; measure several cells side by side."""
+        """Embed task after task on all devices; measure several cells side by side."""
         return [failure for failures in do_here(tasks, work, bar=bar) for failure in failures]
 
 

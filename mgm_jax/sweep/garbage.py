@@ -1,4 +1,4 @@
-"""What lies in an output folder and no study refers to: old embeddings, records, leftovers."""
+"""What lies in an output folder and no study refers to: embeddings, records, images, leftovers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from mgm_jax.sweep.hold import hold
 from mgm_jax.sweep.layout import read_layouts
 from mgm_jax.sweep.ledger import FOLDER as FAILED
+from mgm_jax.sweep.workload import CANVASES
 
 #: Temporary files of a writer that was killed begin so.
 LEFTOVER = ".part-"
@@ -86,7 +87,7 @@ def collect_garbage(out: Path, *, forget: tuple[str, ...] = ()) -> Garbage:
 
 def _owned(out: Path) -> Iterator[Path]:
     """Everything that belongs to some cell or encoder, of this study or of another."""
-    for pattern in ("embeddings/*/*", "records/*", f"{FAILED}/*", "encoders/*"):
+    for pattern in ("embeddings/*/*", "records/*", f"{FAILED}/*", "encoders/*", f"{CANVASES}/*"):
         yield from (path for path in out.glob(pattern) if not path.name.startswith(LEFTOVER))
 
 

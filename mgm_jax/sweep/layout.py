@@ -60,6 +60,7 @@ class StudyFiles:
         digest: of the study.
         encoders: folders of converted checkpoints.
         cells: all cells.
+        canvases: files of decoded images.
     """
 
     name: str
@@ -67,10 +68,12 @@ class StudyFiles:
     digest: str
     encoders: tuple[str, ...]
     cells: tuple[CellFiles, ...]
+    canvases: tuple[str, ...] = ()
 
     def paths(self) -> Iterator[str]:
         """Everything the study refers to."""
         yield from self.encoders
+        yield from self.canvases
         for cell in self.cells:
             yield from filter(None, (cell.embeddings, cell.reference, cell.records))
             yield from cell.failures
@@ -125,6 +128,7 @@ def write_layout(work: Workload, *, origin: str) -> Path:
             )
         ),
         cells=tuple(cells),
+        canvases=tuple(_below(work, path) for path in work.canvases),
     )
     path = work.out / FOLDER / f"{_key(origin)}.json"
     with whole_file(path) as part:
@@ -150,7 +154,9 @@ def _read(path: Path) -> StudyFiles:
         cells = tuple(
             CellFiles(**cell | {"failures": tuple(cell["failures"])}) for cell in content["cells"]
         )
-        return StudyFiles(**content | {"encoders": tuple(content["encoders"]), "cells": cells})
+        # An account from before canvases were kept has no entry for them.
+        lists = {name: tuple(content.get(name, ())) for name in ("encoders", "canvases")}
+        return StudyFiles(**content | lists | {"cells": cells})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); run its study again, or delete it") from error
 

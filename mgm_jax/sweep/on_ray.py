@@ -142,6 +142,7 @@ class _Job:
     base: Path
     convert: Convert | None
     retry_images: bool
+    cache_limit: int
     digest: str
 
 
@@ -152,6 +153,7 @@ def _job_of(work: Workload) -> _Job:
         base=work.base,
         convert=work.convert,
         retry_images=work.retry_images,
+        cache_limit=work.cache.limit if work.cache else 0,
         digest=work.digest,
     )
 
@@ -179,6 +181,7 @@ def _open(job: _Job) -> Workload:
         base=job.base,
         convert=job.convert,
         retry_images=job.retry_images,
+        cache_limit=job.cache_limit,
     )
 
 

@@ -102,7 +102,7 @@ def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
 def _metrics(models: pd.DataFrame) -> pd.DataFrame | None:
     """Rows of one image set, indexed by encoder."""
     # A column that no encoder has anywhere (a diameter of mirrored images) tells no sets apart.
-    names = [name for name in mgm_columns(models) if models[name].notna().any()]
+    names = [name for name in mgm_columns(models) if models[name].notna().to_numpy().any()]
     if models.empty or not names:
         return None
     blocks = [block for _, block in models.groupby("images", sort=False)]

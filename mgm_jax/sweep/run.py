@@ -17,6 +17,7 @@ from typing import Literal
 from mgm_jax.embeddings import library_versions
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.cells import SEMANTIC, Cell, Failure, ImageSet
@@ -76,6 +77,7 @@ def run_study(
     retry_failed: bool = False,
     origin: str | None = None,
     executor: Executor | None = None,
+    cache_limit: int = CACHE_LIMIT,
 ) -> StudyResult:
     """Embed, measure and probe everything that ``study`` names.
 
@@ -91,7 +93,9 @@ def run_study(
         retry_failed: try again what failed in an earlier run.
         origin: what tells this study from others in the same folder, such as the path of its
             file; by default its name.
-        executor: where the work is done; by default in this process.
+        executor: where the work is done; by default in this process, on all of its devices.
+        cache_limit: bytes that decoded images may take below ``out``, at least 0, which keeps
+            none; no result depends on it.
 
     Raises:
         InputError: something the study names does not exist, another run holds ``out``, an image
@@ -108,7 +112,14 @@ def run_study(
             with executor.first():
                 if executor.writes:
                     held.enter_context(hold(out))
-                work = prepare(study, out, base=base, convert=convert, retry_images=retry_failed)
+                work = prepare(
+                    study,
+                    out,
+                    base=base,
+                    convert=convert,
+                    retry_images=retry_failed,
+                    cache_limit=cache_limit,
+                )
                 if executor.writes:
                     write_layout(work, origin=origin or study.name)
                     if retry_failed:

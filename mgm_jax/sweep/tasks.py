@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from mgm_jax.devices import own_accelerators
+from mgm_jax.devices import default_mesh, own_accelerators
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space, whole_file
@@ -187,6 +189,8 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
                 on_error=work.study.on_error,
                 retry=work.retry_images or None,
                 bar=bar,
+                devices=_all_here(),
+                cache=work.cache,
             )
         except EncoderFailure as error:
             lost = [pair for pair in open_cells if _is_of(error, pair[0])]
@@ -203,6 +207,12 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
                 )
             break
     return failures
+
+
+def _all_here() -> Mesh | None:
+    """All devices of this process, which take turns; None where it has one."""
+    here = jax.local_devices()
+    return default_mesh(here) if len(here) > 1 else None
 
 
 def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -254,7 +264,9 @@ def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """The same, read."""
     store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
     rows = np.flatnonzero(~store.failed_rows)
-    return store.read()[rows], rows
+    x = store.read()
+    # A choice of rows is a copy, of which large sets have no need where none has failed.
+    return x if len(rows) == len(x) else x[rows], rows
 
 
 def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:

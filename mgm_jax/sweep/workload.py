@@ -11,7 +11,14 @@ from pathlib import Path
 
 from mgm_jax.embeddings import ViewPlan, manifest_for
 from mgm_jax.errors import InputError
-from mgm_jax.images import ImageSource, Setting, find_setting, setting_from_config
+from mgm_jax.images import (
+    CACHE_LIMIT,
+    CanvasCache,
+    ImageSource,
+    Setting,
+    find_setting,
+    setting_from_config,
+)
 from mgm_jax.study import EncoderEntry, Study
 from mgm_jax.sweep.cells import (
     SEMANTIC,
@@ -25,8 +32,11 @@ from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
 from mgm_jax.sweep.targets import Target, open_images, open_targets
 from mgm_jax.sweep.transfer import TransferCell
 
-#: Embeddings in one chunk: what an interruption loses at most.
+#: Embeddings in one chunk, the same for every encoder: it is a part of what they are stored under.
 CHUNK_ROWS = 512
+
+#: Folder of the decoded images.
+CANVASES = "canvases"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +55,7 @@ class Workload:
         unloaded: encoders that could not be loaded.
         converted: folders of the converted checkpoints.
         retry_images: embed images again that an earlier run could not read.
+        cache: where decoded images are kept; None for nowhere.
     """
 
     study: Study
@@ -58,6 +69,7 @@ class Workload:
     unloaded: tuple[Failure, ...] = ()
     converted: tuple[Path, ...] = ()
     retry_images: bool = False
+    cache: CanvasCache | None = None
 
     @cached_property
     def embedded(self) -> tuple[Cell, ...]:
@@ -91,6 +103,20 @@ class Workload:
         digest = job.digest(self.study.transfer, seed=self.study.seed)
         return self.out / "records" / f"{digest}.json"
 
+    @cached_property
+    def canvases(self) -> tuple[Path, ...]:
+        """Files of the decoded images of all cells, those that were not made included."""
+        if self.cache is None:
+            return ()
+        found: dict[Path, None] = {}
+        for cell in self.embedded:
+            look = cell.subject.encoder.preprocess
+            path = self.cache.path(
+                cell.images.source, resize=look.resize, interpolation=look.interpolation
+            )
+            found[path] = None
+        return tuple(found)
+
     def embeddings_path(self, cell: Cell) -> Path:
         """Folder of the embeddings."""
         return cell.embeddings_folder(self.out)
@@ -121,6 +147,7 @@ def prepare(
     base: Path,
     convert: Convert | None,
     retry_images: bool = False,
+    cache_limit: int = CACHE_LIMIT,
 ) -> Workload:
     """Open what the study names and lay out its cells.
 
@@ -133,6 +160,7 @@ def prepare(
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
         retry_images: embed images again that an earlier run could not read.
+        cache_limit: bytes that decoded images may take below ``out``; 0 keeps none.
 
     Raises:
         InputError: something the study names does not exist, or no encoder can be loaded.
@@ -168,6 +196,7 @@ def prepare(
         unloaded=tuple(unloaded),
         converted=tuple(converted),
         retry_images=retry_images,
+        cache=CanvasCache(folder=out / CANVASES, limit=cache_limit) if cache_limit else None,
     )
 
 

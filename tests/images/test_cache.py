@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.loader import canvases
 
 COUNT = 7
-BYTES = COUNT * (6 * 6 * 3 + 4)
+RECORD = 6 * 6 * 3 + 4
+BYTES = COUNT * RECORD
 
 
 def noise(decoded: list[int], *, version: str = "a") -> ImageSource:
@@ -72,15 +76,70 @@ def test_another_look_is_another_set(tmp_path: Path, change: str):
 def test_damaged_canvases_are_decoded_again(tmp_path: Path):
     cache, decoded = CanvasCache(folder=tmp_path), []
     expected, _ = look(noise(decoded), cache)
-    [pixels] = tmp_path.glob("*.pixels")
-    content = bytearray(pixels.read_bytes())
-    content[2 * 108 + 50] ^= 4
-    pixels.write_bytes(content)
+    [held] = tmp_path.iterdir()
+    whole = held.read_bytes()
+    assert len(whole) == BYTES
+    flipped = bytearray(whole)
+    flipped[2 * RECORD + 50] ^= 4
+    # A writer that was killed within a record, a file that was cut short, one that is no cache.
+    torn = whole[: 3 * RECORD + 40] + bytes(RECORD - 40) + whole[4 * RECORD :]
+    for content, again in (
+        (bytes(flipped), [2, 5]),
+        (torn, [3, 5]),
+        (whole[: 2 * RECORD + 8], [2, 3, 4, 5, 6]),
+        (b"", [0, 1, 2, 3, 4, 5, 6]),
+        (b"?" * BYTES, [0, 1, 2, 3, 4, 5, 6]),
+    ):
+        held.write_bytes(content)
+        decoded.clear()
+        np.testing.assert_array_equal(look(noise(decoded), cache)[0], expected)
+        assert sorted(decoded) == again
+        decoded.clear()
+        look(noise(decoded), cache)
+        assert decoded == [5], "what was decoded is kept again"
+        assert held.read_bytes()[: 5 * RECORD] == whole[: 5 * RECORD]
+
+
+def test_a_file_deleted_or_emptied_while_it_is_read_costs_a_decoding(tmp_path: Path):
+    cache, decoded = CanvasCache(folder=tmp_path), []
+    expected, _ = look(noise(decoded), cache)
+    for harm in (Path.unlink, lambda path: os.truncate(path, 0)):
+        batches = canvases(noise(decoded), resize=6, batch_size=3, on_error="skip", cache=cache)
+        found = [next(batches).images]
+        [held] = tmp_path.iterdir()
+        harm(held)
+        found += [batch.images for batch in batches]
+        np.testing.assert_array_equal(np.concatenate(found), expected)
+        look(noise(decoded), cache)
+
+
+def test_a_full_disk_costs_the_cache_and_nothing_else(tmp_path: Path, monkeypatch):
+    expected, _ = look(noise([]), None)
+    # Room for three canvases and a part of the fourth, then for none.
+    write, left = os.pwrite, [3 * RECORD + 40]
+
+    def full(descriptor: int, record: bytes, offset: int) -> int:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(descriptor, record[: left[0]], offset)
+        left[0] -= written
+        return written
+
+    monkeypatch.setattr(os, "pwrite", full)
+    cache, decoded = CanvasCache(folder=tmp_path), []
+    np.testing.assert_array_equal(look(noise(decoded), cache, threads=1)[0], expected)
     decoded.clear()
-    np.testing.assert_array_equal(look(noise(decoded), cache)[0], expected)
-    assert sorted(decoded) == [2, 5]
-    pixels.write_bytes(content[:200])
-    np.testing.assert_array_equal(look(noise(decoded), cache)[0], expected)
+    np.testing.assert_array_equal(look(noise(decoded), cache, threads=1)[0], expected)
+    assert sorted(decoded) == [3, 4, 5, 6]
+    monkeypatch.undo()
+    # A set that would take more than half of what is free is not begun.
+    usage = shutil.disk_usage(tmp_path)
+    for free, kept in ((2 * BYTES - 1, False), (2 * BYTES, True)):
+        found = usage._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, found=found: found)
+        folder = tmp_path / str(free)
+        np.testing.assert_array_equal(look(noise([]), CanvasCache(folder=folder))[0], expected)
+        assert any(folder.iterdir()) == kept
 
 
 def test_the_folder_stays_below_its_limit(tmp_path: Path):

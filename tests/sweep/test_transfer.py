@@ -154,9 +154,18 @@ def test_a_measure_that_fails_is_named_and_the_rest_goes_on(tmp_path: Path) -> N
     )
     result = run_study(study, tmp_path / "out", base=tmp_path)
     table = pd.read_parquet(tmp_path / "out" / "transfer.parquet")
-    if result.failures:
-        assert [one.where for one in result.failures] == ["pixels · black · knn · flatten"]
-    assert "ridge" in set(table["measure"])
+    assert [one.where for one in result.failures] == ["pixels · black · knn · flatten"]
+    [failure] = result.failures
+    assert "zeros" in failure.what and not failure.is_image
+    account = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert account["failed_cells"] == [[failure.where, failure.what]]
+    assert set(table["measure"]) == {"ridge"} and table["value"].notna().all()
+    # The set itself is at fault, so that nothing changes when it is tried again.
+    again = run_study(study, tmp_path / "out", base=tmp_path, retry_failed=True)
+    assert again.failures == result.failures
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "out" / "transfer.parquet"), table, check_exact=True
+    )
 
 
 def test_a_set_may_bring_its_own_test_images(tmp_path: Path) -> None:

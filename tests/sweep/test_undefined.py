@@ -13,6 +13,7 @@ from mgm_jax.report.page import render_page
 from mgm_jax.report.strengths import strength_figure
 from mgm_jax.report.tables import read_tables
 from mgm_jax.sweep import run_study
+from mgm_jax.terminal import print_summary
 from tests.sweep.small_study import small_study
 
 UNDEFINED = ("nnk_diameter", "relative_diameter", "nnk_affinity", "nnk_affinity_excess")
@@ -53,6 +54,15 @@ def test_tables_leave_out_what_mirrored_images_do_not_have(mirrored: Path) -> No
     for key, row in summary.xs("nnk_diameter", level="metric").reset_index().iterrows():
         cell = (row["encoder"], row["setting"], row["strength"])
         assert row["left_out"] == counted[cell], key
+
+
+def test_the_summary_on_the_screen_has_a_dash_there(mirrored: Path, capsys) -> None:
+    print_summary(mirrored)
+    lines = capsys.readouterr().out.splitlines()
+    flips = [line for line in lines if "hflip@" in line]
+    # Diameter, affinity and its excess.
+    assert len(flips) == 6 and all(line.split().count("–") == 3 for line in flips)
+    assert not any("nan" in line for line in lines)
 
 
 def test_the_report_draws_no_line_there_and_says_why(mirrored: Path) -> None:
