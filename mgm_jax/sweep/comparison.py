@@ -145,15 +145,17 @@ def _agreements(
     images: str, found: ClusterStability, labels: pd.DataFrame, *, study: Study
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    stability = found.table.set_index("groups")["stability"]
-    tried = list(dict.fromkeys((found.groups, *map(int, stability.index))))
+    stability = {
+        int(row["groups"]): float(row["stability"]) for row in found.table.to_dict("records")
+    }
+    tried = sorted({found.groups, *stability})
     for name in _LABELS:
         named = labels.loc[list(found.clusters.models), name].astype(str)
         # A label that all share, or none does, is no partition to agree with.
         if min(tried) < 2 or not 1 < named.nunique() < len(named):
             continue
         cuts = agreement_over_cuts(
-            found.clusters.linkage, named.to_numpy(), groups=sorted(tried), seed=study.seed
+            found.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
         )
         for cut in cuts.to_dict("records"):
             count = int(cut["groups"])
@@ -162,7 +164,7 @@ def _agreements(
                     "images": images,
                     "against": name,
                     **cut,
-                    "stability": float(stability.get(count, np.nan)),
+                    "stability": stability.get(count, float("nan")),
                     "chosen": count == found.groups,
                     "labels": named.nunique(),
                 }
