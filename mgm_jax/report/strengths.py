@@ -151,12 +151,13 @@ def _layout(settings: list[str], axis: str, columns: int, empty: list[int]) -> L
     panels = [Panel(heading=setting, axis="strength (1 = protocol)") for setting in settings]
     grid = panel_grid(panels, columns, panel_height=_PANEL_HEIGHT, left=_LEFT)
     for index in range(len(panels)):
-        vertical, _ = layout_axes(grid.layout, index)
+        vertical, horizontal = layout_axes(grid.layout, index)
         vertical |= {"showticklabels": index % columns == 0, "nticks": 6}
         if index % columns == 0:
             vertical["title"] = {"text": axis, "standoff": 8}
         if index:
-            vertical["matches"] = "y"
+            # Also where nothing is drawn: an axis of its own would run from -1 to 1.
+            vertical["matches"], horizontal["matches"] = "y", "x"
     for panel in empty:
         names = axis_names(panel)
         middle = {"x": 0.5, "y": 0.5, "showarrow": False}

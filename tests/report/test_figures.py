@@ -210,6 +210,7 @@ def test_an_undefined_cell_has_no_line_and_a_note(study: Study):
         assert "needs two neighbours" in view.note and view.note.endswith(": hflip.")
         texts = [[a["text"] for a in layout.layout["annotations"]] for layout in view.layouts]
         assert all(found.count("not defined") == 1 for found in texts)
+        assert all(layout.layout["xaxis2"]["matches"] == "x" for layout in view.layouts)
     degree = figure.views["digits", "nnk_degree"]
     assert degree.note == "" and len(degree.data) == 6
     one = tables.summary["setting"].eq("crop") & tables.summary["model"].eq(_first_model(tables))
