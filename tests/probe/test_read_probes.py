@@ -91,7 +91,7 @@ def test_sums_over_blocks_keep_what_float32_rounds_off() -> None:
 
 
 def test_memory_holds_a_few_blocks(tmp_path: Path) -> None:
-    n, d, block_rows = 24_000, 48, 512
+    n, d, block_rows = 12_000, 96, 512
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, n)
     x = rng.normal(size=(n, d)).astype(np.float32) + labels[:, None]
@@ -102,7 +102,7 @@ def test_memory_holds_a_few_blocks(tmp_path: Path) -> None:
     ridge_probe(parts[0], None, parts[2], strengths=3, memory_limit=0, block_rows=block_rows)
     assert max(reader.most_rows for reader in readers) == block_rows
     assert readers[0].rows_read % n == 0 and readers[0].rows_read >= 5 * n
-    assert readers[0].most_on_device < 4 * block + 2**19 < whole / 4
+    assert readers[0].most_on_device < 4 * block + 2**19 < whole / 3
     mapped = write_map(tmp_path / "x", x)
     del x
     tracemalloc.start()
