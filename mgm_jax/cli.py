@@ -11,6 +11,7 @@ import typer
 
 from mgm_jax import upkeep
 from mgm_jax.errors import InputError
+from mgm_jax.interrupts import remember_interrupts
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
 
@@ -292,7 +293,8 @@ def _stages(
     folder = (out if out is not None else base / study.output).resolve()
     how["origin"] = None if file is None else str(file.resolve())
     try:
-        return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
+        with remember_interrupts():
+            return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from mgm_jax.interrupts import stop_if_asked
+
 # Held by the bar on the screen: a job within a job, in this thread or another, stays silent.
 _SCREEN = threading.Lock()
 
@@ -25,8 +27,13 @@ class Bar:
         self.done = 0
 
     def advance(self, units: int = 1) -> None:
-        """Report ``units`` more as finished."""
+        """Report ``units`` more as finished.
+
+        Raises:
+            KeyboardInterrupt: a Ctrl-C came since, and was swallowed where it was raised.
+        """
         self.done += units
+        stop_if_asked()
 
     def describe(self, text: str) -> None:
         """Replace the text before the bar."""
