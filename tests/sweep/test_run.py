@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,6 +54,30 @@ def test_models_hold_what_all_views_of_a_setting_say(finished: Path) -> None:
     pixels = models.loc["pixels"]
     assert pixels["crop.alignment"] > pixels["colorjitter.alignment"]
     assert pixels["crop.whitened_invariance"] < pixels["colorjitter.whitened_invariance"]
+
+
+def test_one_more_encoder_costs_that_encoder_alone(finished: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+
+    def results() -> dict[Path, int]:
+        files = [*out.glob("embeddings/**/*"), *out.glob("records/**/*")]
+        return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+
+    before = results()
+    encoders = [
+        {"source": "pixels", "size": 32},
+        {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
+    ]
+    run_study(small_study(encoders=encoders), out)
+    after = results()
+    # Nothing that was there is touched, and what is new belongs to the new encoder.
+    assert {file: after[file] for file in before} == before
+    records = {file for file in after if file.suffix == ".parquet"}
+    assert len(records - set(before)) == len(records & set(before)) / 3
+    old = pd.read_parquet(finished / "points.parquet")
+    new = pd.read_parquet(out / "points.parquet")
+    shared = new[new["encoder"].isin(old["encoder"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(shared, old, check_categorical=False)
 
 
 def test_parquet_and_csv_say_the_same(finished: Path) -> None:
