@@ -116,8 +116,8 @@ def test_memory_holds_a_few_blocks(tmp_path: Path) -> None:
     )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # Codes and labels of all rows, blocks on the way, float64 copies of one.
-    assert peak < 24 * n + 8 * block + 2**20 < whole
+    # Codes and labels of all rows, blocks on the way, float64 copies of one, and what JAX traces.
+    assert peak < 24 * n + 8 * block + 2**21 < whole
 
 
 @pytest.mark.parametrize(("n", "d"), [(90, 8), (24, 40)])

@@ -38,6 +38,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> None:
     study, out = tmp_path / "study.yaml", tmp_path / "out"
     study.write_text(STUDY.to_yaml())

@@ -189,6 +189,7 @@ def test_no_space_left_ends_the_run_and_room_lets_it_go_on(finished: Path, tmp_p
     assert table_bytes(out) == table_bytes(finished)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_the_tables_are_the_same(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.sweep.kills", str(tmp_path), "--kills", "3", "--seed", "1"],

@@ -122,6 +122,7 @@ def test_only_what_changed_is_done_again(finished: Path, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(same, pd.read_parquet(finished / "points.parquet"))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_tables(finished: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(small_study().to_yaml())
@@ -146,6 +147,8 @@ def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
     study.write_text(small_study().to_yaml())
     out = tmp_path / "out"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    # A suite that a shell started in the background ignores the signal, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)],
         env=environment,
@@ -153,6 +156,7 @@ def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     while not list(out.glob("embeddings/**/commits/*.json")) and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
