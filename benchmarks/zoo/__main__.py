@@ -1,0 +1,113 @@
+"""Train the zoo and take what is shipped out of it.
+
+python -m benchmarks.zoo train simclr resnet --images train.zip --unseen FOLDER --out RUNS
+python -m benchmarks.zoo train-all --images train.zip --unseen FOLDER --out RUNS
+python -m benchmarks.zoo export RUNS
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.zoo.export import export_zoo, table
+from benchmarks.zoo.images import read_images
+from benchmarks.zoo.methods import METHODS
+from benchmarks.zoo.recipe import Recipe
+from benchmarks.zoo.train import Run, train
+from mgm_jax.errors import InputError
+from mgm_jax.images import open_source
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+ImagesOption = Annotated[str, typer.Option("--images", help="Archive or folder of classes.")]
+UnseenOption = Annotated[str, typer.Option("--unseen", help="Other classes, to watch on.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of all runs.")]
+EpochsOption = Annotated[int, typer.Option(min=1)]
+PerClassOption = Annotated[int, typer.Option(min=1, help="Images of each class.")]
+BatchOption = Annotated[int, typer.Option(min=2)]
+DEFAULT = Recipe()
+
+
+@app.command("train")
+def train_command(
+    method: str,
+    backbone: str,
+    images: ImagesOption,
+    unseen: UnseenOption,
+    out: OutOption = Path("zoo_runs"),
+    epochs: EpochsOption = DEFAULT.epochs,
+    per_class: PerClassOption = DEFAULT.per_class,
+    batch: BatchOption = DEFAULT.batch,
+    seed: int = DEFAULT.seed,
+) -> None:
+    """Train one encoder, or go on where it was cut off."""
+    recipe = Recipe(epochs=epochs, per_class=per_class, batch=batch, seed=seed)
+    _train([(method, backbone, seed)], recipe, images=images, unseen=unseen, out=out)
+
+
+@app.command()
+def train_all(
+    images: ImagesOption,
+    unseen: UnseenOption,
+    out: OutOption = Path("zoo_runs"),
+    epochs: EpochsOption = DEFAULT.epochs,
+    per_class: PerClassOption = DEFAULT.per_class,
+    batch: BatchOption = DEFAULT.batch,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Runs as METHOD-BACKBONE or METHOD-BACKBONE-SEED; all by default."),
+    ] = None,
+) -> None:
+    """Train every method on every backbone that it can train, one after the other."""
+    wanted = only or [f"{m}-{b}" for m, one in METHODS.items() for b in one.backbones]
+    recipe = Recipe(epochs=epochs, per_class=per_class, batch=batch)
+    _train([_parse(text) for text in wanted], recipe, images=images, unseen=unseen, out=out)
+
+
+@app.command()
+def export(
+    runs: Annotated[Path, typer.Argument(help="Folder of all runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o")] = Path("mgm_jax/zoo"),
+    seed: int = DEFAULT.seed,
+) -> None:
+    """Copy the last weights of the finished runs of a seed to the package, and print a table."""
+    for file in export_zoo(runs, out, seed=seed):
+        typer.echo(file)
+    typer.echo(table(out))
+
+
+def _parse(text: str) -> tuple[str, str, int]:
+    method, backbone, *rest = text.split("-")
+    return method, backbone, int(rest[0]) if rest else DEFAULT.seed
+
+
+def _train(
+    wanted: list[tuple[str, str, int]], recipe: Recipe, *, images: str, unseen: str, out: Path
+) -> None:
+    for method, backbone, _ in wanted:
+        if method not in METHODS or backbone not in METHODS[method].backbones:
+            known = ", ".join(f"{m}-{b}" for m, one in METHODS.items() for b in one.backbones)
+            raise typer.BadParameter(f"{method}-{backbone} is not one of {known}")
+    try:
+        seen = read_images(open_source(images), per_class=recipe.per_class)
+        other = read_images(open_source(unseen))
+        for method, backbone, seed in wanted:
+            run = Run(
+                method=method,
+                backbone=backbone,
+                recipe=replace(recipe, seed=seed),
+                folder=out / f"{method}-{backbone}-s{seed}",
+            )
+            for entry in train(run, seen, other)[-1:]:
+                typer.echo(f"{run.name}: {entry}")
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,43 @@
+"""BYOL (Grill et al. 2020): foretell what a slowly moving network says of the other view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+from flax import linen as nn
+
+from benchmarks.zoo.heads import MLP, Headed
+from benchmarks.zoo.methods.method import (
+    Batch,
+    Momentum,
+    Outcome,
+    Variables,
+    both,
+    forward,
+    halves,
+)
+from benchmarks.zoo.methods.simsiam import negative_cosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class BYOL(Momentum):
+    """A predictor on one side, a running mean of the weights on the other."""
+
+    name: ClassVar[str] = "BYOL"
+    paradigm: ClassVar[str] = "non-contrastive"
+
+    def network(self, backbone: nn.Module) -> nn.Module:
+        return Headed(backbone=backbone, projector=MLP(), predictor=MLP())
+
+    def loss(
+        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
+    ) -> Outcome:
+        del key
+        outputs, stats = forward(network, variables, both(batch.views))
+        first, second = halves(outputs.prediction)
+        target1, target2 = halves(self.of_target(network, memory, batch).projection)
+        # |p / |p| - z / |z||^2 = 2 - 2 cos, for both views.
+        value = 4.0 + 2.0 * (negative_cosine(first, target2) + negative_cosine(second, target1))
+        return Outcome(value, stats, memory)
