@@ -18,7 +18,7 @@ class Recipe:
         epochs: passes over the images.
         per_class: images of each of the 100 classes that are used, at most 250.
         batch: images a step; each gives two views.
-        rate: peak learning rate of AdamW; risen to linearly over the first epoch, then a cosine.
+        rate: peak learning rate of AdamW; risen to linearly over a tenth of the steps, then a cosine.
         decay: weight decay, of matrices and kernels only.
         momentum: of the running mean of the weights at the start; rises to 1 by a cosine.
         seed: of the weights, the order of the images, the views and the method's own draws.
@@ -38,8 +38,8 @@ class Recipe:
 
     def optimiser(self, images: int) -> optax.GradientTransformation:
         """AdamW with the schedule of this budget."""
-        epoch = self.steps_per_epoch(images)
-        schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, epoch, self.epochs * epoch)
+        steps = self.epochs * self.steps_per_epoch(images)
+        schedule = optax.warmup_cosine_decay_schedule(0.0, self.rate, steps // 10, steps)
         return optax.adamw(schedule, weight_decay=self.decay, mask=_decayed)
 
     def momentum_at(self, share: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""What an encoder is worth while it trains, and whether it has collapsed: on classes it never saw."""
+"""What an encoder is worth while it trains, and whether it collapsed: on classes it never saw."""
 
 from __future__ import annotations
 

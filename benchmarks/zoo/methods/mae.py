@@ -94,6 +94,6 @@ class Painter(nn.Module):
 
 
 def standardise(patches: jax.Array) -> jax.Array:
-    """Each patch ``[..., p]`` less its mean and over its deviation (He et al. 2022, section 4.1)."""
+    """Each patch ``[..., p]`` less its mean, over its deviation (He et al. 2022, section 4.1)."""
     centred = patches - jnp.mean(patches, axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.var(patches, axis=-1, keepdims=True, ddof=1) + 1e-6)
