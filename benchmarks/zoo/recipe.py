@@ -18,7 +18,7 @@ class Recipe:
         epochs: passes over the images.
         per_class: images of each of the 100 classes that are used, at most 250.
         batch: images a step; each gives two views.
-        rate: peak learning rate of AdamW; risen to linearly over a tenth of the steps, then a cosine.
+        rate: peak learning rate of AdamW, risen to over a tenth of the steps, then a cosine.
         decay: weight decay, of matrices and kernels only.
         momentum: of the running mean of the weights at the start; rises to 1 by a cosine.
         seed: of the weights, the order of the images, the views and the method's own draws.
@@ -26,8 +26,8 @@ class Recipe:
 
     epochs: int = 8
     per_class: int = 100
-    batch: int = 128
-    rate: float = 1e-3
+    batch: int = 64
+    rate: float = 2e-3
     decay: float = 0.05
     momentum: float = 0.99
     seed: int = 0
