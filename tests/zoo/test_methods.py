@@ -1,0 +1,167 @@
+"""What defines each method besides the value of its loss: who learns, who follows, who is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.zoo.backbones import ViT
+from benchmarks.zoo.heads import unit
+from benchmarks.zoo.methods import METHODS, Batch, Method
+from benchmarks.zoo.methods.mae import MAE
+from benchmarks.zoo.methods.moco import MoCo
+from benchmarks.zoo.methods.simsiam import SimSiam
+from tests.zoo.conftest import PIXELS, Tiny
+
+KEY = jax.random.key(3)
+
+
+def started(method: Method, batch: Batch) -> tuple[Any, dict[str, Any], Any]:
+    network = method.network(Tiny())
+    variables = dict(network.init(jax.random.key(0), batch.views[0], train=False))
+    variables.setdefault("batch_stats", {})
+    return network, variables, method.start(variables, jax.random.key(1))
+
+
+@pytest.mark.parametrize("name", ["moco", "byol", "dino"])
+def test_no_gradient_reaches_the_running_mean(name: str, batch: Batch) -> None:
+    method = METHODS[name]
+    network, variables, memory = started(method, batch)
+
+    def loss(params: Any, target: Any) -> jax.Array:
+        kept = {**memory, "target": {**memory["target"], "params": target}}
+        return method.loss(network, variables | {"params": params}, kept, batch, KEY).loss
+
+    to_learner, to_target = jax.grad(loss, argnums=(0, 1))(
+        variables["params"], memory["target"]["params"]
+    )
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(to_target))
+    assert np.any(to_learner["backbone"]["first"]["kernel"])
+
+
+@pytest.mark.parametrize("name", ["moco", "byol", "dino"])
+def test_target_is_a_running_mean_of_weights_and_statistics(name: str, batch: Batch) -> None:
+    method = METHODS[name]
+    _, variables, memory = started(method, batch)
+    moved = jax.tree.map(lambda a: a + 1.0, variables)
+    after = method.remember(moved, memory, jnp.asarray(0.75))
+    for old, new in zip(jax.tree.leaves(variables), jax.tree.leaves(after["target"]), strict=True):
+        np.testing.assert_allclose(new, old + 0.25, rtol=1e-6, atol=1e-6)
+
+
+def test_byol_loss_is_the_distance_of_unit_vectors(batch: Batch) -> None:
+    method = METHODS["byol"]
+    network, variables, memory = started(method, batch)
+    online = network.apply(
+        variables, jnp.concatenate(batch.views), train=True, mutable=["batch_stats"]
+    )[0]
+    p = np.float64(unit(online.prediction))
+    target = network.apply(memory["target"], jnp.concatenate(batch.views), train=False)
+    z = np.float64(unit(target.projection))
+    n = len(p) // 2
+    expected = np.mean(np.sum((p - np.roll(z, n, axis=0)) ** 2, axis=1)) * 2
+    outcome = method.loss(network, variables, memory, batch, KEY)
+    assert float(outcome.loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_simsiam_stops_the_gradient_at_the_other_view(batch: Batch) -> None:
+    method = SimSiam()
+    network, variables, memory = started(method, batch)
+
+    def slope(one: Method) -> np.ndarray:
+        def loss(params: Any) -> jax.Array:
+            return one.loss(network, variables | {"params": params}, memory, batch, KEY).loss
+
+        return np.asarray(jax.grad(loss)(variables["params"])["projector"]["Dense_1"]["kernel"])
+
+    def by_hand(params: Any) -> jax.Array:
+        # The same loss with the other view as plain numbers.
+        images = jnp.concatenate(batch.views)
+        out = network.apply(
+            variables | {"params": params}, images, train=True, mutable=["batch_stats"]
+        )[0]
+        cosines = jnp.sum(unit(out.prediction) * jnp.roll(told, len(told) // 2, axis=0), axis=1)
+        return -jnp.mean(cosines)
+
+    images = jnp.concatenate(batch.views)
+    told = unit(network.apply(variables, images, train=True, mutable=["batch_stats"])[0].projection)
+    expected = jax.grad(by_hand)(variables["params"])["projector"]["Dense_1"]["kernel"]
+    np.testing.assert_allclose(slope(method), expected, rtol=1e-3, atol=1e-6)
+    assert np.abs(slope(replace(method, stop=False)) - expected).max() > 1e-4
+
+
+def test_moco_queue_holds_the_latest_keys(batch: Batch) -> None:
+    n = 2 * batch.views.shape[1]
+    method = MoCo(queue=2 * n)
+    network, variables, memory = started(method, batch)
+    first = method.loss(network, variables, memory, batch, KEY).memory["queue"]
+    keys = unit(
+        network.apply(memory["target"], jnp.concatenate(batch.views), train=False).projection
+    )
+    np.testing.assert_allclose(first[:n], keys, atol=1e-6)
+    np.testing.assert_array_equal(first[n:], memory["queue"][:n])
+
+
+def test_dino_centre_is_a_running_mean_of_the_teacher(batch: Batch) -> None:
+    method = METHODS["dino"]
+    network, variables, memory = started(method, batch)
+    teacher = network.apply(memory["target"], jnp.concatenate(batch.views), train=False).projection
+    after = method.loss(network, variables, memory, batch, KEY).memory
+    np.testing.assert_allclose(after["centre"], 0.1 * teacher.mean(axis=0), atol=1e-6)
+
+
+class TestMAE:
+    network = MAE().network(ViT(patch=16, width=16, layers=1, heads=2))
+
+    def images(self) -> jax.Array:
+        return jnp.asarray(np.random.default_rng(0).normal(size=(3, 64, 64, 3)), jnp.float32)
+
+    def test_what_is_masked_is_not_seen(self) -> None:
+        images = self.images()
+        variables = self.network.init(jax.random.key(0), images, train=True)
+        order = jnp.broadcast_to(jnp.arange(16)[::-1], (3, 16))
+        # The last four patches, the lowest row, are seen; everything above is noise.
+        other = images.at[:, :48].set(0.0)
+        painted = [
+            self.network.apply(variables, x, train=True, order=order, seen=4)
+            for x in (images, other, images.at[:, 48:].set(0.0))
+        ]
+        np.testing.assert_array_equal(painted[0], painted[1])
+        assert np.abs(painted[0] - painted[2]).max() > 1e-3
+
+    def test_loss_is_taken_on_masked_patches_alone(self) -> None:
+        images = self.images()
+        variables = dict(self.network.init(jax.random.key(0), images, train=True))
+        batch = Batch(jnp.stack([images, images]), jnp.zeros(3, jnp.int32))
+        outcome = MAE().loss(self.network, variables, {}, batch, KEY)
+        # A decoder whose output is 0 makes the error of a standardised patch (n - 1) / n.
+        paint = jax.tree.map(jnp.zeros_like, variables["params"]["paint"])
+        silent = {"params": variables["params"] | {"paint": paint}}
+        value = float(MAE().loss(self.network, silent, {}, batch, KEY).loss)
+        assert value == pytest.approx(767 / 768, rel=1e-4)
+        assert float(outcome.loss) != pytest.approx(value, rel=1e-4)
+
+    def test_only_a_vit_can_be_trained(self) -> None:
+        with pytest.raises(ValueError, match="only a ViT"):
+            MAE().network(Tiny())
+
+
+def test_supervised_reads_labels_and_no_other_method_does(batch: Batch) -> None:
+    shuffled = batch._replace(labels=jnp.roll(batch.labels, 1))
+    for name, method in METHODS.items():
+        if name == "mae":
+            continue
+        network, variables, memory = started(method, batch)
+        one, other = (
+            float(method.loss(network, variables, memory, b, KEY).loss) for b in (batch, shuffled)
+        )
+        assert (one != other) == (name == "supervised"), name
+
+
+def test_images_fit() -> None:
+    assert Tiny().width < PIXELS**2 * 3
