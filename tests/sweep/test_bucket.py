@@ -217,7 +217,7 @@ def test_a_bucket_that_fails_for_good_leaves_the_results_here(
         raise ConnectionError("connection lost")
 
     work = tmp_path / "work"
-    with pytest.raises(InputError, match="connection lost.*") as caught, monkeypatch.context() as m:
+    with pytest.raises(InputError, match="connection lost") as caught, monkeypatch.context() as m:
         m.setattr(type(bucket.storage), "put_file", failing)
         with mirrored(URL, work, every=0.01, patience=(0.0, 0.0), say=print) as folder:
             fill(folder, finished)
