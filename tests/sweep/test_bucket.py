@@ -130,6 +130,7 @@ def test_a_bucket_has_the_tables_of_a_folder_and_goes_on(
     assert table_bytes(tmp_path / "another") == tables
 
 
+@pytest.mark.slow
 def test_a_killed_run_whose_disk_is_lost_goes_on(
     tmp_path: Path, computed: list[str], monkeypatch
 ) -> None:
