@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +25,13 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[Path | None, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
-Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the results.")]
+Out = Annotated[
+    str | None, typer.Option("-o", "--out", help="Folder of the results, or s3://, gs://...")
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(help="Folder to work in where the results go to a bucket; by default a cache."),
+]
 CacheGb = Annotated[
     float,
     typer.Option("--cache-gb", help="Disk for decoded images below the results, in GB; 0: none."),
@@ -52,6 +59,7 @@ def run(
     views: Annotated[int, typer.Option(help="Views an image, without a study file.")] = 32,
     count: Annotated[int, typer.Option(help="Images with views, without a study file.")] = 60,
     out: Out = None,
+    work: Work = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
@@ -84,6 +92,7 @@ def run(
     how = {
         "retry_failed": retry_failed,
         "cache_limit": _bytes_of(cache_gb),
+        "work": work,
         "executor": choose_executor(
             executor,
             address=address,
@@ -105,18 +114,16 @@ def run(
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
         )
     made = _quick_study(encoder, images, setting, views=views, count=count)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "study.yaml").write_text(made.to_yaml(), encoding="utf-8")
-    _run(made, out, base=Path.cwd(), file=out / "study.yaml", **how)
+    _run(made, out, base=Path.cwd(), keep="study.yaml", **how)
 
 
 @app.command()
-def demo(out: Out = Path("demo_output")) -> None:
+def demo(out: Out = "demo_output", work: Work = None) -> None:
     """Run the built-in study: untrained encoders on handwritten digits; needs no other files."""
     from mgm_jax.study import read_study
 
     with resources.as_file(resources.files("mgm_jax") / "demo.yaml") as file:
-        _run(read_study(file), out, base=Path.cwd())
+        _run(read_study(file), out, base=Path.cwd(), work=work)
 
 
 @app.command()
@@ -182,40 +189,43 @@ def models() -> None:
 def embed(
     study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")],
     out: Out = None,
+    work: Work = None,
     cache_gb: CacheGb = 64,
 ) -> None:
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    result = _stages(
-        read_study(study),
-        out,
-        base=study.parent,
-        until="embed",
-        file=study,
-        cache_limit=_bytes_of(cache_gb),
-    )
+    limit = _bytes_of(cache_gb)
+    result = _part(read_study(study), out, work=work, until="embed", file=study, cache_limit=limit)
     upkeep.say_failures(result.failures)
 
 
 @app.command()
-def measure(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+def measure(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")],
+    out: Out = None,
+    work: Work = None,
+) -> None:
     """First two stages of run: embed what is missing, measure, write the tables."""
     from mgm_jax.study import read_study
 
-    result = _stages(read_study(study), out, base=study.parent, until="measure", file=study)
+    result = _part(read_study(study), out, work=work, until="measure", file=study)
     upkeep.say_failures(result.failures)
 
 
 @app.command()
-def probe(study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")], out: Out = None) -> None:
+def probe(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml")],
+    out: Out = None,
+    work: Work = None,
+) -> None:
     """All stages of run but the report: embed, measure, then probes and scores on the targets."""
     from mgm_jax.study import read_study
 
     made = read_study(study)
     if made.transfer is None:
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
-    result = _stages(made, out, base=study.parent, until="probe", file=study)
+    result = _part(made, out, work=work, until="probe", file=study)
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
     upkeep.say_failures(result.failures)
 
@@ -257,23 +267,56 @@ def report(results: Results) -> None:
     typer.echo(f"report: {write_report(results)}")
 
 
-def _run(study: Any, out: Path | None, *, base: Path, **how: Any) -> None:
+def _run(
+    study: Any,
+    out: str | None,
+    *,
+    base: Path,
+    work: Path | None = None,
+    file: Path | None = None,
+    keep: str | None = None,
+    **how: Any,
+) -> None:
     from mgm_jax.report import headline_of_results, write_report
 
-    result = _stages(study, out, base=base, until="probe", **how)
-    if not result.cells:
-        first = result.failures[0] if result.failures else None
-        raise InputError(
-            "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
-        )
-    if not result.writes:
-        return
-    page = write_report(result.out)
-    print_summary(result.out)
-    headline = headline_of_results(result.out)
-    typer.echo(f"\n{headline.title}\n{headline.lead}")
-    typer.echo(f"\ntables: {result.out}\nreport: {page}")
+    with _folder(study, out, base=base, work=work, executor=how.get("executor")) as folder:
+        if keep is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / keep
+            file.write_text(study.to_yaml(), encoding="utf-8")
+        result = _stages(study, folder, base=base, until="probe", file=file, **how)
+        if not result.cells:
+            first = result.failures[0] if result.failures else None
+            raise InputError(
+                "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
+            )
+        if not result.writes:
+            return
+        page = write_report(result.out)
+        print_summary(result.out)
+        headline = headline_of_results(result.out)
+        typer.echo(f"\n{headline.title}\n{headline.lead}")
+        typer.echo(f"\ntables: {result.out}\nreport: {page}")
     upkeep.say_failures(result.failures)
+
+
+def _part(study: Any, out: str | None, *, work: Path | None, file: Path, **how: Any) -> Any:
+    base = file.parent
+    with _folder(study, out, base=base, work=work) as folder:
+        return _stages(study, folder, base=base, file=file, **how)
+
+
+def _folder(
+    study: Any, out: str | None, *, base: Path, work: Path | None, executor: Any = None
+) -> AbstractContextManager[Path]:
+    """The folder to run in; an output that the study names is seen from the study."""
+    from mgm_jax.sweep import is_url, output_folder
+
+    if out is None:
+        if study.output is None:
+            raise InputError("give -o OUT, or output: in the study file")
+        out = study.output if is_url(study.output) else str(base / study.output)
+    return output_folder(str(out), say=upkeep.say, work=work, executor=executor)
 
 
 def _bytes_of(gigabytes: float) -> int:
@@ -282,15 +325,9 @@ def _bytes_of(gigabytes: float) -> int:
     return int(gigabytes * 1e9)
 
 
-def _stages(
-    study: Any, out: Path | None, *, base: Path, file: Path | None = None, **how: Any
-) -> Any:
-    from mgm_jax.sweep import refuse_url, run_study
+def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
+    from mgm_jax.sweep import run_study
 
-    if out is None and study.output is None:
-        raise InputError("give -o OUT, or output: in the study file")
-    refuse_url(study.output if out is None else out)
-    folder = (out if out is not None else base / study.output).resolve()
     how["origin"] = None if file is None else str(file.resolve())
     try:
         with remember_interrupts():

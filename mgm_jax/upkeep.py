@@ -13,11 +13,16 @@ _MOST_FAILURES = 5
 Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
 
 
-def status(results: Results) -> None:
+def status(
+    results: Annotated[
+        str, typer.Argument(metavar="OUT", help="Folder of a study's results, or s3://, gs://...")
+    ],
+) -> None:
     """Say how far the studies of a folder are: cells done, running, failed, and the time left."""
-    from mgm_jax.sweep import study_status
+    from mgm_jax.sweep import bucket_status, is_url, study_status
 
-    for one in study_status(results):
+    found = bucket_status(results) if is_url(results) else study_status(Path(results))
+    for one in found:
         for line in one.lines():
             typer.echo(line)
 
@@ -48,16 +53,27 @@ def upload(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Copy the embeddings too, not tables alone.")
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Copy all that `mgm run -o URL` goes on from, finished or not."),
+    ] = False,
 ) -> None:
     """Copy finished tables and the report to a bucket; only what has changed is sent."""
     from mgm_jax.sweep import upload_results
 
-    done = upload_results(results.resolve(), url, embeddings=embeddings)
+    done = upload_results(
+        results.resolve(), url, embeddings=embeddings, everything=everything, say=say
+    )
     files, size = done.sent
     typer.echo(
         f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "
         f"{done.removed} removed"
     )
+
+
+def say(text: str) -> None:
+    """Tell something that is no result."""
+    typer.echo(text, err=True)
 
 
 def say_failures(failures: Any) -> None:

@@ -4,20 +4,28 @@
 to be embedded and measured, ``tasks`` does one piece of it, ``executors`` say where the pieces are
 done, ``tables`` puts the records of all cells together, ``run`` drives them. ``ledger`` names what
 failed, ``layout`` which files belong to which study; ``status`` and ``garbage`` read these.
+``bucket``, ``copies`` and ``lease`` are about output in a bucket, ``mirror`` lets one follow a run.
 """
 
+from mgm_jax.sweep.bucket_status import bucket_status
 from mgm_jax.sweep.garbage import Garbage, collect_garbage, find_garbage
+from mgm_jax.sweep.mirror import mirrored
+from mgm_jax.sweep.outputs import is_url, output_folder, refuse_url
 from mgm_jax.sweep.run import StudyResult, run_study
 from mgm_jax.sweep.status import StudyStatus, study_status
-from mgm_jax.sweep.upload import Uploaded, refuse_url, upload_results
+from mgm_jax.sweep.upload import Uploaded, upload_results
 
 __all__ = [
     "Garbage",
     "StudyResult",
     "StudyStatus",
     "Uploaded",
+    "bucket_status",
     "collect_garbage",
     "find_garbage",
+    "is_url",
+    "mirrored",
+    "output_folder",
     "refuse_url",
     "run_study",
     "study_status",

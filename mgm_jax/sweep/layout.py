@@ -156,13 +156,21 @@ def _read(path: Path) -> StudyFiles:
         )
         # An account from before canvases were kept has no entry for them.
         lists = {name: tuple(content.get(name, ())) for name in ("encoders", "canvases")}
-        return StudyFiles(**content | lists | {"cells": cells})
+        files = StudyFiles(**content | lists | {"cells": cells})
+        # It may have come from a bucket, and others remove and copy what it names.
+        if outside := [name for name in files.paths() if not _is_below(name)]:
+            raise ValueError(f"it names {outside[0]!r}, outside the folder")
+        return files
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: damaged ({error}); run its study again, or delete it") from error
 
 
 def _below(work: Workload, path: Path) -> str:
     return path.relative_to(work.out).as_posix()
+
+
+def _is_below(name: str) -> bool:
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _key(origin: str) -> str:

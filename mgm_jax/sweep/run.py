@@ -27,6 +27,7 @@ from mgm_jax.sweep.hold import hold
 from mgm_jax.sweep.layout import write_layout
 from mgm_jax.sweep.ledger import Ledger
 from mgm_jax.sweep.measure import Reference
+from mgm_jax.sweep.outputs import refuse_url
 from mgm_jax.sweep.retry import forget_failures
 from mgm_jax.sweep.subjects import Convert
 from mgm_jax.sweep.tables import Measured, write_tables
@@ -98,9 +99,11 @@ def run_study(
             none; no result depends on it.
 
     Raises:
-        InputError: something the study names does not exist, another run holds ``out``, an image
-            cannot be read and the study does not skip such, or no space is left.
+        InputError: something the study names does not exist, ``out`` is no folder or another run
+            holds it, an image cannot be read and the study does not skip such, or no space is
+            left.
     """
+    refuse_url(out)
     out, base = Path(out), Path(base)
     executor = executor or LocalExecutor()
     measured: list[Measured] = []

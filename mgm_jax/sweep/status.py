@@ -72,16 +72,20 @@ class StudyStatus:
         return lines
 
 
-def study_status(out: Path) -> list[StudyStatus]:
+def study_status(out: Path, *, who: str | None = None) -> list[StudyStatus]:
     """How far every study of an output folder is.
 
     Cells are done when their records are there (or their embeddings, where no records are
     wanted); running when a run holds the folder and some of their chunks are there.
 
+    Args:
+        out: the output folder.
+        who: whoever writes, where the folder itself does not tell.
+
     Raises:
         InputError: no study was run in ``out``.
     """
-    who = holder(out)
+    who = who or holder(out)
     return [_status(files, out, who) for files in read_layouts(out).values()]
 
 

@@ -14,8 +14,9 @@ import pytest
 from mgm_jax.cli import app
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.errors import InputError
-from mgm_jax.sweep import refuse_url, upload_results
+from mgm_jax.sweep import refuse_url, run_study, upload_results
 from mgm_jax.sweep.hold import hold
+from tests.sweep.small_study import small_study
 from tests.sweep.tables import TABLES
 
 URL = "memory://bucket/study"
@@ -130,13 +131,21 @@ def test_what_cannot_be_copied_is_said(results: Path, tmp_path: Path, bucket) ->
     assert not bucket()
 
 
-def test_a_bucket_is_no_output_folder(tmp_path: Path) -> None:
+def test_a_bucket_is_no_folder(tmp_path: Path) -> None:
     refuse_url(tmp_path)
     refuse_url("../out")
+    # A path swallows one of the slashes, and makes a folder of the rest.
+    for url in (URL, Path(URL), "simplecache::s3://bucket/out"):
+        with pytest.raises(InputError, match="mgm run -o"):
+            refuse_url(url)
+        with pytest.raises(InputError, match="mgm run -o"):
+            run_study(small_study(), url)
     study = tmp_path / "study.yaml"
     study.write_text(
-        "encoders: [{source: pixels}]\nimages: [{source: digits}]\noutput: s3://bucket/out\n"
+        "encoders: [{source: pixels}]\nimages: [{source: digits}]\noutput: nosuch://bucket/out\n"
     )
-    with pytest.raises(InputError, match="mgm upload"):
+    with pytest.raises(InputError, match="nosuch://bucket/out"):
         app(["run", str(study)], standalone_mode=False)
+    with pytest.raises(InputError, match="--work is for an output in a bucket"):
+        app(["run", str(study), "-o", str(tmp_path), "--work", "w"], standalone_mode=False)
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]

@@ -1,0 +1,146 @@
+"""Who writes into a bucket: a second run is refused, a dead one's place is taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from mgm_jax.errors import InputError
+from mgm_jax.sweep import mirrored
+from mgm_jax.sweep.bucket import LEASE, Bucket
+from mgm_jax.sweep.lease import Lease, LeaseLost, lease_holder
+
+URL = "memory://leased/study"
+
+
+@pytest.fixture(params=["memory", "file"])
+def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An empty bucket."""
+    monkeypatch.setattr("mgm_jax.sweep.lease._SETTLE", 0.01)
+    fsspec.filesystem("memory").store.clear()
+    yield Bucket.open(URL if request.param == "memory" else f"file://{tmp_path}/bucket")
+    fsspec.filesystem("memory").store.clear()
+
+
+def lease_of(bucket: Bucket, *, stale: float = 20.0, said: list[str] | None = None) -> Lease:
+    return Lease(bucket, renew=0.02, stale=stale, say=[].append if said is None else said.append)
+
+
+def left_by(bucket: Bucket, **changes: object) -> dict[str, object]:
+    """A lease that nobody renews any more."""
+    with lease_of(bucket).held():
+        said = json.loads(bucket.read(LEASE) or b"")
+    said |= {"token": "another", "machine": "elsewhere", "host": "node7", "process": 5} | changes
+    bucket.write(LEASE, json.dumps(said).encode())
+    return said
+
+
+def test_a_second_run_is_told_who_holds_the_bucket(bucket: Bucket) -> None:
+    assert lease_holder(bucket) is None
+    with lease_of(bucket).held():
+        first = json.loads(bucket.read(LEASE) or b"")
+        who = rf"another run is writing here \(process {os.getpid()} on .*, last renewed 2"
+        with pytest.raises(InputError, match=who), lease_of(bucket).held():
+            raise AssertionError
+        now = json.loads(bucket.read(LEASE) or b"")
+        assert now["token"] == first["token"] and now["renewed"] > first["renewed"]
+        assert str(lease_holder(bucket)).startswith(f"process {os.getpid()} on ")
+    assert bucket.read(LEASE) is None
+    with lease_of(bucket).held():
+        pass
+
+
+def test_a_lease_that_nobody_renews_is_taken_over(bucket: Bucket) -> None:
+    left_by(bucket)
+    said: list[str] = []
+    # Its own renewals stay out of the way.
+    taking = Lease(bucket, renew=30.0, stale=0.2, say=said.append)
+    with taking.held():
+        assert "held by process 5 on node7" in said[0]
+        assert json.loads(bucket.read(LEASE) or b"")["token"] != "another"
+        taking.check()
+        # Had it slept meanwhile, it would find out before it writes.
+        bucket.write(LEASE, json.dumps({"token": "another"}).encode())
+        with pytest.raises(LeaseLost, match="has taken it over"):
+            taking.check()
+    assert json.loads(bucket.read(LEASE) or b"")["token"] == "another", "not ours to give back"
+
+
+def test_what_is_surely_dead_is_not_waited_for(bucket: Bucket) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with lease_of(bucket).held():
+        here = json.loads(bucket.read(LEASE) or b"")["machine"]
+    for known in (
+        {"renewed": time.time() - 4000},
+        {"machine": here, "process": ended.pid},
+    ):
+        left_by(bucket, **known)
+        assert lease_holder(bucket) is None
+        said: list[str] = []
+        with lease_of(bucket, stale=1e6, said=said).held():
+            pass
+        assert not said
+    # Elsewhere the same number is another process, and here a living one may go on.
+    for known in ({"process": ended.pid}, {"machine": here, "process": os.getpid()}):
+        left_by(bucket, **known)
+        assert lease_holder(bucket) is not None
+        said = []
+        with lease_of(bucket, stale=0.1, said=said).held():
+            assert len(said) == 1
+    bucket.write(LEASE, b"no lease")
+    with lease_of(bucket, stale=0.1).held():
+        pass
+    # Removed by hand, it is written anew.
+    lease = lease_of(bucket)
+    with lease.held():
+        bucket.remove(LEASE)
+        lease.check()
+        assert bucket.read(LEASE) is not None
+
+
+def test_who_comes_first_is_decided_by_what_is_read_back(bucket: Bucket, monkeypatch) -> None:
+    # As on a store that knows no conditional writes: both saw nothing, the other wrote last.
+    def overwritten(name: str, content: bytes) -> bool:
+        bucket.write(name, json.dumps({"token": "another", "host": "node7"}).encode())
+        return False
+
+    monkeypatch.setattr(Bucket, "write_new", lambda self, name, content: overwritten(name, content))
+    with pytest.raises(InputError, match="another run is writing"), lease_of(bucket).held():
+        raise AssertionError
+    monkeypatch.undo()
+    assert json.loads(bucket.read(LEASE) or b"")["token"] == "another"
+    bucket.remove(LEASE)
+    assert bucket.write_new(LEASE, b"{}")
+    with pytest.raises(FileExistsError):
+        bucket.write_new(LEASE, b"{}")
+
+
+def test_a_run_that_lost_its_bucket_goes_on_alone(bucket: Bucket, tmp_path: Path) -> None:
+    said: list[str] = []
+    told = threading.Event()
+    work = tmp_path / "work"
+
+    def say(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    with (
+        pytest.raises(InputError, match=r"process 5 on node7, .* has taken it over.*--all"),
+        mirrored(bucket.url, work, every=0.02, say=say) as folder,
+    ):
+        left_by_other = {"token": "another", "host": "node7", "process": 5, "renewed": time.time()}
+        bucket.write(LEASE, json.dumps(left_by_other).encode())
+        (folder / "summary.csv").write_text("of the run that lost it")
+        assert told.wait(60)
+    assert "goes on in" in said[0]
+    assert bucket.contents() == {} and bucket.read("summary.csv") is None
+    assert (work / "summary.csv").exists()
