@@ -40,7 +40,9 @@ def run(
     study: StudyFile = None,
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help="Checkpoint, converted folder or architecture; may be repeated."),
+        typer.Option(
+            help="Checkpoint, converted folder, zoo:NAME or architecture; may be repeated."
+        ),
     ] = None,
     images: Annotated[
         list[str] | None,
@@ -125,8 +127,8 @@ def convert(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Checkpoint, folder of Hugging Face, hf:owner/name, timm:name, or a name of "
-            "`mgm models`.",
+            help="Checkpoint, folder of Hugging Face, hf:owner/name, timm:name, zoo:name, or a "
+            "name of `mgm models`.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder of Flax weights.")],
@@ -166,10 +168,21 @@ def convert(
 
 @app.command()
 def models() -> None:
-    """List the published encoders, then the architectures that can be had untrained."""
+    """List the zoo, the published encoders, and the architectures that can be had untrained."""
     from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
-    from mgm_jax.encoders.listing import address_lines, architecture_rows, published_rows
+    from mgm_jax.encoders.listing import (
+        address_lines,
+        architecture_rows,
+        published_rows,
+        zoo_rows,
+    )
+    from mgm_jax.zoo import zoo_encoders
 
+    zoo = zoo_encoders()
+    if zoo:
+        typer.echo("The zoo, trained by this project and shipped with it:\n")
+        print_table(*zoo_rows(zoo))
+        typer.echo("\nPublished encoders:\n")
     print_table(*published_rows(PUBLISHED.values()))
     typer.echo("\nAddresses, and the SHA-256 or its first digits where known:\n")
     for line in address_lines(PUBLISHED.values()):

@@ -31,6 +31,7 @@ class EncoderEntry(_Frozen):
 
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
+            ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.
