@@ -46,7 +46,7 @@ def run(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; may be repeated."),
+        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; repeatable."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
@@ -114,7 +114,7 @@ def run(
 
 @app.command()
 def demo(out: Out = Path("demo_output")) -> None:
-    """Run the built-in study: untrained encoders on handwritten digits; needs no other files."""
+    """Run the built-in study: the zoo on images that come along; needs no other files."""
     from mgm_jax.study import read_study
 
     with resources.as_file(resources.files("mgm_jax") / "demo.yaml") as file:

@@ -96,7 +96,8 @@ class ImagesEntry(_Frozen):
 
     Attributes:
         source: a folder of classes or a ``.zip`` of one, an ``.npz``, ``.npy`` or ``idx3-ubyte``
-            file, ``digits`` (built in), ``rows:folder``, or ``tfds:name/split``.
+            file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
+            ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
         depth: how many folders name a class, in a folder or archive.
         classes: keep these classes alone; names, or patterns as in a shell. None keeps all.

@@ -59,7 +59,7 @@ def test_a_source_names_files(small_zoo: Path, source: str, names: list[str]) ->
 
 
 def test_a_name_that_is_not_there(small_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="zoo:simclr-vit: .* did you mean simclr-resnet"):
+    with pytest.raises(InputError, match=r"zoo:simclr-vit: .* did you mean simclr-resnet"):
         zoo_files("zoo:simclr-vit")
     monkeypatch.setattr(mgm_jax.zoo, "FOLDER", small_zoo / "empty")
     assert zoo_encoders() == ()
