@@ -19,9 +19,9 @@ def photo_patches_source() -> ImageSource:
     """Source of 120 patches of 64 x 64 pixels out of two photographs; nothing is downloaded.
 
     The photographs are ``china.jpg`` (a pavilion above a lake) and ``flower.jpg`` (a dahlia) of
-    scikit-learn, cut into a grid of patches side by side, none of which shares a pixel with another. A class is the
-    quarter of a photograph that a patch is cut from, fifteen patches each: so it stands for one
-    place in one picture, and not for a kind of object.
+    scikit-learn, cut into a grid of patches side by side, none of which shares a pixel with
+    another. A class is the quarter of a photograph that a patch is cut from, fifteen patches each:
+    so it stands for one place in one picture, and not for a kind of object.
 
     >>> source = photo_patches_source()
     >>> len(source), source.classes[:2]

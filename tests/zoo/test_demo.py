@@ -49,12 +49,4 @@ def test_paradigms_of_the_zoo_reach_the_tables(small_zoo: Path, tmp_path: Path) 
 def test_models_lists_the_zoo(small_zoo: Path) -> None:
     said = CliRunner().invoke(cli.app, ["models"]).stdout
     row = next(line for line in said.splitlines() if line.startswith("zoo:simclr-resnet"))
-    assert row.split() == [
-        "zoo:simclr-resnet",
-        "SimCLR",
-        "contrastive",
-        "resnet",
-        "12",
-        "25.0",
-        "%",
-    ]
+    assert row.split()[1:] == ["SimCLR", "contrastive", "resnet", "12", "25.0", "%"]
