@@ -166,7 +166,7 @@ def _published(
     certain = by_sha256(sha256)
     if certain is not None:
         return certain, "by its SHA-256"
-    likely = by_file_name(file_name)
+    likely = by_file_name(file_name) if file_name else None
     if likely is None:
         return None, ""
     try:
