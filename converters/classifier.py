@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.arrays import to_array
 from mgm_jax.encoders import CifarResNetSpec, EncoderSpec, ResNetSpec, ViTSpec
 from mgm_jax.errors import InputError, name_some
 
@@ -45,9 +46,9 @@ def with_classifier(
         )
     weight = fitting[0]
     bias = weight.removesuffix("weight") + "bias"
-    matrix = tensors[weight].float().numpy()
+    matrix = to_array(tensors[weight]).astype(np.float32)
     state = {"head.weight": matrix, "head.bias": np.zeros(len(matrix), np.float32)}
     if bias in tensors:
-        state["head.bias"] = tensors[bias].float().numpy()
+        state["head.bias"] = to_array(tensors[bias]).astype(np.float32)
     origin = {name: f"head.{found[name]['kind']}" for name in (weight, bias) if name in found}
     return replace(spec, classes=len(matrix)), state, origin

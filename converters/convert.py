@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from converters.architecture import architecture_name, assumptions
+from converters.arrays import to_array
 from converters.classifier import with_classifier
 from converters.decide import decide
 from converters.identify import Traces, published_name
 from converters.naming.rules import Family, Translation, translate
-from converters.read import import_torch, read_checkpoint
+from converters.read import read_checkpoint
 from converters.recognise import Recognised, recognise
 from converters.report import ConversionError, Report
 from converters.source import find_source
+from converters.stated import read_stated
 from converters.unwrap import Unwrapped, unwrap
 from converters.verify import TapCheck
 from converters.verify import verify as compare
@@ -37,7 +39,7 @@ from mgm_jax.encoders.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "2.1"
+CONVERTER_VERSION = "2.2"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 
@@ -74,7 +76,8 @@ def convert(
 
     Args:
         file: the checkpoint (nothing in it is executed); or a folder of Hugging Face with weights
-            and settings, ``hf:owner/name``, ``timm:name``, or the name of a published encoder.
+            and settings, ``hf:owner/name``, ``timm:name``, ``zoo:name``, or the name of a
+            published encoder.
         out: folder to write the encoder to; nothing is written where None.
         model: name of the architecture in ``ARCHITECTURES`` or of the encoder in ``PUBLISHED``,
             where the weights do not reveal it or hold several encoders; by default it follows
@@ -85,7 +88,8 @@ def convert(
             weights of BYOL pad as TensorFlow does, everything in PyTorch as torchvision does.
         head: keep the linear classifier beside the encoder, as the tap ``logits``.
         verify: compare with a PyTorch network at every tap, and fail where one differs by more
-            than a relative error of 1e-4.
+            than a relative error of 1e-4. Where PyTorch is not installed (a safetensors file
+            needs none) nothing is compared, and the report says so.
         overwrite: replace ``out`` where it is an encoder's folder.
         fetch: download a published encoder that is not in the cache.
 
@@ -107,6 +111,7 @@ def convert(
     source = find_source(file, fetch=fetch)
     model = model or source.model
     checkpoint = read_checkpoint(source.file)
+    stated = read_stated(checkpoint.metadata, file=checkpoint.path)
     unwrapped = unwrap(checkpoint)
     recognised = recognise(tuple(unwrapped.tensors), file=checkpoint.path, family=family)
     translation, problems = _translate(unwrapped, recognised)
@@ -132,6 +137,7 @@ def convert(
             traces,
             model=model,
             config=source.config,
+            stated=stated,
             file_name=checkpoint.path.name,
             stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
@@ -155,7 +161,12 @@ def convert(
         spec=spec,
         preprocess=preprocess or found.preprocess,
     )
-    checks = _verified(checkpoint.path, encoder, state) if verify else ()
+    torch_version = _torch_version()
+    checks = _verified(checkpoint.path, encoder, state) if verify and torch_version else ()
+    facts = (*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None))
+    said = {f"{found.stated.heads} heads"}
+    if found.stated.preprocess is not None and preprocess is None:
+        said.add(facts[-1])
     report = Report(
         source=checkpoint.path.name,
         sha256=checkpoint.sha256,
@@ -172,10 +183,14 @@ def convert(
         dropped=dropped,
         left=left,
         doubt="" if preprocess else found.doubt,
-        assumptions=(*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None)),
+        guessed=not (found.published or found.stated.names_training),
+        stated=tuple(fact for fact in facts if fact in said),
+        assumptions=tuple(fact for fact in facts if fact not in said),
+        training=found.stated.training,
         verification=checks,
         converter_version=CONVERTER_VERSION,
-        torch_version=import_torch().__version__,
+        unverified="" if checks else _why_unverified(verify),
+        torch_version=torch_version,
     )
     encoder = replace(encoder, meta=_meta(report))
     folder = None if out is None else save_encoder(encoder, out, overwrite=overwrite)
@@ -211,14 +226,10 @@ def _arrays(
     arrays: dict[str, np.ndarray] = {}
     problems: list[str] = []
     for name in recognised.inside:
-        tensor = unwrapped.tensors[name]
-        if tensor.is_quantized or tensor.is_sparse or tensor.is_complex() or tensor.is_meta:
-            problems.append(f"{name}: expected a dense tensor of real numbers, got {tensor.dtype}")
-            continue
-        if tensor.is_floating_point() and tensor.element_size() < 4:
-            # NumPy lacks some half precisions; float32 holds every value of theirs.
-            tensor = tensor.float()
-        arrays[name.removeprefix(recognised.prefix)] = tensor.detach().numpy()
+        try:
+            arrays[name.removeprefix(recognised.prefix)] = to_array(unwrapped.tensors[name])
+        except TypeError as error:
+            problems.append(f"{name}: expected a dense tensor of real numbers, got {error}")
     return arrays, problems
 
 
@@ -239,6 +250,19 @@ def _verified(
     return checks
 
 
+def _torch_version() -> str:
+    """Of the PyTorch that is installed; empty where none is."""
+    try:
+        import torch
+    except ImportError:
+        return ""
+    return torch.__version__
+
+
+def _why_unverified(wanted: bool) -> str:
+    return "PyTorch is not installed" if wanted else "it was not asked for"
+
+
 def _meta(report: Report) -> dict[str, Any]:
     """What is written beside the weights; the first entries are the ones that tables show."""
     return {
@@ -246,6 +270,7 @@ def _meta(report: Report) -> dict[str, Any]:
         "paradigm": report.paradigm,
         "method": report.method,
         "published": report.published,
+        "training": dict(report.training),
         "source": report.source,
         "sha256": report.sha256,
         "converter_version": report.converter_version,

@@ -1,7 +1,8 @@
 """What a checkpoint is: its spec, its method of training, its input, and how each is known.
 
-Three sources, the surest first: the published encoder that the user names or whose file this is;
-the settings that lie beside the weights; what names, shapes and keys show.
+Four sources, the surest first: the published encoder that the user names or whose file this is;
+what the file itself states; the settings that lie beside the weights; what names, shapes and keys
+show.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from converters.config import Config
 from converters.identify import Traces, by_file_name, by_sha256, by_stem, doubt, identify
 from converters.naming.resnet_haiku import RESNET_HAIKU
 from converters.provenance import guess_paradigm, guess_preprocess
+from converters.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
     EncoderSpec,
@@ -44,6 +46,7 @@ class Decision:
         state: canonical weights, completed by what no file needs to hold.
         preprocess: the input.
         paradigm: kind of training.
+        stated: what the file says of itself; blank where a published encoder is surer.
         method: name of the method, several joined by "or"; empty where nothing tells.
         published: name of the published encoder; empty where it is none, or not known to be one.
         known: how ``published`` is known.
@@ -54,6 +57,7 @@ class Decision:
     state: State
     preprocess: Preprocess
     paradigm: str
+    stated: Stated
     method: str = ""
     published: str = ""
     known: str = ""
@@ -66,6 +70,7 @@ def decide(
     *,
     model: str | None,
     config: Config | None,
+    stated: Stated,
     file_name: str,
     stem: str,
     sha256: str,
@@ -78,6 +83,7 @@ def decide(
         traces: what the file shows of its training.
         model: name of an architecture or of a published encoder, where the user gave one.
         config: settings beside the weights.
+        stated: what the file says of itself.
         file_name: of the checkpoint.
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
@@ -86,35 +92,61 @@ def decide(
     Raises:
         InputError: a spec that does not follow from the weights, or weights that do not fit it.
     """
+    if stated.names_training:
+        # A name that somebody gave to the file proves nothing against that.
+        file_name = stem = ""
     one, known = _published(state, model=model, file_name=file_name, sha256=sha256)
     if one is not None:
         spec, methods = named_spec(one.name, state), (one.method,)
     elif model is not None:
         spec = named_spec(model, state)
-        methods = _narrowed(identify(traces, spec), spec, stem=stem)
+        methods = _methods(traces, spec, None, stated, stem=stem)
     else:
-        heads = config.heads if config else None
+        stated.check_heads(traces.naming.family, state)
+        heads = stated.heads or (config.heads if config else None)
         spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
-        given = config.method if config else None
-        methods = (given,) if given else _narrowed(identify(traces, spec), spec, stem=stem)
-        spec = _with_facts(spec, methods, config)
+        methods = _methods(traces, spec, config, stated, stem=stem)
+        # Of a method the file names, it says itself what its network has.
+        spec = _with_facts(spec, () if stated.names_training else methods, config)
     spec = _padded(spec, traces, padding)
-    preprocess = _preprocess(spec, traces, one, methods, config)
+    preprocess = _preprocess(spec, traces, one, methods, config, stated)
     if isinstance(spec, ResNetSpec | CifarResNetSpec):
         # Convolutions take any size.
         spec = replace(spec, image_size=preprocess.size)
     state = _completed(spec, state, config)
     check_state(spec, state)
+    told = stated if one is None else Stated()
+    sure = one or stated.preprocess or (config and config.preprocess)
     return Decision(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=_paradigm(traces, methods),
-        method=" or ".join(method.name for method in methods),
+        paradigm=told.paradigm or _paradigm(traces, methods),
+        method=told.method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
-        doubt="" if one or (config and config.preprocess) else doubt(methods, spec),
+        doubt="" if sure else _doubt(methods, spec, stated),
+        stated=told,
     )
+
+
+def _methods(
+    traces: Traces, spec: EncoderSpec, config: Config | None, stated: Stated, *, stem: str
+) -> tuple[Method, ...]:
+    """The published methods that it may be of, the likeliest first."""
+    if stated.names_training:
+        return (stated.known_method,) if stated.known_method else ()
+    if config is not None and config.method is not None:
+        return (config.method,)
+    return _narrowed(identify(traces, spec), spec, stem=stem)
+
+
+def _doubt(methods: tuple[Method, ...], spec: EncoderSpec, stated: Stated) -> str:
+    if not stated.names_training:
+        return doubt(methods, spec)
+    if methods or not isinstance(spec, ResNetSpec | ViTSpec):
+        return ""
+    return "the file does not state its input (mgm_input); ImageNet mean and deviation were assumed"
 
 
 def _narrowed(methods: tuple[Method, ...], spec: EncoderSpec, *, stem: str) -> tuple[Method, ...]:
@@ -134,7 +166,7 @@ def _published(
     certain = by_sha256(sha256)
     if certain is not None:
         return certain, "by its SHA-256"
-    likely = by_file_name(file_name)
+    likely = by_file_name(file_name) if file_name else None
     if likely is None:
         return None, ""
     try:
@@ -179,9 +211,12 @@ def _preprocess(
     one: Published | None,
     methods: tuple[Method, ...],
     config: Config | None,
+    stated: Stated,
 ) -> Preprocess:
     if one is not None:
         return one.preprocess
+    if stated.preprocess is not None:
+        return stated.preprocess
     if config is not None and config.preprocess is not None:
         return config.preprocess
     cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"

@@ -1,10 +1,12 @@
 """Reading a checkpoint file without running anything that stands in it.
 
-A PyTorch checkpoint is a pickle, and a pickle may name any function and have it called. So the
-file goes through PyTorch's restricted reader (``weights_only=True``), which builds tensors and
-plain containers and refuses every other type. Old training code stored a little more: its command
-line as an ``argparse.Namespace``, losses as NumPy scalars. For a short list of such harmless names
-the reader is handed an :class:`Inert` stand-in, so not even those types are imported or called.
+A safetensors file holds nothing but tensors and texts, and needs no PyTorch to be read
+(:mod:`converters.safetensors_file`). A PyTorch checkpoint is a pickle, and a pickle may name any
+function and have it called. So the file goes through PyTorch's restricted reader
+(``weights_only=True``), which builds tensors and plain containers and refuses every other type.
+Old training code stored a little more: its command line as an ``argparse.Namespace``, losses as
+NumPy scalars. For a short list of such harmless names the reader is handed an :class:`Inert`
+stand-in, so not even those types are imported or called.
 
 Pickles that PyTorch did not write (BYOL's) and TorchScript archives (OpenAI's CLIP) go through a
 reader of our own that works in the same way: see :mod:`converters.restricted_pickle`.
@@ -15,13 +17,14 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from converters.haiku_pickle import read_haiku
 from converters.restricted_pickle import Inert, RefusedType
+from converters.safetensors_file import read_safetensors
 from converters.torchscript import is_torchscript, read_torchscript
 from mgm_jax.errors import InputError
 
@@ -56,13 +59,16 @@ class Checkpoint:
         path: where it lies.
         sha256: of its bytes, hexadecimal.
         format: ``pytorch``, ``safetensors``, ``torchscript`` or ``pickle``.
-        content: what it holds: nested containers of tensors, plain values and :class:`Inert`.
+        content: what it holds: nested containers of tensors, plain values and :class:`Inert`. The
+            tensors of a safetensors file are NumPy arrays, those of any other PyTorch's.
+        metadata: key to text, which only a safetensors file carries.
     """
 
     path: Path
     sha256: str
     format: str
     content: Any
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_checkpoint(file: str | Path) -> Checkpoint:
@@ -74,13 +80,13 @@ def read_checkpoint(file: str | Path) -> Checkpoint:
 
     Raises:
         InputError: the file is missing, truncated or of another kind, names a type outside
-            :data:`HARMLESS_TYPES` (the message says which), or PyTorch is missing or too old.
+            :data:`HARMLESS_TYPES` (the message says which), or is no safetensors file and
+            PyTorch is missing or too old.
     """
     path = Path(file)
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no such file"
         raise InputError(f"{path}: expected a checkpoint file, found {kind}")
-    torch = import_torch()
     with path.open("rb") as stream:
         head = stream.read(len(_LEGACY_TORCH))
         stream.seek(0)
@@ -88,8 +94,12 @@ def read_checkpoint(file: str | Path) -> Checkpoint:
     if not head:
         raise InputError(f"{path}: the file is empty; fetch it again")
     if path.suffix == ".safetensors" or _looks_like_safetensors(head, path.stat().st_size):
-        kind, content = "safetensors", _read_safetensors(path)
-    elif head.startswith(_PICKLE) and head != _LEGACY_TORCH:
+        tensors, metadata = _read_own(path, read_safetensors, "safetensors")
+        return Checkpoint(
+            path=path, sha256=sha256, format="safetensors", content=tensors, metadata=metadata
+        )
+    torch = import_torch()
+    if head.startswith(_PICKLE) and head != _LEGACY_TORCH:
         kind, content = "pickle", _read_own(path, read_haiku, "pickle")
     elif head.startswith(b"PK") and is_torchscript(path):
         kind, content = "torchscript", _read_own(path, read_torchscript, "TorchScript")
@@ -104,8 +114,8 @@ def import_torch() -> Any:
         import torch
     except ImportError as error:
         raise InputError(
-            "converting a checkpoint needs PyTorch, which is not installed: "
-            "pip install 'mgm_jax[convert]'"
+            "converting a checkpoint that is no safetensors file needs PyTorch, which is not "
+            "installed: pip install 'mgm_jax[convert]'"
         ) from error
     version = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if version < _OLDEST_SAFE_TORCH:
@@ -119,20 +129,6 @@ def import_torch() -> Any:
 def _looks_like_safetensors(head: bytes, size: int) -> bool:
     # The format opens with the length of its JSON header, eight bytes, little end first.
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size
-
-
-def _read_safetensors(path: Path) -> Any:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading it needs safetensors, which is not installed: "
-            "pip install 'mgm_jax[convert]'"
-        ) from error
-    try:
-        return load_file(path)
-    except Exception as error:
-        raise _damaged(path, "safetensors", error) from error
 
 
 def _read_pickle(path: Path, torch: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from converters.verify import TapCheck
@@ -43,7 +43,8 @@ class Report:
         prefix: what stood before the names of the encoder.
         naming: the spelling that was recognised.
         architecture: what was built, one line.
-        paradigm: how it was trained, a guess.
+        paradigm: how it was trained.
+        guessed: whether that is a guess, neither stated by the file nor known of a published one.
         method: the methods it may have been trained by, joined by "or"; empty where nothing tells.
         published: name of the published encoder, empty where it is none or not known to be one.
         known: how ``published`` is known.
@@ -51,10 +52,13 @@ class Report:
         mapped: name in the file to canonical name.
         dropped: name or key in the file to the reason why it is not in the encoder.
         left: names outside the encoder of which nothing is known.
-        assumptions: what no weight reveals, with the value that was taken.
-        verification: one comparison with PyTorch a tap; empty where it was not asked for.
+        stated: what the file itself says of what no weight reveals.
+        assumptions: what nothing reveals, with the value that was taken.
+        training: what the file itself says of its training, plain values.
+        verification: one comparison with PyTorch a tap; empty where there was none.
+        unverified: why there was none; empty where there was one.
         converter_version: of the rules that were applied.
-        torch_version: of the PyTorch that read and verified.
+        torch_version: of the PyTorch that is installed; empty where none is.
     """
 
     source: str
@@ -69,7 +73,11 @@ class Report:
     dropped: Mapping[str, str]
     left: tuple[str, ...]
     assumptions: tuple[str, ...]
+    stated: tuple[str, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
+    guessed: bool = True
     verification: tuple[TapCheck, ...] = ()
+    unverified: str = "it was not asked for"
     converter_version: str
     torch_version: str
     method: str = ""
@@ -98,7 +106,7 @@ class Report:
             f"recognised    {self.naming}: {self.architecture}",
             f"training      {self.paradigm}"
             + f", {self.method}" * bool(self.method)
-            + " (a guess)" * (not self.published),
+            + (" (a guess)" if self.guessed else "" if self.published else " (stated by the file)"),
             *([f"published     {self.published}, {self.known}"] if self.published else []),
             *([f"in doubt      {self.doubt}"] if self.doubt else []),
             f"mapped        {len(self.mapped)} tensors",
@@ -106,7 +114,8 @@ class Report:
             f"dropped       {len(self.dropped)}",
             *(f"  {reason}: {name_some(names, most=3)}" for reason, names in reasons.items()),
             f"left          {name_some(self.left) or 'nothing'}",
-            f"assumed       {'; '.join(self.assumptions)}",
+            *([f"stated        {'; '.join(self.stated)}"] if self.stated else []),
+            f"assumed       {'; '.join(self.assumptions) or 'nothing'}",
         ]
         if self.verification:
             worst = max(self.verification, key=lambda check: check.error)
@@ -115,7 +124,7 @@ class Report:
                 f"{self.torch_version}, largest relative error {worst.error:.1e} at {worst.tap}"
             )
         else:
-            lines.append("verified      no")
+            lines.append(f"not verified  {self.unverified}")
         return lines
 
 

@@ -14,6 +14,7 @@ from converters.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES
 from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError
+from mgm_jax.zoo import is_zoo_source, zoo_files
 
 # Names of weights in a folder or repository of Hugging Face or timm, the one to take first.
 WEIGHTS = (
@@ -52,7 +53,8 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
 
     Args:
         text: path of a checkpoint; folder with ``config.json`` and weights; ``hf:owner/name`` or
-            ``timm:name`` with ``@revision`` where wanted; or the name of a published encoder.
+            ``timm:name`` with ``@revision`` where wanted; ``zoo:name``; or the name of a published
+            encoder.
         fetch: whether a published encoder may be downloaded.
 
     Raises:
@@ -68,6 +70,8 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
         # A settings file beside the weights speaks for them only under the hubs' own names.
         config = read_config(path.parent) if path.name in WEIGHTS else None
         return Source(file=path, config=config)
+    if is_zoo_source(name):
+        return Source(file=_zoo_file(name))
     if is_hub_name(name):
         return _from_hub(name)
     name = published_name(name) if published_name(name) in PUBLISHED else name
@@ -76,6 +80,13 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     if fetch or not path.suffix:
         raise InputError(_unknown(name))
     return Source(file=path)
+
+
+def _zoo_file(name: str) -> Path:
+    first, *more = zoo_files(name)
+    if more:
+        raise InputError(f"{name}: names {len(more) + 1} encoders; convert them one by one")
+    return first
 
 
 def _unknown(name: str) -> str:

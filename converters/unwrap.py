@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from converters.arrays import is_tensor
 from converters.read import Checkpoint, Inert
 from mgm_jax.errors import InputError, name_some
 
@@ -76,11 +77,11 @@ def unwrap(checkpoint: Checkpoint) -> Unwrapped:
                 elif not found and _holds_tensors(value):
                     passed[path] = f"tensors beside {key}, not the encoder"
         node = node[key]
-    tensors = {name: value for name, value in node.items() if _is_tensor(value)}
+    tensors = {name: value for name, value in node.items() if is_tensor(value)}
     passed |= {
         ".".join((*keys, str(name))): f"not a tensor but {_kind(value)}"
         for name, value in node.items()
-        if not _is_tensor(value)
+        if not is_tensor(value)
     }
     return Unwrapped(tensors=tensors, keys=keys, facts=facts, passed=passed)
 
@@ -92,18 +93,12 @@ def _find(node: Any, *, depth: int) -> tuple[str, ...] | None:
         below = _find(node.get(key), depth=depth + 1)
         if below is not None:
             return (key, *below)
-    has_tensors = any(isinstance(k, str) and _is_tensor(value) for k, value in node.items())
+    has_tensors = any(isinstance(k, str) and is_tensor(value) for k, value in node.items())
     return () if has_tensors else None
 
 
 def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(_is_tensor(entry) for entry in value.values())
-
-
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
+    return isinstance(value, Mapping) and any(is_tensor(entry) for entry in value.values())
 
 
 def _facts(path: str, value: Any) -> dict[str, Any]:
@@ -127,4 +122,4 @@ def _describe(content: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    return "a tensor" if _is_tensor(value) else type(value).__name__
+    return "a tensor" if is_tensor(value) else type(value).__name__

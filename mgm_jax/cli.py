@@ -47,11 +47,13 @@ def run(
     study: StudyFile = None,
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help="Checkpoint, converted folder or architecture; may be repeated."),
+        typer.Option(
+            help="Checkpoint, converted folder, zoo:NAME or architecture; may be repeated."
+        ),
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; may be repeated."),
+        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; repeatable."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
@@ -119,7 +121,7 @@ def run(
 
 @app.command()
 def demo(out: Out = "demo_output", work: Work = None) -> None:
-    """Run the built-in study: untrained encoders on handwritten digits; needs no other files."""
+    """Run the built-in study: the zoo on images that come along; needs no other files."""
     from mgm_jax.study import read_study
 
     with resources.as_file(resources.files("mgm_jax") / "demo.yaml") as file:
@@ -132,8 +134,8 @@ def convert(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Checkpoint, folder of Hugging Face, hf:owner/name, timm:name, or a name of "
-            "`mgm models`.",
+            help="Checkpoint, folder of Hugging Face, hf:owner/name, timm:name, zoo:name, or a "
+            "name of `mgm models`.",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder of Flax weights.")],
@@ -173,10 +175,21 @@ def convert(
 
 @app.command()
 def models() -> None:
-    """List the published encoders, then the architectures that can be had untrained."""
+    """List the zoo, the published encoders, and the architectures that can be had untrained."""
     from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
-    from mgm_jax.encoders.listing import address_lines, architecture_rows, published_rows
+    from mgm_jax.encoders.listing import (
+        address_lines,
+        architecture_rows,
+        published_rows,
+        zoo_rows,
+    )
+    from mgm_jax.zoo import zoo_encoders
 
+    zoo = zoo_encoders()
+    if zoo:
+        typer.echo("The zoo, trained by this project and shipped with it:\n")
+        print_table(*zoo_rows(zoo))
+        typer.echo("\nPublished encoders:\n")
     print_table(*published_rows(PUBLISHED.values()))
     typer.echo("\nAddresses, and the SHA-256 or its first digits where known:\n")
     for line in address_lines(PUBLISHED.values()):

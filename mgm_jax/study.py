@@ -31,6 +31,7 @@ class EncoderEntry(_Frozen):
 
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
+            ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.
@@ -95,7 +96,8 @@ class ImagesEntry(_Frozen):
 
     Attributes:
         source: a folder of classes or a ``.zip`` of one, an ``.npz``, ``.npy`` or ``idx3-ubyte``
-            file, ``digits`` (built in), ``rows:folder``, or ``tfds:name/split``.
+            file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
+            ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
         depth: how many folders name a class, in a folder or archive.
         classes: keep these classes alone; names, or patterns as in a shell. None keeps all.

@@ -11,6 +11,9 @@ from mgm_jax.errors import InputError
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150
 
+#: Rows of a summary that people read through.
+_MOST_ROWS = 60
+
 
 def read_models(results: Path) -> Any:
     """The table of models of finished results.
@@ -27,7 +30,10 @@ def read_models(results: Path) -> Any:
 
 
 def print_summary(out: Path) -> None:
-    """Print means of the key metrics, a row a cell; with intervals where the screen is wide."""
+    """Print means of the key metrics, a row a cell; with intervals where the screen is wide.
+
+    Of many cells the first are shown, and how many there are besides.
+    """
     import pandas as pd
 
     from mgm_jax.report.tables import features_alone
@@ -58,7 +64,9 @@ def print_summary(out: Path) -> None:
         at = setting if setting == "semantic" else f"{setting}@{strength:g}"
         rows.append((str(encoder), *([str(images)] if several else []), at, *values))
     header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
-    print_table(header, rows)
+    print_table(header, rows[:_MOST_ROWS])
+    if len(rows) > _MOST_ROWS:
+        print(f"and {len(rows) - _MOST_ROWS} more rows in {out / 'summary.csv'}")
 
 
 def _value(mean: float, low: float, high: float, *, wide: bool) -> str:

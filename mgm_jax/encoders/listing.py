@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mgm_jax.encoders.published import Published
 from mgm_jax.encoders.registry import Architecture
 from mgm_jax.encoders.spec import EncoderSpec, ResNetSpec
 from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.zoo import ZooEncoder
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
@@ -25,6 +26,24 @@ def published_rows(published: Iterable[Published]) -> Table:
             one.licence,
         )
         for one in published
+    ]
+    return header, rows
+
+
+def zoo_rows(zoo: Sequence[ZooEncoder]) -> Table:
+    """Every encoder of the zoo with its training and its k-NN accuracy on each image set."""
+    sets = tuple(dict.fromkeys(name for one in zoo for name in one.knn))
+    header = ("name", "method", "paradigm", "backbone", "epochs", *(f"k-NN {s}" for s in sets))
+    rows = [
+        (
+            f"zoo:{one.name}",
+            one.method,
+            one.paradigm,
+            one.backbone,
+            f"{one.training['epochs']:g}" if "epochs" in one.training else "",
+            *(f"{100 * one.knn[name]:.1f} %" if name in one.knn else "" for name in sets),
+        )
+        for one in zoo
     ]
     return header, rows
 

@@ -24,6 +24,7 @@ from mgm_jax.encoders.spec import (
 from mgm_jax.encoders.untrained import random_state
 from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.zoo import is_zoo_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,13 +180,20 @@ def load_encoder(
         ``pixels`` it is ``control``.
 
     Raises:
-        InputError: unknown name or option, a checkpoint that was not converted, a damaged folder.
+        InputError: unknown name or option, a checkpoint that was not converted (also one of the
+            zoo: ``converters.convert("zoo:NAME").encoder``), a damaged folder.
 
     Example:
         >>> load_encoder("resnet18:size=64:seed=3").name
         'resnet18:size=64:seed=3'
     """
     path = Path(path_or_name)
+    if is_zoo_source(str(path_or_name)):
+        raise InputError(
+            f"{path_or_name}: encoders of the zoo are checkpoints and come from the converter: "
+            f"from converters import convert; convert({str(path_or_name)!r}).encoder. Or write "
+            f"one to a folder, `mgm convert {path_or_name} -o DIR`, and load DIR"
+        )
     if path.is_dir():
         encoder = read_encoder(path, dtype=dtype)
     elif path.is_file():

@@ -4,7 +4,7 @@ The way of an image::
 
     source --read--> uint8 RGB --canvases--> uint8 [b, R, R, 3] --make_views--> float32 views
     (folder, arrays,  (decode)   (Grain: resize,                 (device: setting, strength,
-     digits, TFDS)                centre crop)                     seed, id, view number)
+     digits, patches, TFDS)       centre crop)                     seed, id, view number)
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def open_source(
     an ``idx3-ubyte(.gz)`` file   images as MNIST has them; labels from the file beside it
     ``rows:FOLDER``               PNG files whose every row is one image, with labels as JSON
     ``digits``                    handwritten digits of scikit-learn; nothing is downloaded
+    ``photo-patches``             patches of the photographs of scikit-learn, likewise
     ``tfds:NAME/SPLIT``           a prepared TFDS data set; NAME may be a folder; with ``split``
                                   the name alone
     ============================  ===============================================================
@@ -88,9 +89,14 @@ def open_source(
 
         _refuse(text, split=split, labels=labels)
         return digits_source()
+    if text == "photo-patches":
+        from mgm_jax.images.photo_patches import photo_patches_source
+
+        _refuse(text, split=split, labels=labels)
+        return photo_patches_source()
     raise InputError(
         f"No images at {text!r}: expected a folder, a .zip, .npz, .npy or idx3-ubyte file, "
-        "'digits', 'rows:FOLDER' or 'tfds:NAME/SPLIT'."
+        "'digits', 'photo-patches', 'rows:FOLDER' or 'tfds:NAME/SPLIT'."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, un
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry
+from mgm_jax.zoo import is_zoo_source, zoo_files
 
 #: Turns a checkpoint file into a folder of Flax weights below the given one and returns it.
 Convert = Callable[[Path, EncoderEntry, Path], Path]
@@ -105,16 +106,13 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, 
     path = base / Path(entry.source).expanduser()
     if path.exists():
         yield from _seeded(entry, path)
+    elif is_zoo_source(entry.source):
+        yield from _each(entry, zoo_files(entry.source))
     elif glob.has_magic(entry.source):
         files = sorted(Path(found) for found in glob.glob(str(path), recursive=True))
         if not files:
             raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
-        for file in files:
-            of_file = entry
-            if len(files) > 1 and entry.name:
-                # One name for many files would clash; it becomes the prefix of their stems.
-                of_file = entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"})
-            yield from _seeded(of_file, file)
+        yield from _each(entry, files)
     elif entry.source.partition(":")[0] in ARCHITECTURES:
         for seed in entry.seeds:
             yield entry, entry.source, seed
@@ -131,6 +129,18 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, 
             f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
             f"architecture or published encoder; `mgm models` lists them"
         )
+
+
+def _each(
+    entry: EncoderEntry, files: Sequence[Path]
+) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+    """The jobs of all files that one entry stands for."""
+    for file in files:
+        of_file = entry
+        if len(files) > 1 and entry.name:
+            # One name for many files would clash; it becomes the prefix of their stems.
+            of_file = entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"})
+        yield from _seeded(of_file, file)
 
 
 def _seeded(

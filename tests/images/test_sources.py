@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.sources import open_source
@@ -65,6 +66,22 @@ def test_arrays_with_labels(tmp_path):
     labelled = open_source(tmp_path / "plain.npy", labels=tmp_path / "labels.npy")
     assert labelled.labels.tolist() == [1, 1, 0, 1, 1, 0]
     np.testing.assert_array_equal(labelled.read(5), pixels[5])
+
+
+def test_patches_of_the_photographs_lie_side_by_side():
+    source = open_source("photo-patches")
+    assert len(source) == 120 and len(source.classes) == 8
+    assert np.bincount(source.labels).tolist() == [15] * 8
+    # Put together again they are the photograph, margins off, each in the quarter it says.
+    china = np.asarray(load_sample_image("china.jpg"))
+    middle = china[21 : 21 + 6 * 64]
+    for position, (one, label) in enumerate(zip(source.ids[:60], source.labels, strict=False)):
+        photo, row, column = one.split("-")
+        top, left = 64 * int(row), 64 * int(column)
+        patch = middle[top : top + 64, left : left + 64]
+        np.testing.assert_array_equal(source.read(position), patch)
+        half = ("top" if top < 192 else "bottom", "left" if left < 320 else "right")
+        assert source.classes[label] == " ".join((photo, *half))
 
 
 def test_digits_are_there_without_a_network():

@@ -16,7 +16,7 @@ from benchmarks.zoo.methods import METHODS, Batch, Method
 from benchmarks.zoo.methods.mae import MAE
 from benchmarks.zoo.methods.moco import MoCo
 from benchmarks.zoo.methods.simsiam import SimSiam
-from tests.zoo.conftest import PIXELS, Tiny
+from tests.zoo_trainer.conftest import PIXELS, Tiny
 
 KEY = jax.random.key(3)
 

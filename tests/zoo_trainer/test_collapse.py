@@ -18,7 +18,7 @@ from benchmarks.zoo.methods.simsiam import SimSiam
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Learner, make_step
 from mgm_jax.geometry.spectrum import rankme
-from tests.zoo.conftest import Tiny
+from tests.zoo_trainer.conftest import Tiny
 
 STEPS = 150
 
