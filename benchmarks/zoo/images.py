@@ -22,12 +22,14 @@ class Images:
     """Images in memory.
 
     Attributes:
+        name: of the source.
         pixels: uint8 ``[n, 64, 64, 3]``.
         labels: class of each, ``[n]``.
         keys: number of each in the random draws, ``[n]``.
         classes: names.
     """
 
+    name: str
     pixels: np.ndarray
     labels: np.ndarray
     keys: np.ndarray
@@ -64,6 +66,7 @@ def read_images(source: ImageSource, *, per_class: int | None = None) -> Images:
     batches = canvases(source, positions, resize=PIXELS, batch_size=512)
     pixels = np.concatenate([batch.images[batch.index >= 0] for batch in batches])
     return Images(
+        name=source.name,
         pixels=pixels,
         labels=np.asarray(labels)[positions].astype(np.int32),
         keys=np.array([image_key(source.ids[p]) for p in positions]),

@@ -103,7 +103,7 @@ def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:
     if log:
         learner = serialization.from_bytes(learner, run.state(len(log) - 1).read_bytes())
     else:
-        log = [_finish_epoch(run, learner, backbone, unseen, epoch=0, log=[], minutes=0.0)]
+        log = [_finish_epoch(run, learner, backbone, images, unseen, epoch=0, log=[], minutes=0.0)]
     if not method.trains:
         return log
     step = make_step(method, network, optimiser, recipe, images=len(images))
@@ -128,6 +128,7 @@ def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:
                     run,
                     learner,
                     backbone,
+                    images,
                     unseen,
                     epoch=epoch + 1,
                     log=log,
@@ -192,6 +193,7 @@ def _finish_epoch(
     run: Run,
     learner: Learner,
     backbone: Any,
+    images: Images,
     unseen: Images,
     *,
     epoch: int,
@@ -214,11 +216,11 @@ def _finish_epoch(
         training={
             **run.recipe.to_dict(),
             **hardware(),
-            "backbone": run.backbone,
-            "epoch": epoch,
+            "epochs": epoch,
+            "epochs_planned": run.recipe.epochs,
+            "images_seen": epoch * run.recipe.batch * run.recipe.steps_per_epoch(len(images)),
             "minutes": round(total, 1),
-            "knn_accuracy": seen["knn_accuracy"],
-            "knn_interval": seen["knn_interval"],
+            "knn": {unseen.name: seen["knn_accuracy"]},
         },
     )
     with whole_file(run.state(epoch)) as part:

@@ -35,6 +35,7 @@ def some(seed: int, *, per_class: int = 8) -> Images:
     rng = np.random.default_rng(seed)
     n = 2 * per_class
     return Images(
+        name="noise",
         pixels=rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8),
         labels=np.repeat([0, 1], per_class).astype(np.int32),
         keys=np.array([image_key(str(i)) for i in range(n)]),
@@ -97,8 +98,8 @@ def test_log_weights_and_export(tmp_path: Path) -> None:
     written = export_zoo(tmp_path, tmp_path / "out", seed=0)
     assert [file.stem for file in written] == ["simclr-vit", "untrained-vit"]
     rows = table(tmp_path / "out").splitlines()[2:]
-    assert rows[0].startswith("| simclr-vit | SimCLR | contrastive | vit | 3 |")
-    assert rows[1].startswith("| untrained-vit | Untrained | untrained | vit | 0 |")
+    assert rows[0].startswith("| simclr-vit | SimCLR | contrastive | 3 |")
+    assert rows[1].startswith("| untrained-vit | Untrained | untrained | 0 |")
     # The control is what the others started from.
     start = load_file(tmp_path / "simclr-vit-s0" / "simclr-vit-s0-e00.safetensors")
     control = load_file(tmp_path / "out" / "untrained-vit.safetensors")
