@@ -61,7 +61,9 @@ def test_byol_loss_is_the_distance_of_unit_vectors(batch: Batch) -> None:
         variables, jnp.concatenate(batch.views), train=True, mutable=["batch_stats"]
     )[0]
     p = np.float64(unit(online.prediction))
-    target = network.apply(memory["target"], jnp.concatenate(batch.views), train=False)
+    target = network.apply(
+        memory["target"], jnp.concatenate(batch.views), train=True, mutable=["batch_stats"]
+    )[0]
     z = np.float64(unit(target.projection))
     n = len(p) // 2
     expected = np.mean(np.sum((p - np.roll(z, n, axis=0)) ** 2, axis=1)) * 2
@@ -110,7 +112,10 @@ def test_moco_queue_holds_the_latest_keys(batch: Batch) -> None:
 def test_dino_centre_is_a_running_mean_of_the_teacher(batch: Batch) -> None:
     method = METHODS["dino"]
     network, variables, memory = started(method, batch)
-    teacher = network.apply(memory["target"], jnp.concatenate(batch.views), train=False).projection
+    images = jnp.concatenate(batch.views)
+    teacher = network.apply(memory["target"], images, train=True, mutable=["batch_stats"])[
+        0
+    ].projection
     after = method.loss(network, variables, memory, batch, KEY).memory
     np.testing.assert_allclose(after["centre"], 0.1 * teacher.mean(axis=0), atol=1e-6)
 

@@ -78,12 +78,7 @@ class Method(ABC):
 
 
 class Momentum(Method):
-    """A method with a second network whose weights are a running mean of the first one's.
-
-    The mean runs over BatchNorm's statistics as well, and the second network uses them instead of
-    those of its batch: the images of a batch cannot tell each other anything through them, which
-    is what MoCo shuffles batches for.
-    """
+    """A method with a second network whose weights are a running mean of the first one's."""
 
     def start(self, variables: Variables, key: jax.Array) -> Any:
         del key
@@ -99,9 +94,20 @@ class Momentum(Method):
         return {**memory, "target": target}
 
     @staticmethod
-    def of_target(network: nn.Module, memory: Any, batch: Batch) -> Any:
-        """What the second network gives for both views, ``[2 b, ...]``; no gradient reaches it."""
-        outputs = network.apply(memory["target"], both(batch.views), train=False)
+    def of_target(network: nn.Module, memory: Any, batch: Batch, *, running: bool = False) -> Any:
+        """What the second network gives for both views, ``[2 b, ...]``; no gradient reaches it.
+
+        Args:
+            network: the first one; the second differs in its weights.
+            memory: holds them.
+            batch: both views.
+            running: whether BatchNorm uses the running mean of its statistics and not those of
+                the batch.
+        """
+        if running:
+            outputs = network.apply(memory["target"], both(batch.views), train=False)
+        else:
+            outputs, _ = forward(network, memory["target"], both(batch.views))
         return jax.lax.stop_gradient(outputs)
 
 

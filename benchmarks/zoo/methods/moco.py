@@ -44,7 +44,9 @@ class MoCo(Momentum):
     ) -> Outcome:
         del key
         outputs, stats = forward(network, variables, both(batch.views))
-        keys = unit(self.of_target(network, memory, batch).projection)
+        # Through the statistics of its batch a key could tell which image it is of: MoCo shuffles
+        # batches against that, here the keys do without such statistics.
+        keys = unit(self.of_target(network, memory, batch, running=True).projection)
         queries, (key1, key2) = halves(unit(outputs.projection)), halves(keys)
         value = 0.5 * sum(
             info_nce(query, other, memory["queue"], temperature=self.temperature)
