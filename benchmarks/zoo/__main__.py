@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
+from benchmarks.zoo.curves import draw_curves, training_table
 from benchmarks.zoo.export import export_zoo, table
 from benchmarks.zoo.images import read_images
 from benchmarks.zoo.methods import METHODS
@@ -78,6 +80,22 @@ def export(
     for file in export_zoo(runs, out, seed=seed):
         typer.echo(file)
     typer.echo(table(out))
+
+
+@app.command()
+def curves(
+    study: Annotated[Path, typer.Argument(help="Output of examples/zoo_training.yaml.")],
+    picture: Annotated[Path, typer.Argument(help="PNG to write; a CSV beside it.")],
+) -> None:
+    """Draw the geometry over training, means and intervals over seeds."""
+    try:
+        found = training_table(pd.read_parquet(study / "models.parquet"))
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    draw_curves(found, picture)
+    found.to_csv(picture.with_suffix(".csv"), index=False)
+    typer.echo(found.to_string(index=False, float_format="{:.3f}".format))
 
 
 def _parse(text: str) -> tuple[str, str, int]:

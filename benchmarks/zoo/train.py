@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,9 +144,8 @@ def start(
     method: Method, network: nn.Module, optimiser: optax.GradientTransformation, *, seed: int
 ) -> Learner:
     """A learner before its first step; backbones of one seed start alike, whatever the method."""
-    variables = dict(
-        network.init(jax.random.key(seed), jnp.zeros((2, PIXELS, PIXELS, 3)), train=False)
-    )
+    init = jax.jit(partial(network.init, train=False))
+    variables = dict(init(jax.random.key(seed), jnp.zeros((2, PIXELS, PIXELS, 3))))
     variables.setdefault("batch_stats", {})
     return Learner(
         params=variables["params"],

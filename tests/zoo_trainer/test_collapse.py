@@ -20,6 +20,9 @@ from benchmarks.zoo.train import Learner, make_step
 from mgm_jax.geometry.spectrum import rankme
 from tests.zoo_trainer.conftest import Tiny
 
+# Much compiling; once in .ci/run is enough.
+pytestmark = pytest.mark.slow
+
 STEPS = 150
 
 
@@ -96,6 +99,5 @@ def test_without_its_safeguard_a_method_collapses(name: str, batch: Batch) -> No
         batch = batch._replace(views=jnp.asarray(views, jnp.float32))
     kept = measure(trained(method, batch))
     lost = measure(trained(replace(method, **without), batch))
-    print(name, kept, lost)
     assert kept > 0.3
     assert lost < 0.3 * kept

@@ -1,0 +1,99 @@
+"""Geometry over training: the picture and the table of a study of encoders after every epoch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from mgm_jax.errors import InputError
+
+#: Column of the table ``models``, what it is called, its unit or range.
+METRICS = {
+    "mean_cosine": "mean cosine of images",
+    "semantic.nnk_diameter": "NNK diameter of a class",
+    "semantic.nnk_degree": "NNK degree in a class",
+    "rankme": "RankMe (effective rank)",
+    "augs.relative_diameter": "relative diameter of views",
+    "knn_accuracy": "k-NN accuracy",
+}
+
+_NAME = re.compile(r"(?P<method>[a-z_]+)-(?P<backbone>[a-z]+)-s(?P<seed>\d+)-e(?P<epoch>\d+)")
+# Wong's colours (2011), apart for colour-blind readers too, and line styles for print.
+_STYLES = {"resnet": ("ResNet", "#0072B2", "-"), "vit": ("ViT", "#D55E00", "--")}
+
+
+def training_table(models: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+    """Mean and interval over seeds of every metric, a row a backbone, epoch and metric.
+
+    Args:
+        models: table ``models`` of a study whose encoders are called ``simclr-resnet-s0-e03``.
+        level: coverage of the intervals (Student's t over seeds).
+
+    Raises:
+        InputError: an encoder of another name, or fewer than three seeds.
+    """
+    parts = [_NAME.fullmatch(str(name)) for name in models["encoder"]]
+    if not all(parts):
+        strange = models["encoder"].iloc[parts.index(None)]
+        raise InputError(f"{strange}: expected a name such as simclr-resnet-s0-e03")
+    keys = pd.DataFrame([part.groupdict() for part in parts if part])
+    keys = keys.astype({"seed": int, "epoch": int})
+    rows = []
+    for column in METRICS:
+        values = keys.assign(value=models[column].to_numpy(np.float64))
+        for (backbone, epoch), block in values.groupby(["backbone", "epoch"]):
+            seeds = len(block)
+            if seeds < 3:
+                raise InputError(
+                    f"{backbone}, epoch {epoch}: an interval over seeds takes three, got {seeds}"
+                )
+            error = block["value"].std(ddof=1) / np.sqrt(seeds)
+            reach = student.ppf((1 + level) / 2, seeds - 1) * error
+            mean = block["value"].mean()
+            rows.append(
+                {
+                    "metric": column,
+                    "backbone": backbone,
+                    "epoch": epoch,
+                    "seeds": seeds,
+                    "mean": mean,
+                    "low": mean - reach,
+                    "high": mean + reach,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def draw_curves(table: pd.DataFrame, path: Path) -> None:
+    """One panel a metric, one line a backbone, bands over seeds; a PNG.
+
+    Args:
+        table: of :func:`training_table`.
+        path: file to write.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.0), sharex=True, layout="constrained")
+    for axis, (column, title) in zip(axes.flat, METRICS.items(), strict=True):
+        for backbone, (label, colour, line) in _STYLES.items():
+            block = table[(table["metric"] == column) & (table["backbone"] == backbone)]
+            block = block.sort_values("epoch")
+            axis.plot(block["epoch"], block["mean"], line, color=colour, label=label, marker="o")
+            axis.fill_between(
+                block["epoch"], block["low"], block["high"], color=colour, alpha=0.2, lw=0
+            )
+        axis.set_title(title, fontsize=11)
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("epochs of training (0: untrained)")
+    axes[0, 0].legend(frameon=False)
+    figure.savefig(path, dpi=160, facecolor="white")
+    plt.close(figure)
