@@ -12,6 +12,7 @@ import typer
 
 from mgm_jax import upkeep
 from mgm_jax.errors import InputError
+from mgm_jax.first_look import quick_study
 from mgm_jax.interrupts import remember_interrupts
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
@@ -115,7 +116,7 @@ def run(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
         )
-    made = _quick_study(encoder, images, setting, views=views, count=count)
+    made = quick_study(encoder, images, setting, views=views, count=count)
     _run(made, out, base=Path.cwd(), keep="study.yaml", **how)
 
 
@@ -364,37 +365,6 @@ def _convert(file: Path, entry: Any, cache: Path) -> Path:
             # In a study nobody sees the report; `model:` of the entry is its --model.
             typer.echo(f"{file.name}: {made.report.doubt}", err=True)
     return folder
-
-
-def _quick_study(
-    encoders: list[str],
-    images: list[str],
-    settings: list[str] | None,
-    *,
-    views: int,
-    count: int,
-) -> Any:
-    from mgm_jax.study import make_study
-
-    augmentation: dict[str, Any] = {"views": views, "images": count}
-    if settings:
-        augmentation["settings"] = settings
-    return make_study(
-        {
-            "name": "A first look",
-            "encoders": [{"source": _absolute(one)} for one in encoders],
-            "images": [{"source": _absolute(one)} for one in images],
-            "augmentation": augmentation,
-        },
-        where="options",
-    )
-
-
-def _absolute(source: str) -> str:
-    """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
-    path = Path(source).expanduser()
-    is_path = path.exists() or ("/" in source and ":" not in source)
-    return str(path.resolve()) if is_path else source
 
 
 def main() -> None:

@@ -1,0 +1,49 @@
+"""The study behind `mgm run` without a study file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mgm_jax.study import Study, make_study
+
+
+def quick_study(
+    encoders: list[str],
+    images: list[str],
+    settings: list[str] | None,
+    *,
+    views: int,
+    count: int,
+) -> Study:
+    """A study of some encoders on some images, everything else as it is by default.
+
+    Args:
+        encoders: sources; paths are taken as seen from here.
+        images: sources, likewise.
+        settings: augmentation settings; None for those of a study.
+        views: of each image.
+        count: images with views.
+
+    Raises:
+        InputError: a source or number that no study may have.
+    """
+    augmentation: dict[str, Any] = {"views": views, "images": count}
+    if settings:
+        augmentation["settings"] = settings
+    return make_study(
+        {
+            "name": "A first look",
+            "encoders": [{"source": _absolute(one)} for one in encoders],
+            "images": [{"source": _absolute(one)} for one in images],
+            "augmentation": augmentation,
+        },
+        where="options",
+    )
+
+
+def _absolute(source: str) -> str:
+    """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
+    path = Path(source).expanduser()
+    is_path = path.exists() or ("/" in source and ":" not in source)
+    return str(path.resolve()) if is_path else source
