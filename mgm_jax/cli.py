@@ -12,7 +12,6 @@ import typer
 
 from mgm_jax import upkeep
 from mgm_jax.errors import InputError
-from mgm_jax.first_look import quick_study
 from mgm_jax.interrupts import remember_interrupts
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
@@ -89,6 +88,7 @@ def run(
     Kubernetes or on a TPU pod they find each other; elsewhere give --coordinator, --processes
     and --process.
     """
+    from mgm_jax.first_look import quick_study
     from mgm_jax.study import read_study
     from mgm_jax.sweep.choose import choose_executor
 

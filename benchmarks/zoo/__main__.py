@@ -2,7 +2,7 @@
 
 python -m benchmarks.zoo train simclr resnet --images train.zip --unseen FOLDER --out RUNS
 python -m benchmarks.zoo train-all --images train.zip --unseen FOLDER --out RUNS
-python -m benchmarks.zoo export RUNS
+python -m benchmarks.zoo export RUNS --unseen FOLDER --unseen FOLDER
 """
 
 from __future__ import annotations
@@ -73,13 +73,18 @@ def train_all(
 @app.command()
 def export(
     runs: Annotated[Path, typer.Argument(help="Folder of all runs.")],
+    unseen: Annotated[list[str], typer.Option(help="Images of other classes; repeatable.")],
     out: Annotated[Path, typer.Option("--out", "-o")] = Path("mgm_jax/zoo"),
     seed: int = DEFAULT.seed,
 ) -> None:
-    """Copy the last weights of the finished runs of a seed to the package, and print a table."""
-    for file in export_zoo(runs, out, seed=seed):
-        typer.echo(file)
-    typer.echo(table(out))
+    """Write the last weights of the finished runs of a seed to the package, and print a table."""
+    try:
+        sets = [read_images(open_source(source)) for source in unseen]
+        export_zoo(runs, out, seed=seed, unseen=sets)
+        typer.echo(table(out, sets))
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.command()

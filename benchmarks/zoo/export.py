@@ -1,30 +1,59 @@
-"""Which of the trained weights are shipped, and the table that says what they are."""
+"""Which of the trained weights are shipped, what they are worth, and the table that says so."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from benchmarks.zoo.images import Images
+from converters import convert
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
+from mgm_jax.probe.neighbours import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.
 MOST, MOST_IN_ALL = 1_200_000, 14_000_000
 
+#: Neighbours that vote.
+K = 10
+
 _RUN = re.compile(r"(?P<name>[a-z_]+-[a-z]+)-s(?P<seed>\d+)")
+_RESAMPLES = 2000
 
 
-def export_zoo(runs: Path, out: Path, *, seed: int) -> list[Path]:
-    """Copy the last weights of every finished run of a seed, named by method and backbone.
+def finished_runs(runs: Path, *, seed: int) -> dict[str, Path]:
+    """Last weights of every finished run of a seed, by method and backbone.
+
+    Raises:
+        InputError: there is none.
+    """
+    chosen: dict[str, Path] = {}
+    for folder in sorted(runs.iterdir()):
+        match = _RUN.fullmatch(folder.name)
+        if match and int(match["seed"]) == seed and (folder / "log.jsonl").is_file():
+            last = len((folder / "log.jsonl").read_text().splitlines()) - 1
+            epochs = json.loads((folder / "recipe.json").read_text())["epochs"]
+            if last == epochs or match["name"].startswith("untrained"):
+                chosen[match["name"]] = folder / f"{folder.name}-e{last:02d}.safetensors"
+    if not chosen:
+        raise InputError(f"{runs}: no finished run of seed {seed}")
+    return chosen
+
+
+def export_zoo(runs: Path, out: Path, *, seed: int, unseen: Sequence[Images]) -> list[Path]:
+    """Write the last weights of every finished run of a seed, named by method and backbone.
 
     Args:
         runs: folder with one folder a run.
         out: folder of the shipped weights.
         seed: which of several runs of a method.
+        unseen: image sets of other classes; the files state the k-NN accuracy on each.
 
     Returns:
         The files that were written.
@@ -32,17 +61,7 @@ def export_zoo(runs: Path, out: Path, *, seed: int) -> list[Path]:
     Raises:
         InputError: no finished run, or more bytes than may be shipped.
     """
-    chosen: dict[str, Path] = {}
-    for folder in sorted(runs.iterdir()):
-        match = _RUN.fullmatch(folder.name)
-        if match and int(match["seed"]) == seed and (folder / "log.jsonl").is_file():
-            lines = (folder / "log.jsonl").read_text().splitlines()
-            epochs = json.loads((folder / "recipe.json").read_text())["epochs"]
-            last = len(lines) - 1
-            if last == epochs or match["name"].startswith("untrained"):
-                chosen[match["name"]] = folder / f"{folder.name}-e{last:02d}.safetensors"
-    if not chosen:
-        raise InputError(f"{runs}: no finished run of seed {seed}")
+    chosen = finished_runs(runs, seed=seed)
     sizes = {name: file.stat().st_size for name, file in chosen.items()}
     heavy = [name for name, size in sizes.items() if size > MOST]
     if heavy or sum(sizes.values()) > MOST_IN_ALL:
@@ -51,27 +70,71 @@ def export_zoo(runs: Path, out: Path, *, seed: int) -> list[Path]:
             f"{MOST_IN_ALL} in all may be shipped, got {sizes}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, file in chosen.items():
-        with whole_file(out / f"{name}.safetensors") as part:
-            shutil.copyfile(file, part)
-        written.append(out / f"{name}.safetensors")
-    return written
+    return [_ship(file, out / f"{name}.safetensors", unseen) for name, file in chosen.items()]
 
 
-def table(folder: Path) -> str:
-    """A Markdown table of shipped weights, from what the files say of themselves."""
+def _ship(file: Path, to: Path, unseen: Sequence[Images]) -> Path:
+    with safe_open(file, "numpy") as opened:
+        metadata = dict(opened.metadata())
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    training = json.loads(metadata["mgm_training"])
+    training["knn"] = {one.name: accuracy_of(file, one).accuracy for one in unseen}
+    metadata["mgm_training"] = json.dumps(training)
+    with whole_file(to) as part:
+        save_file(tensors, part, metadata=metadata)
+    return to
+
+
+def accuracy_of(file: Path, images: Images) -> KnnAccuracy:
+    """k-NN accuracy of a weights file, through the converter as a user would have it."""
+    encoder = convert(file, verify=False).encoder
+    return knn_accuracy(np.asarray(encoder(images.pixels)), images.labels, k=K)
+
+
+def raw_pixels(images: Images) -> KnnAccuracy:
+    """k-NN accuracy of the pixels themselves."""
+    return knn_accuracy(images.pixels.reshape(len(images), -1) / 255.0, images.labels, k=K)
+
+
+def table(folder: Path, unseen: Sequence[Images]) -> str:
+    """A Markdown table: what the shipped files say of themselves, accuracies with intervals.
+
+    The interval is of the difference to raw pixels on the same images, by resampling the images.
+
+    Args:
+        folder: of the shipped weights.
+        unseen: image sets.
+    """
+    pixels = {one.name: raw_pixels(one) for one in unseen}
+    heads = " | ".join(f"{name} | above raw pixels" for name in pixels)
     lines = [
-        "| encoder | method | paradigm | epochs | minutes | k-NN accuracy |",
-        "|---|---|---|---|---|---|",
+        f"| encoder | method | paradigm | epochs | minutes | {heads} |",
+        "|---" * (5 + 2 * len(pixels)) + "|",
+        "| raw pixels | | | | | "
+        + " | ".join(f"{p.accuracy:.3f} | " for p in pixels.values())
+        + "|",
     ]
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "numpy") as opened:
-            said = opened.metadata()
+            said: Mapping[str, str] = opened.metadata()
         training = json.loads(said["mgm_training"])
-        accuracies = "; ".join(f"{name} {share:.3f}" for name, share in training["knn"].items())
+        cells = []
+        for one in unseen:
+            found = accuracy_of(file, one)
+            low, high = difference(found.correct, pixels[one.name].correct)
+            gain = found.accuracy - pixels[one.name].accuracy
+            cells.append(f"{found.accuracy:.3f} | {gain:+.3f} ({low:+.3f} to {high:+.3f})")
         lines.append(
             f"| {file.stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
-            f"| {training['epochs']} | {training['minutes']} | {accuracies} |"
+            f"| {training['epochs']} | {training['minutes']} | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the difference of two shares of right answers to one test."""
+    gaps = first.astype(np.float64) - second
+    rng = np.random.default_rng(0)
+    means = [gaps[rng.integers(len(gaps), size=len(gaps))].mean() for _ in range(_RESAMPLES)]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

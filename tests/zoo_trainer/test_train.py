@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import benchmarks.zoo.train as training
 from benchmarks.zoo.backbones import ViT
-from benchmarks.zoo.export import export_zoo, table
+from benchmarks.zoo.export import difference, export_zoo, raw_pixels, table
 from benchmarks.zoo.images import Images, epoch_order, read_images, two_views
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Run, train
@@ -98,16 +99,37 @@ def test_log_weights_and_export(tmp_path: Path) -> None:
     half.mkdir()
     (half / "recipe.json").write_text(json.dumps(RECIPE.to_dict()))
     (half / "log.jsonl").write_text("{}\n{}\n")
-    written = export_zoo(tmp_path, tmp_path / "out", seed=0)
+    written = export_zoo(tmp_path, tmp_path / "out", seed=0, unseen=[unseen])
     assert [file.stem for file in written] == ["simclr-vit", "untrained-vit"]
-    rows = table(tmp_path / "out").splitlines()[2:]
-    assert rows[0].startswith("| simclr-vit | SimCLR | contrastive | 3 |")
-    assert rows[1].startswith("| untrained-vit | Untrained | untrained | 0 |")
+    rows = table(tmp_path / "out", [unseen]).splitlines()[2:]
+    assert rows[0].startswith(f"| raw pixels | | | | | {raw_pixels(unseen).accuracy:.3f} |")
+    assert rows[1].startswith("| simclr-vit | SimCLR | contrastive | 3 |")
+    assert rows[2].startswith("| untrained-vit | Untrained | untrained | 0 |")
+    # What a run saw of its encoder is what the converted file gives.
+    stated = read_stated_training(written[0])["knn"]["noise"]
+    assert stated == pytest.approx(entries[-1]["knn_accuracy"], abs=0.07)
     # The control is what the others started from.
     start = load_file(tmp_path / "simclr-vit-s0" / "simclr-vit-s0-e00.safetensors")
     control = load_file(tmp_path / "out" / "untrained-vit.safetensors")
     for name in control:
         np.testing.assert_array_equal(start[name], control[name])
+
+
+def read_stated_training(file: Path) -> dict:
+    with safe_open(file, "numpy") as opened:
+        return json.loads(opened.metadata()["mgm_training"])
+
+
+def test_interval_of_a_paired_difference() -> None:
+    rng = np.random.default_rng(0)
+    second = rng.random(400) < 0.5
+    first = second | (rng.random(400) < 0.2)
+    low, high = difference(first, second)
+    gap = first.mean() - second.mean()
+    assert low < gap < high
+    error = (first.astype(float) - second).std() / 20
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert difference(second, second) == (0.0, 0.0)
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
