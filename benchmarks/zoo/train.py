@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import optax
 from flax import linen as nn
 from flax import serialization
 
+from benchmarks import timing
 from benchmarks.zoo.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method
@@ -250,8 +252,7 @@ def _read_log(run: Run) -> list[dict[str, Any]]:
 
 
 def hardware() -> dict[str, str]:
-    """What a run is made with: device, its kind, JAX, and the commit of this code."""
-    device = jax.devices()[0]
+    """What a run is made with: processor or accelerator, JAX, and the commit of this code."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
@@ -259,10 +260,12 @@ def hardware() -> dict[str, str]:
         cwd=Path(__file__).parent,
         check=False,
     )
+    made_on: dict[str, Any] = timing.hardware()
+    device = made_on["devices"][0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else made_on["cores"]
     return {
-        "platform": device.platform,
-        "device": device.device_kind,
+        "hardware": f"{made_on['processor']}, {cores} cores" if device == "cpu" else device,
         "jax": jax.__version__,
         "commit": told.stdout.strip() or "unknown",
-        "date": time.strftime("%Y-%m-%d"),
+        "date": made_on["date"],
     }
