@@ -264,7 +264,7 @@ def hardware() -> dict[str, str]:
     device = made_on["devices"][0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else made_on["cores"]
     return {
-        "hardware": f"{made_on['processor']}, {cores} cores" if device == "cpu" else device,
+        "hardware": f"{made_on['processor']}, cores: {cores}" if device == "cpu" else device,
         "jax": jax.__version__,
         "commit": told.stdout.strip() or "unknown",
         "date": made_on["date"],
