@@ -40,7 +40,7 @@ def test_the_study_example_is_a_study() -> None:
             find_setting(name)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda f: f.name)
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").rglob("*.yaml")), ids=lambda f: f.name)
 def test_every_example_study_is_valid(file: Path) -> None:
     assert read_study(file).encoders
 
