@@ -32,6 +32,9 @@ from tests.sweep.bucket_kill import STUDY
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
+# Runs and their copies do not depend on the version of Python; once in .ci/run is enough.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 URL = "memory://bucket/study"
 
@@ -130,7 +133,6 @@ def test_a_bucket_has_the_tables_of_a_folder_and_goes_on(
     assert table_bytes(tmp_path / "another") == tables
 
 
-@pytest.mark.slow
 def test_a_killed_run_whose_disk_is_lost_goes_on(
     tmp_path: Path, computed: list[str], monkeypatch
 ) -> None:
