@@ -12,7 +12,6 @@ come from resampling the runs, the held-out predictions staying as they are.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import hardware
+from benchmarks.zoo.names import parse_name
+from mgm_jax.analysis.agreement import r2
 from mgm_jax.analysis.predict import predict_transfer
 from mgm_jax.errors import InputError
 from mgm_jax.sweep.prediction import mgm_columns, task_scores
@@ -33,7 +34,6 @@ PROFILE = ("rankme", "mean_cosine", "knn_accuracy", "semantic.nnk_degree", "sema
 DEPTHS = (0.0, 0.25, 0.5, 0.75)
 SPECTRA = ("rankme", "alpha_req", "nesum")
 
-_RUN = re.compile(r"(?P<family>[a-z_]+-[a-z]+)-s\d+-e\d+")
 _RESAMPLES = 2000
 
 
@@ -77,11 +77,13 @@ def profiles(layers: pd.DataFrame) -> pd.DataFrame:
 
 def families_of(encoders: pd.Index) -> pd.Series:
     """Method and backbone of each encoder: ``simclr-vit`` of ``simclr-vit-s0-e02``."""
-    matches = {name: _RUN.fullmatch(str(name)) for name in encoders}
-    strange = [name for name, match in matches.items() if match is None]
-    if strange:
-        raise InputError(f"encoders: expected names such as simclr-vit-s0-e02, got {strange[0]}")
-    return pd.Series({name: match["family"] for name, match in matches.items() if match})
+    families = {}
+    for encoder in encoders:
+        name = parse_name(str(encoder))
+        if name is None or name.epoch is None:
+            raise InputError(f"encoders: expected names such as simclr-vit-s0-e02, got {encoder}")
+        families[encoder] = name.family
+    return pd.Series(families)
 
 
 def gains(
@@ -125,8 +127,8 @@ def gains(
                     "set": name,
                     "features": features.shape[1],
                     "task": task,
-                    "r2_knn": r2(truth.to_numpy(), wide["k-NN"].to_numpy()),
-                    "r2_set": r2(truth.to_numpy(), wide["set"].to_numpy()),
+                    "r2_knn": float(r2(truth.to_numpy(), wide["k-NN"].to_numpy())),
+                    "r2_set": float(r2(truth.to_numpy(), wide["set"].to_numpy())),
                     "gain": gain,
                     "low": low,
                     "high": high,
@@ -147,14 +149,8 @@ def gain_interval(
         rows = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
         drawn.append(r2(truth[rows], with_set[rows]) - r2(truth[rows], without[rows]))
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    gain = r2(truth, with_set) - r2(truth, without)
+    gain = float(r2(truth, with_set) - r2(truth, without))
     return float(low), gain, float(high), float(np.mean(np.array(drawn) > 0))
-
-
-def r2(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """1 less the share of the variance that is left; NaN where the truth does not vary."""
-    total = np.sum((truth - truth.mean()) ** 2)
-    return float(1.0 - np.sum((truth - predicted) ** 2) / total) if total > 0 else float("nan")
 
 
 def main(folder: Path) -> dict[str, Any]:

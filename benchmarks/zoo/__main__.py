@@ -7,6 +7,7 @@ python -m benchmarks.zoo export RUNS --unseen FOLDER --unseen FOLDER
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -18,12 +19,15 @@ from benchmarks.zoo.curves import draw_curves, training_table
 from benchmarks.zoo.export import export_zoo, table
 from benchmarks.zoo.images import read_images
 from benchmarks.zoo.methods import METHODS
+from benchmarks.zoo.names import RunName
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Run, train
 from mgm_jax.errors import InputError
 from mgm_jax.images import open_source
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False
+)
 
 ImagesOption = Annotated[str, typer.Option("--images", help="Archive or folder of classes.")]
 UnseenOption = Annotated[str, typer.Option("--unseen", help="Other classes, to watch on.")]
@@ -78,13 +82,9 @@ def export(
     seed: int = DEFAULT.seed,
 ) -> None:
     """Write the last weights of the finished runs of a seed to the package, and print a table."""
-    try:
-        sets = [read_images(open_source(source)) for source in unseen]
-        export_zoo(runs, out, seed=seed, unseen=sets)
-        typer.echo(table(out, sets))
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    sets = [read_images(open_source(source)) for source in unseen]
+    export_zoo(runs, out, seed=seed, unseen=sets)
+    typer.echo(table(out, sets))
 
 
 @app.command()
@@ -93,11 +93,7 @@ def curves(
     picture: Annotated[Path, typer.Argument(help="PNG to write; a CSV beside it.")],
 ) -> None:
     """Draw the geometry over training, means and intervals over seeds."""
-    try:
-        found = training_table(pd.read_parquet(study / "models.parquet"))
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    found = training_table(pd.read_parquet(study / "models.parquet"))
     draw_curves(found, picture)
     found.to_csv(picture.with_suffix(".csv"), index=False)
     typer.echo(found.to_string(index=False, float_format="{:.3f}".format))
@@ -115,22 +111,22 @@ def _train(
         if method not in METHODS or backbone not in METHODS[method].backbones:
             known = ", ".join(f"{m}-{b}" for m, one in METHODS.items() for b in one.backbones)
             raise typer.BadParameter(f"{method}-{backbone} is not one of {known}")
-    try:
-        seen = read_images(open_source(images), per_class=recipe.per_class)
-        other = read_images(open_source(unseen))
-        for method, backbone, seed in wanted:
-            run = Run(
-                method=method,
-                backbone=backbone,
-                recipe=replace(recipe, seed=seed),
-                folder=out / f"{method}-{backbone}-s{seed}",
-            )
-            for entry in train(run, seen, other)[-1:]:
-                typer.echo(f"{run.name}: {entry}")
-    except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+    seen = read_images(open_source(images), per_class=recipe.per_class)
+    other = read_images(open_source(unseen))
+    for method, backbone, seed in wanted:
+        run = Run(
+            method=method,
+            backbone=backbone,
+            recipe=replace(recipe, seed=seed),
+            folder=out / str(RunName(method=method, backbone=backbone, seed=seed)),
+        )
+        for entry in train(run, seen, other)[-1:]:
+            typer.echo(f"{run.name}: {entry}")
 
 
 if __name__ == "__main__":
-    app()
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from benchmarks.zoo.names import parse_name
 from mgm_jax.errors import InputError
+from mgm_jax.report.picture import COLOURS, import_matplotlib
 
 #: Column of the table ``models``, what it is called, its unit or range.
 METRICS = {
@@ -21,9 +23,11 @@ METRICS = {
     "knn_accuracy": "k-NN accuracy",
 }
 
-_NAME = re.compile(r"(?P<method>[a-z_]+)-(?P<backbone>[a-z]+)-s(?P<seed>\d+)-e(?P<epoch>\d+)")
-# Wong's colours (2011), apart for colour-blind readers too, and line styles for print.
-_STYLES = {"resnet": ("ResNet", "#0072B2", "-"), "vit": ("ViT", "#D55E00", "--")}
+# The report's colours, and line styles for print.
+_STYLES = {
+    "resnet": ("ResNet", COLOURS["--series-1"], "-"),
+    "vit": ("ViT", COLOURS["--series-2"], "--"),
+}
 
 
 def training_table(models: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
@@ -36,12 +40,11 @@ def training_table(models: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame
     Raises:
         InputError: an encoder of another name, or fewer than three seeds.
     """
-    parts = [_NAME.fullmatch(str(name)) for name in models["encoder"]]
-    if not all(parts):
-        strange = models["encoder"].iloc[parts.index(None)]
-        raise InputError(f"{strange}: expected a name such as simclr-resnet-s0-e03")
-    keys = pd.DataFrame([part.groupdict() for part in parts if part])
-    keys = keys.astype({"seed": int, "epoch": int})
+    names = [parse_name(str(name)) for name in models["encoder"]]
+    for encoder, name in zip(models["encoder"], names, strict=True):
+        if name is None or name.epoch is None:
+            raise InputError(f"{encoder}: expected a name such as simclr-resnet-s0-e03")
+    keys = pd.DataFrame([asdict(name) for name in names if name])
     rows = []
     for column in METRICS:
         values = keys.assign(value=models[column].to_numpy(np.float64))
@@ -75,12 +78,11 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
         table: of :func:`training_table`.
         path: file to write.
     """
-    import matplotlib
+    import_matplotlib()
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(2, 3, figsize=(10.5, 6.0), sharex=True, layout="constrained")
+    figure = Figure(figsize=(10.5, 6.0), layout="constrained")
+    axes = figure.subplots(2, 3, sharex=True)
     for axis, (column, title) in zip(axes.flat, METRICS.items(), strict=True):
         for backbone, (label, colour, line) in _STYLES.items():
             block = table[(table["metric"] == column) & (table["backbone"] == backbone)]
@@ -96,4 +98,3 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel("epochs of training (0: untrained)")
     axes[0, 0].legend(frameon=False)
     figure.savefig(path, dpi=160, facecolor="white")
-    plt.close(figure)

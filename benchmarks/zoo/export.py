@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from benchmarks.zoo.images import Images
+from benchmarks.zoo.methods import METHODS
+from benchmarks.zoo.names import parse_name
+from benchmarks.zoo.watch import K
 from converters import convert
+from converters.safetensors_file import read_safetensors
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
+from mgm_jax.metrics.summary import bootstrap_interval
 from mgm_jax.probe.neighbours import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.
 MOST, MOST_IN_ALL = 1_200_000, 14_000_000
 
-#: Neighbours that vote.
-K = 10
-
-_RUN = re.compile(r"(?P<name>[a-z_]+-[a-z]+)-s(?P<seed>\d+)")
 _RESAMPLES = 2000
 
 
@@ -35,12 +35,12 @@ def finished_runs(runs: Path, *, seed: int) -> dict[str, Path]:
     """
     chosen: dict[str, Path] = {}
     for folder in sorted(runs.iterdir()):
-        match = _RUN.fullmatch(folder.name)
-        if match and int(match["seed"]) == seed and (folder / "log.jsonl").is_file():
+        name = parse_name(folder.name)
+        if name and name.seed == seed and (folder / "log.jsonl").is_file():
             last = len((folder / "log.jsonl").read_text().splitlines()) - 1
             epochs = json.loads((folder / "recipe.json").read_text())["epochs"]
-            if last == epochs or match["name"].startswith("untrained"):
-                chosen[match["name"]] = folder / f"{folder.name}-e{last:02d}.safetensors"
+            if last == epochs or not METHODS[name.method].trains:
+                chosen[name.family] = folder / f"{replace(name, epoch=last)}.safetensors"
     if not chosen:
         raise InputError(f"{runs}: no finished run of seed {seed}")
     return chosen
@@ -74,21 +74,21 @@ def export_zoo(runs: Path, out: Path, *, seed: int, unseen: Sequence[Images]) ->
 
 
 def _ship(file: Path, to: Path, unseen: Sequence[Images]) -> Path:
-    with safe_open(file, "numpy") as opened:
-        metadata = dict(opened.metadata())
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    tensors, metadata = read_safetensors(file)
     training = json.loads(metadata["mgm_training"])
-    training["knn"] = {one.name: accuracy_of(file, one).accuracy for one in unseen}
+    training["knn"] = {name: found.accuracy for name, found in accuracies(file, unseen).items()}
     metadata["mgm_training"] = json.dumps(training)
     with whole_file(to) as part:
         save_file(tensors, part, metadata=metadata)
     return to
 
 
-def accuracy_of(file: Path, images: Images) -> KnnAccuracy:
-    """k-NN accuracy of a weights file, through the converter as a user would have it."""
+def accuracies(file: Path, unseen: Sequence[Images]) -> dict[str, KnnAccuracy]:
+    """k-NN accuracy of a weights file on each set, through the converter as a user has it."""
     encoder = convert(file, verify=False).encoder
-    return knn_accuracy(np.asarray(encoder(images.pixels)), images.labels, k=K)
+    return {
+        one.name: knn_accuracy(np.asarray(encoder(one.pixels)), one.labels, k=K) for one in unseen
+    }
 
 
 def raw_pixels(images: Images) -> KnnAccuracy:
@@ -115,14 +115,12 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
         + "|",
     ]
     for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "numpy") as opened:
-            said: Mapping[str, str] = opened.metadata()
+        _, said = read_safetensors(file)
         training = json.loads(said["mgm_training"])
         cells = []
-        for one in unseen:
-            found = accuracy_of(file, one)
-            low, high = difference(found.correct, pixels[one.name].correct)
-            gain = found.accuracy - pixels[one.name].accuracy
+        for name, found in accuracies(file, unseen).items():
+            low, high = difference(found.correct, pixels[name].correct)
+            gain = found.accuracy - pixels[name].accuracy
             cells.append(f"{found.accuracy:.3f} | {gain:+.3f} ({low:+.3f} to {high:+.3f})")
         lines.append(
             f"| {file.stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
@@ -134,7 +132,4 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
 def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the difference of two shares of right answers to one test."""
     gaps = first.astype(np.float64) - second
-    rng = np.random.default_rng(0)
-    means = [gaps[rng.integers(len(gaps), size=len(gaps))].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+    return bootstrap_interval(gaps, resamples=_RESAMPLES, seed=0, level=0.95)

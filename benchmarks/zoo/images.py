@@ -26,14 +26,12 @@ class Images:
         pixels: uint8 ``[n, 64, 64, 3]``.
         labels: class of each, ``[n]``.
         keys: number of each in the random draws, ``[n]``.
-        classes: names.
     """
 
     name: str
     pixels: np.ndarray
     labels: np.ndarray
     keys: np.ndarray
-    classes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -70,7 +68,6 @@ def read_images(source: ImageSource, *, per_class: int | None = None) -> Images:
         pixels=pixels,
         labels=np.asarray(labels)[positions].astype(np.int32),
         keys=np.array([image_key(source.ids[p]) for p in positions]),
-        classes=tuple(source.classes),
     )
 
 

@@ -23,6 +23,7 @@ from benchmarks import timing
 from benchmarks.zoo.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method
+from benchmarks.zoo.names import RunName
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.watch import features_of, of_backbone, watch
 from benchmarks.zoo.weights import write_weights
@@ -69,7 +70,7 @@ class Run:
     @property
     def name(self) -> str:
         """Method, backbone and seed."""
-        return f"{self.method}-{self.backbone}-s{self.recipe.seed}"
+        return str(self._named())
 
     def state(self, epoch: int) -> Path:
         """File of all that the next epoch starts from."""
@@ -77,7 +78,12 @@ class Run:
 
     def weights(self, epoch: int) -> Path:
         """File of the encoder after an epoch; 0 is before the first step."""
-        return self.folder / f"{self.name}-e{epoch:02d}.safetensors"
+        return self.folder / f"{self._named(epoch)}.safetensors"
+
+    def _named(self, epoch: int | None = None) -> RunName:
+        return RunName(
+            method=self.method, backbone=self.backbone, seed=self.recipe.seed, epoch=epoch
+        )
 
 
 def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:

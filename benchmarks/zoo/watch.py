@@ -16,6 +16,9 @@ from mgm_jax.probe.neighbours import knn_accuracy
 
 BATCH = 250
 
+#: Neighbours that vote.
+K = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
@@ -36,7 +39,7 @@ class Watched:
 
 def watch(features: np.ndarray, labels: np.ndarray) -> Watched:
     """Measure features ``[n, d]`` of images with these labels."""
-    accuracy = knn_accuracy(features, labels, k=10)
+    accuracy = knn_accuracy(features, labels, k=K)
     cloud = panel(features)
     return Watched(
         knn_accuracy=accuracy.accuracy,

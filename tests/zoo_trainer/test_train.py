@@ -43,7 +43,6 @@ def some(seed: int, *, per_class: int = 8) -> Images:
         pixels=rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8),
         labels=np.repeat([0, 1], per_class).astype(np.int32),
         keys=np.array([image_key(str(i)) for i in range(n)]),
-        classes=("a", "b"),
     )
 
 

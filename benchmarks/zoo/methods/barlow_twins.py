@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.heads import Outputs
+from benchmarks.zoo.methods.method import Batch, Memoryless, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class BarlowTwins(Method):
+class BarlowTwins(Memoryless):
     """The correlation of the two views' features, drawn to the identity.
 
     Attributes:
@@ -24,13 +24,9 @@ class BarlowTwins(Method):
     paradigm: ClassVar[str] = "non-contrastive"
     redundancy: float = 0.005
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
-        value = cross_correlation_loss(*halves(outputs.projection), redundancy=self.redundancy)
-        return Outcome(value, stats, memory)
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        del batch
+        return cross_correlation_loss(*halves(outputs.projection), redundancy=self.redundancy)
 
 
 def cross_correlation_loss(first: jax.Array, second: jax.Array, *, redundancy: float) -> jax.Array:

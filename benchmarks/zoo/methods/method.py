@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed
+from benchmarks.zoo.heads import MLP, Headed, Outputs
 
 Variables = dict[str, Any]
 
@@ -75,6 +75,21 @@ class Method(ABC):
         """What is remembered once the weights have moved; by default what was."""
         del variables, momentum
         return memory
+
+
+class Memoryless(Method):
+    """A method whose loss is one of the network's outputs for both views of the batch alone."""
+
+    @abstractmethod
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        """Loss of the outputs for both views, ``[2 b, ...]`` each."""
+
+    def loss(
+        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
+    ) -> Outcome:
+        del key
+        outputs, stats = forward(network, variables, both(batch.views))
+        return Outcome(self.value(outputs, batch), stats, memory)
 
 
 class Momentum(Method):

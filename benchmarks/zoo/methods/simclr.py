@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from benchmarks.zoo.heads import unit
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.heads import Outputs, unit
+from benchmarks.zoo.methods.method import Batch, Memoryless, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimCLR(Method):
+class SimCLR(Memoryless):
     """Contrast within the batch.
 
     Attributes:
@@ -25,13 +24,9 @@ class SimCLR(Method):
     paradigm: ClassVar[str] = "contrastive"
     temperature: float = 0.2
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
-        value = nt_xent(*halves(outputs.projection), temperature=self.temperature)
-        return Outcome(value, stats, memory)
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        del batch
+        return nt_xent(*halves(outputs.projection), temperature=self.temperature)
 
 
 def nt_xent(first: jax.Array, second: jax.Array, *, temperature: float) -> jax.Array:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, unit
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.heads import MLP, Headed, Outputs, unit
+from benchmarks.zoo.methods.method import Batch, Memoryless, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimSiam(Method):
+class SimSiam(Memoryless):
     """A predictor with a bottleneck, and the same network on both sides.
 
     Attributes:
@@ -30,16 +30,12 @@ class SimSiam(Method):
             backbone=backbone, projector=MLP(last_norm=True), predictor=MLP(hidden=MLP().width // 4)
         )
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        del batch
         told = outputs.projection
         told1, told2 = halves(jax.lax.stop_gradient(told) if self.stop else told)
         first, second = halves(outputs.prediction)
-        value = 0.5 * (negative_cosine(first, told2) + negative_cosine(second, told1))
-        return Outcome(value, stats, memory)
+        return 0.5 * (negative_cosine(first, told2) + negative_cosine(second, told1))
 
 
 def negative_cosine(prediction: jax.Array, target: jax.Array) -> jax.Array:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from benchmarks.zoo.heads import Headed
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward
+from benchmarks.zoo.heads import Headed, Outputs
+from benchmarks.zoo.methods.method import Batch, Memoryless
 
 
 @dataclass(frozen=True, kw_only=True)
-class Supervised(Method):
+class Supervised(Memoryless):
     """The usual classifier, on the same two views as all others.
 
     Attributes:
@@ -29,14 +29,10 @@ class Supervised(Method):
     def network(self, backbone: nn.Module) -> nn.Module:
         return Headed(backbone=backbone, projector=Classifier(classes=self.classes))
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
         labels = jnp.concatenate([batch.labels, batch.labels])
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs.projection, labels)
-        return Outcome(jnp.mean(losses), stats, memory)
+        return jnp.mean(losses)
 
 
 class Classifier(nn.Module):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Prototypes
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.heads import MLP, Headed, Outputs, Prototypes
+from benchmarks.zoo.methods.method import Batch, Memoryless, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwAV(Method):
+class SwAV(Memoryless):
     """Assignments by Sinkhorn's iteration; two views, as every method here has, no small crops.
 
     Attributes:
@@ -36,22 +36,18 @@ class SwAV(Method):
     def network(self, backbone: nn.Module) -> nn.Module:
         return Headed(backbone=backbone, projector=Prototypes(count=self.prototypes, mlp=MLP()))
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        del batch
         first, second = halves(outputs.projection)
         rounds = self.rounds if self.even else 0
         codes = [
             jax.lax.stop_gradient(sinkhorn(scores, epsilon=self.epsilon, rounds=rounds))
             for scores in (first, second)
         ]
-        value = 0.5 * (
+        return 0.5 * (
             cross_entropy(codes[1], first / self.temperature)
             + cross_entropy(codes[0], second / self.temperature)
         )
-        return Outcome(value, stats, memory)
 
 
 def sinkhorn(scores: jax.Array, *, epsilon: float, rounds: int) -> jax.Array:

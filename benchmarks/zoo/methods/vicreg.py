@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.heads import Outputs
+from benchmarks.zoo.methods.method import Batch, Memoryless, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class VICReg(Method):
+class VICReg(Memoryless):
     """Views close, features spread, features uncorrelated.
 
     Attributes:
@@ -28,18 +29,14 @@ class VICReg(Method):
     variance: float = 25.0
     covariance: float = 1.0
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
+    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
+        del batch
         first, second = halves(outputs.projection)
-        value = (
+        return (
             self.invariance * jnp.mean((first - second) ** 2)
             + self.variance * 0.5 * (variance_term(first) + variance_term(second))
             + self.covariance * (covariance_term(first) + covariance_term(second))
         )
-        return Outcome(value, stats, memory)
 
 
 def variance_term(z: jax.Array) -> jax.Array:
