@@ -25,7 +25,7 @@ class Recipe:
     """
 
     epochs: int = 8
-    per_class: int = 100
+    per_class: int = 250
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.05
