@@ -70,23 +70,21 @@ class MLP(nn.Module):
 
 
 class Prototypes(nn.Module):
-    """An MLP and the cosines of its output with learned directions.
+    """Cosines of vectors with learned directions.
 
     Attributes:
         count: of prototypes; the width of the output.
-        mlp: in front.
     """
 
     count: int
-    mlp: MLP
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        x = unit(self.mlp(x, train=train))
+        del train  # It has no statistics.
         directions = self.param(
             "directions", nn.initializers.normal(1.0), (x.shape[-1], self.count)
         )
-        return x @ unit(directions, axis=0)
+        return unit(x) @ unit(directions, axis=0)
 
 
 def unit(x: jax.Array, *, axis: int = -1) -> jax.Array:

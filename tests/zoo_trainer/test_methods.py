@@ -17,6 +17,7 @@ from benchmarks.zoo.methods import METHODS, Batch, Method, Outcome
 from benchmarks.zoo.methods.mae import MAE
 from benchmarks.zoo.methods.moco import MoCo
 from benchmarks.zoo.methods.simsiam import SimSiam
+from benchmarks.zoo.methods.swav import SwAV
 from tests.zoo_trainer.conftest import Tiny
 
 # Much compiling; once in .ci/run is enough.
@@ -130,9 +131,37 @@ def test_dino_centre_is_a_running_mean_of_the_teacher(batch: Batch) -> None:
     images = jnp.concatenate(batch.views)
     teacher = network.apply(memory["target"], images, train=True, mutable=["batch_stats"])[
         0
-    ].projection
+    ].prediction
     after = outcome_of(method, network, variables, memory, batch).memory
     np.testing.assert_allclose(after["centre"], 0.1 * teacher.mean(axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("queue", [0, 64])
+def test_swav_assigns_a_view_together_with_earlier_projections(queue: int, batch: Batch) -> None:
+    method = SwAV(prototypes=12, queue=queue)
+    network, variables, memory = started(method, batch)
+    outputs = network.apply(
+        variables, jnp.concatenate(batch.views), train=True, mutable=["batch_stats"]
+    )[0]
+    directions = np.float64(variables["params"]["predictor"]["directions"])
+    directions /= np.linalg.norm(directions, axis=0)
+    n = batch.views.shape[1]
+    expected = 0.0
+    for told, teller in ((slice(0, n), slice(n, None)), (slice(n, None), slice(0, n))):
+        q = np.exp(
+            np.concatenate([np.float64(outputs.prediction)[teller], memory["queue"] @ directions])
+            / 0.05
+        )
+        for _ in range(3):
+            q /= q.sum(axis=0)
+            q /= q.sum(axis=1, keepdims=True)
+        logits = np.float64(outputs.prediction)[told] / 0.1
+        logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        expected -= 0.5 * np.mean(np.sum(q[:n] * logs, axis=1))
+    outcome = outcome_of(method, network, variables, memory, batch)
+    assert float(outcome.loss) == pytest.approx(expected, rel=1e-3)
+    latest = np.concatenate([unit(outputs.projection), memory["queue"]])[:queue]
+    np.testing.assert_allclose(outcome.memory["queue"], latest, atol=1e-6)
 
 
 class TestMAE:

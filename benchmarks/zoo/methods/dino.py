@@ -42,7 +42,7 @@ class DINO(Momentum):
     centre: float = 0.9
 
     def network(self, backbone: nn.Module) -> nn.Module:
-        return Headed(backbone=backbone, projector=Prototypes(count=self.outputs, mlp=MLP()))
+        return Headed(backbone=backbone, projector=MLP(), predictor=Prototypes(count=self.outputs))
 
     def start(self, variables: Variables, key: jax.Array) -> Any:
         return {**super().start(variables, key), "centre": jnp.zeros(self.outputs)}
@@ -52,10 +52,10 @@ class DINO(Momentum):
     ) -> Outcome:
         del key
         outputs, stats = forward(network, variables, both(batch.views))
-        teacher = self.of_target(network, memory, batch).projection
+        teacher = self.of_target(network, memory, batch).prediction
         sharp = jax.nn.softmax((teacher - memory["centre"]) / self.teacher_temperature, axis=1)
         target1, target2 = halves(sharp)
-        first, second = halves(outputs.projection / self.student_temperature)
+        first, second = halves(outputs.prediction / self.student_temperature)
         value = 0.5 * (cross_entropy(target2, first) + cross_entropy(target1, second))
         centre = self.centre * memory["centre"] + (1.0 - self.centre) * jnp.mean(teacher, axis=0)
         return Outcome(value, stats, {**memory, "centre": centre})

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs, Prototypes
-from benchmarks.zoo.methods.method import Batch, Memoryless, halves
+from benchmarks.zoo.heads import MLP, Headed, Prototypes, unit
+from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
 
 
 @dataclass(frozen=True, kw_only=True)
-class SwAV(Memoryless):
+class SwAV(Method):
     """Assignments by Sinkhorn's iteration; two views, as every method here has, no small crops.
 
     Attributes:
@@ -22,6 +22,8 @@ class SwAV(Memoryless):
         temperature: of the foretold assignment.
         epsilon: of the entropy in the even assignment.
         rounds: of Sinkhorn's iteration.
+        queue: earlier projections that are assigned along with a batch smaller than the number of
+            clusters, which could not fill them evenly by itself (section 5.1).
         even: whether clusters are filled evenly; without it all images fall into one.
     """
 
@@ -31,23 +33,39 @@ class SwAV(Memoryless):
     temperature: float = 0.1
     epsilon: float = 0.05
     rounds: int = 3
+    queue: int = 1024
     even: bool = True
 
     def network(self, backbone: nn.Module) -> nn.Module:
-        return Headed(backbone=backbone, projector=Prototypes(count=self.prototypes, mlp=MLP()))
+        return Headed(
+            backbone=backbone, projector=MLP(), predictor=Prototypes(count=self.prototypes)
+        )
 
-    def value(self, outputs: Outputs, batch: Batch) -> jax.Array:
-        del batch
-        first, second = halves(outputs.projection)
+    def start(self, variables: Variables, key: jax.Array) -> Any:
+        del variables
+        return {"queue": unit(jax.random.normal(key, (self.queue, MLP().width)))}
+
+    def loss(
+        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
+    ) -> Outcome:
+        del key
+        outputs, stats = forward(network, variables, both(batch.views))
+        views = halves(outputs.prediction)
+        directions = unit(variables["params"]["predictor"]["directions"], axis=0)
+        earlier = memory["queue"] @ directions
         rounds = self.rounds if self.even else 0
         codes = [
-            jax.lax.stop_gradient(sinkhorn(scores, epsilon=self.epsilon, rounds=rounds))
-            for scores in (first, second)
+            sinkhorn(jnp.concatenate([scores, earlier]), epsilon=self.epsilon, rounds=rounds)
+            for scores in views
         ]
-        return 0.5 * (
-            cross_entropy(codes[1], first / self.temperature)
-            + cross_entropy(codes[0], second / self.temperature)
+        first, second = (jax.lax.stop_gradient(code[: len(views[0])]) for code in codes)
+        value = 0.5 * (
+            cross_entropy(second, views[0] / self.temperature)
+            + cross_entropy(first, views[1] / self.temperature)
         )
+        latest = unit(jax.lax.stop_gradient(outputs.projection))
+        queue = jnp.concatenate([latest, memory["queue"]])[: self.queue]
+        return Outcome(value, stats, {"queue": queue})
 
 
 def sinkhorn(scores: jax.Array, *, epsilon: float, rounds: int) -> jax.Array:
