@@ -99,34 +99,44 @@ def raw_pixels(images: Images) -> KnnAccuracy:
 def table(folder: Path, unseen: Sequence[Images]) -> str:
     """A Markdown table: what the shipped files say of themselves, accuracies with intervals.
 
-    The interval is of the difference to raw pixels on the same images, by resampling the images.
+    Intervals are of differences on the same images, by resampling the images: to raw pixels, and
+    to the untrained network of the same backbone where it is in the folder.
 
     Args:
         folder: of the shipped weights.
         unseen: image sets.
     """
     pixels = {one.name: raw_pixels(one) for one in unseen}
-    heads = " | ".join(f"{name} | above raw pixels" for name in pixels)
+    files = {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
+    found = {stem: accuracies(file, unseen) for stem, file in files.items()}
+    heads = " | ".join(f"{name} | above raw pixels | above untrained" for name in pixels)
     lines = [
         f"| encoder | method | paradigm | epochs | minutes | {heads} |",
-        "|---" * (5 + 2 * len(pixels)) + "|",
+        "|---" * (5 + 3 * len(pixels)) + "|",
         "| raw pixels | | | | | "
-        + " | ".join(f"{p.accuracy:.3f} | " for p in pixels.values())
+        + " | ".join(f"{p.accuracy:.3f} | | " for p in pixels.values())
         + "|",
     ]
-    for file in sorted(folder.glob("*.safetensors")):
+    for stem, file in files.items():
         _, said = read_safetensors(file)
         training = json.loads(said["mgm_training"])
+        twin = f"untrained-{stem.rpartition('-')[2]}"
         cells = []
-        for name, found in accuracies(file, unseen).items():
-            low, high = difference(found.correct, pixels[name].correct)
-            gain = found.accuracy - pixels[name].accuracy
-            cells.append(f"{found.accuracy:.3f} | {gain:+.3f} ({low:+.3f} to {high:+.3f})")
+        for name, own in found[stem].items():
+            other = found[twin][name] if twin in found and twin != stem else None
+            cells += [f"{own.accuracy:.3f}", _above(own, pixels[name]), _above(own, other)]
         lines.append(
-            f"| {file.stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
+            f"| {stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
             f"| {training['epochs']} | {training['minutes']} | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
+
+
+def _above(one: KnnAccuracy, other: KnnAccuracy | None) -> str:
+    if other is None:
+        return ""
+    low, high = difference(one.correct, other.correct)
+    return f"{one.accuracy - other.accuracy:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

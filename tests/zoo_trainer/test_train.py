@@ -104,6 +104,10 @@ def test_log_weights_and_export(tmp_path: Path) -> None:
     assert rows[0].startswith(f"| raw pixels | | | | | {raw_pixels(unseen).accuracy:.3f} |")
     assert rows[1].startswith("| simclr-vit | SimCLR | contrastive | 3 |")
     assert rows[2].startswith("| untrained-vit | Untrained | untrained | 0 |")
+    trained, twin = ([cell.strip() for cell in row.split("|")[6:-1]] for row in rows[1:])
+    above = float(trained[0]) - float(twin[0])
+    assert float(trained[2].split()[0]) == pytest.approx(above, abs=2e-3)
+    assert twin[2] == ""
     # What a run saw of its encoder is what the converted file gives.
     stated = read_stated_training(written[0])["knn"]["noise"]
     assert stated == pytest.approx(entries[-1]["knn_accuracy"], abs=0.07)
