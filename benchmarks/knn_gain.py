@@ -5,8 +5,9 @@
 Reads the tables of the three studies in ``examples/knn_gain``. Models are encoders at several
 epochs; all epochs of a run, and all seeds of a method on a backbone, are held out together. For
 each set of features ridge regression predicts the probe's accuracy on a target from the set and
-the k-NN accuracy; the gain is its held-out R^2 less that of the k-NN accuracy alone. Intervals
-come from resampling the runs, the held-out predictions staying as they are.
+the k-NN accuracy; the gain is its held-out R^2 less that of the k-NN accuracy alone, and once more
+with the width known to both, which tells the networks of the zoo apart. Intervals come from
+resampling the runs, the held-out predictions staying as they are.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def feature_sets(
         "MGMs of centred features": centred[mgm_columns(centred)],
         "layer profiles": profiles(layers),
         "spectra": raw[list(SPECTRA)],
+        # The control: all that this column says is which of the two networks an encoder is.
+        "width": raw[["width"]],
     }
 
 
@@ -91,6 +94,8 @@ def gains(
     knn: pd.Series | pd.DataFrame,
     scores: pd.DataFrame,
     families: pd.Series,
+    *,
+    known: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Gain in held-out R^2 of each set over the k-NN accuracy, a row a set and target.
 
@@ -99,27 +104,22 @@ def gains(
         knn: k-NN accuracy of each encoder, or a column a target.
         scores: accuracy of a probe, a column a target.
         families: encoders of one family are held out together.
+        known: features that stand beside the k-NN accuracy with every set and without.
     """
     rows = []
+    start = None if known is None else _held_out(known, knn, scores, families)
     for name, features in sets.items():
-        found = predict_transfer(
-            features,
-            scores,
-            families=families,
-            baselines={"k-NN": knn},
-            name="set",
-            permutations=1,
-            random_sets=1,
-            resamples=10,
-        ).predictions
-        found = found[found["held_out"] == "family"]
-        for task, block in found.groupby("task", sort=False):
-            wide = block.pivot(index="model", columns="predictors", values="predicted")
-            truth = block.drop_duplicates("model").set_index("model")["measured"].loc[wide.index]
+        if known is not None and set(features) <= set(known):
+            continue
+        together = features if known is None else _joined(features, known)
+        found = _held_out(together, knn, scores, families)
+        for task, wide in found.items():
+            truth = wide["measured"].to_numpy()
+            without = wide["k-NN"] if start is None else start[task].loc[wide.index, "set + k-NN"]
             low, gain, high, share = gain_interval(
-                truth.to_numpy(),
+                truth,
                 wide["set + k-NN"].to_numpy(),
-                wide["k-NN"].to_numpy(),
+                without.to_numpy(),
                 families.loc[wide.index].to_numpy(),
             )
             rows.append(
@@ -127,8 +127,8 @@ def gains(
                     "set": name,
                     "features": features.shape[1],
                     "task": task,
-                    "r2_knn": float(r2(truth.to_numpy(), wide["k-NN"].to_numpy())),
-                    "r2_set": float(r2(truth.to_numpy(), wide["set"].to_numpy())),
+                    "r2_knn": float(r2(truth, without.to_numpy())),
+                    "r2_set": float(r2(truth, wide["set"].to_numpy())),
                     "gain": gain,
                     "low": low,
                     "high": high,
@@ -136,6 +136,37 @@ def gains(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _joined(features: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Both, a column that is in both once."""
+    return features.join(known[[c for c in known if c not in features]])
+
+
+def _held_out(
+    features: pd.DataFrame,
+    knn: pd.Series | pd.DataFrame,
+    scores: pd.DataFrame,
+    families: pd.Series,
+) -> dict[str, pd.DataFrame]:
+    """Predictions from the features, the k-NN accuracy and both, by target, a row an encoder."""
+    found = predict_transfer(
+        features,
+        scores,
+        families=families,
+        baselines={"k-NN": knn},
+        name="set",
+        permutations=1,
+        random_sets=1,
+        resamples=10,
+    ).predictions
+    found = found[found["held_out"] == "family"]
+    tables = {}
+    for task, block in found.groupby("task", sort=False):
+        wide = block.pivot(index="model", columns="predictors", values="predicted")
+        measured = block.drop_duplicates("model").set_index("model")["measured"]
+        tables[str(task)] = wide.assign(measured=measured)
+    return tables
 
 
 def gain_interval(
@@ -177,10 +208,11 @@ def main(folder: Path) -> dict[str, Any]:
         "families": int(families.nunique()),
     }
     for label, knn in (("source", raw["knn_accuracy"]), ("target", target_knn)):
-        table = gains(sets, knn, scores, families)
-        result[f"knn_on_{label}"] = table.to_dict("records")
-        print(f"\nGain over the k-NN accuracy on the {label}\n")
-        print(markdown(table))
+        for beside, known in (("", None), ("_and_width", raw[["width"]])):
+            table = gains(sets, knn, scores, families, known=known)
+            result[f"knn_on_{label}{beside}"] = table.to_dict("records")
+            print(f"\nGain over the k-NN accuracy on the {label}{beside.replace('_', ' ')}\n")
+            print(markdown(table))
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     return result
 

@@ -33,6 +33,17 @@ def test_a_set_that_holds_the_rest_gains_and_noise_does_not(population) -> None:
     assert text.splitlines()[3].startswith("| the rest (1) | +")
 
 
+def test_what_is_known_already_gains_nothing(population) -> None:
+    features, knn, scores = population
+    known = features[["x"]]
+    twin = pd.DataFrame({"w": 2 * features["x"] + 1, "y": features["y"]})
+    sets = {"twin": twin, "known": known}
+    found = gains(sets, knn, scores, families_of(features.index), known=known).set_index("set")
+    assert list(found.index) == ["twin"]
+    assert found.loc["twin", "r2_knn"] > 0.9
+    assert abs(found.loc["twin", "gain"]) < 0.02
+
+
 def test_r2_is_scikit_learns() -> None:
     truth, predicted = np.random.default_rng(1).normal(size=(2, 20))
     assert r2(truth, predicted) == pytest.approx(r2_score(truth, predicted))
