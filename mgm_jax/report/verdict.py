@@ -175,7 +175,11 @@ def _judge(rows: pd.DataFrame, held_out: str) -> Verdict:
         if own.empty:
             continue
         row = own.iloc[0]
-        baselines = block.loc[(block["predictors"] != MGM) & block["r2"].notna()]
+        # The metrics together with the baselines are not a baseline of theirs.
+        with_metrics = (block["predictors"] == MGM) | block["predictors"].str.startswith(
+            f"{MGM} + "
+        )
+        baselines = block.loc[~with_metrics & block["r2"].notna()]
         best = baselines.loc[baselines["r2"].idxmax()] if len(baselines) else None
         random_high = row["random_r2_high"]
         tasks.append(

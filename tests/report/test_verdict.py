@@ -78,6 +78,19 @@ def test_lead_holds_the_numbers():
     assert "Widest lead: task 0, R² 0.600 against 0.400 (RankMe)." in found.lead
 
 
+def test_the_metrics_with_the_baselines_are_no_baseline():
+    shared = {"task": "a", "held_out": "model", "random_r2_high": 0.1, "p_holm": 0.01}
+    rows = [
+        shared | {"predictors": "mgm", "r2": 0.6},
+        shared | {"predictors": "width", "r2": 0.4},
+        shared | {"predictors": "mgm + all baselines", "r2": 0.9},
+        shared | {"predictors": "mgm + width", "r2": 0.8},
+    ]
+    (verdict,) = judge_prediction(pd.DataFrame(rows))
+    assert (verdict.tasks[0].baseline, verdict.tasks[0].baseline_r2) == ("width", 0.4)
+    assert verdict.tasks[0].ahead
+
+
 def test_single_models_are_judged_before_families():
     model, family = (judged({}, held_out=way) for way in ("model", "family"))
     assert (model.held_out, family.held_out) == ("model", "family")
