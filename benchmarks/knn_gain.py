@@ -111,7 +111,7 @@ def gains(
     for name, features in sets.items():
         if known is not None and set(features) <= set(known):
             continue
-        together = features if known is None else _joined(features, known)
+        together = features if known is None else features.join(known)
         found = _held_out(together, knn, scores, families)
         for task, wide in found.items():
             truth = wide["measured"].to_numpy()
@@ -136,11 +136,6 @@ def gains(
                 }
             )
     return pd.DataFrame(rows)
-
-
-def _joined(features: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Both, a column that is in both once."""
-    return features.join(known[[c for c in known if c not in features]])
 
 
 def _held_out(
