@@ -53,8 +53,8 @@ class MLP(nn.Module):
         last_norm: whether the output is normalised over the batch, without a scale of its own.
     """
 
-    hidden: int = 256
-    width: int = 128
+    hidden: int = 1024
+    width: int = 512
     last_norm: bool = False
 
     @nn.compact
