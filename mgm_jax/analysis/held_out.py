@@ -166,6 +166,29 @@ def random_reach(
     return r2(measured.T[None], predicted.swapaxes(1, 2))
 
 
+def largest_error(
+    models: Sequence[str], measured: np.ndarray, predicted: np.ndarray
+) -> dict[str, str | float]:
+    """Model that is missed most, and its share of the squared error of all.
+
+    R^2 has no lower bound, so a single model unlike all others (raw pixels among networks) can
+    make it as low as one likes; the share tells that from features that say nothing.
+
+    Args:
+        models: names, ``[n]``.
+        measured: ``[n]``.
+        predicted: ``[n]``.
+
+    Returns:
+        ``worst_model`` and ``worst_share``, from 1/n to 1; an empty name and NaN without error.
+    """
+    squares = (measured - predicted) ** 2
+    if not squares.sum() > 0:
+        return {"worst_model": "", "worst_share": float("nan")}
+    worst = int(squares.argmax())
+    return {"worst_model": models[worst], "worst_share": float(squares[worst] / squares.sum())}
+
+
 def scores_of(measured: np.ndarray, predicted: np.ndarray, *, effort: Effort) -> dict[str, float]:
     """Scores with intervals of one task; equal seeds draw equal resamples for all predictors."""
     return score_with_intervals(

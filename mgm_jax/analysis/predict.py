@@ -14,6 +14,7 @@ from mgm_jax.analysis.folds import hold_out
 from mgm_jax.analysis.held_out import (
     Effort,
     Regression,
+    largest_error,
     measured_scale,
     permutation_p_values,
     predict_held_out,
@@ -82,7 +83,8 @@ def predict_transfer(
 
     To keep in mind: under leave-one-out the mean of the other models scores an R^2 slightly
     below 0. Correlations are NaN where the predictions differ less by the features than by what
-    was left out of the mean: their order would be an artefact. The intervals take the models as
+    was left out of the mean: their order would be an artefact. One model unlike all others can
+    make R^2 as low as one likes: ``worst_share`` tells. The intervals take the models as
     independent, which models of one family are not. With families, whole families are permuted,
     so few families cannot give a small p-value, and it is exact for families of equal size only.
 
@@ -287,6 +289,7 @@ class _Block:
                 "p_value": p_values[column],
                 "random_r2": np.nan,
                 "random_r2_high": np.nan,
+                **largest_error(self._names, self._measured[:, column], self._predicted[:, column]),
             }
             if width:
                 row["random_r2"] = float(np.median(random[task]))

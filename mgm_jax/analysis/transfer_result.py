@@ -18,6 +18,8 @@ TABLE_COLUMNS = (
     "p_holm",
     "random_r2",
     "random_r2_high",
+    "worst_model",
+    "worst_share",
 )
 
 
@@ -32,7 +34,8 @@ class TransferPrediction:
             ``spearman`` and ``kendall`` with intervals ``_low`` and ``_high``; ``p_value`` of R^2
             by permutation and ``p_holm``, corrected over the tasks; ``random_r2`` and
             ``random_r2_high``, the median and the upper end (95 %) of what as many random
-            features reach.
+            features reach; ``worst_model``, the one that is missed most, and ``worst_share``, its
+            share of the squared error of all.
         predictions: one row a task, predictors, held_out and model: ``measured`` and
             ``predicted``; ranks between 0 and 1 where ``ranks``.
         features: one row a task and feature: ``coefficient``, standard deviations of the score a

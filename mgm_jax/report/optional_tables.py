@@ -40,12 +40,15 @@ _SHOWN = {
         "p_holm",
         "random_r2",
         "random_r2_high",
+        "worst_model",
+        "worst_share",
     ),
     "features": ("selected", "sign"),
 }
 _TEXT = (
     *("encoder", "encoder_a", "encoder_b", "images", "kind", "measure", "metric", "tap"),
     *("family", "paradigm", "against", "task", "predictors", "held_out", "model", "feature"),
+    *("worst_model",),
 )
 _FLAGS = ("converged", "chosen")
 

@@ -31,6 +31,8 @@ _RANDOM = "random features"
 # R² has no lower bound: values below are drawn at the edge, as triangles.
 _FLOOR = -1.0
 _NAME_LETTERS = 40
+# From this share of the squared error on, R² speaks of one model rather than of all.
+_ONE_MODEL = 0.5
 
 
 def prediction_figure(tables: StudyTables) -> Figure | None:
@@ -206,6 +208,14 @@ def _note(rows: pd.DataFrame, score: str, floor: float) -> str:
         parts.append("0: the order of the models is not predicted; 1: it is predicted exactly.")
     if bool((rows[score].to_numpy(float) < floor).any()):
         parts.append(f"Triangles stand for values below {number(floor)}.")
+    if score == "r2":
+        own = rows.loc[(rows["predictors"] == MGM) & (rows["worst_share"] >= _ONE_MODEL)]
+        parts += [
+            f"{shorten(row['task'], most=_NAME_LETTERS)}: {row['worst_share']:.0%} of the squared "
+            f"error of the MGM is that of one model, "
+            f"{shorten(row['worst_model'], most=_NAME_LETTERS)}."
+            for row in own.to_dict("records")
+        ]
     return " ".join(parts)
 
 
@@ -223,6 +233,11 @@ def _table(rows: pd.DataFrame, way: str) -> NumberTable:
         ("p", "permutation p-value of the held-out R²"),
         ("p (Holm)", "the same, corrected over the tasks"),
         ("Random R²", "R² that as many random features reach: median, and upper end"),
+        *(
+            [("Largest error", "the model missed most, and its share of the squared error")]
+            if _any(rows, "worst_share")
+            else []
+        ),
         ("Features", "number of features"),
         ("Models", "number of models"),
     ]
@@ -251,6 +266,7 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
             else "",
             value=float(random) if np.isfinite(random) else None,
         ),
+        *([_largest_error(row)] if _any(rows, "worst_share") else []),
         _count(row["features"]),
         _count(row["models"]),
     ]
@@ -261,6 +277,18 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
         group="ahead of the baselines" if best else name,
         cells=tuple(cells),
         strong=best,
+    )
+
+
+def _largest_error(row: dict[Any, Any]) -> Cell:
+    share = row["worst_share"]
+    if not np.isfinite(share):
+        return Cell(text="–", interval="", value=None)
+    return Cell(
+        text=shorten(row["worst_model"], most=28),
+        interval=f"{share:.0%} of the error",
+        value=float(share),
+        words=True,
     )
 
 

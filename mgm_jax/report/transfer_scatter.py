@@ -19,6 +19,8 @@ from mgm_jax.report.verdict import held_out_name, ordered_predictors, predictors
 _WIDE, _PHONE = (205, 215, 46), (112, 128, 44)
 _LEFT = 58
 _TASKS_A_PAGE = 9
+# Where a label in the lower right corner ends, as shares of the panel's width and height.
+_CORNER = (0.3, 0.85)
 _BETWEEN = "   "
 
 
@@ -88,8 +90,7 @@ def _view(panels: dict[str, pd.DataFrame], facts: dict[str, str], legend: Legend
     sizes = [(columns, _WIDE) for columns in column_counts(len(panels)) if columns > 1]
     sizes.append((min(2, len(panels)), _PHONE))
     layouts = [
-        _layout(list(panels), list(facts.values()), ranges, columns, size)
-        for columns, size in sizes
+        _layout(panels, list(facts.values()), ranges, columns, size) for columns, size in sizes
     ]
     layouts[-1] = replace(layouts[-1], min_width=0)
     return View(data=traces, layouts=layouts)
@@ -150,18 +151,29 @@ def _dots(
     }
 
 
+def _is_free_below(rows: pd.DataFrame, ends: tuple[float, float]) -> bool:
+    """Whether the label lies over fewer dots in the lower right corner than in the upper left."""
+    low, high = ends
+    across = (rows["measured"].to_numpy() - low) / (high - low)
+    up = np.clip((rows["predicted"].to_numpy() - low) / (high - low), 0, 1)
+    above = np.sum((across < 1 - _CORNER[0]) & (up > _CORNER[1]))
+    below = np.sum((across > _CORNER[0]) & (up < 1 - _CORNER[1]))
+    return bool(below < above)
+
+
 def _layout(
-    tasks: list[str],
+    blocks: dict[str, pd.DataFrame],
     facts: list[str],
     ranges: list[tuple[float, float]],
     columns: int,
     size: tuple[int, int, int],
 ) -> Layout:
     width, height, gap = size
+    panels = list(blocks.values())
     grid = panel_grid(
         [
             Panel(heading=shorten(task, most=22 if size == _WIDE else 15), axis="measured")
-            for task in tasks
+            for task in blocks
         ],
         columns,
         panel_height=height,
@@ -180,16 +192,17 @@ def _layout(
             if size == _PHONE:
                 text = text.replace(_BETWEEN, "\n")
             names = axis_names(index)
+            below = _is_free_below(panels[index], ends)
             grid.layout["annotations"].append(
                 {
                     "text": plotly_text(text).replace("\n", "<br>"),
-                    "align": "left",
+                    "align": "right" if below else "left",
                     "xref": f"{names['xaxis']} domain",
                     "yref": f"{names['yaxis']} domain",
-                    "x": 0.03,
-                    "y": 0.97,
-                    "xanchor": "left",
-                    "yanchor": "top",
+                    "x": 0.97 if below else 0.03,
+                    "y": 0.03 if below else 0.97,
+                    "xanchor": "right" if below else "left",
+                    "yanchor": "bottom" if below else "top",
                     "showarrow": False,
                     "font": {"size": 12 if size == _WIDE else 11, "color": "--muted"},
                 }

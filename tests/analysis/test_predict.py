@@ -63,10 +63,24 @@ def test_a_planted_feature_is_found_and_noise_is_not(result: mgm.TransferPredict
         assert own["selected"].drop("f0").max() < 1
 
 
+def test_one_model_unlike_all_others_is_named():
+    metrics, scores = study()
+    metrics.loc["model07"] *= 1000.0
+    table = predict_transfer(metrics, scores[["easy"]], **QUICK).to_pandas()
+    assert table.loc["easy", "r2"] < 0
+    assert table.loc["easy", "worst_model"] == "model07"
+    assert table.loc["easy", "worst_share"] > 0.9
+
+
 def test_scores_are_those_of_the_predictions_that_are_handed_out(result: mgm.TransferPrediction):
     keys = ["task", "predictors", "held_out"]
     for key, block in result.predictions.groupby(keys, sort=False):
         row = result.table.set_index(keys).loc[key]
+        squares = (
+            block.set_index("model")["measured"] - block.set_index("model")["predicted"]
+        ) ** 2
+        assert row["worst_model"] == squares.idxmax()
+        assert row["worst_share"] == pytest.approx(squares.max() / squares.sum())
         assert row["r2"] == pytest.approx(r2_score(block["measured"], block["predicted"]))
         assert row["models"] == len(block)
         if np.isfinite(row["spearman"]):

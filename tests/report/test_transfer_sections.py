@@ -132,6 +132,56 @@ def test_a_wild_prediction_is_drawn_at_the_edge_and_hollow(study: Study, tmp_pat
     assert max(y for t in view.data for y in t["y"]) < 10
 
 
+@pytest.mark.parametrize("crowded, side", [("upper left", "right"), ("lower right", "left")])
+def test_the_label_of_a_panel_is_in_the_emptier_corner(
+    study: Study, tmp_path: Path, crowded: str, side: str
+):
+    folder = _copy(study("transfer"), tmp_path)
+    rows = pd.read_parquet(folder / "predictions.parquet")
+    measured = rows.groupby(["task", "predictors", "held_out"])["measured"]
+    low, high = measured.transform("min"), measured.transform("max")
+    place = (rows["measured"] - low) / (high - low)
+    # Nobody lies in the other corner: all others are foretold in the middle.
+    if crowded == "upper left":
+        rows["predicted"] = high.where(place < 0.3, (low + high) / 2)
+    else:
+        rows["predicted"] = low.where(place > 0.7, (low + high) / 2)
+    rows.to_parquet(folder / "predictions.parquet")
+    found = read_tables(folder)
+    figure = scatter_figure(found, paradigm_legend(found))
+    assert figure is not None
+    for entry in figure.views["mgm", "model", "0"].layouts:
+        labels = [a for a in entry.layout["annotations"] if a["text"].startswith("R²")]
+        assert labels
+        assert {label["xanchor"] for label in labels} == {side}
+
+
+def test_the_model_that_makes_most_of_the_error_is_named(study: Study, tmp_path: Path):
+    folder = _copy(study("transfer"), tmp_path)
+    rows = pd.read_parquet(folder / "prediction.parquet")
+    first = (rows["predictors"] == "mgm") & (rows["held_out"] == "model")
+    first &= rows["task"] == rows["task"].iloc[0]
+    rows["worst_share"] = np.where(first, 0.93, 0.2)
+    rows.loc[first, "worst_model"] = "raw pixels"
+    rows.to_parquet(folder / "prediction.parquet")
+    found = read_tables(folder)
+    figure = prediction_figure(found)
+    assert figure is not None
+    said = figure.views["r2", "model"].note
+    task = rows["task"].iloc[0]
+    assert f"{task}: 93% of the squared error of the MGM is that of one model, raw pixels." in said
+    assert "squared error" not in figure.views["r2", "family"].note
+    table, _ = prediction_tables(found)
+    place = [label for label, _ in table.columns].index("Largest error")
+    cells = [row.cells[place] for row in table.rows if row.full_name == task]
+    assert ("raw pixels", "93% of the error") in [(cell.text, cell.interval) for cell in cells]
+    # Tables of an earlier version do not say it.
+    rows.drop(columns=["worst_model", "worst_share"]).to_parquet(folder / "prediction.parquet")
+    table, _ = prediction_tables(read_tables(folder))
+    assert "Largest error" not in [label for label, _ in table.columns]
+    assert {len(row.cells) for row in table.rows} == {len(table.columns)}
+
+
 def test_scores_show_the_metrics_the_baselines_and_chance(tables: StudyTables):
     figure = prediction_figure(tables)
     assert figure is not None

@@ -221,6 +221,15 @@ def _score(rows: pd.DataFrame, *, significant: bool, mgm: bool) -> dict[str, obj
         "p_holm": min(1.0, 5 * p_value) if mgm else np.nan,
         "random_r2": 0.03 if mgm else np.nan,
         "random_r2_high": 0.3 if mgm else np.nan,
+        **_worst(rows),
+    }
+
+
+def _worst(rows: pd.DataFrame) -> dict[str, object]:
+    squares = (rows["measured"] - rows["predicted"]) ** 2
+    return {
+        "worst_model": rows["model"].loc[squares.idxmax()],
+        "worst_share": squares.max() / squares.sum(),
     }
 
 
