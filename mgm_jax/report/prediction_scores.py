@@ -31,6 +31,7 @@ _RANDOM = "random features"
 # R² has no lower bound: values below are drawn at the edge, as triangles.
 _FLOOR = -1.0
 _NAME_LETTERS = 40
+_MODEL_LETTERS = 20
 # From this share of the squared error on, R² speaks of one model rather than of all.
 _ONE_MODEL = 0.5
 
@@ -230,16 +231,14 @@ def _table(rows: pd.DataFrame, way: str) -> NumberTable:
     columns = [("Predictors", "what the prediction is made from")]
     columns += [(label, axis) for name, label, axis in _SCORES if _any(rows, name)]
     columns += [
-        ("p", "permutation p-value of the held-out R²"),
-        ("p (Holm)", "the same, corrected over the tasks"),
+        ("p (Holm)", "permutation p-value of the held-out R², over all tasks, and by itself"),
         ("Random R²", "R² that as many random features reach: median, and upper end"),
         *(
-            [("Largest error", "the model missed most, and its share of the squared error")]
+            [("Largest error", "share of the squared error that is one model's, and which")]
             if _any(rows, "worst_share")
             else []
         ),
-        ("Features", "number of features"),
-        ("Models", "number of models"),
+        ("Features", "number of features, and of models"),
     ]
     lines = []
     for task in dict.fromkeys(rows["task"]):
@@ -257,8 +256,7 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
             cells.append(interval_cell(row[score], row[f"{score}_low"], row[f"{score}_high"]))
     random = row["random_r2"]
     cells += [
-        _p_value(row["p_value"]),
-        _p_value(row["p_holm"]),
+        _p_value(row["p_holm"], alone=row["p_value"]),
         Cell(
             text=number(random),
             interval=f"up to {number(row['random_r2_high'])}"
@@ -267,8 +265,7 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
             value=float(random) if np.isfinite(random) else None,
         ),
         *([_largest_error(row)] if _any(rows, "worst_share") else []),
-        _count(row["features"]),
-        _count(row["models"]),
+        _counts(row["features"], row["models"]),
     ]
     return Row(
         name=shorten(row["task"], most=_NAME_LETTERS),
@@ -284,25 +281,30 @@ def _largest_error(row: dict[Any, Any]) -> Cell:
     share = row["worst_share"]
     if not np.isfinite(share):
         return Cell(text="–", interval="", value=None)
+    name = shorten(row["worst_model"], most=_MODEL_LETTERS)
+    return Cell(text=f"{share:.0%}", interval=name, value=float(share))
+
+
+def _p_value(value: float, *, alone: float) -> Cell:
+    if not np.isfinite(value):
+        return Cell(text="–", interval="", value=None)
     return Cell(
-        text=shorten(row["worst_model"], most=28),
-        interval=f"{share:.0%} of the error",
-        value=float(share),
-        words=True,
+        text=_p_text(value),
+        interval=f"alone {_p_text(alone)}" if np.isfinite(alone) else "",
+        value=float(value),
+        strong=bool(value <= SIGNIFICANT),
     )
 
 
-def _p_value(value: float) -> Cell:
-    if not np.isfinite(value):
-        return Cell(text="–", interval="", value=None)
-    text = "< 0.001" if value < 0.001 else f"{value:.3f}"
-    return Cell(text=text, interval="", value=float(value), strong=bool(value <= SIGNIFICANT))
+def _p_text(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _count(value: float) -> Cell:
-    if not np.isfinite(value):
-        return Cell(text="–", interval="", value=None)
-    return Cell(text=f"{value:.0f}", interval="", value=float(value))
+def _counts(features: float, models: float) -> Cell:
+    under = f"{models:.0f} models" if np.isfinite(models) else ""
+    if not np.isfinite(features):
+        return Cell(text="–", interval=under, value=None)
+    return Cell(text=f"{features:.0f}", interval=under, value=float(features))
 
 
 def _any(rows: pd.DataFrame, column: str) -> bool:

@@ -174,7 +174,7 @@ def test_the_model_that_makes_most_of_the_error_is_named(study: Study, tmp_path:
     table, _ = prediction_tables(found)
     place = [label for label, _ in table.columns].index("Largest error")
     cells = [row.cells[place] for row in table.rows if row.full_name == task]
-    assert ("raw pixels", "93% of the error") in [(cell.text, cell.interval) for cell in cells]
+    assert ("93%", "raw pixels") in [(cell.text, cell.interval) for cell in cells]
     # Tables of an earlier version do not say it.
     rows.drop(columns=["worst_model", "worst_share"]).to_parquet(folder / "prediction.parquet")
     table, _ = prediction_tables(read_tables(folder))
