@@ -145,7 +145,7 @@ def test_missing_values_stay_at_the_end(load: Callable[..., Browser]):
     page = load("transfer")
     table = 'document.querySelector("#prediction .sortable")'
     place = page.run(
-        f"""[...{table}.tHead.rows[0].cells].findIndex((c) => c.textContent === "p")"""
+        f"""[...{table}.tHead.rows[0].cells].findIndex((c) => c.textContent === "p (Holm)")"""
     )
     texts = f"[...{table}.tBodies[0].rows].map((r) => r.cells[{place}].textContent)"
     for _ in range(2):
