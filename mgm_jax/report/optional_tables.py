@@ -48,7 +48,7 @@ _SHOWN = {
 _TEXT = (
     *("encoder", "encoder_a", "encoder_b", "images", "kind", "measure", "metric", "tap"),
     *("family", "paradigm", "against", "task", "predictors", "held_out", "model", "feature"),
-    *("worst_model",),
+    "worst_model",
 )
 _FLAGS = ("converged", "chosen")
 

@@ -169,7 +169,6 @@ def _layout(
     size: tuple[int, int, int],
 ) -> Layout:
     width, height, gap = size
-    panels = list(blocks.values())
     grid = panel_grid(
         [
             Panel(heading=shorten(task, most=22 if size == _WIDE else 15), axis="measured")
@@ -181,7 +180,8 @@ def _layout(
         panel_width=width,
         gap=gap,
     )
-    for index, (text, ends) in enumerate(zip(facts, ranges, strict=True)):
+    facts_of = zip(blocks.values(), facts, ranges, strict=True)
+    for index, (rows, text, ends) in enumerate(facts_of):
         vertical, horizontal = layout_axes(grid.layout, index)
         ticks = 5 if size == _WIDE else 4
         horizontal |= {"range": numbers(ends), "nticks": ticks}
@@ -192,7 +192,7 @@ def _layout(
             if size == _PHONE:
                 text = text.replace(_BETWEEN, "\n")
             names = axis_names(index)
-            below = _is_free_below(panels[index], ends)
+            below = _is_free_below(rows, ends)
             grid.layout["annotations"].append(
                 {
                     "text": plotly_text(text).replace("\n", "<br>"),
