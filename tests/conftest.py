@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
+import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +16,17 @@ from typing import Any
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# What one process has compiled the others read: many tests start programs, and most of a short
+# program's time is compiling. The folder is new each time, so nothing of an earlier JAX is in it.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.mkdtemp(prefix="mgm_jax_compiled_")
+    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    # XLA says of each program that it reads which instructions it was compiled for, and tests look
+    # at what a program writes to standard error.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 # A library takes its declarations back when it is collected.
 _KEPT: list[Any] = []
