@@ -21,6 +21,9 @@ MEAN_OF_TASKS = "mean of the other tasks"
 #: All baselines that were given, as features of one fit.
 ALL_BASELINES = "all baselines"
 
+#: Between the name of the features and that of the baselines which are joined with them.
+_WITH = " + "
+
 #: Fewest models with a score: with fewer, a fold has nothing left to choose a penalty by.
 LEAST_MODELS = 5
 
@@ -142,7 +145,7 @@ def collect_predictors(
         every.append(_together(ALL_BASELINES, given, joined.scores))
     if given:
         label = ALL_BASELINES if len(given) > 1 else given[0].name
-        every.append(_together(f"{name} + {label}", [own, *given], joined.scores))
+        every.append(_together(f"{name}{_WITH}{label}", [own, *given], joined.scores))
     if joined.scores.shape[1] > 1:
         every.append(_other_tasks(joined.scores))
     nothing = np.empty((len(joined.models), 0))
@@ -152,6 +155,19 @@ def collect_predictors(
     if twice:
         raise InputError(f"baselines: names must differ from {name_some(twice)}; rename them.")
     return every
+
+
+def has_baselines_added(predictors: pd.Series, name: str) -> pd.Series:
+    """Which sets of predictors are the features together with baselines, so no baseline themselves.
+
+    Args:
+        predictors: names of the sets.
+        name: of the features alone.
+
+    >>> has_baselines_added(pd.Series(["mgm", "logme", "mgm + all baselines"]), "mgm").tolist()
+    [False, False, True]
+    """
+    return predictors.astype(str).str.startswith(f"{name}{_WITH}")
 
 
 def family_codes(

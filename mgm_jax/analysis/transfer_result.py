@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mgm_jax.analysis.predictors import has_baselines_added
+
 #: Columns of :attr:`TransferPrediction.table`, in order.
 TABLE_COLUMNS = (
     "task",
@@ -80,7 +82,7 @@ class TransferPrediction:
         rows = self.table.loc[self.table["held_out"] == held_out]
         own = rows.loc[rows["predictors"] == self.name].set_index("task")
         own = own.drop(columns=["predictors", "held_out"])
-        added = rows["predictors"].map(lambda name: str(name).startswith(f"{self.name} + "))
+        added = has_baselines_added(rows["predictors"], self.name)
         others = rows.loc[(rows["predictors"] != self.name) & ~added]
         wide = others.pivot(index="task", columns="predictors", values="r2").reindex(own.index)
         wide = wide[list(others["predictors"].unique())]

@@ -141,14 +141,14 @@ def _row(model: str, group: str, colour: str, cells: list[Cell]) -> Row:
 
 def _cell(row: dict[Any, Any] | None) -> Cell:
     if row is None:
-        return _plain(float("nan"))
+        return empty_cell()
     return interval_cell(row["mean"], row["low"], row["high"])
 
 
 def interval_cell(value: float, low: float, high: float) -> Cell:
     """A number with its interval below it, where there is one."""
     if not np.isfinite(value):
-        return _plain(float("nan"))
+        return empty_cell()
     bounded = np.isfinite(low) and np.isfinite(high)
     interval = _between(low, high) if bounded else ""
     return Cell(text=number(value), interval=interval, value=float(value))
@@ -164,5 +164,14 @@ def text_cell(text: str, *, most: int) -> Cell:
     return Cell(text=shorten(text, most=most), interval="", value=None, words=True)
 
 
+def empty_cell(*, under: str = "") -> Cell:
+    """What stands where a table has no number, perhaps with something in small type below it."""
+    return Cell(text=number(float("nan")), interval=under, value=None)
+
+
 def _plain(value: Any) -> Cell:
-    return Cell(text=number(value), interval="", value=float(value) if np.isfinite(value) else None)
+    return (
+        Cell(text=number(value), interval="", value=float(value))
+        if np.isfinite(value)
+        else empty_cell()
+    )

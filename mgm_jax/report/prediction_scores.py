@@ -11,7 +11,14 @@ import pandas as pd
 from mgm_jax.report.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figure import Choice, Figure, View, numbers
 from mgm_jax.report.labels import interval, number, plotly_text, shorten
-from mgm_jax.report.number_tables import Cell, NumberTable, Row, interval_cell, text_cell
+from mgm_jax.report.number_tables import (
+    Cell,
+    NumberTable,
+    Row,
+    empty_cell,
+    interval_cell,
+    text_cell,
+)
 from mgm_jax.report.tables import StudyTables
 from mgm_jax.report.verdict import (
     MGM,
@@ -280,14 +287,14 @@ def _row(row: dict[Any, Any], rows: pd.DataFrame, *, best: bool) -> Row:
 def _largest_error(row: dict[Any, Any]) -> Cell:
     share = row["worst_share"]
     if not np.isfinite(share):
-        return Cell(text="–", interval="", value=None)
+        return empty_cell()
     name = shorten(row["worst_model"], most=_MODEL_LETTERS)
     return Cell(text=f"{share:.0%}", interval=name, value=float(share))
 
 
 def _p_value(value: float, *, alone: float) -> Cell:
     if not np.isfinite(value):
-        return Cell(text="–", interval="", value=None)
+        return empty_cell()
     return Cell(
         text=_p_text(value),
         interval=f"alone {_p_text(alone)}" if np.isfinite(alone) else "",
@@ -303,7 +310,7 @@ def _p_text(value: float) -> str:
 def _counts(features: float, models: float) -> Cell:
     under = f"{models:.0f} models" if np.isfinite(models) else ""
     if not np.isfinite(features):
-        return Cell(text="–", interval=under, value=None)
+        return empty_cell(under=under)
     return Cell(text=f"{features:.0f}", interval=under, value=float(features))
 
 

@@ -11,7 +11,7 @@ from mgm_jax.report.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figure import Choice, Figure, View, numbers
 from mgm_jax.report.labels import hover_name, interval, plotly_text, shorten
 from mgm_jax.report.legend import Entry, Legend
-from mgm_jax.report.number_tables import NumberTable, Row, interval_cell
+from mgm_jax.report.number_tables import NumberTable, Row, empty_cell, interval_cell
 from mgm_jax.report.tables import StudyTables
 
 _MEASURES = {
@@ -86,7 +86,7 @@ def probe_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
             (row["model"], row["images"]): interval_cell(row["value"], row["low"], row["high"])
             for row in block.to_dict("records")
         }
-        missing = interval_cell(*[float("nan")] * 3)
+        missing = empty_cell()
         present = set(block["model"])
         metric = {row["images"]: row["metric"] for row in block.to_dict("records")}
         found.append(

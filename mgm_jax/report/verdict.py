@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mgm_jax.analysis.predictors import has_baselines_added
 from mgm_jax.report.definitions import DEFINITIONS, define
 from mgm_jax.report.labels import number, shorten
 
@@ -176,9 +177,8 @@ def _judge(rows: pd.DataFrame, held_out: str) -> Verdict:
             continue
         row = own.iloc[0]
         # The metrics together with the baselines are not a baseline of theirs.
-        with_metrics = (block["predictors"] == MGM) | block["predictors"].str.startswith(
-            f"{MGM} + "
-        )
+        predictors = pd.Series(block["predictors"])
+        with_metrics = (predictors == MGM) | has_baselines_added(predictors, MGM)
         baselines = block.loc[~with_metrics & block["r2"].notna()]
         best = baselines.loc[baselines["r2"].idxmax()] if len(baselines) else None
         random_high = row["random_r2_high"]

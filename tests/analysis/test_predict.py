@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from scipy import stats
 from sklearn.metrics import r2_score
 
 import mgm_jax as mgm
+from mgm_jax.analysis import predictors
 from mgm_jax.analysis.predict import predict_transfer
 from mgm_jax.analysis.predictors import MEAN_OF_MODELS, MEAN_OF_TASKS
 from mgm_jax.errors import InputError
@@ -246,3 +249,8 @@ def test_what_cannot_be_used_is_refused(change: dict[str, object], message: str)
     metrics, scores = study()
     with pytest.raises(InputError, match=message):
         predict_transfer(**({"metrics": metrics, "scores": scores} | change))  # type: ignore[arg-type]
+
+
+def test_examples_run() -> None:
+    result = doctest.testmod(predictors)
+    assert (result.attempted, result.failed) == (1, 0)
