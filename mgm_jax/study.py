@@ -277,7 +277,11 @@ class Study(_Frozen):
     def to_yaml(self) -> str:
         """The study as YAML that :func:`read_study` reads back, defaults left out."""
         content = self.model_dump(mode="json", exclude_defaults=True)
-        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        if yaml.safe_load(text) == content:
+            return text
+        # PyYAML folds Unicode's own line breaks, such as U+0085, into spaces: escape them.
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=False)
 
 
 def read_study(path: str | Path) -> Study:

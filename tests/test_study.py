@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
@@ -28,6 +28,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
     strengths=st.lists(st.floats(0, 10), min_size=1, max_size=4, unique=True),
     name=st.text(max_size=30),
 )
+@example(seed=0, views=3, strengths=[1.0], name="a\x85b \u2028 é")
 def test_yaml_round_trip_keeps_the_study(seed, views, strengths, name) -> None:
     study = make_study(
         SMALL
