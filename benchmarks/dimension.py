@@ -27,7 +27,12 @@ from sklearn.neighbors import NearestNeighbors
 from benchmarks.knn import post_relu
 from benchmarks.timing import interleaved, report, reported
 from mgm_jax import KnnGraph, knn_graph, local_pca
-from mgm_jax.geometry.dimension import levina_bickel, levina_bickel_of, two_nn, two_nn_of
+from mgm_jax.geometry.cloud.intrinsic_dimension import (
+    levina_bickel,
+    levina_bickel_of,
+    two_nn,
+    two_nn_of,
+)
 
 _NEIGHBOURHOODS, _GROUPS, _SIZE = 200, 8, 50
 _CORES = os.cpu_count() or 1

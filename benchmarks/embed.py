@@ -28,7 +28,7 @@ from benchmarks.torch_models import build
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, batches, embed, manifest_for
 from mgm_jax.encoders import Encoder, load_encoder
 from mgm_jax.images.settings import SETTINGS
-from mgm_jax.images.sources import open_source
+from mgm_jax.images.sources.open_source import open_source
 
 MODELS = ("conv4", "resnet50", "vit_s16", "vit_b16")
 IMAGES = Path(__file__).parents[2] / "shared" / "data" / "images" / "caltech101_20x80"

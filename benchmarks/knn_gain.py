@@ -23,10 +23,10 @@ import pandas as pd
 
 from benchmarks.timing import hardware
 from benchmarks.zoo.names import parse_name
-from mgm_jax.analysis.agreement import r2
-from mgm_jax.analysis.predict import predict_transfer
+from mgm_jax.analysis.transfer.agreement import r2
+from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.errors import InputError
-from mgm_jax.sweep.prediction import mgm_columns, task_scores
+from mgm_jax.sweep.run.prediction import mgm_columns, task_scores
 
 RESULT = Path(__file__).parent / "results" / "knn_gain.json"
 

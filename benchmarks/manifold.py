@@ -21,8 +21,8 @@ from benchmarks.knn import post_relu
 from benchmarks.nnk import problems
 from benchmarks.timing import interleaved, report
 from mgm_jax import manifold_metrics
-from mgm_jax.geometry.nnk import solve_nnk
-from mgm_jax.geometry.workers import one_thread_a_product
+from mgm_jax.geometry.backend.workers import one_thread_a_product
+from mgm_jax.geometry.nnk.solve import solve_nnk
 from tests.metrics.oracle import oracle
 
 _RANK = 20

@@ -28,8 +28,8 @@ from scipy.optimize import nnls
 
 from benchmarks.knn import post_relu
 from benchmarks.timing import interleaved, report, reported
-from mgm_jax.geometry.nnk import SUPPORT_WEIGHT, solve_nnk
-from mgm_jax.geometry.precision import double_precision
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT, solve_nnk
 
 GOAL = 1e-12
 """KKT violation at which Optax may stop: a thousand times what the exact solvers leave."""

@@ -51,7 +51,7 @@ def caltech20() -> tuple[np.ndarray, np.ndarray]:
     """Features of a Conv4 trained without labels, ``[1600, 1600]``, and the classes."""
     import tempfile
 
-    from converters import convert
+    from mgm_converters import convert
     from mgm_jax import load_encoder
     from mgm_jax.images import canvases, open_source
 
@@ -80,8 +80,8 @@ def objective(
 
 def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
     """Solve the path; seconds with and without the preparation."""
-    from mgm_jax.probe.logistic_path import solve_path
-    from mgm_jax.probe.logistic_problem import prepare
+    from mgm_jax.probe.logistic.path import solve_path
+    from mgm_jax.probe.logistic.problem import prepare
 
     classes = int(labels.max()) + 1
     if warm:

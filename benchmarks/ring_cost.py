@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from mgm_jax.geometry.knn_ring import candidates_for
-from mgm_jax.geometry.ring import cut
-from mgm_jax.geometry.ring_points import FLOAT64_TILE
+from mgm_jax.geometry.knn.ring import candidates_for
+from mgm_jax.geometry.knn.ring_points import FLOAT64_TILE
+from mgm_jax.parallel.ring import cut
 
 
 @dataclass(frozen=True, kw_only=True)

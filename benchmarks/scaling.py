@@ -37,11 +37,11 @@ def compiled_ring(
     import jax.numpy as jnp
 
     from benchmarks.ring_cost import ring_cost
-    from mgm_jax.devices import default_mesh
-    from mgm_jax.geometry.distance import Points
-    from mgm_jax.geometry.knn_ring import plan_ring, ring_programs
-    from mgm_jax.geometry.precision import double_precision
-    from mgm_jax.geometry.ring_points import place_program
+    from mgm_jax.geometry.backend.precision import double_precision
+    from mgm_jax.geometry.knn.distance import Points
+    from mgm_jax.geometry.knn.ring import plan_ring, ring_programs
+    from mgm_jax.geometry.knn.ring_points import place_program
+    from mgm_jax.parallel.devices import default_mesh
 
     tiles = {"rows": rows or 512, "columns": columns or 8192}
     share = ring_cost(n=n, d=d, k=k, devices=devices, scan=scan, **tiles).share
@@ -114,8 +114,8 @@ def score_bytes(d: int, k: int) -> float:
     import jax
     import jax.numpy as jnp
 
-    from mgm_jax.geometry.distance import ScanTable, scan
-    from mgm_jax.geometry.knn_ring import candidates_for
+    from mgm_jax.geometry.knn.distance import ScanTable, scan
+    from mgm_jax.geometry.knn.ring import candidates_for
 
     rows, columns = 512, 8192
 

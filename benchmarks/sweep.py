@@ -26,7 +26,7 @@ from benchmarks.timing import report
 from mgm_jax.images import SETTINGS
 from mgm_jax.study import Study, make_study
 from mgm_jax.sweep import run, run_study
-from mgm_jax.sweep.layout import read_layouts
+from mgm_jax.sweep.output.layout import read_layouts
 
 _SINGLE = list(SETTINGS)[5:]
 

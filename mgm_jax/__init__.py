@@ -10,70 +10,70 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mgm_jax.analysis.cluster import ModelClusters, cluster_models
-    from mgm_jax.analysis.cluster_stability import (
+    from mgm_jax.analysis.clusters.stability import (
         ClusterStability,
         LabelAgreement,
         agreement_over_cuts,
         cluster_stability,
         label_agreement,
     )
+    from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models
     from mgm_jax.analysis.compare import ModelComparison, compare_models
-    from mgm_jax.analysis.predict import predict_transfer
-    from mgm_jax.analysis.published import published_transfer
     from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity
-    from mgm_jax.analysis.transfer_result import TransferPrediction
+    from mgm_jax.analysis.transfer.predict import predict_transfer
+    from mgm_jax.analysis.transfer.published import published_transfer
+    from mgm_jax.analysis.transfer.result import TransferPrediction
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.encoders.registry import load_encoder
     from mgm_jax.errors import InputError
-    from mgm_jax.geometry.knn import KnnGraph, knn_graph
-    from mgm_jax.geometry.local_pca import LocalPca, local_pca
-    from mgm_jax.geometry.nnk_graph import NnkGraph, nnk_graph
+    from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
+    from mgm_jax.geometry.local.pca import LocalPca, local_pca
+    from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
     from mgm_jax.probe.few_shot import FewShotResult, few_shot_probe
+    from mgm_jax.probe.knn import KnnAccuracy, knn_probe
     from mgm_jax.probe.linear import ProbeResult, linear_probe
-    from mgm_jax.probe.neighbours import KnnAccuracy, knn_probe
     from mgm_jax.probe.ridge import RidgeResult, ridge_probe
-    from mgm_jax.probe.transfer_scores import TransferScores, transfer_scores
+    from mgm_jax.probe.scores.transfer_scores import TransferScores, transfer_scores
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ClusterStability": "analysis.cluster_stability",
+    "ClusterStability": "analysis.clusters.stability",
     "Encoder": "encoders.encoder",
     "FewShotResult": "probe.few_shot",
     "InputError": "errors",
-    "KnnAccuracy": "probe.neighbours",
-    "KnnGraph": "geometry.knn",
-    "LabelAgreement": "analysis.cluster_stability",
-    "LocalPca": "geometry.local_pca",
+    "KnnAccuracy": "probe.knn",
+    "KnnGraph": "geometry.knn.graph",
+    "LabelAgreement": "analysis.clusters.stability",
+    "LocalPca": "geometry.local.pca",
     "ManifoldMetrics": "metrics.manifold",
-    "ModelClusters": "analysis.cluster",
+    "ModelClusters": "analysis.clusters.ward",
     "ModelComparison": "analysis.compare",
     "ModelSimilarity": "analysis.similarity",
-    "NnkGraph": "geometry.nnk_graph",
+    "NnkGraph": "geometry.nnk.graph",
     "ProbeResult": "probe.linear",
     "RidgeResult": "probe.ridge",
-    "TransferPrediction": "analysis.transfer_result",
-    "TransferScores": "probe.transfer_scores",
-    "agreement_over_cuts": "analysis.cluster_stability",
-    "cluster_models": "analysis.cluster",
-    "cluster_stability": "analysis.cluster_stability",
+    "TransferPrediction": "analysis.transfer.result",
+    "TransferScores": "probe.scores.transfer_scores",
+    "agreement_over_cuts": "analysis.clusters.stability",
+    "cluster_models": "analysis.clusters.ward",
+    "cluster_stability": "analysis.clusters.stability",
     "compare_models": "analysis.compare",
     "few_shot_probe": "probe.few_shot",
-    "knn_graph": "geometry.knn",
-    "knn_probe": "probe.neighbours",
-    "label_agreement": "analysis.cluster_stability",
+    "knn_graph": "geometry.knn.graph",
+    "knn_probe": "probe.knn",
+    "label_agreement": "analysis.clusters.stability",
     "linear_probe": "probe.linear",
     "load_encoder": "encoders.registry",
-    "local_pca": "geometry.local_pca",
+    "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
     "model_similarity": "analysis.similarity",
-    "nnk_graph": "geometry.nnk_graph",
-    "predict_transfer": "analysis.predict",
-    "published_transfer": "analysis.published",
+    "nnk_graph": "geometry.nnk.graph",
+    "predict_transfer": "analysis.transfer.predict",
+    "published_transfer": "analysis.transfer.published",
     "ridge_probe": "probe.ridge",
-    "transfer_scores": "probe.transfer_scores",
+    "transfer_scores": "probe.scores.transfer_scores",
 }
 
 __all__ = [

@@ -90,7 +90,7 @@ def run(
     """
     from mgm_jax.first_look import quick_study
     from mgm_jax.study import read_study
-    from mgm_jax.sweep.choose import choose_executor
+    from mgm_jax.sweep.run.choose import choose_executor
 
     how = {
         "retry_failed": retry_failed,
@@ -157,7 +157,7 @@ def convert(
     ] = True,
 ) -> None:
     """Convert a checkpoint to Flax: recognised, mapped, verified, written with its source."""
-    from converters import convert as convert_checkpoint
+    from mgm_converters import convert as convert_checkpoint
 
     result = convert_checkpoint(
         source,
@@ -353,8 +353,8 @@ def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, *
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:
     """Convert a checkpoint into the study's cache, once for each content and converter version."""
-    from converters import CONVERTER_VERSION
-    from converters import convert as convert_checkpoint
+    from mgm_converters import CONVERTER_VERSION
+    from mgm_converters import convert as convert_checkpoint
     from mgm_jax.files import file_sha256, safe_name
 
     parts = (file_sha256(file)[:12], f"c{CONVERTER_VERSION}", entry.model or "recognised")

@@ -36,7 +36,7 @@ def print_summary(out: Path) -> None:
     """
     import pandas as pd
 
-    from mgm_jax.report.tables import features_alone
+    from mgm_jax.report.data.tables import features_alone
 
     summary = pd.read_parquet(out / "summary.parquet")
     summary = features_alone(summary, summary=summary, models=read_models(out))

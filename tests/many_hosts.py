@@ -13,10 +13,10 @@ import jax
 import numpy as np
 
 from mgm_jax import knn_graph, linear_probe, manifold_metrics, nnk_graph
-from mgm_jax.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
 from mgm_jax.errors import InputError
-from mgm_jax.geometry import nnk_graph as nnk_module
-from mgm_jax.processes import complete, from_all_processes, own_share, start_processes
+from mgm_jax.geometry.nnk import graph as nnk_module
+from mgm_jax.parallel.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
+from mgm_jax.parallel.processes import complete, from_all_processes, own_share, start_processes
 from tests.geometry.neighbour_oracle import clouds, nearest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from mgm_jax.errors import InputError
-from mgm_jax.processes import start_processes
+from mgm_jax.parallel.processes import start_processes
 
 
 def main(nobody: str) -> None:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgm_jax.devices import default_mesh, mesh_of, pad_rows, shard_rows
 from mgm_jax.errors import InputError
+from mgm_jax.parallel.devices import default_mesh, mesh_of, pad_rows, shard_rows
 
 
 def test_a_mesh_has_one_axis_over_all_devices() -> None:

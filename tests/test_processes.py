@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from mgm_jax.devices import default_mesh
 from mgm_jax.errors import InputError
-from mgm_jax.processes import complete, from_all_processes, own_share, start_processes
+from mgm_jax.parallel.devices import default_mesh
+from mgm_jax.parallel.processes import complete, from_all_processes, own_share, start_processes
 from tests.launch import free_port, run
 
 

@@ -14,12 +14,12 @@ from benchmarks.zoo.images import Images
 from benchmarks.zoo.methods import METHODS
 from benchmarks.zoo.names import parse_name
 from benchmarks.zoo.watch import K
-from converters import convert
-from converters.safetensors_file import read_safetensors
+from mgm_converters import convert
+from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
 from mgm_jax.metrics.summary import bootstrap_interval
-from mgm_jax.probe.neighbours import KnnAccuracy, knn_accuracy
+from mgm_jax.probe.knn import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.
 MOST, MOST_IN_ALL = 1_200_000, 14_000_000

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from benchmarks.zoo.images import Images, normalise
 from mgm_jax.metrics.panel import panel
-from mgm_jax.probe.neighbours import knn_accuracy
+from mgm_jax.probe.knn import knn_accuracy
 
 BATCH = 250
 

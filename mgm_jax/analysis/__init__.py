@@ -6,23 +6,23 @@ and return small frozen results with ``.to_pandas()`` and a notebook representat
 
 from __future__ import annotations
 
-from mgm_jax.analysis.cluster import ModelClusters, cluster_models
-from mgm_jax.analysis.cluster_stability import (
+from mgm_jax.analysis.clusters.stability import (
     ClusterStability,
     LabelAgreement,
     agreement_over_cuts,
     cluster_stability,
     label_agreement,
 )
-from mgm_jax.analysis.collapse import Collapse, collapse_statement
+from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models
+from mgm_jax.analysis.collapse.families import FamilyCollapse
+from mgm_jax.analysis.collapse.hierarchical import Estimate
+from mgm_jax.analysis.collapse.statement import Collapse, collapse_statement
 from mgm_jax.analysis.compare import ModelComparison, compare_models
-from mgm_jax.analysis.families import FamilyCollapse
-from mgm_jax.analysis.hierarchical import Estimate
 from mgm_jax.analysis.layers import WHOLE_MODEL, layer_profile
-from mgm_jax.analysis.predict import predict_transfer
-from mgm_jax.analysis.published import published_names, published_transfer
 from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity, mutual_neighbours
-from mgm_jax.analysis.transfer_result import TransferPrediction
+from mgm_jax.analysis.transfer.predict import predict_transfer
+from mgm_jax.analysis.transfer.published import published_names, published_transfer
+from mgm_jax.analysis.transfer.result import TransferPrediction
 
 __all__ = [
     "WHOLE_MODEL",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mgm_jax.analysis.manifold_draws import HEAD_COLUMNS
+from mgm_jax.analysis.clusters.manifold_draws import HEAD_COLUMNS
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.metrics.summary import paired_difference
 

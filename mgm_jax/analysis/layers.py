@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from mgm_jax.analysis.families import MEASURES, require_columns
+from mgm_jax.analysis.collapse.families import MEASURES, require_columns
 
 #: What stands for a setting where a metric is one value a model, not a mean over manifolds.
 WHOLE_MODEL = "whole image set"

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.knn import KnnGraph, knn_graph
-from mgm_jax.geometry.points import check_points
+from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
+from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.metrics.summary import bootstrap_interval
 from mgm_jax.progress import progress
 

@@ -21,7 +21,7 @@ from mgm_jax.images.views import image_key, make_views
 if TYPE_CHECKING:
     from mgm_jax.encoders.spec import Preprocess
     from mgm_jax.images.cache import CanvasCache
-    from mgm_jax.images.sources import ImageSource
+    from mgm_jax.images.sources.open_source import ImageSource
 
 OnError = Literal["raise", "skip"]
 

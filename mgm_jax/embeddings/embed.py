@@ -17,13 +17,13 @@ from mgm_jax.embeddings.passes import one_pass
 from mgm_jax.embeddings.plan import ViewPlan
 from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError
-from mgm_jax.processes import from_all_processes
+from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.progress import Bar, progress
 
 if TYPE_CHECKING:
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.cache import CanvasCache
-    from mgm_jax.images.sources import ImageSource
+    from mgm_jax.images.sources.open_source import ImageSource
 
 
 @dataclass(frozen=True, kw_only=True)

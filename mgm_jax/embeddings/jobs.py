@@ -17,7 +17,7 @@ from mgm_jax.errors import InputError
 
 if TYPE_CHECKING:
     from mgm_jax.encoders.encoder import Encoder
-    from mgm_jax.images.sources import ImageSource
+    from mgm_jax.images.sources.open_source import ImageSource
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

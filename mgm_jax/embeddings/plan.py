@@ -15,7 +15,7 @@ from mgm_jax.errors import InputError, name_some
 if TYPE_CHECKING:
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.settings import Setting
-    from mgm_jax.images.sources import ImageSource
+    from mgm_jax.images.sources.open_source import ImageSource
 
 
 @dataclass(frozen=True, kw_only=True)

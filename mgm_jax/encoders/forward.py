@@ -16,10 +16,11 @@ from flax import linen as nn
 from jax import lax
 
 from mgm_jax.encoders.canonical import Params
-from mgm_jax.encoders.conv4 import Conv4
-from mgm_jax.encoders.pixels import Pixels
-from mgm_jax.encoders.resnet import ResNet
-from mgm_jax.encoders.resnet_cifar import CifarResNet
+from mgm_jax.encoders.networks.conv4 import Conv4
+from mgm_jax.encoders.networks.pixels import Pixels
+from mgm_jax.encoders.networks.resnet import ResNet
+from mgm_jax.encoders.networks.resnet_cifar import CifarResNet
+from mgm_jax.encoders.networks.vit import ViT
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
@@ -27,7 +28,6 @@ from mgm_jax.encoders.spec import (
     PixelsSpec,
     ResNetSpec,
 )
-from mgm_jax.encoders.vit import ViT
 from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError
 

@@ -181,7 +181,7 @@ def load_encoder(
 
     Raises:
         InputError: unknown name or option, a checkpoint that was not converted (also one of the
-            zoo: ``converters.convert("zoo:NAME").encoder``), a damaged folder.
+            zoo: ``mgm_converters.convert("zoo:NAME").encoder``), a damaged folder.
 
     Example:
         >>> load_encoder("resnet18:size=64:seed=3").name
@@ -191,7 +191,7 @@ def load_encoder(
     if is_zoo_source(str(path_or_name)):
         raise InputError(
             f"{path_or_name}: encoders of the zoo are checkpoints and come from the converter: "
-            f"from converters import convert; convert({str(path_or_name)!r}).encoder. Or write "
+            f"from mgm_converters import convert; convert({str(path_or_name)!r}).encoder. Or write "
             f"one to a folder, `mgm convert {path_or_name} -o DIR`, and load DIR"
         )
     if path.is_dir():

@@ -13,7 +13,7 @@ from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config
-from mgm_jax.images.sources import open_source
+from mgm_jax.images.sources.open_source import open_source
 from mgm_jax.images.views import image_key, make_views
 
 __all__ = [

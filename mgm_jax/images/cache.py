@@ -96,7 +96,7 @@ class CanvasCache:
 
     Example:
         >>> import tempfile
-        >>> from mgm_jax.images.sources import open_source
+        >>> from mgm_jax.images.sources.open_source import open_source
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     held = CanvasCache(folder=Path(folder)).open(
         ...         open_source("digits"), resize=8, interpolation="bilinear")

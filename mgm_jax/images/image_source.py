@@ -30,7 +30,7 @@ class ImageSource:
         InputError: no images, ids that repeat, labels that do not fit.
 
     Example:
-        >>> from mgm_jax.images.sources import open_source
+        >>> from mgm_jax.images.sources.open_source import open_source
         >>> digits = open_source("digits")
         >>> len(digits), digits.read(0).shape
         (1797, (8, 8, 3))
@@ -130,7 +130,7 @@ class ImageSource:
         Raises:
             InputError: a pattern that no class fits.
 
-        >>> from mgm_jax.images.sources import open_source
+        >>> from mgm_jax.images.sources.open_source import open_source
         >>> len(open_source("digits").only(["0", "[78]"]))
         531
         """

@@ -125,7 +125,7 @@ def canvases(
         InputError: an argument out of range; while iterating, an image that cannot be decoded.
 
     Example:
-        >>> from mgm_jax.images.sources import open_source
+        >>> from mgm_jax.images.sources.open_source import open_source
         >>> batch = next(canvases(open_source("digits"), [5, 6], resize=16, batch_size=3))
         >>> batch.images.shape, batch.index.tolist()
         ((3, 16, 16, 3), [5, 6, -1])

@@ -16,17 +16,17 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
-from mgm_jax.geometry.affinity import inverse_on_span, pair_overlap
-from mgm_jax.geometry.candidates import candidates_of, nearest_in_cloud_of, row_batches
-from mgm_jax.geometry.groups import padded_size
-from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.local_spectrum import centred_gram
-from mgm_jax.geometry.neighbourhood import (
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
+from mgm_jax.geometry.local.spectrum import centred_gram
+from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
+from mgm_jax.geometry.nnk.kernel import KernelName
+from mgm_jax.geometry.nnk.neighbourhood import (
     from_differences,
     gathered_differences,
     gathered_gram,
 )
-from mgm_jax.geometry.precision import double_precision
+from mgm_jax.geometry.points.groups import padded_size
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
@@ -38,7 +38,7 @@ from mgm_jax.metrics.local import (
     take_block,
 )
 from mgm_jax.metrics.options import Options
-from mgm_jax.processes import complete, from_all_processes, own_share
+from mgm_jax.parallel.processes import complete, from_all_processes, own_share
 
 
 class Subspaces(NamedTuple):

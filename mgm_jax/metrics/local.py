@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mgm_jax.geometry.affinity import affinity
-from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.local_spectrum import local_spectrum
-from mgm_jax.geometry.neighbourhood import Candidates, regress_on
-from mgm_jax.geometry.nnk import SUPPORT_WEIGHT
-from mgm_jax.geometry.polytope import diameter, radius
+from mgm_jax.geometry.local.affinity import affinity
+from mgm_jax.geometry.local.polytope import diameter, radius
+from mgm_jax.geometry.local.spectrum import local_spectrum
+from mgm_jax.geometry.nnk.kernel import KernelName
+from mgm_jax.geometry.nnk.neighbourhood import Candidates, regress_on
+from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 
 
 class Local(NamedTuple):

@@ -9,18 +9,18 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.devices import fetch, mesh_of
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.candidates import check_group_sizes, check_policy, tell_about_repeats
-from mgm_jax.geometry.counts import whole_number
-from mgm_jax.geometry.duplicates import distinct_rows
-from mgm_jax.geometry.groups import Groups, encode_groups
-from mgm_jax.geometry.kernel import KernelName, check_bandwidth, check_kernel
-from mgm_jax.geometry.points import DuplicatePolicy, check_points
+from mgm_jax.geometry.nnk.candidates import check_group_sizes, check_policy, tell_about_repeats
+from mgm_jax.geometry.nnk.kernel import KernelName, check_bandwidth, check_kernel
+from mgm_jax.geometry.points.checks import DuplicatePolicy, check_points
+from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.duplicates import distinct_rows
+from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMNS
 from mgm_jax.metrics.measure import measure_points
 from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.summary import ManifoldSummary, group_means, summarise
+from mgm_jax.parallel.devices import fetch, mesh_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,16 +10,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.devices import own_devices
-from mgm_jax.geometry.affinity import NULL_PAIRS, null_partners
-from mgm_jax.geometry.candidates import candidates_of
-from mgm_jax.geometry.groups import GroupBatch, Groups, group_batches, padded_size
-from mgm_jax.geometry.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.local.affinity import NULL_PAIRS, null_partners
+from mgm_jax.geometry.nnk.candidates import candidates_of
+from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches, padded_size
 from mgm_jax.metrics.large_groups import measure_large_group
 from mgm_jax.metrics.local import Affinity, Local, LocalPcaColumns
 from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.small_groups import GroupInputs, measure_batch
-from mgm_jax.processes import complete, own_share
+from mgm_jax.parallel.devices import own_devices
+from mgm_jax.parallel.processes import complete, own_share
 from mgm_jax.progress import progress
 
 MEASURED = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mgm_jax.geometry.candidates import GRAM_LIMIT
-from mgm_jax.geometry.kernel import KernelName
+from mgm_jax.geometry.nnk.candidates import GRAM_LIMIT
+from mgm_jax.geometry.nnk.kernel import KernelName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.moments import Moments
-from mgm_jax.geometry.points import check_points
-from mgm_jax.geometry.spectrum import (
+from mgm_jax.geometry.cloud.moments import Moments
+from mgm_jax.geometry.cloud.spectrum import (
     alignment,
     lidar,
     mean_cosine,
@@ -22,6 +20,8 @@ from mgm_jax.geometry.spectrum import (
     uniformity,
     whitened_invariance,
 )
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.points.checks import check_points
 
 if TYPE_CHECKING:
     import pandas as pd

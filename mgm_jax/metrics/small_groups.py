@@ -24,11 +24,14 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from mgm_jax.geometry.candidates import candidates_of
-from mgm_jax.geometry.kernel import KernelName
-from mgm_jax.geometry.left_out import left_out_grams, left_out_pca, tail_length
-from mgm_jax.geometry.local_spectrum import centred_gram
-from mgm_jax.geometry.neighbourhood import (
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.local.left_out import left_out_grams, left_out_pca, tail_length
+from mgm_jax.geometry.local.spectrum import centred_gram
+from mgm_jax.geometry.local.subspaces import Axes, group_overlaps, principal_axes, smaller_sides
+from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
+from mgm_jax.geometry.nnk.candidates import candidates_of
+from mgm_jax.geometry.nnk.kernel import KernelName
+from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
     differences_in_group,
     group_gram,
@@ -36,9 +39,6 @@ from mgm_jax.geometry.neighbourhood import (
     nearest_in_group,
     some_in_group,
 )
-from mgm_jax.geometry.precision import double_precision
-from mgm_jax.geometry.spans import Axes, group_overlaps, principal_axes, smaller_sides
-from mgm_jax.geometry.spans_on_host import overlaps_on_host
 from mgm_jax.metrics.local import (
     Affinity,
     Local,

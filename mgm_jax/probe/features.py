@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.devices import fetch, fetch_rows
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points import check_points, is_real
-from mgm_jax.geometry.rounding import refuse_lost_digits
-from mgm_jax.probe.logistic_loss import CHUNK
+from mgm_jax.geometry.points.checks import check_points, is_real
+from mgm_jax.geometry.points.rounding import refuse_lost_digits
+from mgm_jax.parallel.devices import fetch, fetch_rows
+from mgm_jax.probe.logistic.loss import CHUNK
 
 MEMORY_LIMIT = 2**31
 """Bytes of features, as float32, up to which probes hold them in memory."""

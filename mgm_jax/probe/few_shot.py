@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.counts import whole_number
-from mgm_jax.geometry.groups import encode_groups
-from mgm_jax.geometry.points import check_points
+from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.groups import encode_groups
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.groups import encode_groups
-from mgm_jax.geometry.points import check_points
+from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.groups import encode_groups
 
 
 class Labelled(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.counts import whole_number
+from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
 
 _WEAKEST, _STRONGEST = -6.0, 5.0

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.devices import choose_mesh
 from mgm_jax.errors import InputError
+from mgm_jax.parallel.devices import choose_mesh
 from mgm_jax.probe.features import MEMORY_LIMIT
 from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
-from mgm_jax.probe.logistic_path import solve_path
-from mgm_jax.probe.logistic_problem import prepare
+from mgm_jax.probe.logistic.path import solve_path
+from mgm_jax.probe.logistic.problem import prepare
 from mgm_jax.probe.path_result import PathResult
 from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
 

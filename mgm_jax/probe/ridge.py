@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mgm_jax.geometry.moments import moments_of_chunks
+from mgm_jax.geometry.cloud.moments import moments_of_chunks
 from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
+from mgm_jax.probe.logistic.row_gram import mean_of, products_of_rows, real_eigenvalues
 from mgm_jax.probe.path_result import PathResult
-from mgm_jax.probe.row_gram import mean_of, products_of_rows, real_eigenvalues
 from mgm_jax.probe.scoring import ScoreName, bootstrap_interval, score_answers, score_of
 
 _MEASURES = ("top1", "mean_per_class")

@@ -10,13 +10,13 @@ import pandas as pd
 
 from mgm_jax.analysis import WHOLE_MODEL
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.report.definitions import define
-from mgm_jax.report.dots import at_reference_strength
-from mgm_jax.report.labels import short_labels
-from mgm_jax.report.layer_profile import line_colours
-from mgm_jax.report.legend import make_legend
+from mgm_jax.report.data.tables import read_tables
+from mgm_jax.report.figures.dots import at_reference_strength
+from mgm_jax.report.figures.layer_profile import line_colours
+from mgm_jax.report.figures.legend import make_legend
 from mgm_jax.report.picture import COLOURS, GRID, STYLE, import_matplotlib
-from mgm_jax.report.tables import read_tables
+from mgm_jax.report.text.definitions import define
+from mgm_jax.report.text.labels import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,34 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mgm_jax.analysis.families import CONTROL_FAMILY
+from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
 from mgm_jax.files import whole_file
-from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
-from mgm_jax.report.definitions import (
+from mgm_jax.report.data.downloads import find_downloads
+from mgm_jax.report.data.tables import StudyTables, read_tables
+from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
+from mgm_jax.report.figures.distribution import distribution_figure
+from mgm_jax.report.figures.dots import dot_figure
+from mgm_jax.report.figures.features import feature_figure
+from mgm_jax.report.figures.heatmap import heatmap_figure
+from mgm_jax.report.figures.layer_profile import layer_figure
+from mgm_jax.report.figures.legend import make_legend, paradigm_legend
+from mgm_jax.report.figures.model_map import map_figure
+from mgm_jax.report.figures.prediction_scores import prediction_figure, prediction_tables
+from mgm_jax.report.figures.probes import probe_figure, probe_tables
+from mgm_jax.report.figures.similarity import similarity_figure
+from mgm_jax.report.figures.strengths import strength_figure
+from mgm_jax.report.figures.transfer_scatter import scatter_figure
+from mgm_jax.report.text.definitions import (
     CHECK_METRICS,
     DEFINITIONS,
     STATUSES,
     define,
 )
-from mgm_jax.report.distribution import distribution_figure
-from mgm_jax.report.dots import dot_figure
-from mgm_jax.report.downloads import find_downloads
-from mgm_jax.report.feature_figure import feature_figure
-from mgm_jax.report.headline import find_headline, judge_collapse
-from mgm_jax.report.heatmap import heatmap_figure
-from mgm_jax.report.layer_profile import layer_figure
-from mgm_jax.report.legend import make_legend, paradigm_legend
-from mgm_jax.report.losses import failed_cells, failed_images, left_out_points
-from mgm_jax.report.model_map import map_figure
-from mgm_jax.report.number_tables import number_tables
-from mgm_jax.report.prediction_scores import prediction_figure, prediction_tables
-from mgm_jax.report.probe_figure import probe_figure, probe_tables
-from mgm_jax.report.sections import page_sections
-from mgm_jax.report.similarity_figure import similarity_figure
-from mgm_jax.report.strengths import strength_figure
-from mgm_jax.report.tables import StudyTables, read_tables
-from mgm_jax.report.transfer_scatter import scatter_figure
-from mgm_jax.report.verdict import judge_prediction
+from mgm_jax.report.text.headline import find_headline, judge_collapse
+from mgm_jax.report.text.losses import failed_cells, failed_images, left_out_points
+from mgm_jax.report.text.number_tables import number_tables
+from mgm_jax.report.text.sections import page_sections
+from mgm_jax.report.text.verdict import judge_prediction
 
 
 def write_report(out_folder: str | Path) -> Path:

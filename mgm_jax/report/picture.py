@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.report.definitions import define
-from mgm_jax.report.dots import at_reference_strength
-from mgm_jax.report.labels import short_labels
-from mgm_jax.report.legend import Legend, make_legend
+from mgm_jax.report.figures.dots import at_reference_strength
+from mgm_jax.report.figures.legend import Legend, make_legend
+from mgm_jax.report.text.definitions import define
+from mgm_jax.report.text.labels import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

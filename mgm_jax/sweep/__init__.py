@@ -7,13 +7,13 @@ failed, ``layout`` which files belong to which study; ``status`` and ``garbage``
 ``bucket``, ``copies`` and ``lease`` are about output in a bucket, ``mirror`` lets one follow a run.
 """
 
-from mgm_jax.sweep.bucket_status import bucket_status
-from mgm_jax.sweep.garbage import Garbage, collect_garbage, find_garbage
-from mgm_jax.sweep.mirror import mirrored
-from mgm_jax.sweep.outputs import is_url, output_folder, refuse_url
-from mgm_jax.sweep.run import StudyResult, run_study
-from mgm_jax.sweep.status import StudyStatus, study_status
-from mgm_jax.sweep.upload import Uploaded, upload_results
+from mgm_jax.sweep.bucket.mirror import mirrored
+from mgm_jax.sweep.bucket.status import bucket_status
+from mgm_jax.sweep.bucket.upload import Uploaded, upload_results
+from mgm_jax.sweep.output.garbage import Garbage, collect_garbage, find_garbage
+from mgm_jax.sweep.output.outputs import is_url, output_folder, refuse_url
+from mgm_jax.sweep.output.status import StudyStatus, study_status
+from mgm_jax.sweep.run.study import StudyResult, run_study
 
 __all__ = [
     "Garbage",

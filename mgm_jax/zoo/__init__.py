@@ -1,11 +1,11 @@
 """The zoo: small encoders that this project trained itself and ships, one safetensors file each.
 
 A file is called ``METHOD-BACKBONE.safetensors``. Its weights have the names and layout of PyTorch
-(torchvision's ResNet, timm's ViT) and its metadata says how it was trained (``converters.stated``
-lists the keys). Everything here is read from those files; an encoder of one comes from the
-converter, as from any other checkpoint::
+(torchvision's ResNet, timm's ViT) and its metadata says how it was trained
+(``mgm_converters.recognition.stated`` lists the keys). Everything here is read from
+those files; an encoder of one comes from the converter, as from any other checkpoint::
 
-    from converters import convert
+    from mgm_converters import convert
 
     encoder = convert("zoo:simclr-resnet").encoder
 """

@@ -8,7 +8,7 @@ import pytest
 
 from mgm_jax.analysis import compare_models
 from mgm_jax.errors import InputError
-from tests.analysis.test_cluster_stability import METRICS, manifolds
+from tests.analysis.clusters.test_stability import METRICS, manifolds
 
 
 def test_differences_are_those_of_the_paired_manifolds():

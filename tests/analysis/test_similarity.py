@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.analysis import model_similarity, mutual_neighbours
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.knn import knn_graph
+from mgm_jax.geometry.knn.graph import knn_graph
 
 
 def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:

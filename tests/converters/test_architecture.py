@@ -6,7 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from converters.architecture import architecture_name, assumptions, infer_spec, named_spec
+from mgm_converters.recognition.architecture import (
+    architecture_name,
+    assumptions,
+    infer_spec,
+    named_spec,
+)
 from mgm_jax.encoders import ARCHITECTURES, ResNetSpec, ViTSpec, expected_shapes
 from mgm_jax.errors import InputError
 

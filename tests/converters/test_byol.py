@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from converters import convert
-from converters.read import read_checkpoint
+from mgm_converters import convert
+from mgm_converters.reading.read import read_checkpoint
 from mgm_jax.encoders import ResNetSpec
 from mgm_jax.errors import InputError
 from tests.converters.haiku import write_byol

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import convert
-from converters.verify import TOLERANCE
+from mgm_converters import convert
+from mgm_converters.verification.verify import TOLERANCE
 
 pytest.importorskip("torch")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from converters.report import ConversionError, Report
-from converters.verify import TapCheck
+from mgm_converters.report import ConversionError, Report
+from mgm_converters.verification.verify import TapCheck
 
 REPORT = Report(
     source="best.pth.tar",

@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 import pytest
 
-from converters import ConversionError, convert
+from mgm_converters import ConversionError, convert
 from mgm_jax.encoders import ARCHITECTURES, Preprocess, load_encoder
 from mgm_jax.errors import InputError
 from tests.converters.networks import SequentialConv4, TrunkConv4, small_vit
@@ -91,7 +91,7 @@ def test_wrong_architecture(write, torchvision, tmp_path):
 
 
 def test_a_failed_verification_writes_nothing(write, tmp_path, monkeypatch):
-    from converters import reference
+    from mgm_converters.verification import reference
 
     honest = reference.reference_activations
 

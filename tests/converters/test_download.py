@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import pytest
 
-from converters import convert
-from converters.download import download
-from converters.source import find_source
+from mgm_converters import convert
+from mgm_converters.reading.download import download
+from mgm_converters.reading.source import find_source
 from mgm_jax.encoders import PUBLISHED
 from mgm_jax.errors import InputError
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters import convert
-from converters.read import read_checkpoint
-from converters.restricted_pickle import NUMPY_TYPES, RefusedType, RestrictedUnpickler
+from mgm_converters import convert
+from mgm_converters.reading.read import read_checkpoint
+from mgm_converters.reading.restricted_pickle import NUMPY_TYPES, RefusedType, RestrictedUnpickler
 from mgm_jax.encoders import ResNetSpec
 from mgm_jax.errors import InputError
 from tests.converters.haiku import write_byol

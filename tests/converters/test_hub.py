@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from converters import convert
-from converters.config import read_config
-from converters.source import find_source
+from mgm_converters import convert
+from mgm_converters.reading.source import find_source
+from mgm_converters.recognition.config import read_config
 from mgm_jax.errors import InputError
 from tests.converters.live import HF
 from tests.converters.networks import small_vit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters import convert
+from mgm_converters import convert
 from tests.converters.networks import CifarResNet, FlatConv4, SequentialConv4, TrunkConv4, small_vit
 
 torch = pytest.importorskip("torch")

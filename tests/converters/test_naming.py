@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converters.naming import NAMINGS
-from converters.naming.rules import Copy, Drop, Naming, Part, Rename, translate
-from converters.recognise import recognise
+from mgm_converters.naming import NAMINGS
+from mgm_converters.naming.rules import Copy, Drop, Naming, Part, Rename, translate
+from mgm_converters.recognition.recognise import recognise
 from mgm_jax.encoders import CifarResNetSpec, ResNetSpec, ViTSpec, random_state
 from mgm_jax.errors import InputError
 

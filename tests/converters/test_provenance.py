@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from converters.naming.conv4_flat import CONV4_FLAT
-from converters.naming.conv4_sequential import CONV4_SEQUENTIAL
-from converters.naming.conv4_trunk import CONV4_TRUNK
-from converters.naming.resnet_cifar import RESNET_CIFAR
-from converters.naming.resnet_torchvision import RESNET_TORCHVISION
-from converters.naming.vit_timm import VIT_TIMM
-from converters.provenance import guess_paradigm, guess_preprocess
+from mgm_converters.naming.conv4_flat import CONV4_FLAT
+from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
+from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
+from mgm_converters.naming.resnet_cifar import RESNET_CIFAR
+from mgm_converters.naming.resnet_torchvision import RESNET_TORCHVISION
+from mgm_converters.naming.vit_timm import VIT_TIMM
+from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess
 from mgm_jax.encoders import ARCHITECTURES
 
 RAW = (0.0, 0.0, 0.0)

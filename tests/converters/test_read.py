@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from converters.read import Inert, read_checkpoint
+from mgm_converters.reading.read import Inert, read_checkpoint
 from mgm_jax.errors import InputError
 
 torch = pytest.importorskip("torch")

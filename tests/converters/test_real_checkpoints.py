@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from converters import CONVERTER_VERSION, convert
+from mgm_converters import CONVERTER_VERSION, convert
 from mgm_jax.encoders import load_encoder
 
 pytest.importorskip("torch")

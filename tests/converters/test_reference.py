@@ -20,7 +20,7 @@ from mgm_jax.errors import InputError
 
 torch = pytest.importorskip("torch")
 
-from converters.reference import reference_activations  # noqa: E402
+from mgm_converters.verification.reference import reference_activations  # noqa: E402
 from tests.converters.networks import CifarResNet, SequentialConv4  # noqa: E402
 
 # Both sides are PyTorch in float32, with the same operations in the same order.

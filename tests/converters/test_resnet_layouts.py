@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import convert
+from mgm_converters import convert
 from mgm_jax.encoders import PUBLISHED, load_encoder
 from mgm_jax.encoders.published import Published
 from tests.converters.layouts import LAYOUTS

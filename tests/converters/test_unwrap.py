@@ -6,8 +6,8 @@ import argparse
 
 import pytest
 
-from converters.read import read_checkpoint
-from converters.unwrap import unwrap
+from mgm_converters.reading.read import read_checkpoint
+from mgm_converters.reading.unwrap import unwrap
 from mgm_jax.errors import InputError
 
 torch = pytest.importorskip("torch")

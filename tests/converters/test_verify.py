@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from converters.verify import TapCheck, relative_error, verify
+from mgm_converters.verification.verify import TapCheck, relative_error, verify
 from mgm_jax.encoders import CifarResNetSpec, Encoder, Preprocess, random_state
 
 pytest.importorskip("torch")

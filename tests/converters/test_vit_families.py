@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from converters import convert
+from mgm_converters import convert
 from tests.converters.live import (
     DIM,
     HEADS,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters import convert
+from mgm_converters import convert
 from tests.converters.live import DIM, HF
 from tests.converters.networks import small_vit
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from mgm_jax.devices import default_mesh
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, manifest_for
 from mgm_jax.encoders import Conv4Spec, Encoder, Preprocess, ViTSpec
 from mgm_jax.encoders.untrained import random_state
 from mgm_jax.images.settings import SETTINGS
-from mgm_jax.images.sources import open_source
-from mgm_jax.processes import start_processes
+from mgm_jax.images.sources.open_source import open_source
+from mgm_jax.parallel.devices import default_mesh
+from mgm_jax.parallel.processes import start_processes
 
 SPECS = {
     "vit": ViTSpec(image_size=16, patch=8, embed_dim=16, layers=2, heads=2, mlp_dim=32),

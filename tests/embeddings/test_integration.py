@@ -19,7 +19,7 @@ from mgm_jax.embeddings import EmbeddingStore, ViewPlan, embed, manifest_for
 from mgm_jax.encoders import Encoder, load_encoder
 from mgm_jax.errors import InputError
 from mgm_jax.images.settings import SETTINGS
-from mgm_jax.images.sources import ImageSource, open_source
+from mgm_jax.images.sources.open_source import ImageSource, open_source
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -13,9 +13,9 @@ import numpy as np
 from benchmarks.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
-from mgm_jax.devices import default_mesh, fetch_rows, shard_rows
-from mgm_jax.geometry import nnk_graph as nnk_module
-from mgm_jax.geometry.ring import take_rows
+from mgm_jax.geometry.nnk import graph as nnk_module
+from mgm_jax.parallel.devices import default_mesh, fetch_rows, shard_rows
+from mgm_jax.parallel.ring import take_rows
 from tests.geometry.neighbour_oracle import clouds, nearest
 
 # One device takes another way: it is what the others are compared with.

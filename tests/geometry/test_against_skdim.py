@@ -15,8 +15,13 @@ import numpy as np
 import pytest
 
 from mgm_jax import knn_graph
-from mgm_jax.geometry.dimension import levina_bickel, levina_bickel_of, two_nn, two_nn_of
-from mgm_jax.geometry.local_pca import local_pca
+from mgm_jax.geometry.cloud.intrinsic_dimension import (
+    levina_bickel,
+    levina_bickel_of,
+    two_nn,
+    two_nn_of,
+)
+from mgm_jax.geometry.local.pca import local_pca
 
 skdim = pytest.importorskip(
     "skdim", reason="compares with scikit-dimension, which is not installed"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from mgm_jax.geometry.ring import cut
+from mgm_jax.parallel.ring import cut
 from tests.launch import run
 
 

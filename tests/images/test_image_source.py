@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.arrays import array_source
+from mgm_jax.images.sources.arrays import array_source
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (30, 5, 5, 3), np.uint8)
 LABELS = ["cat"] * 15 + ["dog"] * 10 + ["eel"] * 5

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.loader import canvases, make_canvas
-from mgm_jax.images.sources import open_source
+from mgm_jax.images.sources.open_source import open_source
 from tests.images.pictures import random_pixels, write_classes
 
 

@@ -123,7 +123,7 @@ def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
 _ON_EIGHT_DEVICES = """
 import json, sys
 import jax, numpy as np
-from mgm_jax.devices import default_mesh
+from mgm_jax.parallel.devices import default_mesh
 from mgm_jax.metrics import manifold_metrics
 content = np.load(sys.argv[1])
 assert jax.device_count() == 8
@@ -151,7 +151,7 @@ def test_eight_devices_give_what_one_gives(tmp_path):
 
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():
-    from mgm_jax.geometry import spans_on_host
+    from mgm_jax.geometry.local import subspaces_on_cpu as spans_on_host
     from mgm_jax.metrics import small_groups
 
     small_groups._spread.cache_clear()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.moments import moments_of
-from mgm_jax.geometry.spectrum import alignment, lidar, whitened_invariance
+from mgm_jax.geometry.cloud.moments import moments_of
+from mgm_jax.geometry.cloud.spectrum import alignment, lidar, whitened_invariance
 from mgm_jax.metrics import panel as panel_of
 from mgm_jax.metrics.panel import view_panel
 from tests.geometry.clouds import cloud, squared_gaps, unit

@@ -7,10 +7,10 @@ import sys
 import jax
 import numpy as np
 
-from mgm_jax.devices import default_mesh, shard_rows
+from mgm_jax.parallel.devices import default_mesh, shard_rows
 from mgm_jax.probe.linear import linear_probe
-from mgm_jax.probe.logistic_path import solve_path
-from mgm_jax.probe.logistic_problem import prepare
+from mgm_jax.probe.logistic.path import solve_path
+from mgm_jax.probe.logistic.problem import prepare
 from tests.probe.test_linear import blobs
 
 DEVICES = (1, 2, 3, 8)

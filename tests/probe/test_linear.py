@@ -13,9 +13,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from mgm_jax.errors import InputError
 from mgm_jax.probe.linear import linear_probe
-from mgm_jax.probe.logistic_loss import loss_and_slope
-from mgm_jax.probe.logistic_path import solve_path
-from mgm_jax.probe.logistic_problem import prepare
+from mgm_jax.probe.logistic.loss import loss_and_slope
+from mgm_jax.probe.logistic.path import solve_path
+from mgm_jax.probe.logistic.problem import prepare
 from mgm_jax.probe.scoring import average_precision_11, bootstrap_interval, score_of
 
 

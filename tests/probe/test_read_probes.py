@@ -11,10 +11,10 @@ import pytest
 from mgm_jax.errors import InputError
 from mgm_jax.probe.features import Features
 from mgm_jax.probe.linear import linear_probe
-from mgm_jax.probe.logistic_path import solve_path
-from mgm_jax.probe.logistic_problem import prepare
-from mgm_jax.probe.logistic_read import ReadRows
-from mgm_jax.probe.logistic_stack import begin
+from mgm_jax.probe.logistic.path import solve_path
+from mgm_jax.probe.logistic.problem import prepare
+from mgm_jax.probe.logistic.read import ReadRows
+from mgm_jax.probe.logistic.stack import begin
 from mgm_jax.probe.ridge import ridge_probe
 from tests.probe.stores import Counting, write_map, write_store
 from tests.probe.test_linear import blobs, objective

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.report.collapse_figure import collapse_figure, difference_rows
-from mgm_jax.report.distribution import density, distribution_figure
-from mgm_jax.report.dots import at_reference_strength, dot_figure
-from mgm_jax.report.facets import Panel, axis_names, facet_layouts
-from mgm_jax.report.figure import Figure, numbers
-from mgm_jax.report.headline import judge_collapse
-from mgm_jax.report.heatmap import heatmap_figure
-from mgm_jax.report.legend import make_legend
-from mgm_jax.report.strengths import strength_figure
-from mgm_jax.report.tables import StudyTables, read_tables
+from mgm_jax.report.data.tables import StudyTables, read_tables
+from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
+from mgm_jax.report.figures.distribution import density, distribution_figure
+from mgm_jax.report.figures.dots import at_reference_strength, dot_figure
+from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
+from mgm_jax.report.figures.figure import Figure, numbers
+from mgm_jax.report.figures.heatmap import heatmap_figure
+from mgm_jax.report.figures.legend import make_legend
+from mgm_jax.report.figures.strengths import strength_figure
+from mgm_jax.report.text.headline import judge_collapse
 
 Study = Callable[[str], Path]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.report.headline import find_headline, judge_collapse
-from mgm_jax.report.legend import make_legend
-from mgm_jax.report.losses import failed_images
-from mgm_jax.report.number_tables import number_tables
-from mgm_jax.report.tables import read_tables
+from mgm_jax.report.data.tables import read_tables
+from mgm_jax.report.figures.legend import make_legend
+from mgm_jax.report.text.headline import find_headline, judge_collapse
+from mgm_jax.report.text.losses import failed_images
+from mgm_jax.report.text.number_tables import number_tables
 
 Study = Callable[[str], Path]
 

@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgm_jax.metrics.columns import METRIC_COLUMNS
-from mgm_jax.report import definitions, facets, figure, labels
-from mgm_jax.report.labels import hover_name, interval, number, plotly_text, short_labels, shorten
+from mgm_jax.report.figures import facets, figure
+from mgm_jax.report.text import definitions, labels
+from mgm_jax.report.text.labels import (
+    hover_name,
+    interval,
+    number,
+    plotly_text,
+    short_labels,
+    shorten,
+)
 
 
 @pytest.mark.parametrize("module", [labels, definitions, facets, figure])

@@ -14,9 +14,9 @@ import pytest
 
 from mgm_jax.analysis import WHOLE_MODEL
 from mgm_jax.report import layer_picture, write_report
-from mgm_jax.report.layer_profile import layer_figure
-from mgm_jax.report.legend import make_legend
-from mgm_jax.report.tables import read_tables
+from mgm_jax.report.data.tables import read_tables
+from mgm_jax.report.figures.layer_profile import layer_figure
+from mgm_jax.report.figures.legend import make_legend
 
 # The feature stands first, as in a study.
 TAPS = {"pool": 1.0, "stem": 0.0, "layer1.0": 0.25, "layer2.0": 0.5, "layer3.0": 0.75}
@@ -105,7 +105,7 @@ def test_lines_of_one_family_differ_in_their_dash(layered: Path) -> None:
     same = {"conv4": "resnet", "resnet18": "resnet"}
     layers = tables.layers.replace({"family": same})
     models = tables.models.replace({"family": {"conv4": "resnet", "resnet18": "resnet"}})
-    from mgm_jax.report.layer_profile import line_colours
+    from mgm_jax.report.figures.layer_profile import line_colours
 
     colours = line_colours(layers, make_legend(models))
     assert colours["conv4"][0] == colours["resnet18"][0] != colours["vit_mini"][0]

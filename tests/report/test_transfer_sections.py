@@ -18,24 +18,24 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.decomposition import PCA
 
 from mgm_jax.errors import InputError
-from mgm_jax.report import feature_figure as feature_module
-from mgm_jax.report import probe_figure as probe_module
-from mgm_jax.report import similarity_figure as similarity_module
 from mgm_jax.report import write_report
-from mgm_jax.report.dendrogram import tree_of_tables
-from mgm_jax.report.downloads import find_downloads
-from mgm_jax.report.facets import axis_names
-from mgm_jax.report.feature_figure import feature_figure
-from mgm_jax.report.figure import Figure
-from mgm_jax.report.heatmap import heatmap_figure
-from mgm_jax.report.legend import paradigm_legend
-from mgm_jax.report.model_map import classical_scaling, map_figure, principal_axes
-from mgm_jax.report.optional_tables import OptionalTables
-from mgm_jax.report.prediction_scores import prediction_figure, prediction_tables
-from mgm_jax.report.probe_figure import probe_figure, probe_tables
-from mgm_jax.report.similarity_figure import similarity_figure, similarity_matrix
-from mgm_jax.report.tables import StudyTables, read_tables
-from mgm_jax.report.transfer_scatter import scatter_figure
+from mgm_jax.report.data.downloads import find_downloads
+from mgm_jax.report.data.optional_tables import OptionalTables
+from mgm_jax.report.data.tables import StudyTables, read_tables
+from mgm_jax.report.figures import features as feature_module
+from mgm_jax.report.figures import probes as probe_module
+from mgm_jax.report.figures import similarity as similarity_module
+from mgm_jax.report.figures.dendrogram import tree_of_tables
+from mgm_jax.report.figures.facets import axis_names
+from mgm_jax.report.figures.features import feature_figure
+from mgm_jax.report.figures.figure import Figure
+from mgm_jax.report.figures.heatmap import heatmap_figure
+from mgm_jax.report.figures.legend import paradigm_legend
+from mgm_jax.report.figures.model_map import classical_scaling, map_figure, principal_axes
+from mgm_jax.report.figures.prediction_scores import prediction_figure, prediction_tables
+from mgm_jax.report.figures.probes import probe_figure, probe_tables
+from mgm_jax.report.figures.similarity import similarity_figure, similarity_matrix
+from mgm_jax.report.figures.transfer_scatter import scatter_figure
 
 Study = Callable[[str], Path]
 

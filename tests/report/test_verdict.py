@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.report import verdict as verdict_module
-from mgm_jax.report.headline import find_headline, judge_collapse
-from mgm_jax.report.tables import read_tables
-from mgm_jax.report.verdict import Verdict, judge_prediction
+from mgm_jax.report.data.tables import read_tables
+from mgm_jax.report.text import verdict as verdict_module
+from mgm_jax.report.text.headline import find_headline, judge_collapse
+from mgm_jax.report.text.verdict import Verdict, judge_prediction
 
 WON = {"r2": 0.6, "p_holm": 0.01, "random_r2_high": 0.3, "baseline": 0.4}
 

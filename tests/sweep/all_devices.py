@@ -9,7 +9,8 @@ import jax
 
 from mgm_jax.encoders import Encoder
 from mgm_jax.study import read_study
-from mgm_jax.sweep import run_study, tasks
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.run import tasks
 from tests.sweep.test_canvases import chunks
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import fsspec
 
-from mgm_jax.sweep import mirrored, run_study, tasks
+from mgm_jax.sweep import mirrored, run_study
+from mgm_jax.sweep.run import tasks
 from tests.sweep.small_study import small_study
 
 STUDY = small_study(

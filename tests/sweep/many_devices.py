@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pandas as pd
 
-from mgm_jax.devices import default_mesh
-from mgm_jax.sweep import run_study, tasks
+from mgm_jax.parallel.devices import default_mesh
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.run import tasks
 from tests.sweep.small_study import small_study
 
 

@@ -25,9 +25,9 @@ from mgm_jax.sweep import (
     output_folder,
     run_study,
     study_status,
-    tasks,
     upload_results,
 )
+from mgm_jax.sweep.run import tasks
 from tests.sweep.bucket_kill import STUDY
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
@@ -261,7 +261,7 @@ def test_the_bucket_is_whole_at_every_moment(
         order.append(target.removeprefix("/bucket/study/"))
         put(self, source, target, **options)
 
-    monkeypatch.setattr("mgm_jax.sweep.copies.AT_ONCE", 1)
+    monkeypatch.setattr("mgm_jax.sweep.bucket.copies.AT_ONCE", 1)
     monkeypatch.setattr(type(bucket.storage), "put_file", watched)
     with mirrored(URL, tmp_path, say=print) as folder:
         fill(folder, finished)

@@ -10,8 +10,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from mgm_jax.analysis import cluster_models
-from mgm_jax.sweep import comparison, run_study
-from mgm_jax.sweep.prediction import MGM, mgm_columns, prediction_tables, task_scores
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.run import comparison
+from mgm_jax.sweep.run.prediction import MGM, mgm_columns, prediction_tables, task_scores
 from tests.sweep.small_study import small_study
 
 HEAD = ("task", "predictors", "held_out")

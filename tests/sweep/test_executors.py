@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.processes import is_one_of_many
+from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
-from mgm_jax.sweep.choose import choose_executor
-from mgm_jax.sweep.executors import LocalExecutor
+from mgm_jax.sweep.run.choose import choose_executor
+from mgm_jax.sweep.run.executors import LocalExecutor
 from tests.launch import free_port
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
@@ -80,7 +80,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
     ray = pytest.importorskip("ray", reason="runs a study on a Ray cluster, needs ray")
     from ray.cluster_utils import Cluster
 
-    from mgm_jax.sweep.on_ray import RayExecutor
+    from mgm_jax.sweep.run.on_ray import RayExecutor
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     memory = {"object_store_memory": 100 * 2**20}

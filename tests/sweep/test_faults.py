@@ -16,7 +16,9 @@ from PIL import Image
 
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError
-from mgm_jax.sweep import run_study, tasks, workload
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.plan import workload
+from mgm_jax.sweep.run import tasks
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import assert_same_but, table_bytes
 

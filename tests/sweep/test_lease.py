@@ -15,8 +15,8 @@ import pytest
 
 from mgm_jax.errors import InputError
 from mgm_jax.sweep import mirrored
-from mgm_jax.sweep.bucket import LEASE, Bucket
-from mgm_jax.sweep.lease import Lease, LeaseLost, lease_holder
+from mgm_jax.sweep.bucket.lease import Lease, LeaseLost, lease_holder
+from mgm_jax.sweep.bucket.objects import LEASE, Bucket
 
 URL = "memory://leased/study"
 
@@ -24,7 +24,7 @@ URL = "memory://leased/study"
 @pytest.fixture(params=["memory", "file"])
 def bucket(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An empty bucket."""
-    monkeypatch.setattr("mgm_jax.sweep.lease._SETTLE", 0.01)
+    monkeypatch.setattr("mgm_jax.sweep.bucket.lease._SETTLE", 0.01)
     fsspec.filesystem("memory").store.clear()
     yield Bucket.open(URL if request.param == "memory" else f"file://{tmp_path}/bucket")
     fsspec.filesystem("memory").store.clear()

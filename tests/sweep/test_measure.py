@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgm_jax.sweep.measure import measure_views
+from mgm_jax.sweep.run.measure import measure_views
 
 
 def _views(spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.images import open_source
 from mgm_jax.metrics import METRIC_COLUMNS
 from mgm_jax.sweep import run_study
-from mgm_jax.sweep.cells import spread_over_classes
+from mgm_jax.sweep.plan.cells import spread_over_classes
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import TABLES, table_bytes
 

@@ -14,7 +14,8 @@ import pytest
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.encoders import Encoder
 from mgm_jax.images import ImageSource
-from mgm_jax.sweep import run_study, targets
+from mgm_jax.sweep import run_study
+from mgm_jax.sweep.plan import targets
 from tests.sweep.small_study import small_study
 
 

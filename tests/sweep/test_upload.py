@@ -15,7 +15,7 @@ from mgm_jax.cli import app
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.errors import InputError
 from mgm_jax.sweep import refuse_url, run_study, upload_results
-from mgm_jax.sweep.hold import hold
+from mgm_jax.sweep.output.hold import hold
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import TABLES
 

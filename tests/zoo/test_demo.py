@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mgm_jax import cli
 from mgm_jax.study import Study, make_study, read_study
-from mgm_jax.sweep.targets import open_images, open_targets
+from mgm_jax.sweep.plan.targets import open_images, open_targets
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from converters import Conversion, convert
-from converters.stated import read_stated
+from mgm_converters import Conversion, convert
+from mgm_converters.recognition.stated import read_stated
 from mgm_jax.encoders import Preprocess, ViTSpec, read_encoder
 from mgm_jax.errors import InputError
 from tests.zoo.weights import INPUT, TRAINING, resnet_state, stated, vit_state, write

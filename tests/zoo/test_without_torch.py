@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import convert
+from mgm_converters import convert
 from mgm_jax.encoders import read_encoder
 from tests.zoo.weights import resnet_state, stated, vit_state, write
 
@@ -25,7 +25,7 @@ class Absent:
         if name.split(".")[0] == "torch":
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-from converters import convert
+from mgm_converters import convert
 from mgm_jax.errors import InputError
 folder = Path(sys.argv[1])
 said = {}

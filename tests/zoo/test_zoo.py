@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import mgm_jax.zoo
-from converters import convert
+from mgm_converters import convert
 from mgm_jax.encoders import load_encoder
 from mgm_jax.encoders.listing import zoo_rows
 from mgm_jax.encoders.methods import METHODS

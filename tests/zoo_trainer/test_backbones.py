@@ -134,7 +134,7 @@ def test_vit_is_timms(images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_files_convert_to_the_same_encoder(name: str, images: np.ndarray, tmp_path: Path) -> None:
-    from converters import convert
+    from mgm_converters import convert
 
     backbone = BACKBONES[name]()
     variables = variables_of(backbone)

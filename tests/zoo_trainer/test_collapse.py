@@ -17,7 +17,7 @@ from benchmarks.zoo.methods.method import both
 from benchmarks.zoo.methods.simsiam import SimSiam
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Learner, make_step
-from mgm_jax.geometry.spectrum import rankme
+from mgm_jax.geometry.cloud.spectrum import rankme
 from tests.zoo_trainer.conftest import Tiny
 
 # Much compiling; once in .ci/run is enough.

@@ -10,13 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from mgm_jax.geometry.dimension import levina_bickel, two_nn
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.local_pca import local_pca
-from mgm_jax.geometry.nnk_graph import nnk_graph
-from mgm_jax.geometry.spectrum import alignment, lidar, mean_cosine, rankme, spectrum, uniformity
+from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel, two_nn
+from mgm_jax.geometry.cloud.spectrum import (
+    alignment,
+    lidar,
+    mean_cosine,
+    rankme,
+    spectrum,
+    uniformity,
+)
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.local.pca import local_pca
+from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.metrics import manifold_metrics, panel
-from mgm_jax.probe.neighbours import knn_accuracy
+from mgm_jax.probe.knn import knn_accuracy
 
 N, WIDTH = 48, 8
 K = 5

@@ -14,15 +14,15 @@ import pytest
 from scipy import sparse
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.dimension import levina_bickel, two_nn
-from mgm_jax.geometry.groups import encode_groups
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.local_pca import local_pca
-from mgm_jax.geometry.nnk_graph import nnk_graph
-from mgm_jax.geometry.points import check_points
-from mgm_jax.geometry.spectrum import alignment, lidar, mean_cosine
+from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel, two_nn
+from mgm_jax.geometry.cloud.spectrum import alignment, lidar, mean_cosine
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.local.pca import local_pca
+from mgm_jax.geometry.nnk.graph import nnk_graph
+from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.metrics import manifold_metrics
-from mgm_jax.probe.neighbours import knn_accuracy
+from mgm_jax.probe.knn import knn_accuracy
 from tests.geometry.hard.hard_clouds import MEASURES, NORMALISING, N, ordinary
 
 X = ordinary()

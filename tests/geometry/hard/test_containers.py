@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.nnk_graph import nnk_graph
-from mgm_jax.geometry.points import check_points, find_duplicates
-from mgm_jax.geometry.rounding import refuse_lost_digits
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.nnk.graph import nnk_graph
+from mgm_jax.geometry.points.checks import check_points, find_duplicates
+from mgm_jax.geometry.points.rounding import refuse_lost_digits
 from mgm_jax.metrics import manifold_metrics
 from tests.geometry.hard.hard_clouds import MEASURES, K, N, ordinary
 

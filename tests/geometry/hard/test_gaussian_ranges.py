@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mgm_jax.geometry.nnk_graph import nnk_graph
+from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.metrics import manifold_metrics
 from tests.geometry.hard.hard_clouds import GROUPS, K, N, clouds, ordinary
 from tests.geometry.hard.oracles import kkt_violation

@@ -8,12 +8,12 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.dimension import levina_bickel, two_nn
-from mgm_jax.geometry.distance import METRICS, Metric
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.local_pca import local_pca
-from mgm_jax.geometry.nnk_graph import nnk_graph
-from mgm_jax.geometry.spectrum import mean_cosine, spectrum, uniformity
+from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel, two_nn
+from mgm_jax.geometry.cloud.spectrum import mean_cosine, spectrum, uniformity
+from mgm_jax.geometry.knn.distance import METRICS, Metric
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.local.pca import local_pca
+from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.metrics import manifold_metrics
 from tests.geometry.hard.hard_clouds import GROUPS, WIDTH, K, N, clouds, ordinary
 from tests.geometry.hard.oracles import (

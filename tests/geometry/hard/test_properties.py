@@ -7,11 +7,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.geometry.distance import METRICS, Metric
-from mgm_jax.geometry.groups import encode_groups
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.nnk_graph import nnk_graph
-from mgm_jax.geometry.points import check_points, find_duplicates
+from mgm_jax.geometry.knn.distance import METRICS, Metric
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.nnk.graph import nnk_graph
+from mgm_jax.geometry.points.checks import check_points, find_duplicates
+from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.metrics import manifold_metrics
 from tests.geometry.hard.hard_clouds import WIDTH, K, N
 from tests.geometry.hard.oracles import (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.dimension import levina_bickel, two_nn
-from mgm_jax.geometry.knn import knn_graph
+from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel, two_nn
+from mgm_jax.geometry.knn.graph import knn_graph
 from tests.geometry.hard.hard_clouds import GROUPS, K, clouds, ordinary
 from tests.geometry.hard.oracles import check_neighbours
 

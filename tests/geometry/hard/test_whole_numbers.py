@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.dimension import levina_bickel
-from mgm_jax.geometry.knn import knn_graph
-from mgm_jax.geometry.local_pca import local_pca
-from mgm_jax.geometry.nnk_graph import nnk_graph
+from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel
+from mgm_jax.geometry.knn.graph import knn_graph
+from mgm_jax.geometry.local.pca import local_pca
+from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.metrics import manifold_metrics
-from mgm_jax.probe.neighbours import knn_accuracy
+from mgm_jax.probe.knn import knn_accuracy
 from tests.geometry.hard.hard_clouds import GROUPS, K, N, ordinary
 
 X = ordinary()

@@ -1,0 +1,296 @@
+"""From a PyTorch checkpoint to a verified encoder: the one function behind ``mgm convert``.
+
+Read, unwrap, recognise, translate, build, verify, write. Everything that is wrong with the names
+and shapes is collected and reported at once; the folder is written last, and only when nothing is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mgm_converters.naming.rules import Family, Translation, translate
+from mgm_converters.reading.arrays import to_array
+from mgm_converters.reading.read import read_checkpoint
+from mgm_converters.reading.source import find_source
+from mgm_converters.reading.unwrap import Unwrapped, unwrap
+from mgm_converters.recognition.architecture import architecture_name, assumptions
+from mgm_converters.recognition.classifier import with_classifier
+from mgm_converters.recognition.decide import decide
+from mgm_converters.recognition.identify import Traces, published_name
+from mgm_converters.recognition.recognise import Recognised, recognise
+from mgm_converters.recognition.stated import read_stated
+from mgm_converters.report import ConversionError, Report
+from mgm_converters.verification.verify import TapCheck
+from mgm_converters.verification.verify import verify as compare
+from mgm_jax.encoders import (
+    ARCHITECTURES,
+    Encoder,
+    Preprocess,
+    check_state,
+    save_encoder,
+)
+from mgm_jax.encoders.published import PUBLISHED
+from mgm_jax.errors import InputError
+
+# Raised whenever a rule changes, so that a folder tells which rules it was made with.
+CONVERTER_VERSION = "2.2"
+
+_ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A converted encoder, and what became of its checkpoint.
+
+    Attributes:
+        encoder: ready to use.
+        report: every tensor of the file, and the comparison with PyTorch.
+        folder: where it was written; None where it was not.
+    """
+
+    encoder: Encoder
+    report: Report
+    folder: Path | None
+
+
+def convert(
+    file: str | Path,
+    out: str | Path | None = None,
+    *,
+    model: str | None = None,
+    name: str | None = None,
+    preprocess: Preprocess | None = None,
+    padding: str | None = None,
+    head: bool = False,
+    verify: bool = True,
+    overwrite: bool = False,
+    fetch: bool = False,
+) -> Conversion:
+    """Convert a published or a user's own checkpoint into an encoder.
+
+    Args:
+        file: the checkpoint (nothing in it is executed); or a folder of Hugging Face with weights
+            and settings, ``hf:owner/name``, ``timm:name``, ``zoo:name``, or the name of a
+            published encoder.
+        out: folder to write the encoder to; nothing is written where None.
+        model: name of the architecture in ``ARCHITECTURES`` or of the encoder in ``PUBLISHED``,
+            where the weights do not reveal it or hold several encoders; by default it follows
+            from names, shapes and the name and digest of the file.
+        name: what tables and figures shall call the encoder; by default the file's, endings off.
+        preprocess: the input it was trained on; by default what its authors evaluate it on.
+        padding: ``torchvision`` or ``tf-same`` for a ResNet; by default that of the file: original
+            weights of BYOL pad as TensorFlow does, everything in PyTorch as torchvision does.
+        head: keep the linear classifier beside the encoder, as the tap ``logits``.
+        verify: compare with a PyTorch network at every tap, and fail where one differs by more
+            than a relative error of 1e-4. Where PyTorch is not installed (a safetensors file
+            needs none) nothing is compared, and the report says so.
+        overwrite: replace ``out`` where it is an encoder's folder.
+        fetch: download a published encoder that is not in the cache.
+
+    Returns:
+        The encoder and the report.
+
+    Raises:
+        ConversionError: names, shapes or activations that do not fit, all problems at once.
+        InputError: a file that cannot be read or is not recognised, an unknown ``model``, no
+            connection, or an ``out`` that exists.
+
+    Example:
+        >>> conversion = convert("resnet50.pth", "encoders/resnet50")  # doctest: +SKIP
+        >>> print("\\n".join(conversion.report.lines()))  # doctest: +SKIP
+    """
+    if model is not None and model not in ARCHITECTURES:
+        model = published_name(model)
+    family = None if model is None else _family(model)
+    source = find_source(file, fetch=fetch)
+    model = model or source.model
+    checkpoint = read_checkpoint(source.file)
+    stated = read_stated(checkpoint.metadata, file=checkpoint.path)
+    unwrapped = unwrap(checkpoint)
+    recognised = recognise(tuple(unwrapped.tensors), file=checkpoint.path, family=family)
+    translation, problems = _translate(unwrapped, recognised)
+    naming, prefix = recognised.naming, recognised.prefix
+    dropped = {
+        **unwrapped.passed,
+        **recognised.dropped,
+        **{prefix + key: reason for key, reason in translation.dropped.items()},
+    }
+    traces = Traces(
+        naming=naming,
+        keys=unwrapped.keys,
+        prefix=prefix,
+        names=(*dropped, *recognised.left),
+        facts=unwrapped.facts,
+        format=checkpoint.format,
+    )
+    mapped = {prefix + key: target for key, target in translation.mapped.items()}
+    left = recognised.left
+    try:
+        found = decide(
+            translation.state,
+            traces,
+            model=model,
+            config=source.config,
+            stated=stated,
+            file_name=checkpoint.path.name,
+            stem=_stem(checkpoint.path),
+            sha256=checkpoint.sha256,
+            padding=padding,
+        )
+        spec, state = found.spec, found.state
+        if head:
+            outside = dropped | dict.fromkeys(left, "")
+            spec, weights, origin = with_classifier(spec, unwrapped.tensors, outside=outside)
+            state, mapped = state | weights, mapped | origin
+            dropped = {key: reason for key, reason in dropped.items() if key not in origin}
+            left = tuple(key for key in left if key not in origin)
+            check_state(spec, state)
+    except InputError as error:
+        raise ConversionError(checkpoint.path, [*problems, str(error)]) from error
+    if problems:
+        raise ConversionError(checkpoint.path, problems)
+    encoder = Encoder.from_state(
+        state,
+        name=name or source.name or _stem(checkpoint.path),
+        spec=spec,
+        preprocess=preprocess or found.preprocess,
+    )
+    torch_version = _torch_version()
+    checks = _verified(checkpoint.path, encoder, state) if verify and torch_version else ()
+    facts = (*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None))
+    said = {f"{found.stated.heads} heads"}
+    if found.stated.preprocess is not None and preprocess is None:
+        said.add(facts[-1])
+    report = Report(
+        source=checkpoint.path.name,
+        sha256=checkpoint.sha256,
+        format=checkpoint.format,
+        keys=unwrapped.keys,
+        prefix=prefix,
+        naming=naming.name,
+        architecture=architecture_name(spec),
+        paradigm=found.paradigm,
+        method=found.method,
+        published=found.published,
+        known=found.known,
+        mapped=mapped,
+        dropped=dropped,
+        left=left,
+        doubt="" if preprocess else found.doubt,
+        guessed=not (found.published or found.stated.names_training),
+        stated=tuple(fact for fact in facts if fact in said),
+        assumptions=tuple(fact for fact in facts if fact not in said),
+        training=found.stated.training,
+        verification=checks,
+        converter_version=CONVERTER_VERSION,
+        unverified="" if checks else _why_unverified(verify),
+        torch_version=torch_version,
+    )
+    encoder = replace(encoder, meta=_meta(report))
+    folder = None if out is None else save_encoder(encoder, out, overwrite=overwrite)
+    return Conversion(encoder=encoder, report=report, folder=folder)
+
+
+def _family(model: str) -> Family:
+    """The family that ``--model`` names; only its spellings are looked for."""
+    known = PUBLISHED.get(model) or ARCHITECTURES.get(model)
+    if known is None:
+        close = difflib.get_close_matches(model, [*ARCHITECTURES, *PUBLISHED], n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
+        raise InputError(f"model: there is no architecture {model!r}; {hint}")
+    family = known.spec.family
+    if family == "pixels":
+        raise InputError("model: pixels has no weights, so there is nothing to convert")
+    return family
+
+
+def _translate(unwrapped: Unwrapped, recognised: Recognised) -> tuple[Translation, list[str]]:
+    """The canonical weights in float32, and everything that is wrong with names and types."""
+    arrays, problems = _arrays(unwrapped, recognised)
+    translation = translate(recognised.naming, arrays)
+    problems += translation.problems
+    state = {key: a.astype(np.float32, copy=False) for key, a in translation.state.items()}
+    return replace(translation, state=state), problems
+
+
+def _arrays(
+    unwrapped: Unwrapped, recognised: Recognised
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The encoder's tensors as arrays, the prefix taken off; those that cannot be are problems."""
+    arrays: dict[str, np.ndarray] = {}
+    problems: list[str] = []
+    for name in recognised.inside:
+        try:
+            arrays[name.removeprefix(recognised.prefix)] = to_array(unwrapped.tensors[name])
+        except TypeError as error:
+            problems.append(f"{name}: expected a dense tensor of real numbers, got {error}")
+    return arrays, problems
+
+
+def _verified(
+    path: Path, encoder: Encoder, state: Mapping[str, np.ndarray]
+) -> tuple[TapCheck, ...]:
+    checks = compare(encoder, state)
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise ConversionError(
+            path,
+            [
+                f"tap {check.tap}: differs from PyTorch by a relative error of {check.error:.1e}, "
+                f"expected at most {check.tolerance:.0e}"
+                for check in failed
+            ],
+        )
+    return checks
+
+
+def _torch_version() -> str:
+    """Of the PyTorch that is installed; empty where none is."""
+    try:
+        import torch
+    except ImportError:
+        return ""
+    return torch.__version__
+
+
+def _why_unverified(wanted: bool) -> str:
+    return "PyTorch is not installed" if wanted else "it was not asked for"
+
+
+def _meta(report: Report) -> dict[str, Any]:
+    """What is written beside the weights; the first entries are the ones that tables show."""
+    return {
+        "architecture": report.architecture,
+        "paradigm": report.paradigm,
+        "method": report.method,
+        "published": report.published,
+        "training": dict(report.training),
+        "source": report.source,
+        "sha256": report.sha256,
+        "converter_version": report.converter_version,
+        "conversion": report.to_dict(),
+    }
+
+
+def _input(preprocess: Preprocess, *, given: bool) -> str:
+    values = "[0, 1] as it is"
+    if preprocess.mean != (0.0, 0.0, 0.0) or preprocess.std != (1.0, 1.0, 1.0):
+        values = f"mean {preprocess.mean}, deviation {preprocess.std}"
+    return (
+        f"short side {preprocess.resize}, centre {preprocess.size}, {preprocess.interpolation}, "
+        f"{values}{' (given)' if given else ''}"
+    )
+
+
+def _stem(path: Path) -> str:
+    """The file's name without the endings of checkpoints, ``best.pth.tar`` to ``best``."""
+    name = path.name
+    while name.endswith(_ENDINGS):
+        name = name[: name.rindex(".")]
+    return name or path.name

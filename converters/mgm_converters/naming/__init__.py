@@ -1,0 +1,38 @@
+"""The spellings of weights that can be converted, one file each."""
+
+from __future__ import annotations
+
+from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
+from mgm_converters.naming.conv4_flat import CONV4_FLAT
+from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
+from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
+from mgm_converters.naming.dino_huggingface import DINOV2_NAMINGS, DINOV3_NAMINGS
+from mgm_converters.naming.resnet_cifar import RESNET_CIFAR
+from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
+from mgm_converters.naming.resnet_huggingface import RESNET_HUGGINGFACE
+from mgm_converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
+from mgm_converters.naming.resnet_torchvision import RESNET_TORCHVISION
+from mgm_converters.naming.rules import Naming
+from mgm_converters.naming.vit_huggingface import VIT_HUGGINGFACE, VIT_HUGGINGFACE_RECENT
+from mgm_converters.naming.vit_timm import VIT_CHUNKED, VIT_TIMM
+
+NAMINGS: tuple[Naming, ...] = (
+    CONV4_SEQUENTIAL,
+    CONV4_FLAT,
+    CONV4_TRUNK,
+    RESNET_CIFAR,
+    RESNET_TORCHVISION,
+    RESNET_HUGGINGFACE,
+    RESNET_SIMCLR_V2,
+    RESNET_HAIKU,
+    VIT_TIMM,
+    VIT_CHUNKED,
+    VIT_HUGGINGFACE,
+    VIT_HUGGINGFACE_RECENT,
+    *DINOV2_NAMINGS,
+    *DINOV3_NAMINGS,
+    CLIP_OPENAI,
+    CLIP_HUGGINGFACE,
+)
+
+__all__ = ["NAMINGS"]

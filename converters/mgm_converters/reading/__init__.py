@@ -1,0 +1,1 @@
+"""Files to arrays: safe readers of every format, downloads, wrappers taken off."""

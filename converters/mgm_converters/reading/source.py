@@ -1,0 +1,157 @@
+"""From what a user names to a file: a path, a folder, a name on a hub, a published encoder."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
+from mgm_converters.recognition.identify import published_name
+from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders.published import PUBLISHED, Published
+from mgm_jax.errors import InputError
+from mgm_jax.zoo import is_zoo_source, zoo_files
+
+# Names of weights in a folder or repository of Hugging Face or timm, the one to take first.
+WEIGHTS = (
+    "model.safetensors",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+)
+_HUBS = {"hf:": "", "timm:": "timm/"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file of weights, and what is known of it besides.
+
+    Attributes:
+        file: of the weights.
+        config: the settings beside it, None where there are none.
+        model: name of the published encoder, None where it was not given by name.
+        name: what to call the encoder; empty where the file's name is to be taken.
+    """
+
+    file: Path
+    config: Config | None = None
+    model: str | None = None
+    name: str = ""
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether a source is a name on a hub, ``hf:owner/name`` or ``timm:name``."""
+    return text.startswith(tuple(_HUBS))
+
+
+def find_source(text: str | Path, *, fetch: bool = False) -> Source:
+    """The file that a user means.
+
+    Args:
+        text: path of a checkpoint; folder with ``config.json`` and weights; ``hf:owner/name`` or
+            ``timm:name`` with ``@revision`` where wanted; ``zoo:name``; or the name of a published
+            encoder.
+        fetch: whether a published encoder may be downloaded.
+
+    Raises:
+        InputError: nothing of that name, weights that are missing, or no connection.
+    """
+    path, name = Path(text), str(text)
+    if path.is_dir():
+        weights = [path / one for one in WEIGHTS if (path / one).is_file()]
+        if not weights:
+            raise InputError(f"{path}: no weights here; expected one of {', '.join(WEIGHTS)}")
+        return Source(file=weights[0], config=read_config(path), name=path.resolve().name)
+    if path.is_file():
+        # A settings file beside the weights speaks for them only under the hubs' own names.
+        config = read_config(path.parent) if path.name in WEIGHTS else None
+        return Source(file=path, config=config)
+    if is_zoo_source(name):
+        return Source(file=_zoo_file(name))
+    if is_hub_name(name):
+        return _from_hub(name)
+    name = published_name(name) if published_name(name) in PUBLISHED else name
+    if name in PUBLISHED:
+        return Source(file=_published_file(PUBLISHED[name], fetch=fetch), model=name, name=name)
+    if fetch or not path.suffix:
+        raise InputError(_unknown(name))
+    return Source(file=path)
+
+
+def _zoo_file(name: str) -> Path:
+    first, *more = zoo_files(name)
+    if more:
+        raise InputError(f"{name}: names {len(more) + 1} encoders; convert them one by one")
+    return first
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, [*PUBLISHED, *ARCHITECTURES], n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
+    return f"{name}: no such file, and no published encoder of that name; {hint}"
+
+
+def _published_file(one: Published, *, fetch: bool) -> Path:
+    file = cache_folder() / one.name / (one.file_name or "weights")
+    if file.is_file():
+        return file
+    if one.obstacle:
+        raise InputError(f"{one.name}: published at {one.address}, but {one.obstacle}")
+    if not fetch:
+        raise InputError(
+            f"{one.name} is published at {one.address}; add --download to fetch it, or fetch it "
+            f"by hand and run `mgm convert FILE --model {one.name}`"
+        )
+    return download(one.address, file, sha256=one.sha256)
+
+
+def _from_hub(text: str) -> Source:
+    prefix = next(one for one in _HUBS if text.startswith(one))
+    repository, _, revision = (_HUBS[prefix] + text.removeprefix(prefix)).partition("@")
+    if repository.count("/") != 1 or repository.startswith("/") or repository.endswith("/"):
+        raise InputError(f"{text}: expected hf:owner/name or timm:name")
+    try:
+        import huggingface_hub as hub
+    except ImportError as error:
+        raise InputError(
+            f"{text}: needs the huggingface_hub library, which comes with transformers and timm: "
+            "pip install huggingface_hub; or fetch the repository by hand and convert its folder"
+        ) from error
+    folder = None
+    for name in (CONFIG, PREPROCESSOR):
+        file, _ = _hub_file(hub, repository, name, revision)
+        folder = file.parent if file is not None and name == CONFIG else folder
+    weights, reason = _hub_weights(hub, repository, revision)
+    if weights is None:
+        raise InputError(
+            f"{text}: found no weights ({reason}); expected one of {', '.join(WEIGHTS)}. Where "
+            "there is no network, only what the local cache holds can be loaded (HF_HOME)"
+        )
+    return Source(
+        file=weights,
+        config=None if folder is None else read_config(folder),
+        name=repository.rpartition("/")[2],
+    )
+
+
+def _hub_weights(hub: Any, repository: str, revision: str) -> tuple[Path | None, str]:
+    reason = ""
+    for name in WEIGHTS:
+        file, reason = _hub_file(hub, repository, name, revision)
+        if file is not None:
+            return file, ""
+    return None, reason
+
+
+def _hub_file(hub: Any, repository: str, name: str, revision: str) -> tuple[Path | None, str]:
+    """A file of a repository, from the cache where it lies there; or None and the reason."""
+    try:
+        return Path(hub.hf_hub_download(repository, name, revision=revision or None)), ""
+    # The library passes on whatever its connections raise; all mean that there is no file.
+    except Exception as error:
+        lines: Sequence[str] = str(error).strip().splitlines()
+        return None, f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

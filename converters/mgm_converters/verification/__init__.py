@@ -1,0 +1,1 @@
+"""Converted encoders compared with what PyTorch computes."""

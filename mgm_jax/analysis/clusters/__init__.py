@@ -1,0 +1,1 @@
+"""Which models are alike, and how surely."""

@@ -1,0 +1,1 @@
+"""Whether untrained encoders are collapsed."""

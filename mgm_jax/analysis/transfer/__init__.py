@@ -1,0 +1,1 @@
+"""Prediction of transfer from metrics, held out."""

@@ -1,0 +1,1 @@
+"""What depends on the machine: double precision, threads of the host, fast sums."""

@@ -1,0 +1,400 @@
+"""Distances: fast bounds for all pairs, and the reported value for the few pairs that are kept.
+
+One form serves all metrics. Every point x_i has a scale s_i and stands for ``u_i = s_i x_i``. Under
+the cosine s_i is one over the length of x_i, rounded to 29 bits; otherwise it is one power of two
+for all points. Both make the products ``s_i x_i`` of float32 values exact in float64.
+
+*Scan.* ``c_i = u_i - m`` with m the mean, rounded to the type of the scan. Half a squared distance
+is ``|c_i|^2/2 + |c_j|^2/2 - c_i'c_j``: one matrix product. Its error is at most
+``e |c_i| |c_j| + f |c_j|^2 + f |c_i|^2``, so taking this off gives a lower bound of the distance.
+Every part of e and f is derived below; how far the rounding of a point moved it is measured.
+Without the mean the bound would be loose for features that share a large common part.
+
+*Exact.* The reported distance comes from the difference ``u_j - u_i`` in float64, rounded once to
+float32: the squared length, its root, or ``(|u_j - u_i|^2 - (|u_j| - |u_i|)^2) / (2 |u_i| |u_j|)``,
+which is 1 - cos whatever the lengths. It depends on the two points alone, and hardly on the order
+of the additions, so neither tiles nor devices change it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from mgm_jax.geometry.backend.row_sums import row_sums
+from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance, smallest
+
+Metric = Literal["cosine", "sqeuclidean", "euclidean"]
+"""``cosine`` is 1 - cos, ``sqeuclidean`` the squared and ``euclidean`` the plain length."""
+
+METRICS: tuple[Metric, ...] = ("cosine", "sqeuclidean", "euclidean")
+
+RAISED = 2.0**100
+"""What lengths and squares in scaled units, about 1 at most, are multiplied by before they are
+rounded to float32: so those of points of very different sizes find their place in it."""
+
+_SCALE_BITS = 29
+# Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
+# contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
+_COSINE_FLOOR = 2.0**-78
+# Scaled lengths are 1 only up to the rounding of the scales.
+_COSINE_SLACK = 2.0**-27
+
+
+class Points(NamedTuple):
+    """Points and their scales: what exact distances are computed from.
+
+    JAX arrays on the device, NumPy arrays on the host.
+
+    Attributes:
+        values: ``[n, d]`` float32 or bfloat16, as the user gave them.
+        scales: ``[n]`` float64.
+        lengths: ``[n]`` float64, of the scaled points; used by the cosine alone.
+    """
+
+    values: Any
+    scales: Any
+    lengths: Any
+
+    def take(self, rows: jax.Array | np.ndarray | slice) -> Points:
+        """Some of the points."""
+        return Points(*(part[rows] for part in self))
+
+
+class ScanTable(NamedTuple):
+    """Centred points in the type of the scan.
+
+    Attributes:
+        points: ``[n, d]`` centred and scaled.
+        half_squares: ``[n]`` half the squared lengths; infinity for places without a point.
+        lengths: ``[n]``.
+        moved: ``[n]`` how far rounding moved each point, relative to its length.
+    """
+
+    points: jax.Array
+    half_squares: jax.Array
+    lengths: jax.Array
+    moved: jax.Array
+
+
+@partial(jax.jit, static_argnames="metric")
+def place(
+    x: jax.Array,
+    present: jax.Array | np.ndarray,
+    base: jax.Array | None,
+    base_present: jax.Array | np.ndarray | None,
+    *,
+    metric: Metric,
+) -> tuple[Points, Points, jax.Array]:
+    """Scale queries and base alike, and find the mean of the base; float64 must be on.
+
+    Args:
+        x: queries ``[n, d]``.
+        present: ``[n]`` bool, False where a query is padding.
+        base: points ``[m, d]`` among which neighbours are sought; None for the queries.
+        base_present: ``[m]`` bool, likewise; None with the base.
+        metric: which distance.
+
+    Returns:
+        The queries, the base, and the mean ``[d]`` float64 of the scaled base. Outside the cosine
+        the scale is the power of two that brings the largest centred value near 1.
+    """
+    if metric == "cosine":
+        queries = near_unit_length(x)
+        targets = queries if base is None else near_unit_length(base)
+    else:
+        scale = _common_scale(x, present, base, base_present)
+        queries = _scaled(x, scale)
+        targets = queries if base is None else _scaled(base, scale)
+    return queries, targets, mean_of(targets, present if base_present is None else base_present)
+
+
+def _common_scale(
+    x: jax.Array,
+    present: jax.Array | np.ndarray,
+    base: jax.Array | None,
+    base_present: jax.Array | np.ndarray | None,
+) -> jax.Array:
+    clouds = [(x, present)]
+    if base is not None and base_present is not None:
+        clouds.append((base, base_present))
+    centre = mean_of(_scaled(clouds[-1][0], jnp.float64(1)), clouds[-1][1])
+    reach = [
+        jnp.max(jnp.where(here[:, None], jnp.abs(values - centre), 0)) for values, here in clouds
+    ]
+    _, exponent = jnp.frexp(jnp.max(jnp.stack(reach)))
+    return jnp.ldexp(jnp.float64(1), -exponent)
+
+
+def _scaled(x: jax.Array, scale: jax.Array) -> Points:
+    return Points(x, jnp.full(len(x), scale), jnp.ones(len(x), jnp.float64))
+
+
+@jax.jit
+def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
+    """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool."""
+    scaled = jnp.where(present[:, None], points.values * points.scales[:, None], 0)
+    return jnp.sum(scaled, axis=0) / jnp.maximum(jnp.sum(present), 1)
+
+
+def near_unit_length(x: jax.Array) -> Points:
+    """Scales that bring points ``[n, d]`` to length 1 but for the rounding of the scales; pure."""
+    wide = x.astype(jnp.float64)
+    length = jnp.sqrt(jnp.sum(wide * wide, axis=1))
+    # Padding rows are zero; a scale of zero and a length of one keep them finite.
+    mantissa, exponent = jnp.frexp(1 / jnp.where(length > 0, length, 1))
+    rounded = jnp.ldexp(jnp.round(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    scales = jnp.where(length > 0, rounded, 0)
+    return Points(x, scales, jnp.where(length > 0, length * scales, 1))
+
+
+@partial(jax.jit, static_argnames="dtype")
+def scan_table(
+    points: Points,
+    mean: jax.Array | np.ndarray,
+    present: jax.Array | np.ndarray,
+    *,
+    dtype: DTypeLike,
+) -> ScanTable:
+    """Centre points and round them once to the type of the scan.
+
+    Args:
+        points: ``[n, d]`` points with scales.
+        mean: ``[d]`` float64, in scaled units.
+        present: ``[n]`` bool, False where a row is padding.
+        dtype: bfloat16, float32 or float64.
+    """
+    centred = jnp.where(present[:, None], points.values * points.scales[:, None] - mean, 0)
+    rounded = centred.astype(dtype)
+    lengths = jnp.sqrt(row_sums(centred * centred))
+    moved = jnp.sqrt(row_sums((centred - rounded) ** 2))
+    wide = _sum_dtype(dtype)
+    return ScanTable(
+        points=rounded,
+        half_squares=jnp.where(present, lengths**2 / 2, jnp.inf).astype(wide),
+        lengths=lengths.astype(wide),
+        moved=(moved / jnp.where(lengths > 0, lengths, 1)).astype(wide),
+    )
+
+
+def _sum_dtype(dtype: DTypeLike) -> DTypeLike:
+    """Type in which products of a scan are added."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+
+
+def _sum_errors(dtype: DTypeLike, *, features: int) -> tuple[float, float]:
+    """Errors of the arithmetic of a scan, relative to ``|c_i| |c_j|`` and to a squared length.
+
+    Adding d products in a type with unit roundoff w errs by at most ``d w |c_i| |c_j|``; it is
+    taken twice, as accelerators may truncate. The 16 and the 8 cover the rounding of the stored
+    lengths and squares and of the sums that make the bound.
+    """
+    unit = 2.0**-53 if _sum_dtype(dtype) == jnp.float64 else 2.0**-24
+    return (2 * features + 16) * unit, 8 * unit
+
+
+def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
+    """Lower bounds of half the squared distances, less the query's own half square.
+
+    Args:
+        queries: r points.
+        table: c points, centred on the same mean.
+
+    Returns:
+        ``[r, c]`` float32 (float64 for a float64 table); infinity where the table is padding.
+    """
+    dtype = table.points.dtype
+    sums, f = _sum_errors(dtype, features=table.points.shape[1])
+    # Cauchy-Schwarz: points moved by shares p and q of their lengths have a product that is off
+    # by at most (p + q + p q) |c_i| |c_j|.
+    most_moved = jnp.max(table.moved)
+    e = queries.moved + most_moved + queries.moved * most_moved + sums
+    product = jax.lax.dot_general(
+        queries.points,
+        table.points,
+        (((1,), (1,)), ((), ())),
+        # On accelerators a float32 product would otherwise run in fewer bits than the bound holds.
+        precision=jax.lax.Precision.HIGHEST if dtype != jnp.bfloat16 else None,
+        preferred_element_type=table.half_squares.dtype,
+    )
+    return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
+
+
+@jax.jit
+def half_distance_bounds(queries: ScanTable, table: ScanTable, own: jax.Array | int) -> jax.Array:
+    """Lower bounds of half the squared distances, for both points of each pair.
+
+    Args:
+        queries: r points.
+        table: c points, centred on the same mean.
+        own: column of the table that is the first query itself, the next column the second query
+            and so on; these pairs are left out. Anything outside ``-r .. c`` for none.
+
+    Returns:
+        ``[r, c]`` float32 (float64 for a float64 table), at least 0; infinity for pairs that are
+        left out or padding.
+    """
+    _, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
+    bounds = lower_bounds(queries, table) + (1 - f) * queries.half_squares[:, None]
+    itself = jnp.arange(bounds.shape[0])[:, None] + own == jnp.arange(bounds.shape[1])
+    # A comparison also turns a negative zero, whose bits are those of a large number, into zero.
+    return jnp.where(itself, jnp.inf, jnp.where(bounds > 0, bounds, 0))
+
+
+def bound_slack(
+    lengths: np.ndarray,
+    moved: np.ndarray,
+    *,
+    longest: float,
+    most_moved: float,
+    dtype: DTypeLike,
+    features: int,
+) -> np.ndarray:
+    """How far half a squared distance can lie above its lower bound, for each query.
+
+    Args:
+        lengths: of the centred queries, ``[r]`` float64.
+        moved: shares that rounding moved them, ``[r]`` float64.
+        longest: largest length of the points they are compared with.
+        most_moved: largest share that rounding moved one of those.
+        dtype: type of the scan.
+        features: number of features.
+
+    Returns:
+        ``[r]`` float64.
+    """
+    sums, f = _sum_errors(dtype, features=features)
+    e = moved + most_moved + moved * most_moved + sums
+    return 2 * (e * lengths * longest + f * (lengths**2 + longest**2))
+
+
+@partial(jax.jit, static_argnames=("count", "tile"))
+def scan(
+    queries: ScanTable,
+    own: jax.Array | np.ndarray,
+    table: ScanTable,
+    *,
+    count: int,
+    tile: int,
+) -> tuple[jax.Array, jax.Array]:
+    """The ``count`` smallest lower bounds of every query, tile by tile of the table.
+
+    Args:
+        queries: r points.
+        own: ``[r]`` int32, the query's own row, which is left out; -1 where it is not there.
+        table: m points, m a multiple of ``tile``.
+        count: candidates to keep, at most ``tile``.
+        tile: columns scored at once; only memory and speed depend on it.
+
+    Returns:
+        Lower bounds ``[r, count]`` ascending, and rows ``[r, count]`` int32; infinity and -1
+        where there are fewer than ``count`` points.
+    """
+
+    def scan_tile(start: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+        part = ScanTable(*(jax.lax.dynamic_slice_in_dim(a, start, tile) for a in table))
+        columns = jnp.asarray(start, jnp.int32) + jnp.arange(tile, dtype=jnp.int32)
+        scores = jnp.where(columns == own[:, None], jnp.inf, lower_bounds(queries, part))
+        values, chosen = smallest(scores, count=count)
+        return values, columns[chosen]
+
+    tiles = table.lengths.shape[0] // tile
+    bounds, candidates = scan_tile(0)
+    if tiles > 1:
+        bounds, candidates = jax.lax.fori_loop(
+            1,
+            tiles,
+            lambda t, so_far: merge_smallest(so_far, scan_tile(t * tile)),
+            (bounds, candidates),
+        )
+    return bounds, jnp.where(jnp.isinf(bounds), -1, candidates)
+
+
+def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array:
+    """Reported distances of one query to some rows, or of pairs, in scaled units, raised.
+
+    Args:
+        query: one point, ``[d]`` with its scale and length; or as many as there are rows.
+        rows: ``[m, d]`` points.
+        metric: which distance.
+
+    Returns:
+        ``[m]`` float32, each rounded once from float64.
+    """
+    difference = rows.values * rows.scales[:, None] - query.values * query.scales[..., None]
+    squared = row_sums(difference * difference)
+    if metric == "cosine":
+        longer = rows.lengths - query.lengths
+        found = (squared - longer * longer) / (2 * rows.lengths * query.lengths)
+        found = jnp.where(found < _COSINE_FLOOR, 0, found)
+    else:
+        found = (squared if metric == "sqeuclidean" else jnp.sqrt(squared)) * RAISED
+    return found.astype(jnp.float32)
+
+
+@partial(jax.jit, static_argnames=("k", "metric"))
+def rerank(
+    queries: Points, base: Points, candidates: jax.Array, *, k: int, metric: Metric
+) -> tuple[jax.Array, jax.Array]:
+    """Order candidates by their exact distance and keep k.
+
+    Args:
+        queries: r points.
+        base: m points.
+        candidates: ``[r, c]`` int32 rows of the base; outside ``0 .. m - 1`` for nobody.
+        k: how many to keep, at most c.
+        metric: which distance.
+
+    Returns:
+        Distances ``[r, k]`` float32 in scaled units and indices ``[r, k]`` int32, by ascending
+        distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
+    """
+    m = base.values.shape[0]
+
+    def one(row: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        query, chosen = row
+        real = (chosen >= 0) & (chosen < m)
+        found = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
+        return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
+
+    # Row by row: a batched gather of all candidates is far slower, and large.
+    distances, indices = jax.lax.map(one, (queries, candidates))
+    return order_by_distance(distances, indices, count=k)
+
+
+@partial(jax.jit, static_argnames="metric")
+def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> jax.Array:
+    """A distance that no point outside the candidates can fall below.
+
+    Args:
+        queries: r scanned points.
+        last: ``[r]`` the largest lower bound that was kept; infinity where nothing was left out.
+        metric: which distance.
+
+    Returns:
+        ``[r]`` float32 in scaled units; a row is certified where its k-th distance is below it.
+    """
+    _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
+    half = last.astype(jnp.float64) + (1 - f) * queries.half_squares.astype(jnp.float64)
+    return distance_above(half, metric=metric)
+
+
+@partial(jax.jit, static_argnames="metric")
+def distance_above(half: jax.Array | np.ndarray, *, metric: Metric) -> jax.Array:
+    """A distance, float32 in scaled units, that half squared distances of ``half`` or more have.
+
+    Args:
+        half: lower bounds of half a squared distance, any shape, float64.
+        metric: which distance.
+    """
+    # Centring rounds by 2^-53 even where points almost coincide.
+    squared = jnp.maximum(2 * half - 2.0**-48, 0)
+    if metric == "cosine":
+        return (squared * (1 - _COSINE_SLACK) / 2).astype(jnp.float32)
+    found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+    return (found * RAISED).astype(jnp.float32)

@@ -1,0 +1,162 @@
+"""The rows that the fast scan could not settle: float64 first, every distance where that fails.
+
+Few rows come here: near-duplicates closer than the rounding of the scan, and points with more
+than the margin of neighbours at one distance, such as points on a lattice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances, scan_table
+from mgm_jax.geometry.knn.selection import NOBODY
+from mgm_jax.geometry.knn.tile import is_certified, pad_points, settle
+from mgm_jax.geometry.points.groups import padded_size
+
+QUERIES = 64
+"""Queries redone at once."""
+_BLOCK = 8192
+
+
+def redo(
+    queries: Points,
+    rows: np.ndarray,
+    own: np.ndarray,
+    targets: Points,
+    present: np.ndarray,
+    mean: jax.Array | np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some queries without the fast scan; float64 must be on.
+
+    Args:
+        queries: n points.
+        rows: ``[q]`` which of them to redo.
+        own: ``[n]`` int32, every query's own row among the targets; -1 where it is not there.
+        targets: m points to choose from, scaled like the queries.
+        present: ``[m]`` bool, False where a target is padding.
+        mean: ``[d]`` float64, about the mean of the scaled targets.
+        k: number of neighbours.
+        metric: which distance.
+
+    Returns:
+        Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
+    """
+    best = Best(rows.size, k)
+    for start, block, here in _blocks(targets, present, k=k):
+        table = scan_table(block, mean, here, dtype=jnp.float64)
+        for places, some, names in _batches(queries, own, rows, np.arange(rows.size)):
+            found = settle(
+                some, names - start, block, table, mean, k=k, metric=metric, tile=here.size
+            )
+            best.add(places, start, *found)
+    left = np.flatnonzero(~is_certified(best.distances, best.unseen))
+    best.forget(left)
+    for start, block, here in _blocks(targets, present, k=k) if left.size else ():
+        for places, some, names in _batches(queries, own, rows, left):
+            found = rank_all(some, names - start, block, here, k=k, metric=metric)
+            best.add(places, start, *found)
+    return best.distances, best.indices
+
+
+@partial(jax.jit, static_argnames=("k", "metric"))
+def rank_all(
+    queries: Points,
+    own: jax.Array,
+    targets: Points,
+    present: jax.Array,
+    *,
+    k: int,
+    metric: Metric,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The k nearest of all targets by their exact distances, one query at a time.
+
+    Args:
+        queries: r points.
+        own: ``[r]`` int32, row to leave out; any other value for none.
+        targets: m points, m at least k.
+        present: ``[m]`` bool, whether a row is a point.
+        k: number of neighbours.
+        metric: which distance.
+
+    Returns:
+        What ``settle`` returns; nothing is left unseen, so the third part is infinity.
+    """
+    columns = jnp.arange(targets.values.shape[0], dtype=jnp.int32)
+
+    def one(row: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        query, self_row = row
+        distances = exact_distances(query, targets, metric=metric)
+        allowed = present & (columns != self_row)
+        # Of equal values top_k takes the first, which is the smaller index.
+        values, chosen = jax.lax.top_k(-jnp.where(allowed, distances, jnp.inf), k)
+        return -values, jnp.where(jnp.isinf(values), NOBODY, chosen.astype(jnp.int32))
+
+    distances, indices = jax.lax.map(one, (queries, own))
+    return distances, indices, jnp.full(own.shape, jnp.inf, jnp.float32)
+
+
+class Best:
+    """The best k of every query over the blocks seen so far, on the host."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.distances = np.full((queries, k), np.inf, np.float32)
+        self.indices = np.full((queries, k), NOBODY, np.int32)
+        self.unseen = np.full(queries, np.inf, np.float32)
+
+    def add(
+        self,
+        rows: np.ndarray,
+        first: int,
+        distances: jax.Array | np.ndarray,
+        indices: jax.Array | np.ndarray,
+        unseen: jax.Array | np.ndarray,
+    ) -> None:
+        """Merge what a block that starts at row ``first`` holds for the queries ``rows``.
+
+        The arrays may be longer than ``rows``; what is beyond it is filling.
+        """
+        count, k = rows.size, self.distances.shape[1]
+        local = np.asarray(indices)[:count]
+        names = np.where(local == NOBODY, NOBODY, local + first)
+        distances = np.concatenate([self.distances[rows], np.asarray(distances)[:count]], axis=1)
+        names = np.concatenate([self.indices[rows], names], axis=1)
+        order = np.lexsort((names, distances), axis=1)[:, :k]
+        self.distances[rows] = np.take_along_axis(distances, order, axis=1)
+        self.indices[rows] = np.take_along_axis(names, order, axis=1)
+        self.unseen[rows] = np.minimum(self.unseen[rows], np.asarray(unseen)[:count])
+
+    def forget(self, rows: np.ndarray) -> None:
+        """Start again with some queries."""
+        self.distances[rows] = np.inf
+        self.indices[rows] = NOBODY
+        self.unseen[rows] = np.inf
+
+
+def _blocks(
+    targets: Points, present: np.ndarray, *, k: int
+) -> Iterator[tuple[int, Points, np.ndarray]]:
+    """Start, points and presence of blocks of the targets, all of one shape."""
+    size = max(min(_BLOCK, padded_size(present.size)), padded_size(k))
+    for start in range(0, present.size, size):
+        part = targets.take(slice(start, start + size))
+        block, filled = pad_points(part, multiple=size)
+        filled[filled] = present[start : start + size]
+        yield start, block, filled
+
+
+def _batches(
+    queries: Points, own: np.ndarray, rows: np.ndarray, places: np.ndarray
+) -> Iterator[tuple[np.ndarray, Points, np.ndarray]]:
+    """Places in ``rows``, points and own rows of batches; the last is filled by repeating one."""
+    for start in range(0, places.size, QUERIES):
+        some = places[start : start + QUERIES]
+        chosen = rows[np.pad(some, (0, QUERIES - some.size), mode="edge")]
+        yield some, queries.take(chosen), own[chosen]

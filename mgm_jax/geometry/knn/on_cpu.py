@@ -1,0 +1,265 @@
+"""Exact k nearest neighbours on processors: every pair of tiles is scored once.
+
+1. The points are placed and centred tile by tile; recent tiles are kept, all of them never.
+2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
+   Device and host take turns, each with all cores.
+3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
+4. A row is certified where its k-th exact distance is below what any other point can have. The
+   other rows are redone (``knn_redo``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import numpy as np
+from jax.typing import DTypeLike
+
+from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.knn.distance import (
+    Metric,
+    Points,
+    ScanTable,
+    bound_slack,
+    distance_above,
+    half_distance_bounds,
+    scan_table,
+)
+from mgm_jax.geometry.knn.fallback import redo
+from mgm_jax.geometry.knn.pair_distances import rank_candidates
+from mgm_jax.geometry.knn.placement import Placed, place_on_host
+from mgm_jax.geometry.knn.shortlist import Shortlists
+from mgm_jax.geometry.knn.tile import (
+    PROGRESS_FROM,
+    Nearest,
+    in_units,
+    is_certified,
+    margin,
+    pad_points,
+)
+from mgm_jax.progress import Bar, progress
+
+# Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
+# bounds to stay in the cache; few sizes, so that few are compiled.
+_TILES = ((4096, 1024), (1536, 512), (0, 256))
+# From so many points on, tiles that need no filling are worth compiling.
+_EVEN_FROM = 12_288
+_KEPT_BYTES = 2**27
+_NOT_THERE = 2**30
+# Fewer lists than this are not worth a thread of their own.
+_LEAST_ROWS = 128
+
+
+def nearest_by_pairs(
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
+    *,
+    k: int,
+    metric: Metric,
+    precision: ScanPrecision,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
+) -> Nearest:
+    """The k nearest points of the base to every query, with the host's help.
+
+    Args:
+        x: queries ``[n, d]``; arrays of JAX are brought to the host.
+        base: points ``[m, d]``; None for the queries themselves, each left out of its own list.
+        k: number of neighbours.
+        metric: which distance.
+        precision: type of the scan; changes ``certified``, never the neighbours.
+        tile_rows: queries scored at once; None for a good size.
+        tile_columns: base points they are scored against at once. Without a base the smaller of the
+            two counts for both.
+
+    Returns:
+        Neighbours, with distances in the units of the points.
+    """
+    x, base = np.asarray(x), None if base is None else np.asarray(base)
+    with double_precision():
+        placed = place_on_host(x, base, metric=metric)
+        dtype = scan_dtype(precision, features=x.shape[1])
+        n, own = len(x), base is None
+        m = len(placed.targets.values)
+        tiles = _tile_sizes(n, m, tile_rows, tile_columns, own=own)
+        scan = _Scan(placed, own=own, dtype=dtype, count=k + margin(dtype), tiles=tiles)
+        scan.run()
+        candidates, unseen = scan.candidates(k)
+        # The tiles that the scan kept are needed no longer.
+        del scan
+        distances, indices = rank_candidates(
+            placed.queries, placed.targets, candidates, k=k, metric=metric, own=own
+        )
+        certified = is_certified(distances, np.asarray(distance_above(unseen, metric=metric)))
+        left = np.flatnonzero(~certified)
+        if left.size:
+            itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
+            present = np.ones(m, bool)
+            distances[left], indices[left] = redo(
+                placed.queries,
+                left,
+                itself,
+                placed.targets,
+                present,
+                placed.mean,
+                k=k,
+                metric=metric,
+            )
+        return Nearest(in_units(distances, placed.queries, metric=metric), indices, certified)
+
+
+def good_rows(n: int) -> int:
+    """Rows of a tile for a cloud of n points.
+
+    >>> good_rows(1000), good_rows(20_000)
+    (256, 1000)
+    """
+    rows = next(rows for least, rows in _TILES if n >= least)
+    if n < _EVEN_FROM:
+        return rows
+    return -(-n // (-(-n // rows) * 8)) * 8
+
+
+def _tile_sizes(
+    n: int, m: int, rows: int | None, columns: int | None, *, own: bool
+) -> tuple[int, int]:
+    if not own:
+        return rows or good_rows(n), columns or good_rows(m)
+    both = min(rows or columns or good_rows(n), columns or rows or good_rows(n))
+    return both, both
+
+
+class _Tiles:
+    """Centred tiles of some points, made when asked for; the latest ones are kept."""
+
+    def __init__(self, points: Points, mean: np.ndarray, *, rows: int, dtype: DTypeLike) -> None:
+        self.points, self.mean, self.rows, self.dtype = points, mean, rows, dtype
+        self.number = -(-len(points.values) // rows)
+        size = rows * points.values.shape[1] * np.dtype(dtype).itemsize
+        self.room = max(2, _KEPT_BYTES // size)
+        self._kept: dict[int, ScanTable] = {}
+        self._sizes: dict[int, tuple[jax.Array, jax.Array]] = {}
+
+    def __getitem__(self, place: int) -> ScanTable:
+        table = self._kept.pop(place, None)
+        if table is None:
+            if len(self._kept) >= self.room:
+                del self._kept[next(iter(self._kept))]
+            part = self.points.take(slice(place * self.rows, (place + 1) * self.rows))
+            part, present = pad_points(part, multiple=self.rows)
+            table = scan_table(part, self.mean, present, dtype=self.dtype)
+        self._kept[place] = table
+        self._sizes[place] = table.lengths, table.moved
+        return table
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
+        parts = zip(*(self._sizes[place] for place in range(self.number)), strict=True)
+        lengths, moved = (np.concatenate([np.asarray(a) for a in part]) for part in parts)
+        n = len(self.points.values)
+        return lengths[:n].astype(np.float64), moved[:n].astype(np.float64)
+
+
+class _Scan:
+    """One scan of queries against targets into shortlists."""
+
+    def __init__(
+        self,
+        placed: Placed,
+        *,
+        own: bool,
+        dtype: DTypeLike,
+        count: int,
+        tiles: tuple[int, int],
+    ) -> None:
+        self.own = own
+        self.queries = _Tiles(placed.queries, placed.mean, rows=tiles[0], dtype=dtype)
+        self.targets = self.queries
+        if not own:
+            self.targets = _Tiles(placed.targets, placed.mean, rows=tiles[1], dtype=dtype)
+        self.lists = Shortlists(len(placed.queries.values), count=count)
+
+    def run(self) -> None:
+        """Score all pairs of tiles and enter them into the shortlists."""
+        n = self.lists.n
+        total = n if n > PROGRESS_FROM else 0
+        pairs = list(self._pairs())
+        with (
+            progress("neighbours", total=total, unit="point") as bar,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
+            for done, (i, j) in enumerate(pairs, start=1):
+                shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
+                bounds = half_distance_bounds(self.queries[i], self.targets[j], shift)
+                # Whoever fails says so here.
+                list(pool.map(lambda offer: offer(), self._offers(i, j, np.asarray(bounds))))
+                _advance(bar, n * done // len(pairs))
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        """Pairs of tiles, each once, in an order that finds most tiles among the latest."""
+        rows, columns = self.queries.number, self.targets.number
+        if self.own:
+            # First, each tile with itself: then every row has a limit before the bulk comes.
+            yield from ((i, i) for i in range(rows))
+        # A visiting tile, and in a self graph the one before it, need room beside the group.
+        step = max(1, self.queries.room - (2 if self.own else 0))
+        for first in range(0, rows, step):
+            group = range(first, min(first + step, rows))
+            for j in range(first + 1 if self.own else 0, columns):
+                yield from ((i, j) for i in group if i < j or not self.own)
+
+    def _offers(self, i: int, j: int, scores: np.ndarray) -> Iterator[Callable[[], None]]:
+        """What enters the scores of a pair into the shortlists, in parts for lists of their own."""
+        rows, columns = i * self.queries.rows, j * self.targets.rows
+        parts = os.cpu_count() or 1
+        for start, stop in _spans(min(len(scores), self.lists.n - rows), parts):
+            yield partial(self.lists.offer, rows + start, columns, scores[start:stop])
+        if self.own and i != j:
+            for start, stop in _spans(min(scores.shape[1], self.lists.n - columns), parts):
+                part = scores[:, start:stop]
+                yield partial(self.lists.offer_columns, columns + start, rows, part)
+
+    def candidates(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """What may be among the k nearest, k at most the length of the shortlists.
+
+        Returns:
+            Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
+            squared distance to all others.
+        """
+        bounds, names = self.lists.results()
+        # Beyond what a true k-th distance can be, a bound alone rules a point out.
+        reach = bounds[:, k - 1] + self._slack()
+        kept = bounds <= reach[:, None]
+        unseen = np.where(names[:, -1] < 0, np.inf, bounds[:, -1].astype(np.float64))
+        dropped = ~kept & (names >= 0)
+        first = np.argmax(dropped, axis=1)
+        some = dropped.any(axis=1)
+        unseen[some] = bounds[some, first[some]]
+        return np.where(kept, names, -1), unseen
+
+    def _slack(self) -> np.ndarray:
+        """How far half a squared distance can lie above its bound, ``[n]``."""
+        lengths, moved = self.queries.sizes()
+        others, shares = self.targets.sizes()
+        return bound_slack(
+            lengths,
+            moved,
+            longest=others.max(),
+            most_moved=shares.max(),
+            dtype=self.queries.dtype,
+            features=self.queries.points.values.shape[1],
+        )
+
+
+def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:
+    step = max(_LEAST_ROWS, -(-size // parts))
+    yield from ((start, min(start + step, size)) for start in range(0, size, step))
+
+
+def _advance(bar: Bar, done: int) -> None:
+    if done > bar.done:
+        bar.advance(done - bar.done)

@@ -1,0 +1,85 @@
+"""Exact k nearest neighbours in one cloud on one device: scan, rank exactly, certify, redo.
+
+1. Every tile of rows is scanned against the base in a fast type for a few more than k candidates.
+2. The candidates are ranked by their exact distance.
+3. A row is certified where its k-th exact distance is below what any other point can have.
+4. The other rows are redone (``knn_redo``): in float64, and if that is not enough, in full.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.knn.distance import Metric, place, scan_table
+from mgm_jax.geometry.knn.fallback import redo
+from mgm_jax.geometry.knn.tile import (
+    PROGRESS_FROM,
+    Nearest,
+    in_units,
+    is_certified,
+    pad_points,
+    settle,
+    tile_sizes,
+)
+from mgm_jax.progress import progress
+
+
+def nearest_in_cloud(
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
+    *,
+    k: int,
+    metric: Metric,
+    precision: ScanPrecision,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
+) -> Nearest:
+    """The k nearest points of the base to every query, on one device.
+
+    Args:
+        x: queries ``[n, d]``.
+        base: points ``[m, d]``; None for the queries themselves, each left out of its own list.
+        k: number of neighbours.
+        metric: which distance.
+        precision: type of the scan; changes ``certified``, never the neighbours.
+        tile_rows: queries scanned at once; None for a good size for the device.
+        tile_columns: base points scored at once; None likewise.
+
+    Returns:
+        Neighbours, with distances in the units of the points.
+    """
+    x, base = jnp.asarray(x), None if base is None else jnp.asarray(base)
+    n = x.shape[0]
+    own = np.arange(n, dtype=np.int32) if base is None else np.full(n, -1, np.int32)
+    with double_precision():
+        everybody = None if base is None else np.ones(base.shape[0], bool)
+        queries, targets, mean = place(x, np.ones(n, bool), base, everybody, metric=metric)
+        m = targets.values.shape[0]
+        tiles = tile_sizes(n, m, k, rows=tile_rows, columns=tile_columns)
+        padded, present = pad_points(targets, multiple=tiles.columns)
+        table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
+        parts = []
+        with progress("neighbours", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
+            for stop in range(tiles.rows, n + tiles.rows, tiles.rows):
+                # The last tile reaches back, so that all tiles have one shape.
+                rows = slice(min(stop, n) - tiles.rows, min(stop, n))
+                tile = queries.take(rows)
+                result = settle(
+                    tile, own[rows], targets, table, mean, k=k, metric=metric, tile=tiles.columns
+                )
+                fresh = n - stop + tiles.rows
+                parts.append([part[-min(fresh, tiles.rows) :] for part in result])
+                # One tile is being ranked while the next is scanned; no more are kept waiting.
+                jax.block_until_ready(parts[-2:][0])
+                bar.advance(min(tiles.rows, fresh))
+        distances, indices, unseen = (np.concatenate(part) for part in zip(*parts, strict=True))
+        certified = is_certified(distances, unseen)
+        left = np.flatnonzero(~certified)
+        if left.size:
+            distances[left], indices[left] = redo(
+                queries, left, own, targets, present[:m], mean, k=k, metric=metric
+            )
+        return Nearest(in_units(distances, queries, metric=metric), indices, certified)

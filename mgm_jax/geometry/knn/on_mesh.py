@@ -1,0 +1,139 @@
+"""Exact k nearest neighbours over many devices, of one or many hosts.
+
+Rows are spread over a mesh. Blocks of the base travel round it twice (see ``ring``): once to be
+scanned for candidates, once so that candidates are ranked where their coordinates happen to be.
+No device holds more than its share, the candidates of its share, and two blocks of the others'.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.knn.distance import Metric
+from mgm_jax.geometry.knn.ring import RingPlan, plan_ring, ring_programs
+from mgm_jax.geometry.knn.ring_fallback import Spread, redo_on_mesh
+from mgm_jax.geometry.knn.ring_points import SpreadRows, place_on_mesh
+from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified
+from mgm_jax.parallel.devices import at_hand, fetch, pad_rows, shard_rows
+from mgm_jax.parallel.ring import take_rows
+from mgm_jax.progress import progress
+
+
+def nearest_on_mesh(
+    x: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
+    *,
+    k: int,
+    metric: Metric,
+    mesh: Mesh,
+    precision: ScanPrecision,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
+    rows: np.ndarray | None = None,
+    base_rows: np.ndarray | None = None,
+) -> Nearest:
+    """The k nearest points of the base to every query, spread over a mesh of one axis.
+
+    Args:
+        x: queries ``[n, d]``: on the host or on one device, the same on every process; or spread
+            by rows over the mesh.
+        base: points ``[m, d]``, likewise; None for the queries themselves.
+        k: number of neighbours.
+        metric: which distance.
+        mesh: the devices, of one or many processes; all of them must call this.
+        precision: type of the scan.
+        tile_rows: queries scanned at once on a device.
+        tile_columns: base points scored at once, which is also the block that travels.
+        rows: ``[n']`` ascending, rows of x to use as queries; None for all.
+        base_rows: ``[m']`` ascending, rows of the base to seek among; None for all.
+
+    Returns:
+        The neighbours that ``nearest_in_cloud`` finds, on the host of every process.
+    """
+    with double_precision():
+        dtype = jnp.dtype(scan_dtype(precision, features=x.shape[1])).name
+        # The points are spread before anything is computed: no device can be asked to hold all.
+        mine = _spread(x, mesh, rows, least=k)
+        others = mine if base is None else _spread(base, mesh, base_rows, least=k)
+        queries, targets, mean = place_on_mesh(
+            mine, None if base is None else others, mesh, metric=metric
+        )
+        search = Spread(queries, targets, others.present, mean, base is None)
+        plan, blocks = plan_ring(
+            mesh,
+            share=others.present.shape[0] // mesh.size,
+            k=k,
+            metric=metric,
+            dtype=dtype,
+            own=base is None,
+            tile_rows=tile_rows,
+            tile_columns=tile_columns,
+        )
+        distances, indices, unseen = _search_ring(search, plan, blocks.count)
+        # Results are handed over before anything else is computed from them.
+        distances, indices, unseen = (
+            np.array(fetch(part)[: mine.rows]) for part in (distances, indices, unseen)
+        )
+        certified = is_certified(distances, unseen)
+        left = np.flatnonzero(~certified)
+        if left.size:
+            distances[left], indices[left] = redo_on_mesh(search, left, mesh, k=k, metric=metric)
+        # The scale is one number on every device.
+        scale = queries._replace(scales=queries.scales.addressable_data(0))
+        return Nearest(in_units(distances, scale, metric=metric), indices, certified)
+
+
+def _search_ring(
+    search: Spread, plan: RingPlan, blocks: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Scan and rank; distances, names and the least unseen distance, spread over the mesh."""
+    programs = ring_programs(plan)
+    n = search.queries.scales.shape[0]
+    shown = n > PROGRESS_FROM and jax.process_index() == 0
+    with progress("neighbours", total=2 * blocks if shown else 0, unit="block") as bar:
+        table = programs.tabulate(search.base, search.mean, search.present)
+        centred = table
+        if not search.own:
+            everybody = shard_rows(np.ones(n, bool), plan.mesh)
+            centred = programs.tabulate(search.queries, search.mean, everybody)
+        lists = programs.begin(centred)
+        for number in range(blocks):
+            lists = programs.scan_turn(centred, table, lists, np.int32(number))
+            jax.block_until_ready(lists)
+            bar.advance(1)
+        names, distances, unseen = programs.arrange(centred, lists)
+        # The table has done its work; what follows needs its room.
+        del table, centred, lists
+        for number in range(blocks):
+            distances = programs.rank_turn(
+                search.queries, search.base, names, distances, np.int32(number)
+            )
+            jax.block_until_ready(distances)
+            bar.advance(1)
+        return *programs.finish(distances, names), unseen
+
+
+def _spread(
+    x: jax.Array | np.ndarray, mesh: Mesh, rows: np.ndarray | None, *, least: int
+) -> SpreadRows:
+    """Points spread over the mesh, shares of at least ``least`` rows; and which are points."""
+    n = x.shape[0] if rows is None else rows.size
+    scattered = isinstance(x, jax.Array) and not x.is_fully_replicated
+    if rows is not None and scattered:
+        x, _ = pad_rows(x, multiple=mesh.size)
+        x = take_rows(shard_rows(x, mesh), rows, mesh, least=least)
+    elif rows is not None:
+        x = fetch(x)[rows]
+    share = max(-(-n // mesh.size), least)
+    if not scattered:
+        # A selection is fastest over a multiple of 16.
+        share = -(-share // 16) * 16
+    elif not at_hand(x) and x.shape[0] < share * mesh.size:
+        # So few that they fit anywhere.
+        x = fetch(x)
+    x = shard_rows(x, mesh, share=share)
+    return SpreadRows(x, shard_rows(np.arange(x.shape[0]) < n, mesh), n)

@@ -1,0 +1,167 @@
+"""Points spread over a mesh: scaled, and rounded for the scan, tile by tile.
+
+The float64 steps of a whole share would take eight bytes a value; those of a tile take little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, place, scan_table
+from mgm_jax.parallel.ring import cut
+
+FLOAT64_TILE = 512
+"""Rows worked on at once in float64."""
+
+
+class SpreadRows(NamedTuple):
+    """Rows spread over a mesh.
+
+    Attributes:
+        values: ``[n, d]``, filled up to equal shares.
+        present: ``[n]`` bool, False where a row is filling.
+        rows: how many are not.
+    """
+
+    values: jax.Array
+    present: jax.Array
+    rows: int
+
+
+def place_on_mesh(
+    queries: SpreadRows, base: SpreadRows | None, mesh: Mesh, *, metric: Metric
+) -> tuple[Points, Points, jax.Array]:
+    """What ``distance.place`` returns, of points that stay spread; float64 must be on.
+
+    Args:
+        queries: n points.
+        base: m points; None for the queries.
+        mesh: the devices.
+        metric: which distance.
+
+    Returns:
+        The queries and the base, spread, and the mean ``[d]`` float64 on every device.
+    """
+    clouds = (queries,) if base is None else (base, queries)
+    program = place_program(mesh, metric, len(clouds))
+    placed, mean = program([(cloud.values, cloud.present) for cloud in clouds])
+    points = [Points(cloud.values, *part) for cloud, part in zip(clouds, placed, strict=True)]
+    return points[-1], points[0], mean
+
+
+@lru_cache(maxsize=32)
+def place_program(mesh: Mesh, metric: Metric, clouds: int) -> Callable[..., Any]:
+    """The program for one or two clouds; the mean is that of the first."""
+    axis, spread = mesh.axis_names[0], PartitionSpec(mesh.axis_names[0])
+    function = _near_unit_length if metric == "cosine" else _in_one_scale
+    return jax.jit(
+        jax.shard_map(
+            partial(function, axis=axis),
+            mesh=mesh,
+            in_specs=([(spread, spread)] * clouds,),
+            out_specs=([(spread, spread)] * clouds, PartitionSpec()),
+            check_vma=False,
+        )
+    )
+
+
+Cloud = tuple[jax.Array, jax.Array]
+
+
+def _near_unit_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], jax.Array]:
+    found, means = [], []
+    for values, present in clouds:
+        share, width = values.shape
+
+        def one_tile(values: jax.Array, here: jax.Array, start: jax.Array, so_far: tuple) -> tuple:
+            points, _, mean = place(values, here, None, None, metric="cosine")
+            *columns, total = so_far
+            new = (points.scales, points.lengths)
+            return *_write(tuple(columns), new, start), total + mean * jnp.sum(here)
+
+        empty = jnp.zeros(share, jnp.float64), jnp.zeros(share, jnp.float64)
+        *columns, total = _over_tiles(
+            one_tile, values, present, (*empty, jnp.zeros(width, jnp.float64))
+        )
+        found.append(tuple(columns))
+        means.append(_mean(total, present, axis))
+    return found, means[0]
+
+
+def _in_one_scale(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], jax.Array]:
+    def add(values: jax.Array, here: jax.Array, start: jax.Array, total: jax.Array) -> jax.Array:
+        return total + jnp.sum(jnp.where(here[:, None], values.astype(jnp.float64), 0), axis=0)
+
+    values, present = clouds[0]
+    total = _over_tiles(add, values, present, jnp.zeros(values.shape[1], jnp.float64))
+    mean = _mean(total, present, axis)
+
+    def stretch(
+        values: jax.Array, here: jax.Array, start: jax.Array, largest: jax.Array
+    ) -> jax.Array:
+        reach = jnp.where(here[:, None], jnp.abs(values.astype(jnp.float64) - mean), 0)
+        return jnp.maximum(largest, jnp.max(reach))
+
+    largest = jnp.zeros((), jnp.float64)
+    for values, present in clouds:
+        largest = _over_tiles(stretch, values, present, largest)
+    _, exponent = jnp.frexp(jax.lax.pmax(largest, axis))
+    scale = jnp.ldexp(jnp.float64(1), -exponent)
+    ones = [jnp.ones(present.shape, jnp.float64) for _, present in clouds]
+    return [(scale * one, one) for one in ones], mean * scale
+
+
+def _mean(total: jax.Array, present: jax.Array, axis: str) -> jax.Array:
+    count = jax.lax.psum(jnp.sum(present), axis)
+    return jax.lax.psum(total, axis) / jnp.maximum(count, 1)
+
+
+def tabulate(points: Points, mean: jax.Array, present: jax.Array, *, dtype: str) -> ScanTable:
+    """``scan_table`` of one device's share, for use under ``shard_map``."""
+
+    def one_tile(points: Points, here: jax.Array, start: jax.Array, table: ScanTable) -> ScanTable:
+        return _write(table, scan_table(points, mean, here, dtype=dtype), start)
+
+    form = jax.eval_shape(partial(scan_table, dtype=dtype), points, mean, present)
+    empty = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), form)
+    return _over_tiles(one_tile, points, present, empty, fresh_only=False)
+
+
+def _over_tiles(
+    function: Callable[..., Any],
+    parts: Any,
+    present: jax.Array,
+    state: Any,
+    *,
+    fresh_only: bool = True,
+) -> Any:
+    """Call ``function(parts, present, start, state)`` for every tile of a share.
+
+    The last tile reaches back to be full; ``fresh_only`` calls rows absent there that an earlier
+    tile held, as sums need it.
+    """
+    share = present.shape[0]
+    tiles = cut(share, most=FLOAT64_TILE)
+
+    def step(t: jax.Array, state: Any) -> Any:
+        start = jnp.minimum(t * tiles.size, share - tiles.size)
+        here, there = jax.tree.map(
+            lambda part: jax.lax.dynamic_slice_in_dim(part, start, tiles.size), (parts, present)
+        )
+        if fresh_only:
+            there &= start + jnp.arange(tiles.size) >= t * tiles.size
+        return function(here, there, start, state)
+
+    return jax.lax.fori_loop(0, tiles.count, step, state)
+
+
+def _write(whole: Any, parts: Any, start: jax.Array) -> Any:
+    return jax.tree.map(
+        lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0), whole, parts
+    )

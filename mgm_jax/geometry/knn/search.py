@@ -1,0 +1,111 @@
+"""Checked points in, neighbours out: takes equal rows together and picks the fitting search."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from mgm_jax.geometry.backend.precision import ScanPrecision
+from mgm_jax.geometry.knn.distance import Metric
+from mgm_jax.geometry.knn.in_groups import nearest_in_groups
+from mgm_jax.geometry.knn.in_small_groups import are_small, nearest_in_small_groups
+from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
+from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.on_mesh import nearest_on_mesh
+from mgm_jax.geometry.knn.tile import Nearest
+from mgm_jax.geometry.points.duplicates import Distinct, expand
+from mgm_jax.geometry.points.groups import Groups
+from mgm_jax.parallel.devices import at_hand, fetch
+
+
+def find_neighbours(
+    points: jax.Array | np.ndarray,
+    groups: Groups,
+    *,
+    k: int,
+    metric: Metric,
+    distinct: Distinct | None,
+    base: jax.Array | np.ndarray | None = None,
+    repeats: bool = True,
+    precision: ScanPrecision = "auto",
+    mesh: Mesh | None = None,
+    tile_rows: int | None = None,
+    tile_columns: int | None = None,
+) -> Nearest:
+    """The k nearest of every point within its group, or among a base.
+
+    Args:
+        points: ``[n, d]`` as ``check_points`` returns them.
+        groups: partition of the points, or of the base where there is one.
+        k: number of neighbours; places that a group is too small to fill stay open.
+        metric: which distance.
+        distinct: the distinct rows of what is sought among; None where all rows are.
+        base: ``[m, d]``, one group; None for the points themselves, each without itself.
+        repeats: whether rows that repeat an earlier one are neighbours too.
+        precision: type of the scan.
+        mesh: devices to spread the work over; None for one.
+        tile_rows: points scanned at once in one cloud.
+        tile_columns: points they are compared with at once.
+
+    Returns:
+        Neighbours by their rows in the points (or the base), distances in their units.
+    """
+    own = base is None
+    rows = None
+    if distinct is not None:
+        groups, rows = distinct.groups, distinct.rows
+    if mesh is None or len(groups) > 1:
+        # A ring takes its rows itself, and leaves the points spread; all else has them at hand.
+        points = points if at_hand(points) else fetch(points)
+        if rows is not None and base is None:
+            points = points[rows]
+        elif rows is not None and base is not None:
+            base = base[rows]
+    if _fit_small_groups(points, groups, base, metric=metric, mesh=mesh):
+        found = nearest_in_small_groups(np.asarray(points), groups, k=k)
+    elif len(groups) > 1:
+        found = nearest_in_groups(
+            jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh
+        )
+    elif mesh is not None:
+        found = nearest_on_mesh(
+            points,
+            base,
+            k=k,
+            metric=metric,
+            mesh=mesh,
+            precision=precision,
+            tile_rows=tile_rows,
+            tile_columns=tile_columns,
+            rows=rows if own else None,
+            base_rows=None if own else rows,
+        )
+    else:
+        search = nearest_by_pairs if jax.default_backend() == "cpu" else nearest_in_cloud
+        found = search(
+            points,
+            base,
+            k=k,
+            metric=metric,
+            precision=precision,
+            tile_rows=tile_rows,
+            tile_columns=tile_columns,
+        )
+    return found if distinct is None else expand(found, distinct, own=own, repeats=repeats)
+
+
+def _fit_small_groups(
+    points: jax.Array | np.ndarray,
+    groups: Groups,
+    base: jax.Array | np.ndarray | None,
+    *,
+    metric: Metric,
+    mesh: Mesh | None,
+) -> bool:
+    """Whether a processor can take each group by its Gram matrix."""
+    here = jax.default_backend() == "cpu" and mesh is None and base is None
+    return (
+        here and metric == "euclidean" and len(groups) > 1 and are_small(np.asarray(points), groups)
+    )

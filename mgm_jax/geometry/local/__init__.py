@@ -1,0 +1,1 @@
+"""What a neighbourhood spans: polytopes, subspaces, local PCA."""

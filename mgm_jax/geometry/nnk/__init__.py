@@ -1,0 +1,1 @@
+"""Non-negative kernel regression: kernels, candidates, the solver, the graph."""

@@ -1,0 +1,368 @@
+"""The NNK graph: what users call, and what they get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.nnk.candidates import (
+    GRAM_LIMIT,
+    ROWS_AT_ONCE,
+    candidates_of,
+    check_group_sizes,
+    check_policy,
+    nearest_in_cloud_of,
+    row_batches,
+    tell_about_repeats,
+)
+from mgm_jax.geometry.nnk.kernel import KernelName, check_bandwidth, check_kernel
+from mgm_jax.geometry.nnk.neighbourhood import (
+    are_resolved,
+    differences_in_group,
+    gathered_gram,
+    group_gram,
+    nearest_in_group,
+    regress,
+)
+from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
+from mgm_jax.geometry.points.checks import DuplicatePolicy, check_points
+from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.duplicates import distinct_rows
+from mgm_jax.geometry.points.groups import (
+    GroupBatch,
+    Groups,
+    encode_groups,
+    group_batches,
+    padded_size,
+)
+from mgm_jax.parallel.devices import fetch, mesh_of
+from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
+from mgm_jax.progress import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB.
+_BATCH_VALUES = 2**21
+_BATCH_POINTS = 2**10
+
+
+@dataclass(frozen=True, kw_only=True)
+class NnkGraph:
+    """Non-negative kernel regression weights of n points on their candidates, exact.
+
+    Attributes:
+        indices: rows of the candidates, ``[n, k]`` int32, nearest first; -1 where the group of
+            the point holds fewer than k others.
+        weights: their weights, ``[n, k]`` float64, 0 where a candidate is no neighbour.
+        residual: squared distance, in kernel space, from the point to its reproduction, ``[n]``,
+            0 to 1.
+        kkt: largest violation of the optimality conditions, ``[n]``.
+        k_effective: number of candidates, ``[n]`` int32.
+        resolved: whether the points say enough for the weights, ``[n]`` bool. False under a
+            Gaussian where candidates are closer than 2^-23 of their length, and so count as one,
+            or where rounding blurs their distances, and the bandwidth is so small that kernel
+            values change by more than 1e-6. Subtract the mean of the points, or raise it.
+        kernel: ``"cosine"`` or ``"gaussian"``.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    residual: np.ndarray
+    kkt: np.ndarray
+    k_effective: np.ndarray
+    resolved: np.ndarray
+    kernel: KernelName
+
+    @property
+    def degree(self) -> np.ndarray:
+        """Number of neighbours of every point, ``[n]``: candidates with weight above 1e-6."""
+        return (self.weights > 0).sum(axis=1)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an edge (candidates of weight 0 are left out): source, target, weight."""
+        import pandas as pd
+
+        source, place = np.nonzero(self.weights)
+        return pd.DataFrame(
+            {
+                "source": source.astype(np.int32),
+                "target": self.indices[source, place],
+                "weight": self.weights[source, place],
+            }
+        )
+
+    def __repr__(self) -> str:
+        """Size, kernel, mean degree and certificate in one line."""
+        points, k = self.indices.shape
+        lost = int((~self.resolved).sum())
+        return (
+            f"NnkGraph({points} points, k={k}, {self.kernel}, mean degree "
+            f"{self.degree.mean():.1f}, KKT violation at most {self.kkt.max():.1e}"
+            + (f", {lost} points not resolved by float32)" if lost else ")")
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line above and the first edges."""
+        return f"<p>{self!r}</p>{self.to_pandas().head(10).to_html(index=False)}"
+
+
+class _Found(NamedTuple):
+    indices: np.ndarray
+    weights: np.ndarray
+    residual: np.ndarray
+    kkt: np.ndarray
+    k_effective: np.ndarray
+    resolved: np.ndarray
+
+
+def nnk_graph(
+    x: Any,
+    *,
+    k: int | None = None,
+    kernel: KernelName = "cosine",
+    bandwidth: float | np.ndarray | None = None,
+    groups: Any = None,
+    duplicates: DuplicatePolicy = "warn",
+    devices: Mesh | None = None,
+) -> NnkGraph:
+    """Exact NNK graph: every point as a non-negative combination of its nearest neighbours.
+
+    ``theta_i = argmin over theta >= 0 of 1/2 theta' K_SS theta - theta' k_Si``, S the k nearest
+    other points of the group. Weights up to 1e-6 are set to 0.
+
+    Args:
+        x: points ``[n, d]``, NumPy or JAX, float32 or bfloat16 (other real types become float32).
+        k: candidates of a point; None takes 50, or all other members of a smaller group.
+        kernel: ``"cosine"``, (1 + cos) / 2 of the directions of the points; or ``"gaussian"`` of
+            their distances as they are.
+        bandwidth: of the Gaussian, one number or one a point; None takes the distance of each
+            point to its farthest candidate.
+        groups: one integer or string a point; neighbours are sought within the group alone.
+        duplicates: equal rows of one group: ``"warn"`` keeps them (a repeated point has its copy
+            as only neighbour), ``"drop"`` lets only the first be a neighbour and gives repeats
+            its neighbours, ``"raise"`` refuses them.
+        devices: mesh of one axis, of one or many processes, to spread groups or the rows of a
+            large one over; None follows x.
+
+    Returns:
+        An ``NnkGraph`` on the host.
+
+    Raises:
+        InputError: unusable points (see ``check_points``), groups of one point or (for an
+            explicit k) of k points or fewer, an unknown or impossible option.
+
+    Reference:
+        S. Shekkizhar and A. Ortega, "Graph construction from data by non-negative kernel
+        regression", ICASSP 2020, equation 8.
+
+    Example:
+        >>> graph = nnk_graph(np.eye(3), k=2)
+        >>> graph.weights.round(3)[0].tolist()
+        [0.333, 0.333]
+    """
+    check_kernel(kernel)
+    check_policy(duplicates)
+    k = None if k is None else whole_number(k, name="k")
+    mesh = mesh_of(x) if devices is None else devices
+    points = np.asarray(fetch(check_points(x, cosine=kernel == "cosine")), np.float32)
+    partition = encode_groups(groups, len(points))
+    check_group_sizes(partition, k)
+    widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
+    distinct = distinct_rows(points, partition)
+    if distinct is not None:
+        tell_about_repeats(distinct, partition, duplicates, stacklevel=2)
+    if distinct is None or duplicates != "drop":
+        found = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
+    else:
+        rows = distinct.rows
+        check_group_sizes(distinct.groups, k, least=1)
+        part = None if widths is None else widths[rows]
+        found = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
+        found = _Found(*(column[distinct.codes] for column in found))
+        named = np.where(found.indices < 0, -1, rows[found.indices]).astype(np.int32)
+        found = found._replace(indices=named)
+    return NnkGraph(**found._asdict(), kernel=kernel)
+
+
+def _solve_groups(
+    points: np.ndarray,
+    groups: Groups,
+    bandwidth: np.ndarray | None,
+    mesh: Mesh | None,
+    *,
+    k: int | None,
+    kernel: KernelName,
+) -> _Found:
+    n, width = points.shape
+    columns = max(candidates_of(int(groups.sizes.max()), k), 1)
+    found = _Found(
+        np.full((n, columns), -1, np.int32),
+        np.zeros((n, columns)),
+        np.zeros(n),
+        np.zeros(n),
+        np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
+        np.ones(n, bool),
+    )
+    small, large = [], []
+    for batch in group_batches(
+        groups, max_points=min(_BATCH_POINTS, max(1, _BATCH_VALUES // width))
+    ):
+        (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
+
+    def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
+        rows = np.maximum(batch.rows, 0)
+        with double_precision():
+            parts = call_on_groups(
+                _group_weights,
+                points[rows],
+                batch.mask,
+                found.k_effective[rows[:, 0]],
+                None if bandwidth is None else bandwidth[rows],
+                mesh=mesh,
+                k=min(columns, batch.rows.shape[1] - 1),
+                kernel=kernel,
+            )
+            places, *others = (part[batch.mask] for part in parts)
+        groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
+        chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
+        return np.where(places < 0, -1, chosen), *others
+
+    with progress("NNK graph", total=n, unit="point") as bar:
+        calls = [partial(solve, batch) for batch in small]
+        # Processes must call their common devices in one order.
+        workers = workers_for(None) if mesh is None else 1
+        for batch, parts in zip(small, in_order(calls, workers=workers), strict=True):
+            _write(found, batch.rows[batch.mask], *parts)
+            bar.advance(int(batch.mask.sum()))
+        for batch in large:
+            for rows, mask in zip(batch.rows, batch.mask, strict=True):
+                if mask.any():
+                    _solve_cloud(found, points, rows[mask], bandwidth, mesh, kernel=kernel)
+                    bar.advance(int(mask.sum()))
+    return found
+
+
+def _write(
+    found: _Found,
+    rows: np.ndarray,
+    indices: np.ndarray,
+    weights: np.ndarray,
+    residual: np.ndarray,
+    kkt: np.ndarray,
+    resolved: np.ndarray,
+) -> None:
+    k = indices.shape[1]
+    found.indices[rows, :k] = indices
+    found.weights[rows, :k] = weights
+    found.residual[rows] = residual
+    found.kkt[rows] = kkt
+    found.resolved[rows] = resolved
+
+
+def _solve_cloud(
+    found: _Found,
+    points: np.ndarray,
+    members: np.ndarray,
+    bandwidth: np.ndarray | None,
+    mesh: Mesh | None,
+    *,
+    kernel: KernelName,
+) -> None:
+    k = int(found.k_effective[members[0]])
+    candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
+    if mesh is not None:
+        with double_precision():
+            for places, parts in call_on_rows(
+                _row_weights,
+                points[members],
+                candidates,
+                None if bandwidth is None else bandwidth[members],
+                mesh=mesh,
+                at_once=ROWS_AT_ONCE,
+                kernel=kernel,
+            ):
+                _write(found, members[places], members[candidates[places]], *parts)
+        return
+    # Groups of about one size share a compilation.
+    more = padded_size(members.size) - members.size
+    cloud = jnp.asarray(np.pad(points[members], ((0, more), (0, 0))))
+
+    def solve(places: np.ndarray) -> tuple[np.ndarray, ...]:
+        width = None if bandwidth is None else bandwidth[members[places]]
+        with double_precision():
+            parts = _row_weights(cloud, places, candidates[places], width, kernel=kernel)
+            return tuple(map(np.asarray, parts))
+
+    batches = row_batches(members.size)
+    calls = [partial(solve, places) for places in batches]
+    for places, parts in zip(batches, in_order(calls, workers=workers_for(None)), strict=True):
+        _write(found, members[places], members[candidates[places]], *parts)
+
+
+@partial(jax.jit, static_argnames=("k", "kernel"))
+def _group_weights(
+    points: jax.Array,
+    mask: jax.Array,
+    wanted: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    k: int,
+    kernel: KernelName,
+) -> tuple[jax.Array, ...]:
+    def solve(group: tuple) -> tuple[jax.Array, ...]:
+        points, mask, wanted, bandwidth = group
+        gram, lengths = group_gram(points, mask, normalize=kernel == "cosine")
+        places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+        differences = differences_in_group(gram, places)
+        # Each squared distance is a sum of a few entries of the matrix.
+        rounding = 8 * float(np.finfo(np.float64).eps) * jnp.max(jnp.diagonal(gram))
+        return (
+            jnp.where(real, places, -1),
+            *_weights(differences, real, bandwidth, lengths, kernel=kernel, rounding=rounding),
+        )
+
+    return lax.map(solve, (points, mask, wanted, bandwidth))
+
+
+@partial(jax.jit, static_argnames="kernel")
+def _row_weights(
+    points: jax.Array,
+    rows: jax.Array,
+    candidates: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+) -> tuple[jax.Array, ...]:
+    gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
+    real = jnp.ones(candidates.shape, bool)
+    # Of differences, squared distances keep all digits.
+    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0)
+
+
+def _weights(
+    gram: jax.Array,
+    real: jax.Array,
+    bandwidth: jax.Array | None,
+    squared_length: jax.Array,
+    *,
+    kernel: KernelName,
+    rounding: jax.Array | float,
+) -> tuple[jax.Array, ...]:
+    """Weights, residual, violation and whether points are resolved, from differences."""
+    solution, _ = regress(gram, real, bandwidth, squared_length, kernel=kernel)
+    weights = jnp.where(solution.theta > SUPPORT_WEIGHT, solution.theta, 0)
+    if kernel == "cosine":
+        resolved = jnp.ones(len(weights), bool)
+    else:
+        resolved = are_resolved(gram, real, bandwidth, squared_length, rounding=rounding)
+    return weights, solution.residual, solution.kkt, resolved

@@ -1,0 +1,1 @@
+"""Checked points: their type and layout, what rounding costs, groups, equal rows."""

@@ -1,0 +1,1 @@
+"""Many devices and many processes: meshes, shards, rings, calls spread over them."""

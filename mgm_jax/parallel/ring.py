@@ -1,0 +1,181 @@
+"""A ring of devices: every block of every device's share is shown to every device.
+
+A turn takes one block of each share once round the ring. While a device works on the block it
+holds, the next one is already on its way. Nothing larger than a block ever travels, and a device
+holds no more of the others than two blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from mgm_jax.parallel.devices import shard_rows
+
+State = TypeVar("State")
+
+# Rows of a block where rows are only moved.
+_TAKE_BLOCK = 1024
+
+
+class Visitor(NamedTuple):
+    """A block of somebody's share.
+
+    Attributes:
+        parts: arrays ``[block, ...]``.
+        first: row, among all rows, of the first of the block; int32.
+        begin: rows of the block before this one came with an earlier block; int32.
+    """
+
+    parts: Any
+    first: jax.Array
+    begin: jax.Array
+
+
+class Blocks(NamedTuple):
+    """How a share is cut: ``count`` blocks of ``size`` rows, the last reaching back to be full."""
+
+    count: int
+    size: int
+
+
+def cut(share: int, *, most: int, least: int = 1) -> Blocks:
+    """Cut a share into blocks of about one size.
+
+    Sizes are multiples of 16 where that is possible: selections like them.
+
+    Args:
+        share: rows to cut, at least ``least``.
+        most: largest size of a block, a multiple of 16.
+        least: smallest.
+
+    >>> cut(100, most=64), cut(96, most=64), cut(7, most=64)
+    (Blocks(count=2, size=64), Blocks(count=2, size=48), Blocks(count=1, size=7))
+    """
+    largest = min(share, most)
+    if largest < 16:
+        return Blocks(-(-share // largest), largest)
+    count = -(-share // most)
+    while (size := -(-share // count // 16) * 16) > largest:
+        count += 1
+    if size < least:
+        size = largest // 16 * 16 if largest // 16 * 16 >= least else largest
+    return Blocks(-(-share // size), size)
+
+
+def turn(
+    shares: Any,
+    number: jax.Array,
+    state: State,
+    visit: Callable[[State, Visitor], State],
+    *,
+    axis: str,
+    devices: int,
+    size: int,
+) -> State:
+    """Take one block of every share round the ring; for use under ``shard_map``.
+
+    Args:
+        shares: this device's arrays, ``[share, ...]`` each.
+        number: which block, from 0; int32, the same on all devices.
+        state: what ``visit`` builds up.
+        visit: called with every visitor; must cost the same on all devices.
+        axis: the mesh axis.
+        devices: how many there are.
+        size: rows of a block.
+
+    Returns:
+        The state after the last visitor.
+    """
+    share = jax.tree.leaves(shares)[0].shape[0]
+    start = jnp.minimum(number * size, share - size).astype(jnp.int32)
+    begin = (number * size - start).astype(jnp.int32)
+    onward = [(device, (device + 1) % devices) for device in range(devices)]
+
+    def receive(parts: Any, step: jax.Array | int, state: State) -> State:
+        owner = (jax.lax.axis_index(axis) - step) % devices
+        parts = jax.tree.map(jax.lax.bitcast_convert_type, parts, types)
+        return visit(state, Visitor(parts, (owner * share + start).astype(jnp.int32), begin))
+
+    def step_on(step: jax.Array | int, carry: tuple[Any, State]) -> tuple[Any, State]:
+        parts, state = carry
+        coming = jax.tree.map(lambda part: jax.lax.ppermute(part, axis, onward), parts)
+        return coming, receive(parts, step, state)
+
+    # As bits: processors without bfloat16 would send it as float32.
+    types = jax.tree.map(lambda part: part.dtype, shares)
+    shares = jax.tree.map(_as_bits, shares)
+    parts = jax.tree.map(lambda part: jax.lax.dynamic_slice_in_dim(part, start, size), shares)
+    parts, state = jax.lax.fori_loop(0, devices - 1, step_on, (parts, state))
+    return receive(parts, devices - 1, state)
+
+
+def _as_bits(part: jax.Array) -> jax.Array:
+    narrow = part.dtype == jnp.bfloat16
+    return jax.lax.bitcast_convert_type(part, jnp.uint16) if narrow else part
+
+
+def take_rows(x: jax.Array, rows: np.ndarray, mesh: Mesh, *, least: int = 1) -> jax.Array:
+    """Some rows of a spread array, spread again, without bringing them together.
+
+    Args:
+        x: ``[n, d]``, spread by rows over the mesh.
+        rows: ``[r]`` ascending.
+        mesh: the devices, of one or many processes.
+        least: fewest rows of a share.
+
+    Returns:
+        ``[r', d]`` spread over the mesh, zeros from r on to fill the shares.
+    """
+    share = max(-(-rows.size // mesh.size), least)
+    wanted = np.full(share * mesh.size, np.iinfo(np.int32).max, np.int32)
+    wanted[: rows.size] = rows
+    blocks = cut(x.shape[0] // mesh.size, most=_TAKE_BLOCK)
+    start, take = _take_functions(mesh, share, blocks.size)
+    found, wanted = start(x), shard_rows(wanted, mesh)
+    for number in range(blocks.count):
+        found = take(x, wanted, found, np.int32(number))
+    return found
+
+
+@lru_cache(maxsize=32)
+def _take_functions(mesh: Mesh, share: int, size: int) -> tuple[Callable, Callable]:
+    axis = mesh.axis_names[0]
+    batch = min(share, _TAKE_BLOCK)
+
+    def begin(x: jax.Array) -> jax.Array:
+        return jnp.zeros((share, *x.shape[1:]), x.dtype)
+
+    def take_turn(x: jax.Array, wanted: jax.Array, found: jax.Array, number: jax.Array):
+        def visit(found: jax.Array, visitor: Visitor) -> jax.Array:
+            # The wanted rows rise, so those of this visitor stand side by side.
+            start = jnp.sum(wanted < visitor.first + visitor.begin, dtype=jnp.int32)
+            stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
+
+            def take_some(b: jax.Array, found: jax.Array) -> jax.Array:
+                places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
+                local = wanted[jnp.minimum(places, share - 1)] - visitor.first
+                values = visitor.parts[jnp.clip(local, 0, size - 1)]
+                # What another visitor brings is written nowhere.
+                return found.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
+
+            return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, found)
+
+        return turn(x, number, found, visit, axis=axis, devices=mesh.size, size=size)
+
+    spread, whole = PartitionSpec(axis), PartitionSpec()
+
+    def compiled(function: Callable, *specs: PartitionSpec, donate: tuple[int, ...]) -> Callable:
+        body = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)
+        return jax.jit(body, donate_argnums=donate)
+
+    return (
+        compiled(begin, spread, donate=()),
+        compiled(take_turn, spread, spread, spread, whole, donate=(2,)),
+    )

@@ -1,0 +1,1 @@
+"""Logistic regression along a path of penalties, stacked into one problem."""

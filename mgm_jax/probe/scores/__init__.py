@@ -1,0 +1,1 @@
+"""Scores of transferability that need no training."""

@@ -1,0 +1,1 @@
+"""The figures of the page, one a file, and what they share."""

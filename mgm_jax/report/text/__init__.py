@@ -1,0 +1,1 @@
+"""The words of the page: definitions, headline, verdicts, labels, tables as text."""

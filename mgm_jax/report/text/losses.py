@@ -1,0 +1,92 @@
+"""What is missing from the tables: images that could not be read, points that were left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mgm_jax.report.data.tables import StudyTables
+from mgm_jax.report.text.definitions import define
+from mgm_jax.report.text.labels import shorten
+
+_MOST_EXAMPLES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedImages:
+    """Images of one set that could not be read.
+
+    Attributes:
+        images: name of the image set.
+        count: number of failed images.
+        total: number of images that were to be read; None where the study does not say.
+        examples: pairs of image and message, the first few.
+    """
+
+    images: str
+    count: int
+    total: int | None
+    examples: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Points that a metric has no value for: name of the metric, how many, out of how many."""
+
+    label: str
+    count: int
+    total: int
+
+
+def failed_images(study: dict[str, Any]) -> list[FailedImages]:
+    """Failures as ``study.json`` counts them.
+
+    Its entry ``failures`` maps each image set to ``{"count": 3, "images": 1600, "examples":
+    [["class/image.jpg", "message"], ...]}``, or to the count alone.
+    """
+    failures = study.get("failures") or {}
+    if not isinstance(failures, dict):
+        return []
+    found = []
+    for images, entry in failures.items():
+        facts = entry if isinstance(entry, dict) else {"count": entry}
+        examples = [
+            (shorten(str(name), most=120), shorten(str(message), most=240))
+            for name, message in (facts.get("examples") or [])[:_MOST_EXAMPLES]
+        ]
+        found.append(
+            FailedImages(
+                images=str(images),
+                count=int(facts.get("count") or 0),
+                total=facts.get("images"),
+                examples=tuple(examples),
+            )
+        )
+    return found
+
+
+def failed_cells(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """Cells of the study that could not be measured: pairs of name and message.
+
+    They are the entry ``failed_cells`` of ``study.json``.
+    """
+    return [
+        (shorten(str(name), most=160), shorten(str(message), most=240))
+        for name, message in study.get("failed_cells") or []
+    ]
+
+
+def left_out_points(tables: StudyTables) -> list[LeftOut]:
+    """Metrics that have no value for some points, over all models and settings."""
+    if "left_out" not in tables.summary.columns:
+        return []
+    sums = tables.summary.groupby("metric", sort=False).agg({"left_out": "sum", "points": "sum"})
+    return [
+        LeftOut(
+            label=define(row["metric"]).label,
+            count=row["left_out"],
+            total=row["left_out"] + row["points"],
+        )
+        for row in sums.reset_index().to_dict("records")
+        if row["left_out"] > 0
+    ]

@@ -1,0 +1,1 @@
+"""Output in a bucket: objects, copies, the lease, the mirror."""

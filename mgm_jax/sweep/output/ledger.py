@@ -1,0 +1,94 @@
+"""Cells that failed, on disk: named by every later run, tried again only when asked to.
+
+A failure is kept under the digest of what was tried, so that a changed study, another encoder
+of the same name or other versions of the libraries try anew by themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mgm_jax.embeddings import library_versions
+from mgm_jax.files import whole_file
+from mgm_jax.sweep.plan.cells import Cell, Failure
+from mgm_jax.sweep.plan.workload import Workload
+from mgm_jax.sweep.run.transfer import TransferCell
+
+Stage = Literal["embed", "reference", "measure", "transfer"]
+
+#: Folder of the failures, below the study's output.
+FOLDER = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """The failures of one study.
+
+    Attributes:
+        work: the study.
+    """
+
+    work: Workload
+
+    def path(self, cell: Cell | TransferCell, stage: Stage) -> Path:
+        """File of a failure; it exists only where the stage failed."""
+        if isinstance(cell, TransferCell):
+            digest = self.work.transfer_path(cell).stem
+        elif stage == "embed":
+            digest = cell.manifest.digest[:24]
+        elif stage == "reference":
+            digest = self.work.reference_path(cell).stem
+        else:
+            digest = self.work.record_path(cell).stem
+        return self.work.out / FOLDER / f"{stage}-{digest}.json"
+
+    def add(self, cell: Cell | TransferCell, stage: Stage, error: Exception) -> Failure:
+        """Note that a stage of a cell failed."""
+        what = str(error) or type(error).__name__
+        content = {"cell": cell.label, "stage": stage, "error": what, "versions": _versions()}
+        with whole_file(self.path(cell, stage)) as part:
+            part.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        return _failure(cell, what)
+
+    def find(self, cell: Cell | TransferCell, stage: Stage) -> Failure | None:
+        """What is known of a failed stage; None where it may be tried."""
+        try:
+            content = json.loads(self.path(cell, stage).read_text(encoding="utf-8"))
+            if content["versions"] != _versions():
+                return None
+            return _failure(cell, str(content["error"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def blocked(self, cell: Cell) -> Failure | None:
+        """Why a cell cannot be measured, if an earlier stage of it or of its reference failed."""
+        reference = self.work.reference_of(cell)
+        if found := self.find(cell, "embed"):
+            return found
+        for stage in ("embed", "reference"):
+            found = self.find(reference, stage)
+            if found and cell is not reference:
+                what = f"not tried, as the images without augmentation failed: {found.what}"
+                return _failure(cell, what)
+            if found:
+                return found
+        return None
+
+    def forget(self) -> None:
+        """Let everything that failed be tried again."""
+        for cell in self.work.embedded:
+            for stage in ("embed", "reference", "measure"):
+                self.path(cell, stage).unlink(missing_ok=True)
+        for job in self.work.transfers:
+            self.path(job, "transfer").unlink(missing_ok=True)
+
+
+def _failure(cell: Cell | TransferCell, what: str) -> Failure:
+    return Failure(images=cell.images.name, where=cell.label, what=what, is_image=False)
+
+
+def _versions() -> dict[str, str]:
+    return dict(library_versions())

@@ -1,0 +1,56 @@
+"""The table of the transfer stage, from the records of every measure on every target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mgm_jax.sweep.output.tables import write_table
+from mgm_jax.sweep.plan.cells import Cell
+from mgm_jax.sweep.run.transfer import ROW_COLUMNS, Outcome, TransferCell
+
+#: Columns that say whose transfer a row is.
+SUBJECT_COLUMNS = ("encoder", "family", "architecture", "paradigm", "tap", "images")
+
+_TABLE = "transfer"
+_DTYPES = dict.fromkeys(("value", "low", "high", "level", "strength"), "float64") | {
+    "converged": "boolean",
+    **dict.fromkeys(("n_train", "n_test", "classes"), "Int64"),
+}
+
+
+def write_transfer(found: Sequence[tuple[TransferCell, Outcome]], *, out: Path) -> int:
+    """Write ``transfer.parquet`` and ``transfer.csv``; returns the number of rows."""
+    rows = [_subject_columns(job.cell) | row for job, outcome in found for row in outcome.rows]
+    table = pd.DataFrame(rows, columns=[*SUBJECT_COLUMNS, *ROW_COLUMNS]).astype(_DTYPES)
+    write_table(table, out / _TABLE)
+    return len(table)
+
+
+def left_out_of(found: Sequence[tuple[TransferCell, Outcome]]) -> list[tuple[str, str]]:
+    """What did not fit a target: its name and the reason, each once."""
+    return list(
+        dict.fromkeys(
+            (job.images.name, reason) for job, outcome in found for reason in outcome.left_out
+        )
+    )
+
+
+def remove_transfer(out: Path) -> None:
+    """Remove the table of an earlier study that asked for transfer; this one does not."""
+    for suffix in (".parquet", ".csv"):
+        (out / f"{_TABLE}{suffix}").unlink(missing_ok=True)
+
+
+def _subject_columns(cell: Cell) -> dict[str, object]:
+    subject = cell.subject
+    return {
+        "encoder": subject.name,
+        "family": subject.family,
+        "architecture": subject.architecture,
+        "paradigm": subject.paradigm,
+        "tap": cell.tap,
+        "images": cell.images.name,
+    }

@@ -1,0 +1,1 @@
+"""What a study comes to: its cells, its targets, all the work there is."""

@@ -1,0 +1,187 @@
+"""The image sets that encoders are transferred to: opened, joined with their test sets, split."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mgm_jax.errors import InputError
+from mgm_jax.images import ImageSource, open_source
+from mgm_jax.study import ImagesEntry, Transfer
+from mgm_jax.sweep.plan.cells import ImageSet
+
+#: What the ids of a set that brings its own test images begin with.
+_TRAIN, _TEST = "train:", "test:"
+
+#: Each class needs an image to train on, one to choose the strength, and one to test.
+LEAST_IMAGES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A labelled image set that encoders are transferred to.
+
+    Attributes:
+        images: the set.
+        has_test: whether it brings its own test images, told by their ids.
+    """
+
+    images: ImageSet
+    has_test: bool
+
+
+class Split(NamedTuple):
+    """Rows of the parts, each ascending.
+
+    Attributes:
+        train: rows that a probe learns from.
+        validation: rows that choose its strength.
+        test: rows that it is judged on.
+        left_out: names of the classes that have too few images.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    left_out: tuple[str, ...]
+
+
+def open_images(entry: ImagesEntry, *, base: Path) -> ImageSet:
+    """Open the image set that an entry of a study names, and draw from it."""
+    source = _open(entry.source, entry, base=base)
+    if entry.classes is not None:
+        source = source.only(entry.classes)
+    if entry.per_class or entry.count:
+        source = source.take(per_class=entry.per_class, count=entry.count, seed=entry.seed)
+    return ImageSet(name=entry.name or source.name, source=source)
+
+
+def open_targets(
+    transfer: Transfer, others: Sequence[ImageSet], *, base: Path
+) -> tuple[Target, ...]:
+    """Open all targets; one that is an image set of the study shares its embeddings.
+
+    Raises:
+        InputError: a set without two classes, or two targets of one name.
+    """
+    targets = []
+    for entry in transfer.targets:
+        images = open_images(entry, base=base)
+        if entry.test is not None:
+            test = _open(entry.test, entry, base=base)
+            if entry.classes is not None:
+                test = test.only(entry.classes)
+            images = dataclasses.replace(images, source=_joined(images.source, test))
+        labels = np.asarray(images.source.labels)
+        if len(np.unique(labels[labels >= 0])) < 2:
+            raise InputError(
+                f"transfer: {images.name} must have images of two classes or more; "
+                f"it has {len(np.unique(labels[labels >= 0]))}. Use a labelled set."
+            )
+        same = [one for one in others if one.source.digest == images.source.digest]
+        if not same and any(one.name == images.name for one in others):
+            raise InputError(
+                f"transfer: target {images.name} has the name of an image set that holds other "
+                "images; give it a name of its own"
+            )
+        if same:
+            images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
+        targets.append(Target(images=images, has_test=entry.test is not None))
+    names = [one.images.name for one in targets]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"transfer: names of targets must differ, got {', '.join(names)}; give each a name"
+        )
+    return tuple(targets)
+
+
+def split_target(
+    ids: Sequence[str],
+    labels: np.ndarray,
+    *,
+    classes: Sequence[str],
+    has_test: bool,
+    transfer: Transfer,
+    seed: int,
+) -> Split:
+    """Split the labelled images of a target, each class in the same shares.
+
+    Every image has a rank, the sha256 of the seed and its id; within its class the smallest ranks
+    are tested on, the next ones choose the strength. So a split does not depend on the encoder,
+    and images that come or go in one class move nothing in another. Shares are rounded to whole
+    images, so that every part keeps at least one.
+
+    Args:
+        ids: of the images ``[n]``.
+        labels: class of each, -1 for none, ``[n]``.
+        classes: names of the classes.
+        has_test: whether the ids tell which images are for testing.
+        transfer: the shares.
+        seed: of the study.
+
+    Raises:
+        InputError: fewer than two classes have enough images.
+    """
+    ranks = [hashlib.sha256(f"split/{seed}/{one}".encode()).digest() for one in ids]
+    parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
+    left_out = []
+    used = 0
+    for label in np.unique(labels[labels >= 0]):
+        rows = sorted(np.flatnonzero(labels == label).tolist(), key=ranks.__getitem__)
+        if has_test:
+            test = [row for row in rows if ids[row].startswith(_TEST)]
+            rows = [row for row in rows if not ids[row].startswith(_TEST)]
+        else:
+            most = max(len(rows) - LEAST_IMAGES + 1, 0)
+            tested = min(max(1, round(transfer.test_share * len(rows))), most)
+            test, rows = rows[:tested], rows[tested:]
+        if len(rows) < LEAST_IMAGES - 1 or not test:
+            left_out.append(classes[label])
+            continue
+        held = min(max(1, round(transfer.validation_share * len(rows))), len(rows) - 1)
+        parts["test"] += test
+        parts["validation"] += rows[:held]
+        parts["train"] += rows[held:]
+        used += 1
+    if used < 2:
+        raise InputError(
+            f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
+            "and to test. Take more images of each class"
+        )
+    train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
+    return Split(train, validation, test, tuple(left_out))
+
+
+def _open(source: str, entry: ImagesEntry, *, base: Path) -> ImageSource:
+    prefix, colon, rest = source.rpartition("rows:")
+    path = base / Path(rest if colon else source).expanduser()
+    place = f"rows:{path}" if colon and not prefix else path if path.exists() else source
+    return open_source(place, depth=entry.depth)
+
+
+def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
+    """Both as one source; ids tell them apart, classes meet by name."""
+    classes = tuple(sorted({*train.classes, *test.classes}))
+    place = {name: position for position, name in enumerate(classes)}
+
+    def labels(source: ImageSource) -> list[int]:
+        return [place[source.classes[one]] if one >= 0 else -1 for one in source.labels]
+
+    def read(position: int) -> np.ndarray:
+        own = position - len(train)
+        return train.read(position) if own < 0 else test.read(own)
+
+    return ImageSource(
+        name=train.name,
+        ids=(*(_TRAIN + one for one in train.ids), *(_TEST + one for one in test.ids)),
+        labels=np.asarray([*labels(train), *labels(test)], np.int32),
+        classes=classes,
+        fingerprints=(*train.fingerprints, *test.fingerprints),
+        reader=read,
+    )

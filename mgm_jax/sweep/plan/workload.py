@@ -1,0 +1,276 @@
+"""What a study comes to: opened image sets, loaded encoders, and every cell with its files."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mgm_jax.embeddings import ViewPlan, manifest_for
+from mgm_jax.errors import InputError
+from mgm_jax.images import (
+    CACHE_LIMIT,
+    CanvasCache,
+    ImageSource,
+    Setting,
+    find_setting,
+    setting_from_config,
+)
+from mgm_jax.study import EncoderEntry, Study
+from mgm_jax.sweep.plan.cells import (
+    SEMANTIC,
+    Cell,
+    Failure,
+    ImageSet,
+    settings_of,
+    spread_over_classes,
+)
+from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
+from mgm_jax.sweep.run.transfer import TransferCell
+from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
+
+#: Embeddings in one chunk, the same for every encoder: it is a part of what they are stored under.
+CHUNK_ROWS = 512
+
+#: Folder of the decoded images.
+CANVASES = "canvases"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Workload:
+    """Everything one study has to do, and where its results go.
+
+    Attributes:
+        study: the study.
+        out: folder of the results.
+        base: folder that relative paths of the study start from.
+        convert: turns a checkpoint into a folder of Flax weights.
+        sources: the image sets.
+        targets: the image sets that encoders are transferred to.
+        cells: all cells that are measured; on each image set those without augmentation first.
+        transfers: every measure of every encoder on every target.
+        unloaded: encoders that could not be loaded.
+        converted: folders of the converted checkpoints.
+        retry_images: embed images again that an earlier run could not read.
+        cache: where decoded images are kept; None for nowhere.
+    """
+
+    study: Study
+    out: Path
+    base: Path
+    convert: Convert | None
+    sources: tuple[ImageSet, ...]
+    targets: tuple[Target, ...]
+    cells: tuple[Cell, ...]
+    transfers: tuple[TransferCell, ...]
+    unloaded: tuple[Failure, ...] = ()
+    converted: tuple[Path, ...] = ()
+    retry_images: bool = False
+    cache: CanvasCache | None = None
+
+    @cached_property
+    def embedded(self) -> tuple[Cell, ...]:
+        """All cells that are embedded: ``cells``, then those of targets that are not among them."""
+        known = {self.embeddings_path(cell) for cell in self.cells}
+        more = {self.embeddings_path(job.cell): job.cell for job in self.transfers}
+        return (*self.cells, *(cell for path, cell in more.items() if path not in known))
+
+    def reference_of(self, cell: Cell) -> Cell:
+        """The cell of the same encoder, images and layer without augmentation."""
+        return self._plain[cell.subject.name, cell.images.name, cell.tap]
+
+    def is_measured(self, cell: Cell) -> bool:
+        """Whether the study wants the per-point records of a cell, not its embeddings alone."""
+        return self.study.semantic or cell.setting != SEMANTIC
+
+    def record_path(self, cell: Cell) -> Path:
+        """File of the per-point records."""
+        reference = self.reference_of(cell)
+        digest = cell.measure_digest(self.study.metrics, seed=self.study.seed, reference=reference)
+        return self.out / "records" / f"{digest}.parquet"
+
+    def reference_path(self, cell: Cell) -> Path:
+        """File of what the un-augmented embeddings say about the encoder as a whole."""
+        return self.record_path(self.reference_of(cell)).with_suffix(".json")
+
+    def transfer_path(self, job: TransferCell) -> Path:
+        """File of what one measure on one target found."""
+        if self.study.transfer is None:
+            raise ValueError("a study without transfer has no such records")
+        digest = job.digest(self.study.transfer, seed=self.study.seed)
+        return self.out / "records" / f"{digest}.json"
+
+    @cached_property
+    def canvases(self) -> tuple[Path, ...]:
+        """Files of the decoded images of all cells, those that were not made included."""
+        if self.cache is None:
+            return ()
+        found: dict[Path, None] = {}
+        for cell in self.embedded:
+            look = cell.subject.encoder.preprocess
+            path = self.cache.path(
+                cell.images.source, resize=look.resize, interpolation=look.interpolation
+            )
+            found[path] = None
+        return tuple(found)
+
+    def embeddings_path(self, cell: Cell) -> Path:
+        """Folder of the embeddings."""
+        return cell.embeddings_folder(self.out)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all cells in their order: equal where places of cells mean the same."""
+        total = hashlib.sha256()
+        for cell in self.embedded:
+            total.update(repr((cell.label, cell.manifest.digest)).encode())
+        for job in self.transfers:
+            total.update(job.label.encode())
+        return total.hexdigest()
+
+    @cached_property
+    def _plain(self) -> dict[tuple[str, str, str], Cell]:
+        return {
+            (cell.subject.name, cell.images.name, cell.tap): cell
+            for cell in self.embedded
+            if cell.setting == SEMANTIC
+        }
+
+
+def prepare(
+    study: Study,
+    out: Path,
+    *,
+    base: Path,
+    convert: Convert | None,
+    retry_images: bool = False,
+    cache_limit: int = CACHE_LIMIT,
+) -> Workload:
+    """Open what the study names and lay out its cells.
+
+    A checkpoint that cannot be converted or loaded is a failure of its encoder alone, unless
+    there is no other.
+
+    Args:
+        study: the study.
+        out: folder of the results.
+        base: folder that relative paths of the study start from.
+        convert: turns a checkpoint into a folder of Flax weights.
+        retry_images: embed images again that an earlier run could not read.
+        cache_limit: bytes that decoded images may take below ``out``; 0 keeps none.
+
+    Raises:
+        InputError: something the study names does not exist, or no encoder can be loaded.
+    """
+    sources = _open_images(study, base=base)
+    unloaded: list[Failure] = []
+
+    def note(name: str, error: Exception) -> None:
+        unloaded.append(
+            Failure(images="", where=name, what=f"cannot be loaded: {error}", is_image=False)
+        )
+
+    converted: list[Path] = []
+    subjects = load_subjects(
+        study.encoders,
+        base=base,
+        cache=out / "encoders",
+        convert=None if convert is None else _noting(convert, converted),
+        on_failure=note,
+    )
+    if not subjects:
+        raise InputError(f"encoders: {unloaded[0].where}: {unloaded[0].what}")
+    targets = () if study.transfer is None else open_targets(study.transfer, sources, base=base)
+    return Workload(
+        study=study,
+        out=out,
+        base=base,
+        convert=convert,
+        sources=sources,
+        targets=targets,
+        cells=tuple(cell for images in sources for cell in _cells(study, subjects, images)),
+        transfers=tuple(_transfers(study, subjects, targets)),
+        unloaded=tuple(unloaded),
+        converted=tuple(converted),
+        retry_images=retry_images,
+        cache=CanvasCache(folder=out / CANVASES, limit=cache_limit) if cache_limit else None,
+    )
+
+
+def _noting(convert: Convert, folders: list[Path]) -> Convert:
+    """The same conversion, which notes the folders that it hands back."""
+
+    def noted(file: Path, entry: EncoderEntry, cache: Path) -> Path:
+        folders.append(convert(file, entry, cache))
+        return folders[-1]
+
+    return noted
+
+
+def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
+    sets = [open_images(entry, base=base) for entry in study.images]
+    names = [one.name for one in sets]
+    if len(set(names)) < len(names):
+        raise InputError(f"images: names must differ, got {', '.join(names)}; give each a name")
+    return tuple(sets)
+
+
+def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
+    """All cells on one image set, those without augmentation first: the others refer to them."""
+    source = images.source
+    plans = [_everything(source)]
+    chosen: tuple[int, ...] = ()
+    if study.augmentation is not None:
+        count = min(study.augmentation.images, len(source))
+        chosen = tuple(int(i) for i in spread_over_classes(source, count, seed=study.seed))
+    for name, strength in settings_of(study.augmentation):
+        views = study.augmentation.views if study.augmentation else 1
+        plans.append(
+            ViewPlan(
+                indices=chosen,
+                setting=_setting(study, name),
+                strength=strength,
+                seed=study.seed,
+                views=views,
+                chunk_images=max(1, CHUNK_ROWS // views),
+            )
+        )
+    for plan, subject in itertools.product(plans, subjects):
+        for tap in subject.taps:
+            yield _cell(study, subject, tap, images, plan)
+
+
+def _transfers(
+    study: Study, subjects: Sequence[Subject], targets: Sequence[Target]
+) -> Iterator[TransferCell]:
+    """Every measure of every encoder's default feature on every target's images as they are."""
+    if study.transfer is None:
+        return
+    for target in targets:
+        plan = _everything(target.images.source)
+        for subject in subjects:
+            cell = _cell(study, subject, subject.encoder.default_tap, target.images, plan)
+            for measure in (*study.transfer.probes, *study.transfer.scores):
+                yield TransferCell(cell=cell, target=target, measure=measure)
+
+
+def _everything(source: ImageSource) -> ViewPlan:
+    return ViewPlan(
+        indices=tuple(range(len(source))),
+        setting=find_setting(SEMANTIC),
+        chunk_images=CHUNK_ROWS,
+    )
+
+
+def _cell(study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan) -> Cell:
+    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
+    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
+
+
+def _setting(study: Study, name: str) -> Setting:
+    if name in study.custom_settings:
+        return setting_from_config(name, study.custom_settings[name])
+    return find_setting(name)

@@ -1,0 +1,1 @@
+"""Doing the work of a study: tasks, stages, and who does them."""

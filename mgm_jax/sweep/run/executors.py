@@ -1,0 +1,69 @@
+"""Where the tasks of a study are done: here, one after the other or side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import jax
+
+from mgm_jax.progress import Bar
+from mgm_jax.sweep.plan.cells import Failure
+from mgm_jax.sweep.plan.workload import Workload
+from mgm_jax.sweep.run.tasks import Task, do_task, quiet
+
+# The small dense work of one cell keeps one core busy; more cells at once would only cost memory.
+_MOST_AT_ONCE = 4
+
+
+class Executor(Protocol):
+    """Does tasks; an error of one that ends the study is raised by :meth:`run`."""
+
+    @property
+    def workers(self) -> int:
+        """How many embedding tasks are done at once."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process holds the output folder and writes the tables."""
+        ...
+
+    def first(self) -> AbstractContextManager[None]:
+        """A body that the writing process ends before the others begin with theirs."""
+        ...
+
+    def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
+        """Do all tasks; the images that could not be read, in the order of the tasks."""
+        ...
+
+
+class LocalExecutor:
+    """Does every task in this process."""
+
+    workers = 1
+    writes = True
+
+    def first(self) -> AbstractContextManager[None]:
+        """Nobody waits."""
+        return nullcontext()
+
+    def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
+        """Embed task after task on all devices; measure several cells side by side."""
+        return [failure for failures in do_here(tasks, work, bar=bar) for failure in failures]
+
+
+def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Failure]]:
+    """Do tasks of one stage in this process; the unreadable images of each."""
+    with quiet():
+        if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
+            return [do_task(task, work, bar=bar) for task in tasks]
+        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE))
+        try:
+            return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))
+        finally:
+            # An interrupted run, or one that an error ends, does not start what still waits.
+            pool.shutdown(cancel_futures=True)

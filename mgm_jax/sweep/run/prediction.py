@@ -1,0 +1,158 @@
+"""Do the manifold graph metrics of a study's encoders predict how well they transfer?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mgm_jax.analysis.columns import usable_columns
+from mgm_jax.analysis.transfer.predict import predict_transfer
+from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
+from mgm_jax.analysis.transfer.published import published_transfer, same_model
+from mgm_jax.study import Study
+
+#: Metrics that enter clusters and predictions: the properties of the manifold graph, and the two
+#: of them that the cone of the features and the width confound once more without that.
+MGM = (
+    "nnk_degree",
+    "nnk_diameter",
+    "relative_diameter",
+    "nnk_affinity",
+    "nnk_affinity_excess",
+)
+
+#: The accuracy that a task is scored by: the first of these measures that was run on the target.
+TASK_MEASURES = ("linear", "ridge", "knn")
+
+#: Fewest encoders whose transfer is predicted; with fewer, no result could be told from chance.
+LEAST_PREDICTED = 6
+
+# Columns of the table ``models`` that are baselines, under their own names.
+_PANEL = ("knn_accuracy", "rankme", "alpha_req", "width")
+
+
+def mgm_columns(models: pd.DataFrame) -> list[str]:
+    """Columns ``setting.metric`` of the table ``models`` that hold manifold graph metrics.
+
+    Of a setting at several strengths only strength 1 enters, where it was measured: the others
+    repeat it, and every further column makes chance agreement likelier.
+    """
+    found = [name for name in models.columns if name.rpartition(".")[2] in MGM and "." in name]
+    at_one = {name.rpartition(".")[0] for name in found if "@" not in name}
+    return [name for name in found if "@" not in name or name.partition("@")[0] not in at_one]
+
+
+def prediction_tables(
+    models: pd.DataFrame, transfer: pd.DataFrame, *, study: Study
+) -> dict[str, pd.DataFrame]:
+    """Tables ``prediction``, ``predictions`` and ``features``; empty where there is no ground.
+
+    Args:
+        models: table of that name, one tap an encoder. Metrics are those of the first image set
+            that has them for every encoder, else of the first.
+        transfer: table of that name.
+        study: gives the seed and the options of intervals.
+    """
+    metrics = _metrics(models)
+    scores = task_scores(transfer)
+    if metrics is not None and not scores.empty:
+        scores = scores.reindex(metrics.index)
+        enough = (scores.notna().sum() >= LEAST_PREDICTED) & (scores.nunique() > 1)
+        scores = scores.loc[:, enough]
+    if metrics is None or scores.empty:
+        return {}
+    values = metrics.loc[:, mgm_columns(metrics)].astype(np.float64)
+    if not usable_columns(values)[0]:
+        return {}
+    kinds, families = _families(metrics, scores)
+    found = predict_transfer(
+        values,
+        scores,
+        families=families,
+        baselines=_baselines(metrics, transfer, scores),
+        resamples=study.metrics.resamples,
+        level=study.metrics.level,
+        seed=study.seed,
+    )
+    prediction = found.table.copy()
+    prediction["images"] = str(metrics["images"].iloc[0])
+    prediction["families"] = np.where(prediction["held_out"] == "family", kinds, "")
+    return {"prediction": prediction, "predictions": found.predictions, "features": found.features}
+
+
+def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
+    """One row an encoder, one column a task ``target · measure``.
+
+    Of several metrics of a measure (top-1, mean per class) the first in the table counts.
+    """
+    if transfer.empty:
+        return pd.DataFrame()
+    columns = {}
+    probes: Any = transfer.loc[transfer["kind"] == "probe"]
+    for target, block in probes.groupby("images", sort=False):
+        measure = next((m for m in TASK_MEASURES if m in set(block["measure"])), None)
+        if measure is not None:
+            own = block[block["measure"] == measure].drop_duplicates("encoder")
+            columns[f"{target} · {measure}"] = own.set_index("encoder")["value"]
+    return pd.DataFrame(columns)
+
+
+def _metrics(models: pd.DataFrame) -> pd.DataFrame | None:
+    """Rows of one image set, indexed by encoder."""
+    # A column that no encoder has anywhere (a diameter of mirrored images) tells no sets apart.
+    names = [name for name in mgm_columns(models) if models[name].notna().to_numpy().any()]
+    if models.empty or not names:
+        return None
+    blocks = [block for _, block in models.groupby("images", sort=False)]
+    whole = [block for block in blocks if block[names].notna().to_numpy().all()]
+    block = (whole or blocks)[0]
+    return block.set_index("encoder") if len(block) >= LEAST_PREDICTED else None
+
+
+def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Series | None]:
+    """The first label with families enough, and the family of each encoder.
+
+    Encoders of one network differ in how they were trained, so the paradigm takes the place of a
+    family that all share. Every task must have encoders of enough families.
+    """
+    for name in ("family", "paradigm", "architecture"):
+        labels: Any = metrics[name].astype(str)
+        fewest = min(len(set(labels[scores[task].notna()])) for task in scores.columns)
+        if LEAST_FAMILIES <= fewest < len(labels):
+            return name, labels
+    return "", None
+
+
+def _baselines(
+    metrics: pd.DataFrame, transfer: pd.DataFrame, scores: pd.DataFrame
+) -> dict[str, pd.Series | pd.DataFrame]:
+    """Predictors of one column: of the encoder alone, and of the encoder on each target."""
+    found: dict[str, pd.Series | pd.DataFrame] = {}
+    panel = metrics.loc[:, [name for name in _PANEL if name in metrics]].astype(np.float64)
+    for name in usable_columns(panel)[0]:
+        found[name] = panel.loc[:, name]
+    accuracy = published_transfer("many_shot_linear", models=_unclaimed(metrics.index))["ImageNet"]
+    if len(accuracy) >= LEAST_PREDICTED:
+        found["ImageNet top-1 (published)"] = accuracy
+    measured = {str(task).rpartition(" · ")[2] for task in scores.columns}
+    scored: Any = transfer.loc[(transfer["kind"] == "score") | (transfer["measure"] == "knn")]
+    for measure, block in scored.groupby("measure", sort=False):
+        columns = {}
+        for task in scores.columns:
+            own = block[block["images"] == str(task).rpartition(" · ")[0]]
+            own = own.drop_duplicates("encoder").set_index("encoder")["value"]
+            values = own.reindex(metrics.index)[scores[task].notna()]
+            if measure not in measured and values.notna().all() and len(set(values)) > 1:
+                columns[task] = own
+        if columns:
+            label = "k-NN on the target" if measure == "knn" else str(measure)
+            found[label] = pd.DataFrame(columns).reindex(metrics.index)
+    return found
+
+
+def _unclaimed(names: pd.Index) -> list[str]:
+    """Encoders that no other encoder of the study shares its published name with."""
+    spelt = [same_model(str(name)) for name in names]
+    return [str(name) for name, own in zip(names, spelt, strict=True) if spelt.count(own) == 1]

@@ -1,0 +1,257 @@
+"""Run a study: every stage picks up what an earlier, interrupted run has finished.
+
+Embeddings are committed chunk by chunk, records cell by cell, tables at the end. Nothing that
+decides a number depends on what was there before, so a run that was stopped anywhere and started
+again ends with the same tables as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mgm_jax.embeddings import library_versions
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.images import CACHE_LIMIT
+from mgm_jax.progress import progress
+from mgm_jax.study import Study
+from mgm_jax.sweep.output.hold import hold
+from mgm_jax.sweep.output.layout import write_layout
+from mgm_jax.sweep.output.ledger import Ledger
+from mgm_jax.sweep.output.outputs import refuse_url
+from mgm_jax.sweep.output.tables import Measured, write_tables
+from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
+from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.plan.workload import Workload, prepare
+from mgm_jax.sweep.run.comparison import compare_encoders
+from mgm_jax.sweep.run.executors import Executor, LocalExecutor
+from mgm_jax.sweep.run.measure import Reference
+from mgm_jax.sweep.run.retry import forget_failures
+from mgm_jax.sweep.run.tasks import (
+    embed_tasks,
+    measure_tasks,
+    no_space,
+    read_outcome,
+    read_reference,
+    transfer_tasks,
+)
+from mgm_jax.sweep.run.transfer import Outcome, TransferCell
+from mgm_jax.sweep.subjects import Convert
+
+Stage = Literal["embed", "measure", "probe"]
+
+#: Unreadable images that ``study.json`` names, for each image set; all are counted.
+MOST_EXAMPLES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What a run has left.
+
+    Attributes:
+        out: folder of the tables.
+        cells: number of cells measured.
+        transfers: rows of the transfer table.
+        failures: what could not be done, by name.
+        writes: whether this process, of those that shared the work, wrote the tables.
+    """
+
+    out: Path
+    cells: int
+    transfers: int
+    failures: tuple[Failure, ...]
+    writes: bool = True
+
+
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    base: str | Path = ".",
+    convert: Convert | None = None,
+    until: Stage = "probe",
+    retry_failed: bool = False,
+    origin: str | None = None,
+    executor: Executor | None = None,
+    cache_limit: int = CACHE_LIMIT,
+) -> StudyResult:
+    """Embed, measure and probe everything that ``study`` names.
+
+    An encoder that raises, or gives NaN, and a cell that cannot be measured are named in the
+    result; everything else is done.
+
+    Args:
+        study: what to do.
+        out: folder of the results; made where it is missing, continued where it is not.
+        base: folder that relative paths of the study start from.
+        convert: turns a checkpoint into a folder of Flax weights.
+        until: ``embed`` stops after the embeddings, ``measure`` before the probes.
+        retry_failed: try again what failed in an earlier run.
+        origin: what tells this study from others in the same folder, such as the path of its
+            file; by default its name.
+        executor: where the work is done; by default in this process, on all of its devices.
+        cache_limit: bytes that decoded images may take below ``out``, at least 0, which keeps
+            none; no result depends on it.
+
+    Raises:
+        InputError: something the study names does not exist, ``out`` is no folder or another run
+            holds it, an image cannot be read and the study does not skip such, or no space is
+            left.
+    """
+    refuse_url(out)
+    out, base = Path(out), Path(base)
+    executor = executor or LocalExecutor()
+    measured: list[Measured] = []
+    references: list[tuple[Cell, Reference]] = []
+    found: list[tuple[TransferCell, Outcome]] = []
+    rows = 0
+    try:
+        with ExitStack() as held:
+            with executor.first():
+                if executor.writes:
+                    held.enter_context(hold(out))
+                work = prepare(
+                    study,
+                    out,
+                    base=base,
+                    convert=convert,
+                    retry_images=retry_failed,
+                    cache_limit=cache_limit,
+                )
+                if executor.writes:
+                    write_layout(work, origin=origin or study.name)
+                    if retry_failed:
+                        forget_failures(work)
+            failures = [*work.unloaded, *_embed(work, executor)]
+            if until != "embed":
+                measured, references = _measure(work, executor)
+            if until == "probe":
+                found = _transfer(work, executor)
+            failures += _failed_cells(work)
+            with executor.first():
+                if executor.writes and until != "embed":
+                    write_tables(measured, references, study=study, out=out)
+                if executor.writes and study.transfer is None:
+                    remove_transfer(out)
+                elif executor.writes and until == "probe":
+                    rows = write_transfer(found, out=out)
+                if executor.writes:
+                    _write_account(
+                        study,
+                        [*work.sources, *(target.images for target in work.targets)],
+                        failures,
+                        cells=len(measured),
+                        transfer={"rows": rows, "left_out": left_out_of(found)},
+                        out=out,
+                    )
+                if executor.writes and until == "probe":
+                    compare_encoders([cell for cell, _ in references], study=study, out=out)
+    except OSError as error:
+        if not out_of_space(error):
+            raise
+        raise no_space(out, error) from error
+    return StudyResult(
+        out=out,
+        cells=len(measured),
+        transfers=rows,
+        failures=tuple(failures),
+        writes=executor.writes,
+    )
+
+
+def _embed(work: Workload, executor: Executor) -> list[Failure]:
+    """Embed what is missing; returns the images that could not be read, each once."""
+    total = sum(cell.manifest.rows for cell in work.embedded)
+    failures: dict[Failure, None] = {}
+    with progress("embed", total=total, unit="view") as bar:
+        # Images as they are first: an encoder that fails there is not tried on their views.
+        for plain in (True, False):
+            tasks = embed_tasks(work, plain=plain, workers=executor.workers)
+            failures |= dict.fromkeys(executor.run(tasks, work, bar=bar))
+    return list(failures)
+
+
+def _measure(
+    work: Workload, executor: Executor
+) -> tuple[list[Measured], list[tuple[Cell, Reference]]]:
+    """Per-point records of every cell, from those on disk where they are there."""
+    plain = [cell for cell in work.cells if cell.setting == SEMANTIC]
+    wanted = [cell for cell in work.cells if work.is_measured(cell)]
+    with progress("measure", total=len(plain) + len(wanted), unit="cell") as bar:
+        for stage in ("reference", "measure"):
+            executor.run(measure_tasks(work, stage=stage), work, bar=bar)
+    ledger = Ledger(work=work)
+    wanted = [
+        cell
+        for cell in wanted
+        if ledger.blocked(cell) is None and ledger.find(cell, "measure") is None
+    ]
+    lacking = [cell.label for cell in wanted if not work.record_path(cell).exists()]
+    if lacking:
+        raise InputError(
+            f"{work.out}: no records of {name_some(lacking, most=3)}, though they were measured; "
+            "the output folder must be the same on every host"
+        )
+    references = [
+        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
+    ]
+    measured = [Measured(cell=cell, records=work.record_path(cell)) for cell in wanted]
+    return measured, references
+
+
+def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Outcome]]:
+    """What every measure on every target found, from the disk where it is there."""
+    if not work.transfers:
+        return []
+    tasks = transfer_tasks(work)
+    with progress("transfer", total=len(tasks), unit="measure") as bar:
+        executor.run(tasks, work, bar=bar)
+    # Read back even when just computed: a resumed run must end with the very same digits.
+    return [
+        (job, read_outcome(job, work)) for job in work.transfers if work.transfer_path(job).exists()
+    ]
+
+
+def _failed_cells(work: Workload) -> list[Failure]:
+    ledger = Ledger(work=work)
+    found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
+    found += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
+    found += [ledger.find(job, "transfer") for job in work.transfers]
+    return [failure for failure in found if failure is not None]
+
+
+def _write_account(
+    study: Study,
+    sources: Sequence[ImageSet],
+    failures: Sequence[Failure],
+    *,
+    cells: int,
+    transfer: dict[str, object],
+    out: Path,
+) -> None:
+    """``study.json``: what was asked for, with what, and what could not be done."""
+    unread = {}
+    for one in sources:
+        of_set = [f for f in failures if f.is_image and f.images == one.name]
+        unread[one.name] = {
+            "count": len({failure.where for failure in of_set}),
+            "images": len(one.source),
+            "examples": [[failure.where, failure.what] for failure in of_set[:MOST_EXAMPLES]],
+        }
+    account = {
+        "name": study.name,
+        "digest": study.digest,
+        "study": study.model_dump(mode="json"),
+        "cells": cells,
+        "transfer": transfer,
+        "failures": unread,
+        "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
+        "versions": dict(library_versions()),
+    }
+    with whole_file(out / "study.json") as part:
+        part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")

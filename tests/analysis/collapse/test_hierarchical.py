@@ -1,0 +1,85 @@
+"""Intervals over seeds and groups: coverage, missing values, pairing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mgm_jax.analysis.collapse.hierarchical import (
+    GroupDraws,
+    estimate,
+    grand_mean,
+    percentile_interval,
+    resample_means,
+)
+
+
+def interval_of(values: np.ndarray, seed: int, resamples: int = 800) -> tuple[float, float]:
+    generator = np.random.default_rng(seed)
+    draws = GroupDraws.make(values.shape[1], resamples=resamples, generator=generator)
+    means = resample_means(values, draws, generator=generator)
+    return percentile_interval(means, level=0.95)
+
+
+def test_three_seeds_are_covered_as_promised():
+    generator = np.random.default_rng(0)
+    trials = 600
+    covered = 0
+    for trial in range(trials):
+        low, high = interval_of(generator.normal(size=(3, 1)), trial)
+        covered += low <= 0 <= high
+    # Three standard errors of a share of 0.95 over the trials.
+    assert abs(covered / trials - 0.95) < 3 * np.sqrt(0.95 * 0.05 / trials)
+
+
+def test_one_seed_is_the_plain_bootstrap_over_groups():
+    values = np.random.default_rng(1).normal(size=(1, 200))
+    low, high = interval_of(values, 0, resamples=4000)
+    error = values.std() / np.sqrt(values.size)
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error + 0.01)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error + 0.01)
+
+
+def test_seed_spread_and_group_spread_both_widen():
+    generator = np.random.default_rng(2)
+    groups = generator.normal(size=(1, 30))
+    calm = np.repeat(groups, 4, axis=0)
+    restless = calm + np.array([[-1.0], [-0.3], [0.3], [1.0]])
+    width = np.subtract(*interval_of(calm, 0)[::-1])
+    assert np.subtract(*interval_of(restless, 0)[::-1]) > 1.5 * width > 0
+
+
+def test_missing_values_are_left_out():
+    values = np.array([[1.0, 3.0, np.nan], [np.nan, 5.0, 7.0]])
+    assert grand_mean(values) == (2 + 6) / 2
+    generator = np.random.default_rng(0)
+    draws = GroupDraws.make(3, resamples=50, generator=generator)
+    found = estimate(values, resample_means(values, draws, generator=generator), level=0.9)
+    assert np.isfinite([found.low, found.high]).all()
+    assert (found.seeds, found.groups) == (2, 3)
+
+
+def test_a_single_value_has_no_interval():
+    values = np.array([[0.7]])
+    generator = np.random.default_rng(0)
+    draws = GroupDraws.make(1, resamples=50, generator=generator)
+    found = estimate(values, resample_means(values, draws, generator=generator), level=0.95)
+    assert found.value == 0.7
+    assert np.isnan([found.low, found.high]).all()
+
+
+def test_shared_draws_pair_the_groups():
+    generator = np.random.default_rng(3)
+    first = generator.normal(size=(1, 40))
+    second = first + 0.5
+    draws = GroupDraws.make(40, resamples=300, generator=generator)
+    difference = resample_means(second, draws, generator=generator) - resample_means(
+        first, draws, generator=generator
+    )
+    np.testing.assert_allclose(difference, 0.5, atol=1e-12)
+
+
+def test_all_missing_is_nan_without_a_warning(recwarn: pytest.WarningsRecorder):
+    assert np.isnan(grand_mean(np.full((2, 3), np.nan)))
+    assert np.isnan(percentile_interval(np.full(5, np.nan), level=0.95)).all()
+    assert not recwarn.list

@@ -1,0 +1,212 @@
+"""The scan that scores each pair of tiles once: bounds that hold, and the same graph as ever."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.knn import on_cpu as knn_pairs
+from mgm_jax.geometry.knn import pair_distances
+from mgm_jax.geometry.knn.distance import (
+    Metric,
+    bound_slack,
+    half_distance_bounds,
+    place,
+    scan_table,
+)
+from mgm_jax.geometry.knn.on_cpu import good_rows, nearest_by_pairs
+from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.pair_distances import _sorted, distances_of_pairs, rank_candidates
+from mgm_jax.geometry.knn.placement import place_on_host
+from mgm_jax.geometry.knn.selection import NOBODY
+from mgm_jax.geometry.knn.tile import in_units
+from tests.geometry.neighbour_oracle import all_distances, clouds, nearest
+
+KINDS = ("post-ReLU features", "views of few images", "far from the origin", "lattice")
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> None:
+    x = clouds()[kind]
+    here = np.ones(len(x), bool)
+    with double_precision():
+        points, _, mean = place(jnp.asarray(x), here, None, None, metric="cosine")
+        table = scan_table(points, mean, here, dtype=dtype)
+        bounds = np.asarray(half_distance_bounds(table, table, 0), np.float64)
+        lengths, moved = (np.asarray(a, np.float64) for a in (table.lengths, table.moved))
+        slack = bound_slack(
+            lengths,
+            moved,
+            longest=lengths.max(),
+            most_moved=moved.max(),
+            dtype=dtype,
+            features=x.shape[1],
+        )
+        scaled = np.asarray(points.values, np.float64) * np.asarray(points.scales)[:, None]
+    exact = np.stack([((scaled - row) ** 2).sum(axis=1) for row in scaled]) / 2
+    assert np.isinf(np.diagonal(bounds)).all()
+    others = ~np.eye(len(x), dtype=bool)
+    rounding = 2.0**-48
+    assert (bounds[others] <= exact[others] + rounding).all()
+    assert (exact <= bounds + slack[:, None] + rounding)[others].all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "euclidean"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str) -> None:
+    """The accelerators' search and the processors' one are the oracle of each other."""
+    x = clouds()[kind]
+    ours = nearest_by_pairs(x, None, k=7, metric=metric, precision=precision, tile_rows=32)
+    other = nearest_in_cloud(
+        jnp.asarray(x), None, k=7, metric=metric, precision=precision, tile_columns=64
+    )
+    np.testing.assert_array_equal(ours.indices, other.indices)
+    np.testing.assert_array_equal(ours.distances, other.distances)
+
+
+def test_post_relu_rows_are_certified_at_once() -> None:
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(700, 512)), 0).astype(np.float32)
+    found = nearest_by_pairs(x, None, k=20, metric="cosine", precision="float32")
+    assert found.certified.all()
+    np.testing.assert_array_equal(found.indices, nearest(x, k=20, metric="cosine")[0])
+
+
+@pytest.mark.parametrize("rows", [16, 40, 96, 300])
+def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = clouds()["views of few images"]
+    base = clouds()["post-ReLU features"]
+    monkeypatch.setattr(knn_pairs, "_KEPT_BYTES", 1)
+    monkeypatch.setattr(pair_distances, "_BLOCK_BYTES", 20 * 96 * 4)
+    for others in (None, base):
+        ours = nearest_by_pairs(
+            x,
+            others,
+            k=7,
+            metric="euclidean",
+            precision="float32",
+            tile_rows=rows,
+            tile_columns=rows,
+        )
+        indices, _ = nearest(x, k=7, metric="euclidean", base=others)
+        np.testing.assert_array_equal(ours.indices, indices)
+
+
+def test_more_neighbours_than_points_stay_open() -> None:
+    x = clouds()["post-ReLU features"][:6]
+    found = nearest_by_pairs(x, None, k=9, metric="cosine", precision="float32")
+    assert (found.indices[:, 5:] == NOBODY).all() and np.isinf(found.distances[:, 5:]).all()
+    np.testing.assert_array_equal(found.indices[:, :5], nearest(x, k=5, metric="cosine")[0])
+    assert found.certified.all()
+
+
+def test_the_same_tiles_compile_once() -> None:
+    x = np.random.default_rng(0).normal(size=(900, 33)).astype(np.float32)
+    nearest_by_pairs(x, None, k=5, metric="cosine", precision="float32")
+    traced = half_distance_bounds._cache_size(), pair_distances._distances._cache_size()
+    # Another size within the same tiles, and another k, are no reason to compile again.
+    nearest_by_pairs(x[:800] * 2, None, k=9, metric="cosine", precision="float32")
+    assert half_distance_bounds._cache_size() == traced[0]
+
+
+def test_host_and_device_place_points_alike() -> None:
+    x = np.random.default_rng(1).normal(size=(1500, 20)).astype(np.float32) + 3
+    for metric in ("cosine", "sqeuclidean"):
+        with double_precision():
+            host = place_on_host(x, None, metric=metric)
+            here = np.ones(len(x), bool)
+            points, _, mean = place(jnp.asarray(x), here, None, None, metric=metric)
+            np.testing.assert_array_equal(host.queries.scales, points.scales)
+            np.testing.assert_allclose(host.queries.lengths, points.lengths, rtol=1e-15)
+            np.testing.assert_allclose(host.mean, mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "euclidean"])
+def test_single_pairs_have_their_exact_distance(metric: Metric) -> None:
+    rng = np.random.default_rng(2)
+    x, base = clouds()["post-ReLU features"], clouds()["views of few images"]
+    first, second = np.sort(rng.integers(0, 96, 500)), rng.integers(0, 96, 500)
+    with double_precision():
+        placed = place_on_host(x, base, metric=metric)
+        found = distances_of_pairs(placed.queries, placed.targets, first, second, metric=metric)
+        found = in_units(found, placed.queries, metric=metric)
+    expected = all_distances(x, base, metric)[first, second]
+    np.testing.assert_allclose(found, expected, rtol=2.0**-23)
+
+
+def test_a_pair_in_both_lists_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = clouds()["post-ReLU features"]
+    measured = []
+    plain = pair_distances.distances_of_pairs
+
+    def count(queries, targets, first, second, *, metric):
+        measured.append(first.size)
+        return plain(queries, targets, first, second, metric=metric)
+
+    monkeypatch.setattr(pair_distances, "distances_of_pairs", count)
+    everybody = np.tile(np.arange(96, dtype=np.int32), (96, 1))
+    everybody[np.arange(96), np.arange(96)] = -1
+    with double_precision():
+        placed = place_on_host(x, None, metric="cosine")
+        rank_candidates(placed.queries, placed.targets, everybody, k=5, metric="cosine", own=True)
+    assert measured == [96 * 95 // 2]
+
+
+def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
+    """The compiled scan of a pair needs its two tiles and their scores, and nothing of size n."""
+    rows, width = 512, 256
+
+    def centred(x: jax.Array):
+        here = np.ones(rows, bool)
+        points, _, mean = place(x, here, None, None, metric="cosine")
+        return scan_table(points, mean, here, dtype=jnp.float32)
+
+    with double_precision():
+        table = jax.eval_shape(centred, jax.ShapeDtypeStruct((rows, width), jnp.float32))
+        memory = half_distance_bounds.lower(table, table, 0).compile().memory_analysis()
+    scores = 4 * rows * rows
+    assert memory.output_size_in_bytes == scores
+    assert memory.temp_size_in_bytes <= 2 * scores
+
+
+def test_threads_of_the_host_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of a pair's scores enter lists of their own, so their number does not matter."""
+    x = clouds()["views of few images"]
+    monkeypatch.setattr(knn_pairs, "_LEAST_ROWS", 5)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    ours = nearest_by_pairs(x, None, k=7, metric="cosine", precision="float32", tile_rows=40)
+    np.testing.assert_array_equal(ours.indices, nearest(x, k=7, metric="cosine")[0])
+
+
+@pytest.mark.parametrize("n", [1, 4095, 12_288, 20_000, 100_000, 1_000_001])
+def test_tiles_cover_the_points_and_hardly_more(n: int) -> None:
+    rows = good_rows(n)
+    assert rows <= 1024
+    tiles = -(-n // rows)
+    assert (tiles - 1) * rows < n
+    if n >= 12_288:
+        assert tiles * rows - n < 8 * tiles
+
+
+def test_a_failure_while_entering_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(knn_pairs.Shortlists, "offer_columns", fail)
+    x = clouds()["post-ReLU features"]
+    with pytest.raises(MemoryError, match="no room"):
+        nearest_by_pairs(x, None, k=3, metric="cosine", precision="float32", tile_rows=32)
+
+
+@pytest.mark.parametrize("largest", [2**10, 2**60])
+def test_codes_are_sorted_with_their_places(largest: int) -> None:
+    codes = np.random.default_rng(0).integers(0, largest, 3000)
+    found, order = _sorted(codes)
+    np.testing.assert_array_equal(found, np.sort(codes))
+    np.testing.assert_array_equal(codes[order], found)
+    assert len(set(order.tolist())) == codes.size

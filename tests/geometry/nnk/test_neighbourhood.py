@@ -1,0 +1,131 @@
+"""The two ways to Gram matrices of differences against the differences themselves."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.nnk.neighbourhood import (
+    all_in_group,
+    differences_in_group,
+    from_differences,
+    gathered_gram,
+    group_gram,
+    group_grams_on_host,
+    nearest_in_group,
+    prepare,
+    some_in_group,
+)
+from tests.geometry.clouds import cloud, nearest, squared_gaps, unit
+
+SIZE, PADDED, K = 21, 24, 7
+
+
+def _through_group(points: np.ndarray, *, normalize: bool) -> tuple[np.ndarray, ...]:
+    padded = np.concatenate([points, np.full((PADDED - len(points), points.shape[1]), 7.0)])
+    mask = np.arange(PADDED) < len(points)
+    with double_precision():
+        gram, lengths = group_gram(padded, mask, normalize=normalize)
+        places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
+        parts = places, found, differences_in_group(gram, places), lengths
+        return tuple(np.asarray(part)[: len(points)] for part in parts)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kind", ["random", "views_1e-3"])
+def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
+    points = cloud(kind, n=240)[:SIZE]
+    placed = unit(points) if normalize else points.astype(np.float64)
+    candidates = nearest(squared_gaps(placed), K)
+    differences = placed[candidates] - placed[:, None]
+    expected = differences @ differences.transpose(0, 2, 1)
+    places, found, gram, lengths = _through_group(points, normalize=normalize)
+    with double_precision():
+        gathered, gathered_lengths = gathered_gram(
+            jnp.asarray(points), np.arange(SIZE), candidates, normalize=normalize
+        )
+        gathered, gathered_lengths = np.asarray(gathered), np.asarray(gathered_lengths)
+    np.testing.assert_array_equal(places, candidates)
+    assert found.all()
+    scale = (placed**2).sum(axis=1).max()
+    np.testing.assert_allclose(gram, expected, atol=2e-14 * scale)
+    np.testing.assert_allclose(gathered, expected, atol=1e-15 * scale)
+    for got in (lengths, gathered_lengths):
+        np.testing.assert_allclose(got, (placed**2).sum(axis=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "views_1e-3"])
+def test_candidates_have_the_distances_of_the_points(kind):
+    points = cloud(kind, n=240)[:SIZE]
+    points[5] = points[2]
+    padded = np.concatenate([points, np.full((PADDED - SIZE, points.shape[1]), 7.0)])
+    mask = np.arange(PADDED) < SIZE
+    gaps = squared_gaps(points)
+    with double_precision():
+        gram, lengths = group_gram(padded, mask, normalize=False)
+        every = all_in_group(gram, mask, lengths)
+        places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
+        some = some_in_group(gram, places, found, lengths)
+        again = from_differences(differences_in_group(gram, places), found, lengths)
+    everyone, real = np.arange(PADDED) != np.arange(SIZE)[:, None], slice(0, SIZE)
+    np.testing.assert_array_equal(np.asarray(every.mask)[real], everyone & mask)
+    for candidates, chosen in (
+        (every, np.broadcast_to(np.arange(SIZE), (SIZE, SIZE))),
+        (some, np.asarray(places)[real]),
+        (again, np.asarray(places)[real]),
+    ):
+        columns = slice(0, chosen.shape[1])
+        among = np.asarray(candidates.among)[real, columns, columns]
+        to_point = np.asarray(candidates.to_point)[real, columns]
+        close = {"atol": 1e-12 * gaps.max()}
+        np.testing.assert_allclose(among, gaps[chosen[:, :, None], chosen[:, None]], **close)
+        np.testing.assert_allclose(to_point, np.take_along_axis(gaps, chosen, axis=1), **close)
+        assert (among[gaps[chosen[:, :, None], chosen[:, None]] == 0] == 0).all()
+
+
+def test_equal_points_come_in_the_order_of_their_places():
+    points = np.repeat(cloud("random", n=7), 3, axis=0)
+    places, found, _, _ = _through_group(points, normalize=True)
+    twins = [[j for j in range(3 * (i // 3), 3 * (i // 3) + 3) if j != i] for i in range(SIZE)]
+    assert places[:, :2].tolist() == twins
+    assert found.all()
+
+
+def test_no_more_candidates_than_members_or_wanted():
+    points = np.zeros((PADDED, 4))
+    points[:3] = np.eye(4)[:3]
+    mask = np.arange(PADDED) < 3
+    with double_precision():
+        gram, lengths = group_gram(points, mask, normalize=True)
+        counts = [
+            np.asarray(nearest_in_group(gram, mask, lengths, k=K, wanted=wanted)[1])[:3].sum(1)
+            for wanted in (K, 1)
+        ]
+    assert [count.tolist() for count in counts] == [[2, 2, 2], [1, 1, 1]]
+
+
+def test_lengths_at_the_ends_of_float32_are_normalised():
+    points = np.array([[3e38, 3e38], [1e-37, 0], [0, 0]], np.float32)
+    with double_precision():
+        got = np.asarray(prepare(points, normalize=True))
+    np.testing.assert_allclose(got, [[0.5**0.5, 0.5**0.5], [1, 0], [0, 0]], rtol=1e-15)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kind", ["random", "views_1e-3"])
+def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
+    points = cloud(kind, n=240)[: 3 * PADDED].reshape(3, PADDED, -1)
+    mask = np.arange(PADDED) < np.array([PADDED, SIZE, 0])[:, None]
+    gram, lengths = group_grams_on_host(points, mask, normalize=normalize)
+    for place in (0, 1):
+        with double_precision():
+            parts = group_gram(points[place], mask[place], normalize=normalize)
+            expected, expected_lengths = map(np.asarray, parts)
+        scale = expected_lengths.max()
+        np.testing.assert_allclose(gram[place], expected, atol=2e-15 * scale)
+        np.testing.assert_array_equal(gram[place], gram[place].T)
+        real = mask[place]
+        np.testing.assert_allclose(lengths[place][real], expected_lengths[real], rtol=1e-12)
+    assert not gram[2].any()
