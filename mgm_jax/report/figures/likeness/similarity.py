@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.dendrogram import strip_trace
-from mgm_jax.report.figures.facets import Layout, label_margin
-from mgm_jax.report.figures.figure import Choice, Figure, View, named_choice, numbers
+from mgm_jax.report.figures.facets import STILL, Layout, label_margin, name_ticks
+from mgm_jax.report.figures.figure import Choice, Figure, View, empty_view, named_choice, numbers
 from mgm_jax.report.figures.legend import Legend
+from mgm_jax.report.figures.likeness.dendrogram import strip_trace
 from mgm_jax.report.text.labels import plotly_text, shorten
+from mgm_jax.report.text.names import similarity_name
 
-_MEASURES = {"mutual_knn": "mutual k-NN", "cka": "CKA"}
 _READINGS = {
     "mutual_knn": "Mutual k-NN: share of the k nearest images that both encoders have in common.",
     "cka": "CKA: debiased linear centred kernel alignment; 1 up to rotation and scale.",
@@ -26,15 +26,6 @@ _TOP, _RIGHT = 12, 14
 _LETTER = 6.8
 _STRIP = 18
 _NAME_LETTERS = 60
-
-
-def similarity_name(measure: str) -> str:
-    """Words for a measure of similarity.
-
-    >>> similarity_name("cka")
-    'CKA'
-    """
-    return _MEASURES.get(measure, measure.replace("_", " "))
 
 
 def similarity_matrix(rows: pd.DataFrame, column: str = "value") -> tuple[list[str], np.ndarray]:
@@ -73,12 +64,7 @@ def similarity_figure(tables: StudyTables, legend: Legend) -> Figure | None:
 def _view(rows: pd.DataFrame, measure: str, legend: Legend) -> View:
     names, matrix = similarity_matrix(rows)
     if not names:
-        layout = {"height": 60, "xaxis": {"visible": False}, "yaxis": {"visible": False}}
-        return View(
-            data=[],
-            layouts=[Layout(min_width=0, layout=layout)],
-            note="Not measured on these images.",
-        )
+        return empty_view("Not measured on these images.")
     order = _order(matrix)
     shown = [names[at] for at in order]
     low, high = (similarity_matrix(rows, name)[1][np.ix_(order, order)] for name in ("low", "high"))
@@ -139,21 +125,12 @@ def _layout(names: list[str], *, narrow: bool) -> Layout:
     least, most = _WIDE_CELLS
     cell = _NARROW_CELL if narrow else min(most, max(least, _SQUARE // len(names)))
     width = left + _STRIP + cell * len(names) + _RIGHT
-    ticks = {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": labels,
-        "showgrid": False,
-        "zeroline": False,
-        "fixedrange": True,
-    }
+    ticks = name_ticks(range(len(names)), labels)
     strip = _STRIP / (_STRIP + cell * len(names))
     layout = {
         "height": len(names) * cell + _TOP + bottom,
         "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": bottom},
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
+        **STILL,
         "xaxis": ticks
         | {"domain": [strip, 1], "range": [-0.5, len(names) - 0.5], "tickangle": -90},
         "xaxis2": {

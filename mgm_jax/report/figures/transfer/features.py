@@ -9,9 +9,9 @@ import pandas as pd
 
 from mgm_jax.report.data.tables import StudyTables
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
-from mgm_jax.report.figures.figure import Choice, Figure, View, numbers
-from mgm_jax.report.text.definitions import define
+from mgm_jax.report.figures.figure import Figure, View, numbers, task_pages
 from mgm_jax.report.text.labels import number, plotly_text, shorten
+from mgm_jax.report.text.names import feature_name
 
 _MOST_FEATURES = 20
 _TASKS_A_PAGE = 6
@@ -19,16 +19,6 @@ _TASKS_A_PAGE = 6
 _CHOSEN, _SAME_SIGN = 0.5, 0.9
 # Pixels: marker of a feature that is never and one that is always chosen.
 _SIZES = (4, 15)
-
-
-def feature_label(name: str) -> str:
-    """Words for a column of the table of models.
-
-    >>> [feature_label(name) for name in ("augs.nnk_degree", "rankme", "my column")]
-    ['augs NNK degree', 'RankMe', 'my column']
-    """
-    section, dot, metric = name.rpartition(".")
-    return f"{section} {define(metric).label}" if dot else define(name).label
 
 
 def feature_figure(tables: StudyTables) -> Figure | None:
@@ -39,20 +29,13 @@ def feature_figure(tables: StudyTables) -> Figure | None:
         return None
     shown = _important(rows)
     tasks = list(dict.fromkeys(rows["task"]))
-    pages = [tasks[at : at + _TASKS_A_PAGE] for at in range(0, len(tasks), _TASKS_A_PAGE)]
+    choice, pages = task_pages(tasks, size=_TASKS_A_PAGE)
     total = rows["feature"].nunique()
     views = {
         (str(place),): _view(rows.loc[rows["task"].isin(page)], page, shown, total)
         for place, page in enumerate(pages)
     }
-    options = tuple(
-        (
-            str(place),
-            f"{place * _TASKS_A_PAGE + 1} to {min(len(tasks), (place + 1) * _TASKS_A_PAGE)}",
-        )
-        for place in range(len(pages))
-    )
-    return Figure(name="features", choices=(Choice(label="Tasks", options=options),), views=views)
+    return Figure(name="features", choices=(choice,), views=views)
 
 
 def _important(rows: pd.DataFrame) -> list[str]:
@@ -72,7 +55,7 @@ def _view(rows: pd.DataFrame, tasks: list[str], features: list[str], total: int)
             axes = axis_names(panel)
             traces += [_stems(block, place, axes), _heads(block, place, axes)]
     panels = [Panel(heading=task, axis="coefficient (SD)") for task in tasks]
-    names = [feature_label(name) for name in features]
+    names = [feature_name(name) for name in features]
     layouts = facet_layouts(panels, names, same_scale=True, height=22, narrow_letters=24)
     note = ""
     if total > len(features):
@@ -130,7 +113,7 @@ def is_stable(rows: pd.DataFrame) -> list[bool]:
 
 
 def _hover(row: dict[Any, Any]) -> str:
-    name = shorten(feature_label(row["feature"]), most=60)
+    name = shorten(feature_name(row["feature"]), most=60)
     text = f"<b>{plotly_text(name)}</b><br>coefficient {number(row['coefficient'])}"
     if np.isfinite(row["selected"]):
         text += f"<br>chosen in {row['selected']:.0%} of the resamples"

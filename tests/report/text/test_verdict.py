@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 
 from mgm_jax.report.data.tables import read_tables
-from mgm_jax.report.text import verdict as verdict_module
 from mgm_jax.report.text.headline import find_headline, judge_collapse
 from mgm_jax.report.text.verdict import Verdict, judge_prediction
 
@@ -113,9 +111,3 @@ def test_the_page_says_it_first(study: Callable[[str], Path]):
     headline = find_headline(tables, judge_collapse(tables))
     assert headline.title.endswith("they are ahead on 1 of 5 tasks.")
     assert "With one family held out at a time they are ahead on" in headline.lead
-
-
-def test_examples_run():
-    result = doctest.testmod(verdict_module)
-    assert result.attempted > 0
-    assert result.failed == 0

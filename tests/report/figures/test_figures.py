@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mgm_jax.report.data.strengths import at_reference_strength
 from mgm_jax.report.data.tables import StudyTables, read_tables
 from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
 from mgm_jax.report.figures.distribution import density, distribution_figure
-from mgm_jax.report.figures.dots import at_reference_strength, dot_figure
+from mgm_jax.report.figures.dots import dot_figure
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figures.figure import Figure, numbers
-from mgm_jax.report.figures.heatmap import heatmap_figure
 from mgm_jax.report.figures.legend import make_legend
+from mgm_jax.report.figures.likeness.heatmap import heatmap_figure
 from mgm_jax.report.figures.strengths import strength_figure
 from mgm_jax.report.text.headline import judge_collapse
 

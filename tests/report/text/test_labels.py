@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mgm_jax.metrics.columns import METRIC_COLUMNS
+from mgm_jax.report.data import definitions
 from mgm_jax.report.figures import facets, figure
-from mgm_jax.report.text import definitions, labels
+from mgm_jax.report.text import labels, names
 from mgm_jax.report.text.labels import (
     hover_name,
     interval,
@@ -21,7 +22,7 @@ from mgm_jax.report.text.labels import (
 )
 
 
-@pytest.mark.parametrize("module", [labels, definitions, facets, figure])
+@pytest.mark.parametrize("module", [labels, definitions, names, facets, figure])
 def test_examples_run(module: object):
     result = doctest.testmod(module)  # pyright: ignore[reportArgumentType]
     assert result.attempted > 0

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from mgm_jax.analysis import WHOLE_MODEL
-from mgm_jax.report import layer_picture, write_report
+from mgm_jax.report import write_report
 from mgm_jax.report.data.tables import read_tables
 from mgm_jax.report.figures.layer_profile import layer_figure
 from mgm_jax.report.figures.legend import make_legend
@@ -114,21 +114,15 @@ def test_lines_of_one_family_differ_in_their_dash(layered: Path) -> None:
 
 def test_the_picture_shows_panels_lines_and_units(layered: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    metrics = ["mean_cosine", "semantic.nnk_degree", "augs.nnk_diameter"]
-    path = layer_picture(layered, tmp_path / "picture.svg", metrics=metrics)
+    from benchmarks.pictures.depth import draw_depth
+    from benchmarks.pictures.intervals import draw_intervals
+
+    path = tmp_path / "picture.svg"
+    draw_depth(layered, path, metrics=["mean_cosine", "semantic.nnk_degree", "augs.nnk_diameter"])
     text = path.read_text()
     for word in ("relative depth", "resnet18", "vit_mini", "NNK degree", "mean cosine", "3 seeds"):
         assert word in text
-
-
-def test_a_picture_of_what_was_not_measured_is_refused(
-    layered: Path, study: Callable[[str], Path], tmp_path: Path
-) -> None:
-    pytest.importorskip("matplotlib")
-    from mgm_jax.errors import InputError
-
-    with pytest.raises(InputError, match=r"metrics: expected .*got 'blur\.nnk_degree'"):
-        layer_picture(layered, tmp_path / "a.png", metrics=["blur.nnk_degree"])
-    with pytest.raises(InputError, match="taps: all"):
-        layer_picture(study("demo"), tmp_path / "a.png")
-    assert not (tmp_path / "a.png").exists()
+    draw_intervals(layered, path)
+    text = path.read_text()
+    for word in ("semantic manifolds", "augs manifolds", "vit_mini-s2", "affinity excess"):
+        assert word in text

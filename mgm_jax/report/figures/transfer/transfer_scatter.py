@@ -17,10 +17,15 @@ from mgm_jax.report.figures.facets import (
     layout_axes,
     panel_grid,
 )
-from mgm_jax.report.figures.figure import Choice, Figure, View, numbers
+from mgm_jax.report.figures.figure import Choice, Figure, View, numbers, task_pages
 from mgm_jax.report.figures.legend import Entry, Legend
 from mgm_jax.report.text.labels import hover_name, number, plotly_text, shorten
-from mgm_jax.report.text.verdict import held_out_name, ordered_predictors, predictors_name
+from mgm_jax.report.text.names import (
+    held_out_name,
+    ordered_predictors,
+    ordered_ways,
+    predictors_name,
+)
 
 # Pixels: width, height and gap of a panel in wide windows, and on a phone.
 _WIDE, _PHONE = (205, 215, 46), (112, 128, 44)
@@ -38,9 +43,9 @@ def scatter_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     if rows.empty:
         return None
     tasks = list(dict.fromkeys(rows["task"]))
-    pages = [tasks[at : at + _TASKS_A_PAGE] for at in range(0, len(tasks), _TASKS_A_PAGE)]
+    page_choice, pages = task_pages(tasks, size=_TASKS_A_PAGE)
     predictors = ordered_predictors(rows)
-    ways = sorted(dict.fromkeys(rows["held_out"]), key=lambda way: way != "model")
+    ways = ordered_ways(rows["held_out"])
     legend = legend.of(rows["model"])
     scores = tables.optional.prediction.drop_duplicates(["task", "predictors", "held_out"])
     scores = scores.set_index(["task", "predictors", "held_out"])
@@ -58,17 +63,9 @@ def scatter_figure(tables: StudyTables, legend: Legend) -> Figure | None:
             options=tuple((n, shorten(predictors_name(n), most=40)) for n in predictors),
         ),
         Choice(label="Test", options=tuple((way, held_out_name(way)) for way in ways)),
-        Choice(label="Tasks", options=tuple(_page_options(len(tasks)))),
+        page_choice,
     )
     return Figure(name="prediction_scatter", choices=choices, views=views)
-
-
-def _page_options(tasks: int) -> list[tuple[str, str]]:
-    starts = range(0, tasks, _TASKS_A_PAGE)
-    return [
-        (str(place), f"{start + 1} to {min(tasks, start + _TASKS_A_PAGE)}")
-        for place, start in enumerate(starts)
-    ]
 
 
 def _facts(scores: pd.DataFrame, key: tuple[str, str, str]) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.facets import Layout
-from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
-from mgm_jax.report.figures.heatmap import clustered_columns, heat_columns
+from mgm_jax.report.figures.facets import STILL, Layout
+from mgm_jax.report.figures.figure import Choice, Figure, View, empty_view, image_choice, numbers
 from mgm_jax.report.figures.legend import Legend
-from mgm_jax.report.figures.similarity import similarity_matrix, similarity_name
+from mgm_jax.report.figures.likeness.heatmap import clustered_columns, heat_columns
+from mgm_jax.report.figures.likeness.similarity import similarity_matrix
 from mgm_jax.report.text.labels import hover_name, plotly_text, short_labels, shorten
+from mgm_jax.report.text.names import similarity_name
 
 _METRICS = "metrics"
 # Pixels.
@@ -22,6 +23,7 @@ _MARGIN = {"l": 48, "r": 16, "t": 14, "b": 46}
 _LETTER, _LINE = 6.3, 15
 _LABEL_LETTERS = (26, 15)  # longest label in wide and narrow windows
 _MARK = 7  # from the middle of a mark to its label
+_TOO_FEW = "Three encoders or more, compared in every pair, are needed here."
 
 
 def map_figure(tables: StudyTables, legend: Legend) -> Figure | None:
@@ -36,7 +38,7 @@ def map_figure(tables: StudyTables, legend: Legend) -> Figure | None:
             found = _metric_points(tables, images) if by == _METRICS else None
             if by != _METRICS:
                 found = _similarity_points(tables, images, by)
-            views[images, by] = _view(*found, legend=legend) if found else _empty()
+            views[images, by] = _view(*found, legend=legend) if found else empty_view(_TOO_FEW)
     if not any(view.data for view in views.values()):
         return None
     options = [(_METRICS, "the metrics"), *((name, similarity_name(name)) for name in measures)]
@@ -112,16 +114,6 @@ def _similarity_points(tables: StudyTables, images: str, measure: str) -> _Point
     return names, plane, shares, note
 
 
-def _empty() -> View:
-    layout: dict[str, Any] = {
-        "height": 60,
-        "xaxis": {"visible": False},
-        "yaxis": {"visible": False},
-    }
-    note = "Three encoders or more, compared in every pair, are needed here."
-    return View(data=[], layouts=[Layout(min_width=0, layout=layout)], note=note)
-
-
 def _view(
     names: list[str], plane: np.ndarray, shares: np.ndarray, note: str, *, legend: Legend
 ) -> View:
@@ -183,9 +175,7 @@ def _layout(
     layout = {
         "height": height + _MARGIN["t"] + _MARGIN["b"],
         "margin": _MARGIN,
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
+        **STILL,
         "annotations": _labels(labels, (plane - middle) / unit, (width, height)),
         "xaxis": axis
         | {"range": ranges[0], "title": {"text": f"axis 1 ({shares[0]:.0%})", "standoff": 8}},

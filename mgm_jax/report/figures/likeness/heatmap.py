@@ -10,18 +10,18 @@ import pandas as pd
 
 from mgm_jax.analysis import ModelClusters, cluster_models
 from mgm_jax.errors import InputError
+from mgm_jax.report.data.definitions import KEY_METRICS, PANEL_METRICS, define
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.dendrogram import (
+from mgm_jax.report.figures.facets import STILL, Layout, label_margin, name_ticks
+from mgm_jax.report.figures.figure import Figure, View, image_choice, numbers
+from mgm_jax.report.figures.legend import Legend
+from mgm_jax.report.figures.likeness.dendrogram import (
     Tree,
     strip_trace,
     tree_of_clusters,
     tree_of_tables,
     tree_traces,
 )
-from mgm_jax.report.figures.facets import Layout, label_margin
-from mgm_jax.report.figures.figure import Figure, View, image_choice, numbers
-from mgm_jax.report.figures.legend import Legend
-from mgm_jax.report.text.definitions import KEY_METRICS, PANEL_METRICS, define
 from mgm_jax.report.text.labels import hover_name, number, plotly_text
 
 # Pixels.
@@ -188,32 +188,20 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -
     layout: dict[str, Any] = {
         "height": max(4, len(names)) * _ROW + _TOP + bottom,
         "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": bottom},
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
+        **STILL,
         "annotations": [_section_heading(*item) for item in _sections(columns, edges, places)],
         "xaxis": {
             "domain": [_STRIP, share - (0.01 if tree else 0)],
             "range": [0, edges[-1]],
-            "tickmode": "array",
-            "tickvals": [edges[place] + 0.5 for place in places],
-            "ticktext": ticks,
+            **name_ticks([edges[place] + 0.5 for place in places], ticks),
             "tickangle": -90,
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
         },
         "yaxis": {
             # Labels stand left of the marks, not left of the cells.
             "anchor": "free",
             "position": 0,
             "range": [len(names) - 0.5, -0.5],
-            "tickmode": "array",
-            "tickvals": list(range(len(names))),
-            "ticktext": labels,
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
+            **name_ticks(range(len(names)), labels),
         },
     }
     layout["xaxis3"] = {
