@@ -72,9 +72,7 @@ def _estimate(
 ) -> dict[str, Any]:
     value = family.measures[measure]
     return dots_with_intervals(
-        [value.value],
-        [value.low],
-        [value.high],
+        [(value.value, value.low, value.high)],
         [row],
         colour=colour,
         hover=[_hover(family, value)],

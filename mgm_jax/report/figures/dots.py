@@ -65,7 +65,7 @@ def _traces(
         inside = rows.loc[rows["model"].isin(entry.models)]
         if not inside.empty:
             yield dots_with_intervals(
-                *(inside[column] for column in ("mean", "low", "high")),
+                inside[["mean", "low", "high"]],
                 [position[model] for model in inside["model"]],
                 colour=entry.colour,
                 symbol=entry.symbol,

@@ -10,9 +10,12 @@ import numpy as np
 from mgm_jax.report.figures.figure import numbers
 
 
-def error_bars(mean: Any, low: Any, high: Any, colour: str, *, thickness: float) -> dict[str, Any]:
-    """Plotly's error bars from ``low`` to ``high``; none where a value lacks its interval."""
-    mean, low, high = (np.asarray(values, np.float64) for values in (mean, low, high))
+def error_bars(values: Any, colour: str, *, thickness: float) -> dict[str, Any]:
+    """Plotly's error bars of the rows of ``values`` [n, 3]: mean, low and high.
+
+    A value without its interval has none.
+    """
+    mean, low, high = np.asarray(values, np.float64).T
     return {
         "type": "data",
         "symmetric": False,
@@ -25,9 +28,7 @@ def error_bars(mean: Any, low: Any, high: Any, colour: str, *, thickness: float)
 
 
 def dots_with_intervals(
-    mean: Any,
-    low: Any,
-    high: Any,
+    values: Any,
     rows: Sequence[int],
     *,
     colour: str,
@@ -38,12 +39,11 @@ def dots_with_intervals(
     thickness: float = 2,
     clipped: bool = True,
 ) -> dict[str, Any]:
-    """A trace of marks at ``mean`` on the rows of a panel, with lines from ``low`` to ``high``.
+    """A trace of marks on the rows of a panel, with lines along their intervals.
 
     Args:
-        mean: [n] horizontal places of the marks.
-        low: [n] lower ends; NaN where there is no interval.
-        high: [n] upper ends.
+        values: [n, 3] horizontal places of the marks, and the low and high ends of the lines; NaN
+            where there is no interval.
         rows: [n] rows of the marks.
         colour: a custom property of the style sheet.
         hover: [n] texts of the marks.
@@ -56,9 +56,9 @@ def dots_with_intervals(
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": numbers(mean),
+        "x": numbers(np.asarray(values, np.float64)[:, 0]),
         "y": list(rows),
-        "error_x": error_bars(mean, low, high, colour, thickness=thickness),
+        "error_x": error_bars(values, colour, thickness=thickness),
         "marker": {"color": colour, "symbol": symbol, "size": size},
         "hovertext": hover,
         "hoverinfo": "text",

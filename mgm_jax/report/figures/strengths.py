@@ -127,8 +127,8 @@ def _trace(
     line: list[_Value], model: str, entry: Entry, panel: int, *, few: bool
 ) -> dict[str, Any]:
     name = hover_name(model)
-    ends = ([getattr(value, end) for value in line] for end in ("mean", "low", "high"))
-    intervals = error_bars(*ends, entry.colour, thickness=1)
+    values = [(value.mean, value.low, value.high) for value in line]
+    intervals = error_bars(values, entry.colour, thickness=1)
     return {
         "type": "scatter",
         "mode": "lines+markers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def _important(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in ranked.index[:_MOST_FEATURES]]
 
 
-def _view(rows: pd.DataFrame, tasks: list[str], features: list[str], total: int) -> View:
+def _view(rows: pd.DataFrame, tasks: Sequence[str], features: list[str], total: int) -> View:
     place = {name: at for at, name in enumerate(features)}
     traces = []
     for panel, task in enumerate(tasks):

@@ -101,7 +101,7 @@ def _dots(
 ) -> dict[str, Any]:
     shown = rows[[score, f"{score}_low", f"{score}_high"]].clip(lower=floor)
     return dots_with_intervals(
-        *(shown[name] for name in shown),
+        shown,
         [place[name] for name in rows["predictors"]],
         colour=colour,
         symbol=["triangle-left" if below else "circle" for below in rows[score] < floor],

@@ -56,7 +56,7 @@ def _dots(
     rows: pd.DataFrame, place: dict[str, int], entry: Entry, axes: dict[str, str]
 ) -> dict[str, Any]:
     return dots_with_intervals(
-        *(rows[column] for column in ("value", "low", "high")),
+        rows[["value", "low", "high"]],
         [place[model] for model in rows["model"]],
         colour=entry.colour,
         symbol=[
