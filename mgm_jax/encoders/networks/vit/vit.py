@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mgm_jax.encoders.networks.positions import learned_positions, rotary_tables
-from mgm_jax.encoders.networks.product import Dense
-from mgm_jax.encoders.networks.vit_block import Block, PatchEmbed, layer_norm
-from mgm_jax.encoders.spec import LOGITS
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.networks.layers.product import Dense
+from mgm_jax.encoders.networks.vit.block import Block, PatchEmbed, layer_norm
+from mgm_jax.encoders.networks.vit.positions import learned_positions, rotary_tables
+from mgm_jax.encoders.spec import LOGITS, ViTSpec
 
 
 class ViT(nn.Module):

@@ -10,9 +10,9 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from mgm_jax.encoders.networks.positions import rotate
-from mgm_jax.encoders.networks.product import Dense, batched, product
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.networks.layers.product import Dense, batched, product
+from mgm_jax.encoders.networks.vit.positions import rotate
+from mgm_jax.encoders.spec import ViTSpec
 
 # Sines and cosines a patch; None where positions were added to the tokens.
 Tables = tuple[jax.Array, jax.Array] | None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgm_jax.encoders import Preprocess, ViTSpec
-from mgm_jax.encoders.networks.positions import (
+from mgm_jax.encoders.networks.vit.positions import (
     default_periods,
     learned_positions,
     resize_matrix,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mgm_jax.encoders.spec import LOGITS, EncoderSpec, Family
+from mgm_jax.encoders.spec.base import LOGITS, EncoderSpec, Family
+from mgm_jax.encoders.spec.shapes import Shapes, affine, classifier, prefixed
 
 Resize = Literal["bicubic", "antialias", "offset"]
 
@@ -180,3 +181,43 @@ class ViTSpec(EncoderSpec):
             if tap != repeated
             and (tap in behind or tap in ("patch_embed", "norm_pre") or tap.startswith("blocks."))
         )
+
+    @property
+    def weight_shapes(self) -> Shapes:
+        dim = self.embed_dim
+        shapes: Shapes = {}
+        if self.class_token:
+            shapes["cls_token"] = (1, 1, dim)
+        if self.registers:
+            shapes["register_tokens"] = (1, self.registers, dim)
+        if self.positions == "rope":
+            shapes["rope_periods"] = (self.head_dim // 4,)
+        else:
+            shapes["pos_embed"] = (1, self.class_token + self.grid**2, dim)
+        patch = (self.image_channels, self.patch, self.patch)
+        shapes |= affine("patch_embed.proj", dim, *patch, bias=self.patch_bias)
+        for i in range(self.layers):
+            shapes |= prefixed(f"blocks.{i}", self._block_shapes)
+        for norm, there in {
+            "norm_pre": self.pre_norm,
+            "norm": self.final_norm,
+            "fc_norm": self.fc_norm,
+        }.items():
+            shapes |= affine(norm, dim) if there else {}
+        if self.proj_dim:
+            shapes["proj.weight"] = (self.proj_dim, dim)
+        return shapes | (classifier(self.classes, self.width()) if self.classes else {})
+
+    @property
+    def _block_shapes(self) -> Shapes:
+        dim, hidden = self.embed_dim, self.mlp_dim
+        shapes = affine("norm1", dim) | affine("norm2", dim)
+        shapes |= affine("attn.qkv", 3 * dim, dim, bias=self.qkv_bias)
+        shapes |= affine("attn.proj", dim, dim)
+        if self.mlp == "swiglu":
+            shapes |= affine("mlp.w12", 2 * hidden, dim) | affine("mlp.w3", dim, hidden)
+        else:
+            shapes |= affine("mlp.fc1", hidden, dim) | affine("mlp.fc2", dim, hidden)
+        if self.layer_scale:
+            shapes |= {"ls1.gamma": (dim,), "ls2.gamma": (dim,)}
+        return shapes

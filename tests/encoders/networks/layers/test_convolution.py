@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgm_jax.encoders.networks.convolution import (
+from mgm_jax.encoders.networks.layers.convolution import (
     Pads,
     convolve,
     max_pool,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mgm_jax.encoders.networks.winograd import winograd
+from mgm_jax.encoders.networks.layers.winograd import winograd
 
 
 def by_hand(x: np.ndarray, kernel: np.ndarray, pads: tuple[tuple[int, int], ...]) -> np.ndarray:

@@ -45,8 +45,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from mgm_jax.encoders.networks.product import product, wide_product
-from mgm_jax.encoders.networks.winograd import winograd
+from mgm_jax.encoders.networks.layers.product import product, wide_product
+from mgm_jax.encoders.networks.layers.winograd import winograd
 
 Padding = Literal["torchvision", "tf-same"]
 Pads = tuple[tuple[int, int], tuple[int, int]]

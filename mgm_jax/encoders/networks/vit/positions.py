@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.encoders.vit_spec import Resize, ViTSpec
+from mgm_jax.encoders.spec import Resize, ViTSpec
 
 # Added to the wanted side before it is divided by the stored one (DINO, DINOv2).
 _OFFSET = 0.1
