@@ -27,7 +27,7 @@ _LEAST_NOISE = 1e-12
 # How far the grid reaches beyond the squared singular values, as factors. Below, noise of the share
 # above decides; above, the features are shrunk to nothing.
 _BELOW, _ABOVE = 1e-20, 1e6
-# Golden sections of a bracket of two steps: 0.2 becomes 1e-7, and the error of a maximum is squared.
+# Golden sections of a bracket of two steps: 0.2 becomes 1e-7; the error of the maximum, its square.
 _SECTIONS = 30
 _GOLDEN = (5**0.5 - 1) / 2
 # Values of the largest array of one step.
