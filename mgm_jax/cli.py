@@ -307,9 +307,9 @@ def _run(
         if not result.writes:
             return
         page = write_report(result.out)
-        print_summary(result.out)
         headline = headline_of_results(result.out)
-        typer.echo(f"\n{headline.title}\n{headline.lead}")
+        typer.echo(f"{headline.title}\n{headline.lead}\n")
+        print_summary(result.out)
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
     upkeep.say_failures(result.failures)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mgm_jax import terminal
 from mgm_jax.report.data.tables import read_tables
 from mgm_jax.report.figures.legend import make_legend
 from mgm_jax.report.figures.strengths import strength_figure
@@ -56,7 +57,8 @@ def test_tables_leave_out_what_mirrored_images_do_not_have(mirrored: Path) -> No
         assert row["left_out"] == counted[cell], key
 
 
-def test_the_summary_on_the_screen_has_a_dash_there(mirrored: Path, capsys) -> None:
+def test_the_summary_on_the_screen_has_a_dash_there(mirrored: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(terminal, "MOST_ROWS", 60)
     print_summary(mirrored)
     lines = capsys.readouterr().out.splitlines()
     flips = [line for line in lines if "hflip@" in line]

@@ -65,6 +65,37 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmallManifolds:
+    """Manifolds of fewer than three points, which no metric can measure.
+
+    Attributes:
+        images: name of the image set.
+        setting: ``semantic``, where a manifold is a class, or an augmentation.
+        groups: how many manifolds.
+        points: of how many points.
+    """
+
+    images: str
+    setting: str
+    groups: int
+    points: int
+
+
+def small_manifolds(study: dict[str, Any]) -> list[SmallManifolds]:
+    """The entry ``too_small`` of ``study.json``: counts by image set and setting."""
+    return [
+        SmallManifolds(
+            images=str(images),
+            setting=str(setting),
+            groups=int(counts["groups"]),
+            points=int(counts["points"]),
+        )
+        for images, settings in (study.get("too_small") or {}).items()
+        for setting, counts in settings.items()
+    ]
+
+
 def failed_cells(study: dict[str, Any]) -> list[tuple[str, str]]:
     """Cells of the study that could not be measured: pairs of name and message.
 
@@ -80,7 +111,12 @@ def left_out_points(tables: StudyTables) -> list[LeftOut]:
     """Metrics that have no value for some points, over all models and settings."""
     if "left_out" not in tables.summary.columns:
         return []
-    sums = tables.summary.groupby("metric", sort=False).agg({"left_out": "sum", "points": "sum"})
+    # Of manifolds that are too small for any metric the page speaks by themselves.
+    small = {(one.images, one.setting): one.points for one in small_manifolds(tables.study)}
+    cells = zip(tables.summary["images"], tables.summary["setting"], strict=True)
+    own = tables.summary["left_out"] - [small.get(cell, 0) for cell in cells]
+    counts = tables.summary.assign(left_out=own.clip(lower=0)).groupby("metric", sort=False)
+    sums = counts.agg({"left_out": "sum", "points": "sum"})
     return [
         LeftOut(
             label=define(row["metric"]).label,

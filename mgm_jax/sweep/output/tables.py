@@ -29,7 +29,7 @@ from mgm_jax.files import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, group_means, summarise
 from mgm_jax.study import Study
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell
-from mgm_jax.sweep.run.measure import VIEWS, Reference
+from mgm_jax.sweep.run.measure import TOO_SMALL, VIEWS, Reference
 
 #: Columns that say which cell a row belongs to.
 CELL_COLUMNS = ("encoder", "images", "setting", "strength", "tap")
@@ -60,9 +60,15 @@ def write_tables(
     *,
     study: Study,
     out: Path,
-) -> None:
-    """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``."""
+) -> dict[str, dict[str, dict[str, int]]]:
+    """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``.
+
+    Returns:
+        For each image set and setting the manifolds that were too small to be measured, where
+        there were any: how many ``groups``, of how many ``points``.
+    """
     groups, summaries, views = [], [], []
+    small: dict[str, dict[str, dict[str, int]]] = {}
     with _TableWriter(out / "points") as points:
         for item in measured:
             table = pd.read_parquet(item.records)
@@ -71,13 +77,20 @@ def write_tables(
             values = {name: table[name].to_numpy() for name in metrics}
             of_groups = group_means(values, table["group"].to_numpy())
             groups.append(_with_cell(of_groups.reset_index(), item.cell))
-            summaries.append(_summary(values, table["group"].to_numpy(), item.cell, study))
+            summary = _summary(values, table["group"].to_numpy(), item.cell, study)
+            too_small = table.attrs.get(TOO_SMALL)
+            if too_small:
+                summary["left_out"] += too_small["points"]
+                of_images = small.setdefault(item.cell.images.name, {})
+                of_images[item.cell.setting] = too_small
+            summaries.append(summary)
             views.append((item.cell, table.attrs.get(VIEWS, {})))
     of_groups = pd.concat(groups, ignore_index=True) if groups else pd.DataFrame()
     summary = pd.concat(summaries, ignore_index=True) if summaries else pd.DataFrame()
     write_table(of_groups, out / "groups")
     write_table(summary, out / "summary")
     write_table(_models(summary, views, list(references)), out / "models")
+    return small
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

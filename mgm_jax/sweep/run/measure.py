@@ -25,6 +25,9 @@ MOST_FEATURES_OF_VIEWS = 4096
 #: Parquet files carry along.
 VIEWS = "views"
 
+#: Where it keeps how many manifolds were too small, and of how many points, where there are any.
+TOO_SMALL = "too_small"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
@@ -99,7 +102,7 @@ def measure_points(
 
     Returns:
         One row a point, in the order of ``x``; the index says which row. Points of manifolds
-        with fewer than three points are left out.
+        with fewer than three points are left out and counted in its ``attrs``.
 
     Raises:
         InputError: no manifold is large enough, or the embeddings cannot be measured.
@@ -133,6 +136,9 @@ def measure_points(
         place = table.columns.get_loc("nnk_diameter")
         table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
+    small = sizes[sizes < MIN_POINTS]
+    if small.size:
+        table.attrs[TOO_SMALL] = {"groups": int(small.size), "points": int(small.sum())}
     if plain is not None:
         table.attrs[VIEWS] = measure_views(x[kept], groups[kept], plain=plain)
     return table

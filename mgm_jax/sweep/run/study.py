@@ -23,6 +23,7 @@ from mgm_jax.study import Study
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
+from mgm_jax.sweep.output.origins import encoder_origins
 from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
@@ -110,6 +111,7 @@ def run_study(
     references: list[tuple[Cell, Reference]] = []
     found: list[tuple[TransferCell, Outcome]] = []
     rows = 0
+    small: dict[str, dict[str, dict[str, int]]] = {}
     try:
         with ExitStack() as held:
             with executor.first():
@@ -135,7 +137,7 @@ def run_study(
             failures += _failed_cells(work)
             with executor.first():
                 if executor.writes and until != "embed":
-                    write_tables(measured, references, study=study, out=out)
+                    small = write_tables(measured, references, study=study, out=out)
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
@@ -147,6 +149,8 @@ def run_study(
                         failures,
                         cells=len(measured),
                         transfer={"rows": rows, "left_out": left_out_of(found)},
+                        small=small,
+                        encoders=encoder_origins(work.subjects),
                         out=out,
                     )
                 if executor.writes and until == "probe":
@@ -232,6 +236,8 @@ def _write_account(
     *,
     cells: int,
     transfer: dict[str, object],
+    small: dict[str, dict[str, dict[str, int]]],
+    encoders: list[dict[str, object]],
     out: Path,
 ) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
@@ -249,7 +255,9 @@ def _write_account(
         "study": study.model_dump(mode="json"),
         "cells": cells,
         "transfer": transfer,
+        "encoders": encoders,
         "failures": unread,
+        "too_small": small,
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
         "versions": dict(library_versions()),
     }
