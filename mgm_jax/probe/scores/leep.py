@@ -1,4 +1,4 @@
-"""Scores from what a source classifier says of the target images: LEEP and NCE."""
+"""LEEP: how likely the labels are, given what a source classifier gives for every image."""
 
 from __future__ import annotations
 
@@ -46,42 +46,11 @@ def leep(probabilities: Any, labels: Any) -> float:
             "probabilities must be at least 0 and add up to 1 in every row; they do not in rows "
             f"{name_some(np.flatnonzero(bad))}. Pass the softmax of the source logits."
         )
-    groups = encode_groups(labels, len(source))
+    # Sums are 1 up to the rounding of a narrow type, and no chance may exceed certainty.
+    source = source / source.sum(axis=1, keepdims=True)
+    groups = encode_groups(labels, len(source), name="labels")
     joint = np.zeros((len(groups), source.shape[1]))
     np.add.at(joint, groups.codes, source)
     total = joint.sum(axis=0)
     conditional = joint / np.where(total > 0, total, 1)
     return float(np.log((conditional[groups.codes] * source).sum(axis=1)).mean())
-
-
-def nce(source_labels: Any, labels: Any) -> float:
-    """Negative conditional entropy of the target labels given the source's (Tran et al. 2019).
-
-    ``sum_{y,z} P(y, z) log P(y | z)`` over the labels of the same images.
-
-    Args:
-        source_labels: what the source classifier calls every image, ``[n]``.
-        labels: what the target calls it, ``[n]``.
-
-    Returns:
-        From minus the entropy of the labels (source says nothing) to 0 (source decides).
-
-    Raises:
-        InputError: unusable labels.
-
-    Reference:
-        A. T. Tran, C. V. Nguyen, T. Hassner, "Transferability and hardness of supervised
-        classification tasks", ICCV 2019, equation 8.
-
-    Example:
-        >>> nce([0, 0, 1, 1], ["a", "a", "b", "b"])
-        0.0
-    """
-    target = encode_groups(labels, len(labels))
-    source = encode_groups(source_labels, len(labels))
-    pairs = source.codes.astype(np.int64) * len(target) + target.codes
-    joint = np.bincount(pairs, minlength=len(source) * len(target)).astype(np.float64)
-    joint = joint.reshape(len(source), len(target)) / len(target.codes)
-    conditional = joint / joint.sum(axis=1, keepdims=True)
-    seen = joint > 0
-    return float((joint[seen] * np.log(conditional[seen])).sum()) + 0.0
