@@ -340,8 +340,10 @@ def _bytes_of(gigabytes: float) -> int:
 
 
 def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
+    from mgm_jax.compile_cache import keep_programs
     from mgm_jax.sweep import run_study
 
+    keep_programs()
     how["origin"] = None if file is None else str(file.resolve())
     try:
         with remember_interrupts():

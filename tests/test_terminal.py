@@ -34,7 +34,7 @@ def test_a_large_study_shows_its_encoders_on_one_set_and_names_the_rest(
     print_summary(tmp_path)
     head, columns, *rows, rest = capsys.readouterr().out.splitlines()
     assert head == "digits, semantic manifolds"
-    assert columns.split() == "encoder degree diameter affinity excess PCA dim.".split()
+    assert columns.split() == ["encoder", "degree", "diameter", "affinity", "excess", "PCA", "dim."]
     assert [row.split()[:2] for row in rows] == [[f"net[{n}]", f"{n}"] for n in range(MOST_ROWS)]
     assert rest == f"and {15 * 4 - MOST_ROWS} more rows in {tmp_path / 'summary.csv'}"
 
