@@ -70,7 +70,7 @@ def test_models_lists_the_architectures() -> None:
 def test_importing_the_package_is_light() -> None:
     code = (
         "import sys; import mgm_jax; "
-        "print([m for m in ('flax','pandas','torch','orbax','tensorflow','pydantic','grain')"
+        "print([m for m in ('flax','pandas','torch','orbax','tensorflow','pydantic','rich','PIL')"
         " if m in sys.modules])"
     )
     done = subprocess.run(
