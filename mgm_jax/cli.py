@@ -310,6 +310,8 @@ def _run(
         headline = headline_of_results(result.out)
         typer.echo(f"{headline.title}\n{headline.lead}\n")
         print_summary(result.out)
+        for what in result.small:
+            typer.echo(what)
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
     upkeep.say_failures(result.failures)
 

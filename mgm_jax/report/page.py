@@ -130,7 +130,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),
-        "too_small": small_manifolds(tables.study),
+        "small_manifolds": small_manifolds(tables.study),
         "left_out": left_out_points(tables),
         "origins": origins,
         "guesses": [origin.name for origin in origins if origin.guessed],
@@ -182,7 +182,7 @@ def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
 def _study_text(study: dict[str, Any]) -> str:
     import yaml
 
-    elsewhere = ("versions", "failures", "failed_cells", "too_small", "encoders")
+    elsewhere = ("versions", "failures", "failed_cells", "small_manifolds", "encoders")
     shown = {key: value for key, value in study.items() if key not in elsewhere}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
 

@@ -188,7 +188,7 @@ def test_origins_guesses_and_small_manifolds_are_said(study: Study, tmp_path: Pa
             },
             {"name": "other", "paradigm": "supervised", "guessed": False},
         ],
-        "too_small": {"digits": {"semantic": {"groups": 2, "points": 3}}},
+        "small_manifolds": ["digits: 3 points left out, of 2 manifolds (<ant>, bee)"],
     }
     (folder / "study.json").write_text(json.dumps(account))
     # The table counts the points of manifolds that are too small, the page says why.
@@ -199,7 +199,7 @@ def test_origins_guesses_and_small_manifolds_are_said(study: Study, tmp_path: Pa
     assert "contrastive, MoCo (a guess) model.pth [state_dict] module.encoder_q.* <heads>" in words
     assert words.count("(a guess)") == 1
     assert f"stated by no file: the paradigm of {name}." in words
-    assert "2 manifolds of fewer than three points left out (3 points)" in words
+    assert "3 points left out, of 2 manifolds (<ant>, bee): of two points" in words
     assert "flagged as degenerate" not in words and "Nothing: every image" not in words
 
 

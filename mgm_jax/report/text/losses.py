@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgm_jax.report.data.definitions import define
-from mgm_jax.report.data.tables import StudyTables
+from mgm_jax.report.data.tables import CELL, StudyTables
 from mgm_jax.report.text.labels import shorten
 
 _MOST_EXAMPLES = 20
@@ -65,35 +65,9 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class SmallManifolds:
-    """Manifolds of fewer than three points, which no metric can measure.
-
-    Attributes:
-        images: name of the image set.
-        setting: ``semantic``, where a manifold is a class, or an augmentation.
-        groups: how many manifolds.
-        points: of how many points.
-    """
-
-    images: str
-    setting: str
-    groups: int
-    points: int
-
-
-def small_manifolds(study: dict[str, Any]) -> list[SmallManifolds]:
-    """The entry ``too_small`` of ``study.json``: counts by image set and setting."""
-    return [
-        SmallManifolds(
-            images=str(images),
-            setting=str(setting),
-            groups=int(counts["groups"]),
-            points=int(counts["points"]),
-        )
-        for images, settings in (study.get("too_small") or {}).items()
-        for setting, counts in settings.items()
-    ]
+def small_manifolds(study: dict[str, Any]) -> list[str]:
+    """What was left out because its manifold is too small for any metric, in words."""
+    return [shorten(str(what), most=240) for what in study.get("small_manifolds") or []]
 
 
 def failed_cells(study: dict[str, Any]) -> list[tuple[str, str]]:
@@ -111,11 +85,10 @@ def left_out_points(tables: StudyTables) -> list[LeftOut]:
     """Metrics that have no value for some points, over all models and settings."""
     if "left_out" not in tables.summary.columns:
         return []
-    # Of manifolds that are too small for any metric the page speaks by themselves.
-    small = {(one.images, one.setting): one.points for one in small_manifolds(tables.study)}
-    cells = zip(tables.summary["images"], tables.summary["setting"], strict=True)
-    own = tables.summary["left_out"] - [small.get(cell, 0) for cell in cells]
-    counts = tables.summary.assign(left_out=own.clip(lower=0)).groupby("metric", sort=False)
+    # What every metric of a cell lacks are manifolds too small for any; those are said apart.
+    of_cells = tables.summary.groupby(list(CELL), sort=False, dropna=False)["left_out"]
+    own = tables.summary["left_out"] - of_cells.transform("min")
+    counts = tables.summary.assign(left_out=own).groupby("metric", sort=False)
     sums = counts.agg({"left_out": "sum", "points": "sum"})
     return [
         LeftOut(
