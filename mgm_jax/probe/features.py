@@ -121,8 +121,8 @@ class Features:
         """Features from anything that holds rows; a file or a store is not read.
 
         Args:
-            x: ``[n, d]``: an array (NumPy, memory-mapped, JAX, PyTorch), a ``RowReader``, anything with
-                ``shape``, ``dtype`` and slices such as an array of zarr or h5py, a data frame,
+            x: ``[n, d]``: an array (NumPy, memory-mapped, JAX, PyTorch), a ``RowReader``, anything
+                with ``shape``, ``dtype`` and slices such as an array of zarr or h5py, a data frame,
                 a list of rows; or ``Features``.
             name: what errors call it.
 

@@ -135,7 +135,7 @@ def _of_one(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str
 
 
 def _of_several(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Numbers of the classes, and 0 or 1 ``[n, c]`` of every set, of labels that exclude no other."""
+    """Numbers of the classes, and 0 or 1 ``[n, c]`` of every set."""
     codes = {name: _zeros_and_ones(given, n, name) for name, (given, n) in labels.items()}
     count = codes["train"].shape[1]
     for name, one in codes.items():
