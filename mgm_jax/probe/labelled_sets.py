@@ -158,7 +158,7 @@ def _zeros_and_ones(given: Any, n: int, name: str) -> np.ndarray:
         )
     if values.dtype.kind not in "biuf":
         # What is missing or no number is neither 0 nor 1.
-        values = np.frompyfunc(_number_or_nan, 1, 1)(values.astype(object)).astype(np.float64)
+        values = np.vectorize(_number_or_nan, otypes=[float])(values.astype(object))
     bad = np.flatnonzero(~np.isin(values, (0, 1)).all(axis=1))
     if bad.size:
         raise InputError(
