@@ -22,6 +22,7 @@ import zlib
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 #: Bytes of all programs that are kept, those of other versions and processors included.
 LIMIT = 2**30
@@ -64,7 +65,8 @@ def keep_programs() -> None:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+    settings: Any = jax.config
+    if settings.jax_compilation_cache_dir or not settings.jax_enable_compilation_cache:
         return
     folder = cache_folder()
     if not tidy(folder):
