@@ -51,7 +51,7 @@ def print_summary(out: Path) -> None:
     summary = features_alone(summary, summary=summary, models=read_models(out))
     picked = summary[summary["metric"].isin(list(_SHOWN))]
     keys = ["encoder", "images", "setting", "strength", "tap"]
-    cells: list[tuple[Any, pd.DataFrame]] = list(picked.groupby(keys, sort=False))
+    cells: list[tuple[Any, Any]] = list(picked.groupby(keys, sort=False))
     shown = cells
     if len(cells) > MOST_ROWS:
         # The settings of one image set side by side would fill the screen with two encoders.
