@@ -47,8 +47,8 @@ _CORE = (
     "zoo/test_without_torch.py",
 )
 
-# Ten seconds and more of one core, most of them compiling: left out by `make test-fast`. Single tests
-# of other files have the mark themselves.
+# Ten seconds and more of one core, most of them compiling: left out by `make test-fast`. Single
+# tests of other files have the mark themselves.
 _SLOW = (
     "test_readme.py",
     "converters/test_cifar_accuracy.py",
