@@ -18,7 +18,7 @@ from PIL import Image
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.cache import CanvasCache
-from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.transforms.resample import centre_offset
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -29,8 +29,11 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
+# Pixels of a resized image; of longer ones only the middle is made.
+_MAX_RESIZED = 2**24
+
 # More would only wait for the disk and for each other.
-_MOST_THREADS = 16
+_MAX_THREADS = 16
 
 # Batches that are ready or in the making while one is used.
 BATCHES_AHEAD = 2
@@ -57,6 +60,7 @@ class _Row:
     position: int
     canvas: np.ndarray | None
     message: str = ""
+    changed: bool = False
 
 
 def make_canvas(
@@ -82,10 +86,18 @@ def make_canvas(
     height, width = pixels.shape[:2]
     short = min(height, width)
     new_height, new_width = resize * height // short, resize * width // short
+    top, left = centre_offset(new_height, crop), centre_offset(new_width, crop)
+    if new_height * new_width > _MAX_RESIZED:
+        # Of a long image only what the canvas needs: all of it could be gigabytes. Elsewhere the
+        # whole is resized, as torchvision does; that rounds a level differently here and there.
+        sizes = (width / new_width, height / new_height) * 2
+        edges = (left, top, left + crop, top + crop)
+        box = tuple(edge * size for edge, size in zip(edges, sizes, strict=True))
+        picture = Image.fromarray(pixels)
+        return np.asarray(picture.resize((crop, crop), _FILTERS[interpolation], box=box))
     if (new_height, new_width) != (height, width):
         picture = Image.fromarray(pixels).resize((new_width, new_height), _FILTERS[interpolation])
         pixels = np.asarray(picture)
-    top, left = centre_offset(new_height, crop), centre_offset(new_width, crop)
     return pixels[top : top + crop, left : left + crop]
 
 
@@ -114,7 +126,8 @@ def canvases(
         interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
         batch_size: rows b of every batch; the last one is padded.
         on_error: what to do about an image that cannot be decoded: ``raise``, or ``skip`` it, mark
-            its row and name it in ``failures``.
+            its row and name it in ``failures``. An image whose content changed since the source
+            was opened is never skipped.
         threads: number of decoding threads, at least 1; None for one a core, at most 16.
         cache: where canvases are kept for the next time; None for nowhere.
 
@@ -123,6 +136,7 @@ def canvases(
 
     Raises:
         InputError: an argument out of range; while iterating, an image that cannot be decoded.
+        ImageChanged: while iterating, an image that is not what it was.
 
     Example:
         >>> from mgm_jax.images.sources.open_source import open_source
@@ -131,7 +145,7 @@ def canvases(
         ((3, 16, 16, 3), [5, 6, -1])
     """
     crop = resize if crop is None else crop
-    threads = min(os.cpu_count() or 1, _MOST_THREADS) if threads is None else threads
+    threads = min(os.cpu_count() or 1, _MAX_THREADS) if threads is None else threads
     _check(resize=resize, crop=crop, batch_size=batch_size, threads=threads)
     if interpolation not in _FILTERS:
         raise InputError(f"interpolation must be one of {list(_FILTERS)}; got {interpolation!r}.")
@@ -158,12 +172,15 @@ def canvases(
                 source.read(position), resize=resize, crop=crop, interpolation=interpolation
             )
         except InputError as error:
-            return _Row(position=position, canvas=None, message=str(error))
+            changed = isinstance(error, ImageChanged)
+            return _Row(position=position, canvas=None, message=str(error), changed=changed)
         if held:
             held.write(position, canvas)
         return _Row(position=position, canvas=canvas)
 
-    def pack(rows: Sequence[_Row]) -> CanvasBatch:
+    def pack(rows: Sequence[_Row]) -> CanvasBatch | ImageChanged:
+        if changed := [row.message for row in rows if row.changed]:
+            return ImageChanged(changed[0])
         images = np.zeros((batch_size, crop, crop, 3), np.uint8)
         index = np.full(batch_size, -1, np.int32)
         for place, row in enumerate(rows):
@@ -180,6 +197,8 @@ def canvases(
         )
         rows = grain.MapDataset.source([int(p) for p in positions]).map(load)
         for batch in rows.to_iter_dataset(ahead).batch(batch_size, batch_fn=pack):
+            if isinstance(batch, ImageChanged):
+                raise batch
             if batch.failures and on_error == "raise":
                 raise InputError(
                     f"{batch.failures[0][1]}\nTo leave such images out and count them, skip errors."

@@ -102,7 +102,7 @@ def test_arrays_become_rgb(pixels, expected):
         (np.zeros((0, 8, 3), np.uint8), "an image must be"),
         (np.full((2, 2, 3), 1.5), r"within \[0, 1\]"),
         (np.full((2, 2, 3), np.nan), "finite"),
-        (np.zeros((2, 2, 3), np.int64), "int64"),
+        (np.zeros((2, 2, 3), np.int64), "signed integers of 64 bits"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(pixels, named):
