@@ -1,25 +1,20 @@
 """Encoders: images in, features at any named layer out.
 
-===================================  ==========================================================
-``spec``                             what an encoder is without weights, and its preprocessing
-``canonical``                        one naming of weights a family, folded into parameters
-``untrained``                        random weights
-``control``                          the untrained control of an encoder
-``convolution``                      the convolution in the form that is fast on each backend
-``vit_spec``                         the same for vision transformers
-``conv4``, ``resnet_cifar``,         the modules, every layer a named tap
-``resnet``, ``vit``, ``vit_block``,
-``pixels``
-``positions``                        learned positions for any grid, rotary ones
-``framing``                          images of any size to the square an encoder takes
-``forward``                          the one compiled function of all encoders
-``encoder``                          Encoder, the value users hold
-``checkpoint``                       Encoder to and from a folder
-``registry``                         architectures by name, and ``load_encoder``
-``methods``                          what each method of training fixes
-``published``                        the published encoders by name
-``listing``                          the tables of ``mgm models``
-===================================  ==========================================================
+================  =================================================================================
+``spec``          what an encoder is without weights: one file a family, and its preprocessing
+``canonical``     one naming of weights a family, folded into parameters
+``untrained``     random weights
+``control``       the untrained control of an encoder
+``networks``      the Flax modules, every layer a named tap
+``framing``       images of any size to the square an encoder takes
+``forward``       the one compiled function of all encoders
+``encoder``       Encoder, the value users hold
+``checkpoint``    Encoder to and from a folder
+``registry``      architectures by name, and ``load_encoder``
+``methods``       what each method of training fixes
+``published``     the published encoders by name
+``listing``       the tables of ``mgm models``
+================  =================================================================================
 """
 
 from __future__ import annotations
@@ -37,9 +32,9 @@ from mgm_jax.encoders.spec import (
     PixelsSpec,
     Preprocess,
     ResNetSpec,
+    ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
-from mgm_jax.encoders.vit_spec import ViTSpec
 
 __all__ = [
     "ARCHITECTURES",

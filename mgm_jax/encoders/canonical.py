@@ -23,89 +23,16 @@ parameters are nested dictionaries of NumPy arrays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from mgm_jax.encoders.spec import (
-    CifarResNetSpec,
-    Conv4Spec,
-    EncoderSpec,
-    ResNetSpec,
-)
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.spec import ConvNorm, EncoderSpec
 from mgm_jax.errors import InputError, name_some
 
 Params = dict[str, Any]
 State = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class ConvNorm:
-    """One convolution and the BatchNorm behind it; a single convolution once folded."""
-
-    conv: str
-    norm: str
-    inputs: int
-    outputs: int
-    kernel: int
-    biased: bool = False
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Canonical name to shape."""
-        shapes: dict[str, tuple[int, ...]] = {
-            f"{self.conv}.weight": (self.outputs, self.inputs, self.kernel, self.kernel)
-        }
-        if self.biased:
-            shapes[f"{self.conv}.bias"] = (self.outputs,)
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{self.norm}.{part}"] = (self.outputs,)
-        return shapes
-
-
-def conv_norms(spec: EncoderSpec) -> Iterator[ConvNorm]:
-    """Every convolution of a convolutional family, in the order of the forward pass."""
-    match spec:
-        case Conv4Spec():
-            for i in range(4):
-                inputs = 3 if i == 0 else spec.channels
-                name = f"blocks.{i}"
-                yield ConvNorm(f"{name}.conv", f"{name}.bn", inputs, spec.channels, 3, biased=True)
-        case CifarResNetSpec():
-            yield ConvNorm("conv1", "bn1", 3, spec.channels, 3)
-            inputs = spec.channels
-            for stage, channels in enumerate(spec.stage_channels, start=1):
-                for block in range(spec.blocks):
-                    name = f"layer{stage}.{block}"
-                    yield ConvNorm(f"{name}.conv1", f"{name}.bn1", inputs, channels, 3)
-                    yield ConvNorm(f"{name}.conv2", f"{name}.bn2", channels, channels, 3)
-                    inputs = channels
-        case ResNetSpec():
-            yield from _resnet_conv_norms(spec)
-        case _:
-            raise InputError(f"family {spec.family} has no convolutions with BatchNorm")
-
-
-def _resnet_conv_norms(spec: ResNetSpec) -> Iterator[ConvNorm]:
-    yield ConvNorm("conv1", "bn1", 3, spec.channels, 7 if spec.stem == "imagenet" else 3)
-    inputs = spec.channels
-    for stage, (count, outputs) in enumerate(
-        zip(spec.blocks, spec.stage_channels, strict=True), start=1
-    ):
-        inner = outputs // spec.expansion * spec.inner_factor
-        for block in range(count):
-            name = f"layer{stage}.{block}"
-            if spec.block == "basic":
-                sizes = [(inputs, outputs, 3), (outputs, outputs, 3)]
-            else:
-                sizes = [(inputs, inner, 1), (inner, inner, 3), (inner, outputs, 1)]
-            for i, size in enumerate(sizes, start=1):
-                yield ConvNorm(f"{name}.conv{i}", f"{name}.bn{i}", *size)
-            if block == 0 and (stage > 1 or inputs != outputs):
-                yield ConvNorm(f"{name}.downsample.0", f"{name}.downsample.1", inputs, outputs, 1)
-            inputs = outputs
 
 
 def expected_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
@@ -115,65 +42,7 @@ def expected_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
     >>> expected_shapes(Conv4Spec())["blocks.0.conv.weight"]
     (64, 3, 3, 3)
     """
-    if isinstance(spec, ViTSpec):
-        return _vit_shapes(spec)
-    if spec.family == "pixels":
-        return {}
-    shapes = {name: shape for unit in conv_norms(spec) for name, shape in unit.shapes().items()}
-    if isinstance(spec, CifarResNetSpec | ResNetSpec):
-        shapes |= _head_shapes(spec.classes, spec.width())
-    return shapes
-
-
-def _head_shapes(classes: int, width: int) -> dict[str, tuple[int, ...]]:
-    return {"head.weight": (classes, width), "head.bias": (classes,)} if classes else {}
-
-
-def _vit_shapes(spec: ViTSpec) -> dict[str, tuple[int, ...]]:
-    dim = spec.embed_dim
-    shapes: dict[str, tuple[int, ...]] = {}
-    if spec.class_token:
-        shapes["cls_token"] = (1, 1, dim)
-    if spec.registers:
-        shapes["register_tokens"] = (1, spec.registers, dim)
-    if spec.positions == "rope":
-        shapes["rope_periods"] = (spec.head_dim // 4,)
-    else:
-        shapes["pos_embed"] = (1, spec.class_token + spec.grid**2, dim)
-    shapes["patch_embed.proj.weight"] = (dim, 3, spec.patch, spec.patch)
-    if spec.patch_bias:
-        shapes["patch_embed.proj.bias"] = (dim,)
-    for i in range(spec.layers):
-        block = {f"blocks.{i}.{name}": shape for name, shape in _block_shapes(spec).items()}
-        shapes |= block
-    for norm, there in {
-        "norm_pre": spec.pre_norm,
-        "norm": spec.final_norm,
-        "fc_norm": spec.fc_norm,
-    }.items():
-        shapes |= {f"{norm}.weight": (dim,), f"{norm}.bias": (dim,)} if there else {}
-    if spec.proj_dim:
-        shapes["proj.weight"] = (spec.proj_dim, dim)
-    return shapes | _head_shapes(spec.classes, spec.width() if spec.classes else 0)
-
-
-def _block_shapes(spec: ViTSpec) -> dict[str, tuple[int, ...]]:
-    dim, hidden = spec.embed_dim, spec.mlp_dim
-    matrices = {"attn.qkv": (3 * dim, dim), "attn.proj": (dim, dim)}
-    if spec.mlp == "swiglu":
-        matrices |= {"mlp.w12": (2 * hidden, dim), "mlp.w3": (dim, hidden)}
-    else:
-        matrices |= {"mlp.fc1": (hidden, dim), "mlp.fc2": (dim, hidden)}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for norm in ("norm1", "norm2"):
-        shapes |= {f"{norm}.weight": (dim,), f"{norm}.bias": (dim,)}
-    for name, shape in matrices.items():
-        shapes[f"{name}.weight"] = shape
-        if name != "attn.qkv" or spec.qkv_bias:
-            shapes[f"{name}.bias"] = shape[:1]
-    if spec.layer_scale:
-        shapes |= {"ls1.gamma": (dim,), "ls2.gamma": (dim,)}
-    return shapes
+    return spec.weight_shapes
 
 
 def check_state(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> None:
@@ -217,22 +86,25 @@ def to_params(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> Params:
     check_state(spec, state)
     wide = {name: np.asarray(value, dtype=np.float64) for name, value in state.items()}
     flat: dict[str, np.ndarray] = {}
-    if isinstance(spec, ViTSpec):
-        for name, value in wide.items():
-            if name.startswith("patch_embed") and value.ndim == 4:
-                flat["patch_embed.proj.kernel"] = value.transpose(2, 3, 1, 0)
-            elif value.ndim == 2:
-                flat[name.replace(".weight", ".kernel")] = value.T
-            elif "norm" in name:
-                flat[name.replace(".weight", ".scale")] = value
-            else:
-                flat[name] = value
-    elif isinstance(spec, Conv4Spec | CifarResNetSpec | ResNetSpec):
-        for unit in conv_norms(spec):
-            flat |= _fold(unit, wide, eps=spec.batch_norm_eps)
-        if "head.weight" in wide:
-            flat |= {"head.kernel": wide["head.weight"].T, "head.bias": wide["head.bias"]}
+    for unit in spec.conv_norms:
+        flat |= _fold(unit, wide, eps=vars(spec)["batch_norm_eps"])
+    folded = {name for unit in spec.conv_norms for name in unit.shapes()}
+    for name, value in wide.items():
+        if name not in folded:
+            flat |= _in_flax(name, value)
     return _nest(flat)
+
+
+def _in_flax(name: str, value: np.ndarray) -> State:
+    """One weight by the name and in the layout of the Flax modules."""
+    owner, _, part = name.rpartition(".")
+    if part == "weight" and value.ndim == 4:
+        return {f"{owner}.kernel": value.transpose(2, 3, 1, 0)}
+    if part == "weight" and value.ndim == 2:
+        return {f"{owner}.kernel": value.T}
+    if part == "weight":
+        return {f"{owner}.scale": value}
+    return {name: value}
 
 
 def _fold(unit: ConvNorm, state: Mapping[str, np.ndarray], *, eps: float) -> State:

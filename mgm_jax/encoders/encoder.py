@@ -16,8 +16,7 @@ import numpy as np
 from mgm_jax.encoders.canonical import Params, to_params
 from mgm_jax.encoders.forward import Precision, forward
 from mgm_jax.encoders.framing import frame
-from mgm_jax.encoders.spec import EncoderSpec, Preprocess
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
 from mgm_jax.errors import InputError
 
 

@@ -20,15 +20,15 @@ from mgm_jax.encoders.networks.conv4 import Conv4
 from mgm_jax.encoders.networks.pixels import Pixels
 from mgm_jax.encoders.networks.resnet import ResNet
 from mgm_jax.encoders.networks.resnet_cifar import CifarResNet
-from mgm_jax.encoders.networks.vit import ViT
+from mgm_jax.encoders.networks.vit.vit import ViT
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
     EncoderSpec,
     PixelsSpec,
     ResNetSpec,
+    ViTSpec,
 )
-from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError
 
 Precision = Literal["float32", "bfloat16"]

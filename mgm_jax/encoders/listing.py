@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mgm_jax.encoders.published import Published
 from mgm_jax.encoders.registry import Architecture
-from mgm_jax.encoders.spec import EncoderSpec, ResNetSpec
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.spec import EncoderSpec, ResNetSpec, ViTSpec
 from mgm_jax.zoo import ZooEncoder
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD, Interpolation, Preprocess, ViTSpec
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 from mgm_jax.encoders.canonical import expected_shapes
 from mgm_jax.encoders.methods import METHODS, Method
 from mgm_jax.encoders.registry import ARCHITECTURES, VIT_SIZES
-from mgm_jax.encoders.spec import EncoderSpec, Preprocess
-from mgm_jax.encoders.vit_spec import ViTSpec
+from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,9 @@ from mgm_jax.encoders.spec import (
     PixelsSpec,
     Preprocess,
     ResNetSpec,
+    ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
-from mgm_jax.encoders.vit_spec import ViTSpec
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.zoo import is_zoo_source
 

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from mgm_jax.encoders.canonical import State, expected_shapes
-from mgm_jax.encoders.networks.positions import default_periods
+from mgm_jax.encoders.networks.vit.positions import default_periods
 from mgm_jax.encoders.spec import EncoderSpec
 from mgm_jax.errors import InputError
 

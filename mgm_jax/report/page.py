@@ -7,30 +7,32 @@ from typing import Any
 
 from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
 from mgm_jax.files import whole_file
-from mgm_jax.report.data.downloads import find_downloads
-from mgm_jax.report.data.tables import StudyTables, read_tables
-from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
-from mgm_jax.report.figures.distribution import distribution_figure
-from mgm_jax.report.figures.dots import dot_figure
-from mgm_jax.report.figures.features import feature_figure
-from mgm_jax.report.figures.heatmap import heatmap_figure
-from mgm_jax.report.figures.layer_profile import layer_figure
-from mgm_jax.report.figures.legend import make_legend, paradigm_legend
-from mgm_jax.report.figures.model_map import map_figure
-from mgm_jax.report.figures.prediction_scores import prediction_figure, prediction_tables
-from mgm_jax.report.figures.probes import probe_figure, probe_tables
-from mgm_jax.report.figures.similarity import similarity_figure
-from mgm_jax.report.figures.strengths import strength_figure
-from mgm_jax.report.figures.transfer_scatter import scatter_figure
-from mgm_jax.report.text.definitions import (
+from mgm_jax.report.data.definitions import (
     CHECK_METRICS,
     DEFINITIONS,
     STATUSES,
     define,
 )
+from mgm_jax.report.data.downloads import find_downloads
+from mgm_jax.report.data.tables import StudyTables, read_tables
+from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
+from mgm_jax.report.figures.distribution import distribution_figure
+from mgm_jax.report.figures.dots import dot_figure
+from mgm_jax.report.figures.layer_profile import layer_figure
+from mgm_jax.report.figures.legend import make_legend, paradigm_legend
+from mgm_jax.report.figures.likeness.heatmap import heatmap_figure
+from mgm_jax.report.figures.likeness.model_map import map_figure
+from mgm_jax.report.figures.likeness.similarity import similarity_figure
+from mgm_jax.report.figures.strengths import strength_figure
+from mgm_jax.report.figures.transfer.features import feature_figure
+from mgm_jax.report.figures.transfer.prediction_scores import prediction_figure
+from mgm_jax.report.figures.transfer.probes import probe_figure
+from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
 from mgm_jax.report.text.headline import find_headline, judge_collapse
 from mgm_jax.report.text.losses import failed_cells, failed_images, left_out_points
 from mgm_jax.report.text.number_tables import number_tables
+from mgm_jax.report.text.prediction_table import prediction_tables
+from mgm_jax.report.text.probe_table import probe_tables
 from mgm_jax.report.text.sections import page_sections
 from mgm_jax.report.text.verdict import judge_prediction
 
@@ -119,8 +121,8 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         # Figure.to_json leaves no character that could end a script element.
         "figures": {name: Markup(f.to_json()) for name, f in figures.items() if f is not None},
         "number_tables": number_tables(tables, legend),
-        "prediction_tables": prediction_tables(tables),
-        "probe_tables": probe_tables(tables, by_paradigm),
+        "prediction_tables": prediction_tables(tables.optional.prediction),
+        "probe_tables": probe_tables(tables.optional, by_paradigm),
         "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),

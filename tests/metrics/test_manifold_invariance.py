@@ -1,11 +1,7 @@
-"""What must not change the record: batches, order, devices, motions, and the way to the answer."""
+"""What must not change the record: batches, order, motions, and the way to the answer."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -118,36 +114,6 @@ def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
     for name in ("nnk_affinity", "nnk_affinity_excess"):
         moved = np.abs(getattr(metrics, name)[rows] - getattr(mixed, name))
         assert moved.max() < tolerance < 0.1, name
-
-
-_ON_EIGHT_DEVICES = """
-import json, sys
-import jax, numpy as np
-from mgm_jax.parallel.devices import default_mesh
-from mgm_jax.metrics import manifold_metrics
-content = np.load(sys.argv[1])
-assert jax.device_count() == 8
-metrics = manifold_metrics(content["points"], groups=content["groups"], devices=default_mesh())
-print(json.dumps({name: getattr(metrics, name).tolist() for name in metrics.columns}))
-"""
-
-
-def test_eight_devices_give_what_one_gives(tmp_path):
-    np.savez(tmp_path / "input.npz", points=POINTS, groups=GROUPS)
-    flags = "--xla_force_host_platform_device_count=8"
-    run = subprocess.run(
-        [sys.executable, "-c", _ON_EIGHT_DEVICES, str(tmp_path / "input.npz")],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    spread = json.loads(run.stdout)
-    one = manifold_metrics(POINTS, groups=GROUPS)
-    for name, column in spread.items():
-        np.testing.assert_allclose(column, getattr(one, name), atol=1e-12, err_msg=name)
 
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():

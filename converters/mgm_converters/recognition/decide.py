@@ -34,7 +34,7 @@ from mgm_jax.encoders import (
     check_state,
 )
 from mgm_jax.encoders.methods import Method
-from mgm_jax.encoders.networks.positions import default_periods
+from mgm_jax.encoders.networks.vit.positions import default_periods
 from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError
 

@@ -1,1 +1,10 @@
-"""The networks as Flax modules with named taps, and what they are made of."""
+"""The networks as Flax modules with named taps, one file or folder a family.
+
+===============  ==================================================================================
+``layers``       what they are made of: convolutions, products, norms, activations
+``conv4``        the network of few-shot learning
+``resnet``       ResNets of any depth and width; ``resnet_cifar`` the thin ones
+``vit``          vision transformers: the network, its block, its positions
+``pixels``       no network
+===============  ==================================================================================
+"""

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 from flax import linen as nn
 
-from mgm_jax.encoders.networks.convolution import Conv, max_pool
+from mgm_jax.encoders.networks.layers.convolution import Conv, max_pool
 from mgm_jax.encoders.spec import Conv4Spec
 
 HALVE = partial(max_pool, size=2, stride=2, pads=((0, 0), (0, 0)))

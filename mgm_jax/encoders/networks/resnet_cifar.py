@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from mgm_jax.encoders.networks.convolution import Conv
-from mgm_jax.encoders.networks.product import Dense
+from mgm_jax.encoders.networks.layers.convolution import Conv
+from mgm_jax.encoders.networks.layers.product import Dense
 from mgm_jax.encoders.spec import LOGITS, CifarResNetSpec
 
 

@@ -98,6 +98,24 @@ def named_choice(label: str, names: Sequence[str]) -> Choice:
     return Choice(label=label, options=tuple(short_labels(names, most=_OPTION_LETTERS).items()))
 
 
+def task_pages(tasks: Sequence[str], *, size: int) -> tuple[Choice, list[Sequence[str]]]:
+    """Tasks in pages of ``size``: the choice between the pages, whose values count from 0."""
+    starts = range(0, len(tasks), size)
+    options = [
+        (str(page), f"{start + 1} to {min(len(tasks), start + size)}")
+        for page, start in enumerate(starts)
+    ]
+    choice = Choice(label="Tasks", options=tuple(options))
+    return choice, [tasks[start : start + size] for start in starts]
+
+
+def empty_view(note: str) -> View:
+    """Nothing but a sentence on why."""
+    hidden = {"visible": False}
+    layout = {"height": 60, "xaxis": hidden, "yaxis": hidden}
+    return View(data=[], layouts=[Layout(min_width=0, layout=layout)], note=note)
+
+
 def numbers(values: Any, *, digits: int = 5) -> list[float | int | None]:
     """Values rounded to significant digits for JSON; NaN and Inf become None.
 

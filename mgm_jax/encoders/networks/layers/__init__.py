@@ -1,0 +1,1 @@
+"""The layers that networks share, each in the form that is fast on its backend."""

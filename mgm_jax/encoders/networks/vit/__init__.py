@@ -1,0 +1,1 @@
+"""Vision transformers: the network, its block, its positions."""
