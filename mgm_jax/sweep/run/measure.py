@@ -33,19 +33,26 @@ class Reference:
     Attributes:
         mean: mean embedding, [d].
         panel: metrics of the encoder as a whole, by name.
+        left_out: ids of images whose embeddings have no direction.
     """
 
     mean: np.ndarray
     panel: dict[str, float]
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that :meth:`from_json` reads back to the same digits."""
-        return {"mean": self.mean.tolist(), "panel": self.panel}
+        content = {"mean": self.mean.tolist(), "panel": self.panel}
+        return content | ({"left_out": list(self.left_out)} if self.left_out else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Reference:
         """The reference that :meth:`to_json` described."""
-        return cls(mean=np.asarray(content["mean"]), panel=content["panel"])
+        return cls(
+            mean=np.asarray(content["mean"]),
+            panel=content["panel"],
+            left_out=tuple(content.get("left_out", ())),
+        )
 
     @property
     def typical_distance(self) -> float:

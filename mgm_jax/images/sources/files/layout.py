@@ -144,15 +144,17 @@ def _take_split(
         if alike:
             wanted = alike[0]
             continue
+        if len(heads) == 1 and all("/" in path for path in paths):
+            paths = [path.split("/", 1)[1] for path in paths]
+            continue
         # Splits within each class.
         parts = [path.split("/") for path in paths]
-        within = [i for i, one in enumerate(parts) if len(one) > 2 and _means(one[1], wanted)]
-        if within:
-            inner = ["/".join((parts[i][0], *parts[i][2:])) for i in within]
-            return [kept[i] for i in within], inner
-        if len(heads) != 1 or any("/" not in path for path in paths):
-            break
-        paths = [path.split("/", 1)[1] for path in paths]
+        for fits in (str.__eq__, _means):
+            within = [i for i, one in enumerate(parts) if len(one) > 2 and fits(one[1], wanted)]
+            if within:
+                inner = ["/".join((parts[i][0], *parts[i][2:])) for i in within]
+                return [kept[i] for i in within], inner
+        break
     known = sorted({path.split("/", 1)[0] for path in every if "/" in path})
     raise InputError(
         f"{where} has no folder of images {split!r}; it has {name_some(known) or 'no folders'}."
