@@ -29,7 +29,7 @@ from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
-from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
 from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
@@ -62,6 +62,8 @@ class StudyResult:
         cells: number of cells measured.
         transfers: rows of the transfer table.
         failures: what could not be done, by name.
+        small: of every image set with manifolds that are too small to be measured, how many
+            points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
         notes: what was passed over in the image sets, and what was understood of their layout.
     """
@@ -70,6 +72,7 @@ class StudyResult:
     cells: int
     transfers: int
     failures: tuple[Failure, ...]
+    small: tuple[str, ...] = ()
     writes: bool = True
     notes: tuple[str, ...] = ()
 
@@ -116,6 +119,7 @@ def run_study(
     references: list[tuple[Cell, Reference]] = []
     found: list[tuple[TransferCell, Outcome]] = []
     rows = 0
+    small: tuple[str, ...] = ()
     try:
         with ExitStack() as held:
             with executor.first():
@@ -142,7 +146,7 @@ def run_study(
             failures += _failed_cells(work)
             with executor.first():
                 if executor.writes and until != "embed":
-                    write_tables(measured, references, study=study, out=out)
+                    small = write_tables(measured, references, study=study, out=out)
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
@@ -153,6 +157,7 @@ def run_study(
                         _image_sets(work),
                         failures,
                         cells=len(measured),
+                        small=small,
                         transfer={"rows": rows, "left_out": left_out_of(found)},
                         out=out,
                     )
@@ -167,6 +172,7 @@ def run_study(
         cells=len(measured),
         transfers=rows,
         failures=tuple(failures),
+        small=small,
         writes=executor.writes,
         notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
     )
@@ -261,6 +267,7 @@ def _write_account(
     failures: Sequence[Failure],
     *,
     cells: int,
+    small: Sequence[str],
     transfer: dict[str, object],
     out: Path,
 ) -> None:
@@ -278,6 +285,7 @@ def _write_account(
         "digest": study.digest,
         "study": study.model_dump(mode="json"),
         "cells": cells,
+        "small_manifolds": list(small),
         "transfer": transfer,
         "failures": unread,
         "passed_over": {
@@ -286,7 +294,8 @@ def _write_account(
         },
         "image_notes": {one.name: list(one.source.notes) for one in sources},
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
-        "versions": dict(library_versions()),
+        # The page of a study lists it, so that tables of two versions are told apart.
+        "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
     }
     with whole_file(out / "study.json") as part:
         part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")
