@@ -3,7 +3,7 @@
 The way of an image::
 
     source --read--> uint8 RGB --canvases--> uint8 [b, R, R, 3] --make_views--> float32 views
-    (files, arrays,   (decode)   (Grain: resize,                 (device: setting, strength,
+    (files, arrays,   (decode)   (threads: resize,               (device: setting, strength,
      built in, TFDS)              centre crop)                     seed, id, view number)
 
 ``sources`` holds the ways in, one file each, and ``sources/files`` what folders and archives share;

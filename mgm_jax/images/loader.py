@@ -62,7 +62,6 @@ class _Row:
     position: int
     canvas: np.ndarray | None
     message: str = ""
-    changed: bool = False
 
 
 def make_canvas(
@@ -173,16 +172,15 @@ def canvases(
             canvas = make_canvas(
                 source.read(position), resize=resize, crop=crop, interpolation=interpolation
             )
+        except ImageChanged:
+            raise
         except InputError as error:
-            changed = isinstance(error, ImageChanged)
-            return _Row(position=position, canvas=None, message=str(error), changed=changed)
+            return _Row(position=position, canvas=None, message=str(error))
         if held:
             held.write(position, canvas)
         return _Row(position=position, canvas=canvas)
 
-    def pack(rows: Sequence[_Row]) -> CanvasBatch | ImageChanged:
-        if changed := [row.message for row in rows if row.changed]:
-            return ImageChanged(changed[0])
+    def pack(rows: Sequence[_Row]) -> CanvasBatch:
         images = np.zeros((batch_size, crop, crop, 3), np.uint8)
         index = np.full(batch_size, -1, np.int32)
         for place, row in enumerate(rows):
@@ -196,8 +194,6 @@ def canvases(
         rows = _ahead(load, [int(p) for p in positions], threads=threads, most=most)
         while several := list(islice(rows, batch_size)):
             batch = pack(several)
-            if isinstance(batch, ImageChanged):
-                raise batch
             if batch.failures and on_error == "raise":
                 raise InputError(
                     f"{batch.failures[0][1]}\nTo leave such images out and count them, skip errors."

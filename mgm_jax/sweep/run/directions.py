@@ -22,7 +22,7 @@ _SMALLEST = np.finfo(np.float32).tiny
 
 def have_direction(x: np.ndarray) -> np.ndarray:
     """Which embeddings ``[n, d]`` have one, ``[n]`` bool."""
-    return (np.abs(x) >= _SMALLEST).any(axis=1)
+    return np.any(np.abs(x) >= _SMALLEST, axis=1)
 
 
 def keep_directions(

@@ -108,8 +108,6 @@ def _members(file: IO[bytes], where: str) -> Iterator[tuple[str, tarfile.TarInfo
                 inner = member_path(member.name)
                 if inner and not member.isdir():
                     yield inner, member
-                # The list of all members is not needed, and grows.
-                archive.members = []
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise InputError(f"{where} cannot be read as a tar archive: {error}") from error
 
