@@ -13,8 +13,11 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.images import ImageSource, Limits, open_source
-from mgm_jax.study import ImagesEntry, Transfer
+from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
+
+#: What the source of a target begins with that is a set of features of the study.
+FEATURES = "features:"
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
@@ -62,6 +65,23 @@ def open_images(entry: ImagesEntry, *, base: Path) -> ImageSet:
     return ImageSet(name=entry.name or source.name, source=source)
 
 
+def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | None:
+    """The set of features that ``features:NAME`` names, whole; None for any other source."""
+    if not entry.source.startswith(FEATURES):
+        return None
+    name = entry.source.removeprefix(FEATURES)
+    found = next((one for one in others if one.name == name), None)
+    drawn = {"classes": entry.classes, "per_class": entry.per_class, "count": entry.count}
+    given = [key for key, value in (*drawn.items(), ("test", entry.test)) if value is not None]
+    if found is None or given:
+        raise InputError(
+            f"transfer: {entry.source} must name a set of features of the study and stand alone; "
+            f"the study has {', '.join(one.name for one in others)}"
+            + (f"; leave out {' and '.join(given)}" if given else "")
+        )
+    return found
+
+
 def open_targets(
     transfer: Transfer, others: Sequence[ImageSet], *, base: Path
 ) -> tuple[Target, ...]:
@@ -72,7 +92,7 @@ def open_targets(
     """
     targets = []
     for entry in transfer.targets:
-        images = open_images(entry, base=base)
+        images = _of_features(entry, others) or open_images(entry, base=base)
         has_test = entry.test is not None or entry.test_split is not None
         if has_test:
             test = _open(entry.test or entry.source, entry, split=entry.test_split, base=base)

@@ -150,7 +150,7 @@ def run_study(
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
-                    rows = write_transfer(found, out=out)
+                    rows = write_transfer(found, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
                     _write_account(
                         study,

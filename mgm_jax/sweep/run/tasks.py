@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
+from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import StoredFeatures, copy_features
 from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.parallel.devices import default_mesh, own_accelerators
@@ -177,12 +180,22 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
         except InputError as error:
             _note(cell, "embed", error, work)
             bar.advance(cell.manifest.rows)
+    for cell, store in open_cells:
+        if isinstance(cell.subject.encoder, StoredFeatures):
+            try:
+                copy_features(cell.subject.encoder, cell.tap, store)
+            except InputError as error:
+                _note(cell, "embed", error, work)
+            bar.advance(cell.manifest.rows)
+    open_cells = [
+        pair for pair in open_cells if not isinstance(pair[0].subject.encoder, StoredFeatures)
+    ]
     failures: list[Failure] = []
     start = bar.done
     while open_cells:
         try:
             report = embed(
-                [cell.subject.encoder for cell, _ in open_cells],
+                [cast("Encoder", cell.subject.encoder) for cell, _ in open_cells],
                 cells[0].images.source,
                 cells[0].plan,
                 [store for _, store in open_cells],
