@@ -94,28 +94,55 @@ class EncoderEntry(_Frozen):
         return seeds
 
 
+class ImageLimits(_Frozen):
+    """Limits of an image set that differ from those by default.
+
+    Attributes:
+        pixels: of one image.
+        file_bytes: of one image file, also as it is unpacked from an archive.
+        unpacked_bytes: of all that a compressed archive or array file unpacks to.
+        ratio: of unpacked to stored bytes.
+        files: in a folder or archive.
+    """
+
+    pixels: int | None = Field(default=None, ge=1)
+    file_bytes: int | None = Field(default=None, ge=1)
+    unpacked_bytes: int | None = Field(default=None, ge=1)
+    ratio: int | None = Field(default=None, ge=1)
+    files: int | None = Field(default=None, ge=1)
+
+
 class ImagesEntry(_Frozen):
     """One image set.
 
     Attributes:
-        source: a folder of classes or a ``.zip`` of one, an ``.npz``, ``.npy`` or ``idx3-ubyte``
-            file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
+        source: a folder of classes or a ``.zip`` or ``.tar`` of one, an ``.npz``, ``.npy`` or
+            ``idx3-ubyte`` file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
             ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
+        split: take one split alone: a folder called so or for the same purpose, the arrays of it
+            in an ``.npz`` file, or a split of TFDS.
         depth: how many folders name a class, in a folder or archive.
         classes: keep these classes alone; names, or patterns as in a shell. None keeps all.
         per_class: keep this many images of each class, drawn by ``seed``.
         count: keep this many images in all, drawn by ``seed``.
         seed: seed of the drawing.
+        value_range: of images deeper than eight bits, the values that are black and white; None
+            means 0 and 65535, or of floats 0 and 1.
+        limits: raises what an image set may ask of the memory: ``pixels``, ``file_bytes``,
+            ``unpacked_bytes``, ``ratio``, ``files``.
     """
 
     source: str
     name: str | None = None
+    split: str | None = None
     depth: int = Field(default=1, ge=1, le=9)
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     per_class: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
+    value_range: tuple[float, float] | None = None
+    limits: ImageLimits | None = None
 
 
 class FeaturesEntry(_Frozen):
@@ -169,9 +196,11 @@ class TargetEntry(ImagesEntry):
     Attributes:
         test: source of its test images, where it has some of its own; they are taken whole and
             ``per_class`` and ``count`` draw from the others. None splits the set.
+        test_split: the split of ``test``, or without ``test`` of the same source, that holds them.
     """
 
     test: str | None = None
+    test_split: str | None = None
 
 
 class Transfer(_Frozen):

@@ -33,7 +33,9 @@ from mgm_jax.report.text.headline import find_headline, judge_collapse
 from mgm_jax.report.text.losses import (
     failed_cells,
     failed_images,
+    image_notes,
     left_out_points,
+    passed_over_files,
     small_manifolds,
 )
 from mgm_jax.report.text.number_tables import number_tables
@@ -131,6 +133,8 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),
         "small_manifolds": small_manifolds(tables.study),
+        "passed_over": passed_over_files(tables.study),
+        "image_notes": image_notes(tables.study),
         "left_out": left_out_points(tables),
         "origins": origins,
         "guesses": [origin.name for origin in origins if origin.guessed],
@@ -182,7 +186,10 @@ def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
 def _study_text(study: dict[str, Any]) -> str:
     import yaml
 
-    elsewhere = ("versions", "failures", "failed_cells", "small_manifolds", "encoders")
+    elsewhere = (
+        *("versions", "failures", "failed_cells", "small_manifolds", "encoders"),
+        *("passed_over", "image_notes"),
+    )
     shown = {key: value for key, value in study.items() if key not in elsewhere}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
 

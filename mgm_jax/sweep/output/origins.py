@@ -21,8 +21,8 @@ def _origin(subject: Subject) -> dict[str, Any]:
     meta = subject.encoder.meta
     conversion = meta.get("conversion")
     told: Mapping[str, Any] = conversion if isinstance(conversion, Mapping) else {}
-    # A paradigm that the study states is not the converter's.
-    stated = subject.paradigm != str(meta.get("paradigm", "unknown"))
+    # A paradigm that the study states is not the converter's, nor is that of random weights.
+    stated = subject.paradigm != str(meta.get("paradigm", "unknown")) or subject.seed is not None
     where = "".join(f"[{key}]" for key in told.get("keys", ()))
     prefix = str(told.get("prefix") or "")
     return {
