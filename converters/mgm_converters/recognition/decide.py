@@ -27,9 +27,8 @@ from mgm_converters.recognition.provenance import guess_paradigm, guess_preproce
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
-    Conv4Spec,
-    ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     Preprocess,
     ResNetSpec,
     ViTSpec,
@@ -121,9 +120,10 @@ def decide(
         spec = _with_facts(spec, () if stated.names_training else methods, config)
     spec = _padded(spec, traces, padding)
     preprocess = given or _preprocess(spec, traces, one, methods, config, stated)
-    if isinstance(spec, Conv4Spec | ResNetSpec | CifarResNetSpec | ConvNeXtSpec):
-        # Convolutions take any size.
-        spec = replace(spec, image_size=preprocess.size)
+    if not isinstance(spec, ViTSpec):
+        # Convolutions take any size; windows do where they stay what they are.
+        resized = replace(spec, image_size=preprocess.size)
+        spec = resized if resized.weight_shapes == spec.weight_shapes else spec
     state = _completed(spec, state, config)
     check_state(spec, state)
     told = stated if one is None else Stated()
@@ -211,8 +211,10 @@ def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSp
         padding = "tf-same"
     if padding is None:
         return spec
-    if not isinstance(spec, ResNetSpec):
-        raise InputError(f"padding: only a ResNet has one to choose, this is a {spec.family}")
+    if not isinstance(spec, ResNetSpec | MobileNetSpec):
+        raise InputError(
+            f"padding: only a ResNet and a MobileNet have one to choose, this is a {spec.family}"
+        )
     return replace(spec, padding=padding)  # type: ignore[arg-type]
 
 
