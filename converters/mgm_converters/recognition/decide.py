@@ -23,7 +23,7 @@ from mgm_converters.recognition.identify import (
     doubt,
     identify,
 )
-from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess
+from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess, never_trained
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
@@ -132,7 +132,7 @@ def decide(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=told.paradigm or _paradigm(traces, methods),
+        paradigm=told.paradigm or _paradigm(traces, methods, state),
         method=told.method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
@@ -239,13 +239,19 @@ def _preprocess(
     return guess_preprocess(traces.naming, spec, facts=traces.facts)
 
 
-def _paradigm(traces: Traces, methods: tuple[Method, ...]) -> str:
+def _paradigm(traces: Traces, methods: tuple[Method, ...], state: State) -> str:
     kinds = {method.paradigm for method in methods}
-    if kinds:
-        return kinds.pop() if len(kinds) == 1 else "unknown"
-    return guess_paradigm(
-        traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+    if len(kinds) > 1:
+        return "unknown"
+    kind = (
+        kinds.pop()
+        if kinds
+        else guess_paradigm(
+            traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+        )
     )
+    # What speaks for supervision is a classifier, which networks have before any training.
+    return "untrained" if kind == "supervised" and never_trained(state) else kind
 
 
 def _completed(spec: EncoderSpec, state: Mapping[str, np.ndarray], config: Config | None) -> State:
