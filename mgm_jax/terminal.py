@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
+from mgm_jax.seals import check_sum
 
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150
@@ -26,6 +27,7 @@ def read_models(results: Path) -> Any:
     file = results / "models.parquet"
     if not file.exists():
         raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
+    check_sum(file)
     return pd.read_parquet(file)
 
 

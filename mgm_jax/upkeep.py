@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mgm_jax.interrupts import stoppable
+
 #: Failures that are named on the screen.
 _MOST_FAILURES = 5
 
@@ -61,9 +63,10 @@ def upload(
     """Copy finished tables and the report to a bucket; only what has changed is sent."""
     from mgm_jax.sweep import upload_results
 
-    done = upload_results(
-        results.resolve(), url, embeddings=embeddings, everything=everything, say=say
-    )
+    with stoppable():
+        done = upload_results(
+            results.resolve(), url, embeddings=embeddings, everything=everything, say=say
+        )
     files, size = done.sent
     typer.echo(
         f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "

@@ -6,26 +6,25 @@ same bytes: executors differ in where tasks are done and in nothing else.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
-from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
+from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.output.faults import output_error, own_files
 from mgm_jax.sweep.output.ledger import Ledger, Stage
+from mgm_jax.sweep.output.records import write_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
 from mgm_jax.sweep.run.measure import (
@@ -111,17 +110,18 @@ def do_task(task: Task, work: Workload, *, bar: Bar) -> list[Failure]:
         The images that could not be read.
 
     Raises:
-        InputError: an image that cannot be read where the study does not skip such, or a disk
-            that is full: what ends the whole study.
+        InputError: an image that cannot be read where the study does not skip such, or an output
+            folder that cannot be used: what ends the whole study.
     """
     try:
         if task.stage == "transfer":
             return _transfer([work.transfers[i] for i in task.cells], work, bar=bar)
         return _do(task, [work.embedded[i] for i in task.cells], work, bar)
     except Exception as error:
-        if isinstance(error, InputError) or not out_of_space(error):
+        known = output_error(work.out, error)
+        if known is None or known is error:
             raise
-        raise no_space(work.out, error) from error
+        raise known from error
 
 
 def _do(task: Task, cells: Sequence[Cell], work: Workload, bar: Bar) -> list[Failure]:
@@ -152,15 +152,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def no_space(out: Path, error: Exception) -> InputError:
-    """The error of a disk that is full."""
-    return InputError(f"{out}: no space is left ({error}); make room, and the same command goes on")
-
-
 def read_reference(cell: Cell, work: Workload) -> Reference:
     """The reference of a cell, from the disk."""
     # Read back even when just computed: a resumed run must start from the very same digits.
-    return Reference.from_json(json.loads(work.reference_path(cell).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Reference.from_json(read_sealed(work.reference_path(cell)))
 
 
 def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -170,12 +166,9 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
         if ledger.find(cell, "embed") or ledger.find(work.reference_of(cell), "embed"):
             bar.advance(cell.manifest.rows)
             continue
-        try:
+        with own_files(work.out):
             store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest)
-            open_cells.append((cell, store))
-        except InputError as error:
-            _note(cell, "embed", error, work)
-            bar.advance(cell.manifest.rows)
+        open_cells.append((cell, store))
     failures: list[Failure] = []
     start = bar.done
     while open_cells:
@@ -227,7 +220,8 @@ def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list
 
 def read_outcome(job: TransferCell, work: Workload) -> Outcome:
     """What a measure on a target found, from the disk."""
-    return Outcome(**json.loads(work.transfer_path(job).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Outcome(**read_sealed(work.transfer_path(job)))
 
 
 def _outcome(job: TransferCell, work: Workload) -> None:
@@ -237,8 +231,7 @@ def _outcome(job: TransferCell, work: Workload) -> None:
     x, rows = _stored(job.cell, work)
     found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
     # No names of encoders or image sets in here: renaming one must not measure it again.
-    with whole_file(path) as part:
-        part.write_text(json.dumps(found._asdict()), encoding="utf-8")
+    write_sealed(path, found._asdict())
 
 
 def _is_of(error: EncoderFailure, cell: Cell) -> bool:
@@ -246,25 +239,27 @@ def _is_of(error: EncoderFailure, cell: Cell) -> bool:
 
 
 def _note(cell: Cell | TransferCell, stage: Stage, error: Exception, work: Workload) -> None:
-    if out_of_space(error):
+    if known := output_error(work.out, error):
         # Not the cell's fault, and the next one would fare no better.
-        raise no_space(work.out, error) from error
+        raise known from error
     Ledger(work=work).add(cell, stage, error)
 
 
 def _stored(cell: Cell, work: Workload) -> tuple[Features, np.ndarray]:
     """Embeddings of the images that could be read, not read yet, and which rows they are."""
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    good = ~store.failed_rows
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        good = ~store.failed_rows
     found = Features.of(store, name=f"embeddings of {cell.label}")
     return found if good.all() else found.take(good), np.flatnonzero(good)
 
 
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """The same, read."""
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    rows = np.flatnonzero(~store.failed_rows)
-    x = store.read()
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        rows = np.flatnonzero(~store.failed_rows)
+        x = store.read()
     # A choice of rows is a copy, of which large sets have no need where none has failed.
     return x if len(rows) == len(x) else x[rows], rows
 
@@ -282,8 +277,7 @@ def _reference(cell: Cell, work: Workload) -> None:
         return
     x, rows = _good_rows(cell, work)
     reference = measure_reference(x, cell.labels()[rows], seed=work.study.seed)
-    with whole_file(path) as part:
-        part.write_text(json.dumps(reference.to_json()), encoding="utf-8")
+    write_sealed(path, reference.to_json())
 
 
 def _records(cell: Cell, work: Workload) -> None:
@@ -303,8 +297,7 @@ def _records(cell: Cell, work: Workload) -> None:
     # No names of encoders or image sets in here: renaming one must not measure it again.
     table.insert(1, "point", cell.points()[rows])
     table.insert(2, "view", cell.view_numbers()[rows])
-    with whole_file(path) as part:
-        table.to_parquet(part, index=False)
+    write_table_record(path, table)
 
 
 def _by_encoder(work: Workload, group: list[int], *, parts: int) -> Iterator[list[int]]:
