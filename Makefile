@@ -11,13 +11,24 @@ OUT     ?= demo_output
 BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint docs bench clean
+# Two halves of the list, and who is ready first takes from the other: what a module or a folder of
+# tests shares is made once or twice, and no worker is left with the long files at the end.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test test-all test-fast lint docs bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/mgm demo -o $(OUT)
 
+# What a change needs, everything there is, and the inner loop of two minutes.
 test: $(VENV)/.test$(ORACLES)
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(PYTEST) -m "not nightly" $(PYTEST_ARGS)
+
+test-all: $(VENV)/.test$(ORACLES)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.test$(ORACLES)
+	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from mgm_jax.probe.linear import ProbeResult, linear_probe
     from mgm_jax.probe.ridge import RidgeResult, ridge_probe
     from mgm_jax.probe.scores.transfer_scores import TransferScores, transfer_scores
+    from mgm_jax.training.monitor import Monitor
+    from mgm_jax.training.snapshot import snapshot
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,7 @@ _HOMES = {
     "LabelAgreement": "analysis.clusters.stability",
     "LocalPca": "geometry.local.pca",
     "ManifoldMetrics": "metrics.manifold",
+    "Monitor": "training.monitor",
     "ModelClusters": "analysis.clusters.ward",
     "ModelComparison": "analysis.compare",
     "ModelSimilarity": "analysis.similarity",
@@ -73,6 +76,7 @@ _HOMES = {
     "predict_transfer": "analysis.transfer.predict",
     "published_transfer": "analysis.transfer.published",
     "ridge_probe": "probe.ridge",
+    "snapshot": "training.snapshot",
     "transfer_scores": "probe.scores.transfer_scores",
 }
 
@@ -89,6 +93,7 @@ __all__ = [
     "ModelClusters",
     "ModelComparison",
     "ModelSimilarity",
+    "Monitor",
     "NnkGraph",
     "ProbeResult",
     "RidgeResult",
@@ -111,6 +116,7 @@ __all__ = [
     "predict_transfer",
     "published_transfer",
     "ridge_probe",
+    "snapshot",
     "transfer_scores",
 ]
 

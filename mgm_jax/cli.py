@@ -337,6 +337,8 @@ def _run(study: Study, out: str | None, *, where: Place, options: RunOptions) ->
             return
         page = write_report(result.out)
         print_summary(result.out)
+        for what in result.small:
+            typer.echo(what)
         headline = headline_of_results(result.out)
         typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")

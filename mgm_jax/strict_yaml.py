@@ -92,12 +92,12 @@ def _check(node: yaml.Node, where: str, *, sizes: dict[int, int], above: set[int
     if isinstance(node, yaml.MappingNode):
         seen: dict[Hashable, yaml.Node] = {}
         for name, value in node.value:
-            if isinstance(name, yaml.ScalarNode) and name.tag != "tag:yaml.org,2002:merge":
-                if (first := seen.setdefault(name.value, name)) is not name:
-                    raise InputError(
-                        f"{where}: the key {name.value!r} stands twice in one mapping, in "
-                        f"{_line(first)} and in {_line(name)}; leave one out"
-                    )
+            counted = isinstance(name, yaml.ScalarNode) and name.tag != "tag:yaml.org,2002:merge"
+            if counted and (first := seen.setdefault(name.value, name)) is not name:
+                raise InputError(
+                    f"{where}: the key {name.value!r} stands twice in one mapping, in "
+                    f"{_line(first)} and in {_line(name)}; leave one out"
+                )
             size += _check(name, where, sizes=sizes, above=above)
             size += _check(value, where, sizes=sizes, above=above)
     elif isinstance(node, yaml.SequenceNode):

@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import importlib.util
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.compile_cache import use_compile_cache
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# What one process has compiled the others read: many tests start programs, and most of a short
-# program's time is compiling. The folder is new each time, so nothing of an earlier JAX is in it.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _compiled = tempfile.mkdtemp(prefix="mgm_jax_compiled_")
-    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-    # XLA says of each program that it reads which instructions it was compiled for, and tests look
-    # at what a program writes to standard error.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Before JAX is imported anywhere.
+use_compile_cache()
+
+# What these rooms promise of single bits and of rounding is asked of programs as users run them.
+# Elsewhere XLA leaves out what optimises, which spares a third of the compiling.
+_OPTIMISED = {"geometry", "metrics", "probe", "test_many_hosts.py"}
 
 # A library takes its declarations back when it is collected.
 _KEPT: list[Any] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Turn XLA's optimisations on or off, for this process and those that the test starts."""
+    off = str(not _OPTIMISED & set(item.path.parts))
+    if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == off:
+        return
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = off
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", off == "True")
+    # A program compiled the other way would give other bits than the process beside it.
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

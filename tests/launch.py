@@ -1,6 +1,10 @@
 """Programs started by tests: with simulated devices, or several that find each other.
 
-Every program is over, by itself or killed, when a call returns.
+A program costs seconds before its first line and compiles for itself, so that all checks of a room
+which need the same devices are made by one: a module ``many_devices`` lists them, ``make_checks``
+makes them there, and ``run`` is what the test calls. Every program is over, by itself or killed,
+when a call returns. One check alone: ``python -m tests.geometry.many_devices neighbours`` with
+``XLA_FLAGS=--xla_force_host_platform_device_count=8``.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +79,23 @@ def run(
             for stream in (program.stdout, program.stderr):
                 if stream is not None:
                     stream.close()
+
+
+def make_checks(*checks: Callable[[], None]) -> None:
+    """Make all checks, or those named on the command line; the program's status tells the end."""
+    warnings.simplefilter("ignore")
+    failed = []
+    for check in checks:
+        if sys.argv[1:] and check.__name__ not in sys.argv[1:]:
+            continue
+        try:
+            check()
+        except Exception:
+            print(f"{check.__name__}:\n{traceback.format_exc()}", flush=True)
+            failed.append(check.__name__)
+        else:
+            print(f"{check.__name__} done", flush=True)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 def free_port(*, least: int = 0) -> int:

@@ -1,13 +1,13 @@
-"""What ``test_many_hosts`` runs in every process: joins the others, then makes one check."""
+"""What ``test_many_hosts`` runs in every process: joins the others, then makes its checks."""
 
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -17,7 +17,9 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.parallel.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share, start_processes
+from tests.embeddings.many_devices import fill
 from tests.geometry.neighbour_oracle import clouds, nearest
+from tests.launch import make_checks
 
 
 def refused(call: Callable[[], Any], words: str) -> None:
@@ -81,10 +83,10 @@ def neighbours() -> None:
     refused(lambda: knn_graph(join_rows(my_part(bad), mesh), k=4), "1 rows with NaN (rows 50)")
 
 
+@patch.object(nnk_module, "GRAM_LIMIT", 40)
 def groups() -> None:
     """What is measured within groups, and in one large group, is what one process measures."""
     mesh = default_mesh()
-    nnk_module.GRAM_LIMIT = 40
     x = np.random.default_rng(1).normal(size=(280, 8)).astype(np.float32)
     labels = np.where(np.arange(280) < 270, -1, np.arange(280) // 5)
     for function, points, partition in (
@@ -117,8 +119,16 @@ def probes() -> None:
         assert found.strength == alone.strength and found.score == alone.score
 
 
+def embeddings() -> None:
+    """Each process computes chunks of its own; all see the store that one process makes."""
+    shared = Path(os.environ["TEST_FOLDER"])
+    found = fill(shared / "together", default_mesh())
+    expected = fill(shared / f"alone{jax.process_index()}", None)
+    for name, store in found.items():
+        np.testing.assert_array_equal(store.read(), expected[name].read(), err_msg=name)
+
+
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     given = {name: os.environ.get(f"TEST_{name.upper()}") for name in ("count", "index")}
     found = start_processes(
         coordinator=os.environ.get("TEST_COORDINATOR"),
@@ -126,5 +136,4 @@ if __name__ == "__main__":
         timeout=100,
     )
     assert found == (jax.process_index(), jax.process_count()) and found.count == 2
-    globals()[sys.argv[1]]()
-    print("done")
+    make_checks(exchange, neighbours, groups, probes, embeddings)

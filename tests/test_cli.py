@@ -26,7 +26,7 @@ def mgm(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_a_first_look_needs_no_study_file(tmp_path: Path) -> None:
     done = mgm(
-        *("run", "--encoder", "pixels:size=32", "--encoder", "conv4:size=32"),
+        *("run", "--encoder", "pixels:size=8", "--encoder", "conv4:size=32"),
         *("--images", "digits", "--setting", "crop", "--views", "6", "--count", "4"),
         *("-o", "results"),
         cwd=tmp_path,

@@ -5,6 +5,8 @@ The checks stand in ``many_hosts``, which every process runs.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.launch import free_port, run
@@ -36,17 +38,19 @@ def open_mpi(index: int, job: int) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("check", ["exchange", "neighbours", "groups", "probes"])
-def test_two_processes_are_told_of_each_other(check: str) -> None:
-    address = {"TEST_COORDINATOR": f"127.0.0.1:{free_port()}"}
-    copies = [flags(index) | address for index in range(2)]
-    for output in run("tests.many_hosts", check, devices=2, copies=copies):
-        assert output.endswith("done\n")
+@pytest.mark.slow
+def test_two_processes_are_told_of_each_other(tmp_path: Path) -> None:
+    address = {
+        "TEST_COORDINATOR": f"127.0.0.1:{free_port()}",
+        "TEST_FOLDER": str(tmp_path),
+    }
+    run("tests.many_hosts", devices=2, copies=[flags(index) | address for index in range(2)])
 
 
+# Every day test_executors runs a job as Slurm starts it.
+@pytest.mark.nightly
 @pytest.mark.parametrize("cluster", [slurm, open_mpi])
 def test_two_processes_find_each_other(cluster) -> None:
     job = free_port(least=_FIRST_JOB_PORT) - _FIRST_JOB_PORT
     copies = [cluster(index, job) for index in range(2)]
-    for output in run("tests.many_hosts", "exchange", devices=2, copies=copies):
-        assert output.endswith("done\n")
+    run("tests.many_hosts", "exchange", devices=2, copies=copies)

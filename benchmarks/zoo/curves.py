@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from benchmarks.pictures.style import COLOURS
 from benchmarks.zoo.names import parse_name
 from mgm_jax.errors import InputError
-from mgm_jax.report.picture import COLOURS, import_matplotlib
 
 #: Column of the table ``models``, what it is called, its unit or range.
 METRICS = {
@@ -78,7 +78,6 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
         table: of :func:`training_table`.
         path: file to write.
     """
-    import_matplotlib()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 6.0), layout="constrained")

@@ -142,6 +142,7 @@ def convert(
             stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
             padding=padding,
+            given=preprocess,
         )
         spec, state = found.spec, found.state
         if head:

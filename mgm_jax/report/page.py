@@ -7,30 +7,33 @@ from typing import Any
 
 from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
 from mgm_jax.files import whole_file
-from mgm_jax.report.data.downloads import find_downloads
-from mgm_jax.report.data.tables import StudyTables, read_tables
-from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
-from mgm_jax.report.figures.distribution import distribution_figure
-from mgm_jax.report.figures.dots import dot_figure
-from mgm_jax.report.figures.features import feature_figure
-from mgm_jax.report.figures.heatmap import heatmap_figure
-from mgm_jax.report.figures.layer_profile import layer_figure
-from mgm_jax.report.figures.legend import make_legend, paradigm_legend
-from mgm_jax.report.figures.model_map import map_figure
-from mgm_jax.report.figures.prediction_scores import prediction_figure, prediction_tables
-from mgm_jax.report.figures.probes import probe_figure, probe_tables
-from mgm_jax.report.figures.similarity import similarity_figure
-from mgm_jax.report.figures.strengths import strength_figure
-from mgm_jax.report.figures.transfer_scatter import scatter_figure
-from mgm_jax.report.text.definitions import (
+from mgm_jax.report.data.definitions import (
     CHECK_METRICS,
     DEFINITIONS,
     STATUSES,
     define,
 )
+from mgm_jax.report.data.downloads import find_downloads
+from mgm_jax.report.data.packing import pack, packed_plotly
+from mgm_jax.report.data.tables import StudyTables, read_tables
+from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
+from mgm_jax.report.figures.distribution import distribution_figure
+from mgm_jax.report.figures.dots import dot_figure
+from mgm_jax.report.figures.layer_profile import layer_figure
+from mgm_jax.report.figures.legend import make_legend, paradigm_legend
+from mgm_jax.report.figures.likeness.heatmap import heatmap_figure
+from mgm_jax.report.figures.likeness.model_map import map_figure
+from mgm_jax.report.figures.likeness.similarity import similarity_figure
+from mgm_jax.report.figures.strengths import strength_figure
+from mgm_jax.report.figures.transfer.features import feature_figure
+from mgm_jax.report.figures.transfer.prediction_scores import prediction_figure
+from mgm_jax.report.figures.transfer.probes import probe_figure
+from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
 from mgm_jax.report.text.headline import find_headline, judge_collapse
 from mgm_jax.report.text.losses import failed_cells, failed_images, left_out_points
 from mgm_jax.report.text.number_tables import number_tables
+from mgm_jax.report.text.prediction_table import prediction_tables
+from mgm_jax.report.text.probe_table import probe_tables
 from mgm_jax.report.text.sections import page_sections
 from mgm_jax.report.text.verdict import judge_prediction
 
@@ -39,8 +42,9 @@ def write_report(out_folder: str | Path) -> Path:
     """Write ``report.html`` beside the tables of a study and return its path.
 
     The page holds everything it shows, plotly.js included, and fetches nothing: it opens from
-    disk without a network. A reader never meets half a page: an old one stays until the new one
-    is whole.
+    disk without a network, in browsers that can unpack what is deflated (Chrome and Edge 80,
+    Firefox 113, Safari 16.4, or later); older ones show all but the figures. A reader never
+    meets half a page: an old one stays until the new one is whole.
 
     Args:
         out_folder: folder with ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and
@@ -65,9 +69,7 @@ def write_report(out_folder: str | Path) -> Path:
 
 def render_page(tables: StudyTables) -> str:
     """The page as text."""
-    import plotly.offline
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("mgm_jax.report"),
@@ -77,12 +79,10 @@ def render_page(tables: StudyTables) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html")
-    return template.render(**_content(tables), plotly_script=Markup(plotly.offline.get_plotlyjs()))
+    return template.render(**_content(tables), plotly=packed_plotly())
 
 
 def _content(tables: StudyTables) -> dict[str, Any]:
-    from markupsafe import Markup
-
     legend = make_legend(tables.models)
     by_paradigm = paradigm_legend(tables)
     # The colours of the other figures serve where all encoders were trained alike.
@@ -116,11 +116,10 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "collapse": collapse,
         "collapse_in_headline": not verdicts,
         "differences": difference_rows(collapse) if collapse else [],
-        # Figure.to_json leaves no character that could end a script element.
-        "figures": {name: Markup(f.to_json()) for name, f in figures.items() if f is not None},
+        "figures": {name: pack(f.to_json()) for name, f in figures.items() if f is not None},
         "number_tables": number_tables(tables, legend),
-        "prediction_tables": prediction_tables(tables),
-        "probe_tables": probe_tables(tables, by_paradigm),
+        "prediction_tables": prediction_tables(tables.optional.prediction),
+        "probe_tables": probe_tables(tables.optional, by_paradigm),
         "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),

@@ -1,11 +1,8 @@
-"""What ``test_many_devices`` asks of simulated devices, in one process or in two."""
+"""What ``test_many_devices`` asks of simulated devices."""
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 import jax
@@ -17,7 +14,7 @@ from mgm_jax.encoders.untrained import random_state
 from mgm_jax.images.settings import SETTINGS
 from mgm_jax.images.sources.open_source import open_source
 from mgm_jax.parallel.devices import default_mesh
-from mgm_jax.parallel.processes import start_processes
+from tests.launch import make_checks
 
 SPECS = {
     "vit": ViTSpec(image_size=16, patch=8, embed_dim=16, layers=2, heads=2, mlp_dim=32),
@@ -62,22 +59,5 @@ def same_whatever_their_number() -> None:
                 np.testing.assert_array_equal(store.read(), expected[name].read(), err_msg=name)
 
 
-def two_processes() -> None:
-    """Each process computes chunks of its own; all see the store that one process makes."""
-    start_processes(
-        coordinator=os.environ["TEST_COORDINATOR"],
-        count=2,
-        index=int(os.environ["TEST_INDEX"]),
-        timeout=100,
-    )
-    shared = Path(os.environ["TEST_FOLDER"])
-    found = fill(shared / "together", default_mesh())
-    expected = fill(shared / f"alone{jax.process_index()}", None)
-    for name, store in found.items():
-        np.testing.assert_array_equal(store.read(), expected[name].read(), err_msg=name)
-
-
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    globals()[sys.argv[1]]()
-    print("done")
+    make_checks(same_whatever_their_number)

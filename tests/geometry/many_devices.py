@@ -1,11 +1,10 @@
-"""What ``test_many_devices`` asks of eight simulated devices; each check is a run of its own."""
+"""What ``test_many_devices`` asks of eight simulated devices."""
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import fields
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -13,10 +12,12 @@ import numpy as np
 from benchmarks.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
+from mgm_jax.geometry.knn import in_groups
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.parallel.devices import default_mesh, fetch_rows, shard_rows
 from mgm_jax.parallel.ring import take_rows
 from tests.geometry.neighbour_oracle import clouds, nearest
+from tests.launch import make_checks
 
 # One device takes another way: it is what the others are compared with.
 DEVICES = (2, 3, 8)
@@ -49,11 +50,11 @@ def neighbours() -> None:
             np.testing.assert_array_equal(graph.distances, distances, err_msg=where)
 
 
+@patch.object(nnk_module, "GRAM_LIMIT", 40)
 def groups() -> None:
     """NNK graphs and manifold metrics of groups, and of one cloud."""
     x = clouds()["post-ReLU features"][:70, :12]
     labels = np.arange(70) % 4
-    nnk_module.GRAM_LIMIT = 40
     for function, partition, some in (
         (nnk_graph, labels, meshes()),
         (nnk_graph, None, meshes()[1:2]),
@@ -116,7 +117,43 @@ def spread_rows() -> None:
     np.testing.assert_array_equal(fetch_rows(spread, rows[::-7]), x[rows[::-7]])
 
 
+def plain_numpy() -> None:
+    """What NumPy finds, within groups and among all."""
+    mesh = default_mesh()
+    for kind, metric, precision, grouped in (
+        ("views of few images", "cosine", "bfloat16", False),
+        ("all at one distance", "cosine", "float32", False),
+        ("post-ReLU features", "cosine", "float32", True),
+        ("repeated rows", "euclidean", "float32", True),
+    ):
+        x = clouds()[kind]
+        partition = np.random.default_rng(0).integers(0, 3, len(x)) if grouped else None
+        options = {"k": 4, "metric": metric, "groups": partition}
+        graph = knn_graph(x, precision=precision, devices=mesh, tile_rows=8, **options)
+        indices, distances = nearest(x, **options)
+        np.testing.assert_array_equal(graph.indices, indices, err_msg=kind)
+        np.testing.assert_allclose(graph.distances, distances, rtol=2.0**-23, err_msg=kind)
+        if kind == "all at one distance":
+            assert not graph.certified.any()
+
+
+def spread_points() -> None:
+    """Points that are spread already, halves too large for a Gram matrix, a base of its own."""
+    mesh = default_mesh()
+    x = clouds()["post-ReLU features"]
+    spread = shard_rows(x, mesh)
+    graph = knn_graph(spread, k=4)
+    np.testing.assert_array_equal(graph.indices, nearest(x, k=4, metric="cosine")[0])
+    halves = np.arange(len(x)) % 2
+    with patch.object(in_groups, "_LARGE_GROUP", 40):
+        graph = knn_graph(x, k=4, groups=halves, devices=mesh)
+    expected = nearest(x, k=4, metric="cosine", groups=halves)[0]
+    np.testing.assert_array_equal(graph.indices, expected)
+    graph = knn_graph(x[:30], k=4, base=spread, devices=mesh)
+    expected = nearest(x[:30], k=4, metric="cosine", base=x)[0]
+    np.testing.assert_array_equal(graph.indices, expected)
+
+
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    globals()[sys.argv[1]]()
-    print("done")
+    # What counts compilations comes before what compiles.
+    make_checks(compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points)

@@ -59,6 +59,28 @@ def test_every_strength_is_as_good_as_scikit_learn(n: int, d: int) -> None:
             np.testing.assert_allclose(close.weights[i], model.coef_.T, atol=2e-3)
 
 
+@pytest.mark.parametrize("what", ["offset", "massive", "scaled"])
+def test_offsets_and_scales_cost_no_strength(what: str) -> None:
+    x, labels = blobs(300, 12)
+    if what == "offset":
+        x += 1000
+    elif what == "massive":
+        x[:, 0] = 1000 + 300 * np.random.default_rng(0).normal(size=300)
+    else:
+        x *= 10.0 ** np.linspace(-3, 2, 12, dtype=np.float32)
+    strengths = np.logspace(-5, 4, 10)
+    found = solve_path(prepare(x, labels, classes=4), strengths)
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    left, singular, right = np.linalg.svd(centred, full_matrices=False)
+    for i, strength in enumerate(strengths):
+        model = LogisticRegression(C=1 / strength, solver="newton-cholesky", tol=1e-12)
+        model.fit(left * singular, labels)
+        theirs = objective(centred, labels, right.T @ model.coef_.T, model.intercept_, strength)
+        weights = found.weights[i].astype(np.float64)
+        ours = objective(x, labels, weights, found.intercepts[i], strength)
+        assert ours <= theirs * (1 + 1e-4), strength
+
+
 def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
     x, labels = blobs(200)
     truth = np.stack([labels == 0, (labels == 1) | (labels == 3), x[:, 0] > 0.7], axis=1)

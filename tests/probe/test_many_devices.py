@@ -10,6 +10,6 @@ import pytest
 from tests.launch import run
 
 
-@pytest.mark.parametrize("check", ["objectives", "choices", "read_features", "spread_features"])
-def test_many_devices(check: str) -> None:
-    assert run("tests.probe.many_devices", check, devices=8) == ["done\n"]
+@pytest.mark.slow
+def test_many_devices() -> None:
+    run("tests.probe.many_devices", devices=8)

@@ -37,6 +37,25 @@ def test_the_solution_is_scikit_learns(n: int, d: int) -> None:
         assert result.strength == strength
 
 
+@pytest.mark.parametrize("what", ["offset", "massive", "scaled"])
+def test_offsets_and_scales_keep_the_solution(what: str) -> None:
+    x, labels = blobs(60)
+    if what == "offset":
+        x += 10_000
+    elif what == "massive":
+        x[:, 0] = 1000 + 1e5 * np.random.default_rng(0).normal(size=60)
+    else:
+        x *= 10.0 ** np.linspace(-4, 4, 8, dtype=np.float32)
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+    targets = np.eye(3)[labels]
+    for strength in (1e-6, 1e-2, 10.0):
+        shrunk = singular**2 / (singular**2 + strength * (singular**2).mean())
+        exact = targets.mean(axis=0) + (left * shrunk) @ (left.T @ (targets - 1 / 3))
+        result = ridge_probe((x, labels), None, (x, labels), strengths=[strength])
+        np.testing.assert_allclose(result.logits(x.astype(np.float64)), exact, atol=1e-8)
+
+
 def test_without_validation_each_row_is_left_out_in_turn() -> None:
     train, test = blobs(30), blobs(60, seed=1)
     result = ridge_probe(train, None, test, strengths=[0.01, 1.0, 30.0])

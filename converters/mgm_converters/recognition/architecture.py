@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.naming.rules import Family
+from mgm_converters.recognition.convnext import spec_of_convnext
 from mgm_jax.encoders import (
     ARCHITECTURES,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     ResNetSpec,
     ViTSpec,
@@ -64,6 +66,8 @@ def infer_spec(
             )
         case "resnet":
             return _resnet(state)
+        case "convnext":
+            return spec_of_convnext(state)
         case "vit":
             return _vit(state, prefix=prefix, heads=heads)
 
@@ -82,6 +86,9 @@ def named_spec(model: str, state: State) -> EncoderSpec:
         InputError: a weight that decides an optional part has a shape no spec has.
     """
     spec = (PUBLISHED.get(model) or ARCHITECTURES[model]).spec
+    if isinstance(spec, ConvNeXtSpec):
+        # A file of masked pretraining has no final norm.
+        return replace(spec, final_norm="norm.weight" in state)
     if not isinstance(spec, ViTSpec):
         return spec
     return replace(
@@ -102,7 +109,8 @@ def architecture_name(spec: EncoderSpec) -> str:
 def _outline(spec: EncoderSpec) -> dict[str, Any]:
     if isinstance(spec, ViTSpec):
         return {name: getattr(spec, name) for name in ("embed_dim", "layers", "mlp_dim", "patch")}
-    return spec.to_dict() | {"image_size": None, "classes": 0, "padding": None}
+    varying = {"image_size": None, "classes": 0, "padding": None, "final_norm": None}
+    return spec.to_dict() | varying
 
 
 def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
@@ -116,6 +124,8 @@ def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
                 f"{strides if spec.block == 'bottleneck' else ''}{spec.padding} padding",
                 f"BatchNorm epsilon {_eps(spec)}",
             )
+        case ConvNeXtSpec():
+            return ("exact GELU", f"LayerNorm epsilon {spec.layer_norm_eps:g}")
         case ViTSpec():
             return (
                 f"{spec.heads} heads",
@@ -151,6 +161,7 @@ def _resnet(state: State) -> ResNetSpec:
         block="bottleneck" if bottleneck else "basic",
         channels=channels,
         inner_factor=max(1, inner // channels) if bottleneck else 1,
+        groups=inner // _shape(state, "layer1.0.conv2.weight", 4)[1] if bottleneck else 1,
         stem="imagenet" if kernel == 7 else "cifar",
         image_size=224 if kernel == 7 else 32,
     )

@@ -27,6 +27,8 @@ from mgm_converters.recognition.provenance import guess_paradigm, guess_preproce
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
+    Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     Preprocess,
     ResNetSpec,
@@ -82,6 +84,7 @@ def decide(
     stem: str,
     sha256: str,
     padding: str | None = None,
+    given: Preprocess | None = None,
 ) -> Decision:
     """Decide what a checkpoint is.
 
@@ -95,6 +98,7 @@ def decide(
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
+        given: the input, where the user gave one.
 
     Raises:
         InputError: a spec that does not follow from the weights, or weights that do not fit it.
@@ -116,8 +120,8 @@ def decide(
         # Of a method the file names, it says itself what its network has.
         spec = _with_facts(spec, () if stated.names_training else methods, config)
     spec = _padded(spec, traces, padding)
-    preprocess = _preprocess(spec, traces, one, methods, config, stated)
-    if isinstance(spec, ResNetSpec | CifarResNetSpec):
+    preprocess = given or _preprocess(spec, traces, one, methods, config, stated)
+    if isinstance(spec, Conv4Spec | ResNetSpec | CifarResNetSpec | ConvNeXtSpec):
         # Convolutions take any size.
         spec = replace(spec, image_size=preprocess.size)
     state = _completed(spec, state, config)
@@ -227,7 +231,7 @@ def _preprocess(
     if config is not None and config.preprocess is not None:
         return config.preprocess
     cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"
-    if methods and isinstance(spec, ResNetSpec | ViTSpec) and not cifar:
+    if methods and not isinstance(spec, CifarResNetSpec) and not cifar:
         size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
         return methods[0].preprocess(size)
     return guess_preprocess(traces.naming, spec, facts=traces.facts)

@@ -29,11 +29,12 @@ def entropy_rank(values: np.ndarray, *, epsilon: float = RANK_EPSILON) -> float:
     return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
-def power_law(eigenvalues: np.ndarray) -> float:
+def power_law(eigenvalues: np.ndarray, *, rounding: float = 0.0) -> float:
     """Alpha of ``l_i ~ i^-alpha``, by least squares of the logarithms with weight 1/i.
 
     Args:
-        eigenvalues: descending; those below float32 rounding of the largest are left out.
+        eigenvalues: descending; those that float64 rounds off the largest are left out.
+        rounding: what the points were rounded by, as an eigenvalue; no more than it is left out.
 
     Returns:
         Alpha over ranks 11 to 100, over all ranks where fewer than three of these are left; NaN
@@ -43,7 +44,9 @@ def power_law(eigenvalues: np.ndarray) -> float:
         >>> round(power_law(1 / np.arange(1.0, 50.0)), 6)
         1.0
     """
-    floor = eigenvalues[0] * eigenvalues.size * np.finfo(np.float32).eps
+    # A share of the largest eigenvalue would do no more than this: one strong direction (a massive
+    # activation) must not take the others out of the fit.
+    floor = eigenvalues[0] * eigenvalues.size * np.finfo(np.float64).eps + rounding
     last = int(np.sum(eigenvalues > floor))
     ranks = np.arange(_POWER_LAW_RANKS[0], min(_POWER_LAW_RANKS[1], last) + 1)
     if ranks.size < 3:
@@ -53,6 +56,21 @@ def power_law(eigenvalues: np.ndarray) -> float:
     logs = np.log(ranks)
     slope, _ = np.polyfit(logs, np.log(eigenvalues[ranks - 1]), 1, w=1 / np.sqrt(ranks))
     return float(-slope)
+
+
+def rounding_eigenvalue(squares: np.ndarray, *, count: int, features: int) -> float:
+    """Largest eigenvalue of a covariance that rounding the points to float32 makes of nothing.
+
+    Rounding moves each value by at most 2^-24 of itself, independently, so that its spectrum ends
+    at the edge of Marchenko and Pastur; values of unequal size are allowed for by a factor.
+
+    Args:
+        squares: squared singular values of the points as they are; their sum is that of all values.
+        count: points.
+        features: of each.
+    """
+    mean_square = float(squares.sum()) / (count * features)
+    return 4 / 3 * 2.0**-48 * mean_square * (1 + np.sqrt(features / count)) ** 2
 
 
 def squared_singular_values(points: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from mgm_jax.geometry.cloud.effective_rank import (
     eigenvalues_of,
     entropy_rank,
     power_law,
+    rounding_eigenvalue,
     squared_singular_values,
 )
 from mgm_jax.geometry.cloud.moments import Moments, moments_of
@@ -105,7 +106,7 @@ def spectrum(x: Any) -> Spectrum:
     wide = np.asarray(points).astype(np.float64)
     squares = squared_singular_values(wide)
     wide -= wide.mean(axis=0)
-    return _read(squares, squared_singular_values(wide), count=n)
+    return _read(squares, squared_singular_values(wide), count=n, features=d)
 
 
 def spectrum_of(moments: Moments) -> Spectrum:
@@ -123,7 +124,10 @@ def spectrum_of(moments: Moments) -> Spectrum:
     """
     known = moments.needing(2)
     return _read(
-        eigenvalues_of(known.uncentred()), eigenvalues_of(known.scatter), count=known.count
+        eigenvalues_of(known.uncentred()),
+        eigenvalues_of(known.scatter),
+        count=known.count,
+        features=known.features,
     )
 
 
@@ -188,14 +192,15 @@ def nesum(x: Any) -> float:
     return spectrum(x).nesum
 
 
-def _read(squares: np.ndarray, scatter: np.ndarray, *, count: int) -> Spectrum:
+def _read(squares: np.ndarray, scatter: np.ndarray, *, count: int, features: int) -> Spectrum:
     """The measures of ``count`` points from squared singular values, as they are and centred."""
+    rounding = rounding_eigenvalue(squares, count=count, features=features)
     singular = np.sqrt(squares[:count])
     eigenvalues = scatter[: count - 1] / (count - 1)
     return Spectrum(
         singular_values=singular,
         eigenvalues=eigenvalues,
         rankme=entropy_rank(singular),
-        alpha_req=power_law(eigenvalues),
+        alpha_req=power_law(eigenvalues, rounding=rounding),
         nesum=float(eigenvalues.sum() / eigenvalues[0]) if eigenvalues[0] > 0 else float("nan"),
     )

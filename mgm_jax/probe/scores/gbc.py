@@ -27,7 +27,8 @@ def gbc(x: Any, labels: Any, *, shape: Shape = "spherical", dimensions: int = 64
             directions would be noise.
 
     Returns:
-        From ``-c (c - 1)`` (all classes alike) to 0 (far apart).
+        From ``-c (c - 1)`` (all classes alike) to 0 (far apart). It does not change with a shift,
+        a rotation or the scale of all features.
 
     Raises:
         InputError: unusable features or labels, classes of one row, unknown shape.
@@ -56,8 +57,12 @@ def gbc(x: Any, labels: Any, *, shape: Shape = "spherical", dimensions: int = 64
     variances = class_means((reduced - means[data.codes]) ** 2, data)
     if shape == "spherical":
         variances = np.broadcast_to(variances.mean(axis=1, keepdims=True), variances.shape)
-    # A class whose rows agree in a direction has no variance there; rounding stands in for it.
-    variances = np.maximum(variances, reduced.var() * 1e-12)
+    # A class whose rows agree in a direction has no variance there; rounding stands in for it, in
+    # the units of that direction.
+    spread = np.broadcast_to(reduced.var(axis=0), variances.shape)
+    if shape == "spherical":
+        spread = spread.mean(axis=1, keepdims=True)
+    variances = np.maximum(variances, 1e-12 * spread)
     total = 0.0
     for one in range(classes):
         middle = (variances + variances[one]) / 2

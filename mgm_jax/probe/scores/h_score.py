@@ -23,7 +23,8 @@ def h_score(x: Any, labels: Any, *, shrinkage: float | None = None) -> float:
         shrinkage: s, from 0 (none; needs C invertible on what the means span) to 1.
 
     Returns:
-        From 0 (the means coincide) to min(c - 1, d).
+        From 0 (the means coincide) to min(c - 1, d). It does not change with a shift, a rotation
+        or the scale of all features; at s = 0 with no invertible linear map of them.
 
     Raises:
         InputError: unusable features or labels, shrinkage outside 0 to 1.
@@ -51,6 +52,7 @@ def h_score(x: Any, labels: Any, *, shrinkage: float | None = None) -> float:
     _, singular, right = np.linalg.svd(centred, full_matrices=False)
     variance = singular**2 / n
     shrunk = (1 - share) * variance + share * variance.sum() / d
-    real = variance > variance[0] * max(n, d) * np.finfo(float).eps
+    # By singular values: their squares would take real directions of small scale for rounding.
+    real = singular > singular[0] * max(n, d) * np.finfo(float).eps
     along = (between @ right.T[:, real]) ** 2
     return float((1 - share) * (along / shrunk[real]).sum())

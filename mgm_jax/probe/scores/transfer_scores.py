@@ -13,8 +13,9 @@ from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.probe.knn import knn_accuracy
 from mgm_jax.probe.scores.gbc import gbc
 from mgm_jax.probe.scores.h_score import h_score
+from mgm_jax.probe.scores.leep import leep
 from mgm_jax.probe.scores.logme import logme
-from mgm_jax.probe.scores.source_labels import leep, nce
+from mgm_jax.probe.scores.nce import nce
 from mgm_jax.probe.scores.transrate import transrate
 
 if TYPE_CHECKING:
@@ -114,8 +115,10 @@ def transfer_scores(
 
 def _transrate(x: np.ndarray, labels: Any) -> float:
     """TransRate at one scale, which it depends on and encoders do not share."""
-    length = np.sqrt(((x - x.mean(axis=0, dtype=np.float64)) ** 2).sum(axis=1).mean())
-    return transrate(x / length if length > 0 else x, labels)
+    # About the mean, or rounding to float32 once more would cost what an offset leaves of it.
+    centred = x - x.mean(axis=0, dtype=np.float64)
+    length = np.sqrt((centred**2).sum(axis=1).mean())
+    return transrate(centred / length if length > 0 else x, labels)
 
 
 def _knn_accuracy(x: np.ndarray, labels: Any) -> float:

@@ -23,7 +23,8 @@ def transrate(x: Any, labels: Any, *, epsilon: float = 1e-4) -> float:
         epsilon: distortion, in squared units of the features.
 
     Returns:
-        About 0 where the labels say nothing, larger where classes lie apart.
+        About 0 where the labels say nothing, larger where classes lie apart. It does not change
+        with a shift or a rotation.
 
     Raises:
         InputError: unusable features or labels, epsilon not above 0.
@@ -50,7 +51,7 @@ def transrate(x: Any, labels: Any, *, epsilon: float = 1e-4) -> float:
 
 
 def _rate(points: np.ndarray, epsilon: float) -> float:
-    n, d = points.shape
-    gram = points @ points.T if n < d else points.T @ points
-    sign_and_log = np.linalg.slogdet(np.eye(len(gram)) + gram / (n * epsilon))
-    return 0.5 * float(sign_and_log[1])
+    # By singular values: of features far larger than epsilon a Gram matrix keeps no digit of the
+    # identity that is added to it.
+    squares = np.linalg.svd(points, compute_uv=False) ** 2
+    return 0.5 * float(np.log1p(squares / (len(points) * epsilon)).sum())

@@ -1,1 +1,1 @@
-"""The tables behind the page: read, checked, offered for download."""
+"""What the page is made from: the tables of a study, what their columns mean, files to download."""

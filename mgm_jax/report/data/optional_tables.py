@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mgm_jax.report.data.reading import read_optional_table
@@ -81,6 +82,11 @@ class OptionalTables:
     prediction: pd.DataFrame = field(default_factory=partial(_nothing, "prediction"))
     predictions: pd.DataFrame = field(default_factory=partial(_nothing, "predictions"))
     features: pd.DataFrame = field(default_factory=partial(_nothing, "features"))
+
+    def finite_scores(self) -> pd.DataFrame:
+        """The rows of ``transfer`` that have a value, each once."""
+        rows = self.transfer.loc[np.isfinite(self.transfer["value"])]
+        return rows.drop_duplicates(["model", "images", "measure", "metric"])
 
 
 def read_optional_tables(folder: Path) -> OptionalTables:

@@ -9,6 +9,7 @@ from mgm_jax.analysis import Collapse, Estimate, FamilyCollapse
 from mgm_jax.analysis.collapse.families import MEASURES
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figures.figure import Figure, View, numbers
+from mgm_jax.report.figures.intervals import dots_with_intervals
 from mgm_jax.report.figures.legend import Legend
 from mgm_jax.report.text.labels import interval, number, plotly_text
 
@@ -70,25 +71,15 @@ def _estimate(
     family: FamilyCollapse, measure: str, row: int, colour: str, axes: dict[str, str]
 ) -> dict[str, Any]:
     value = family.measures[measure]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": numbers([value.value]),
-        "y": [row],
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": numbers([value.high - value.value]),
-            "arrayminus": numbers([value.value - value.low]),
-            "color": colour,
-            "thickness": 2.4,
-            "width": 0,
-        },
-        "marker": {"color": colour, "size": 11},
-        "hovertext": [_hover(family, value)],
-        "hoverinfo": "text",
-        **axes,
-    }
+    return dots_with_intervals(
+        [(value.value, value.low, value.high)],
+        [row],
+        colour=colour,
+        hover=[_hover(family, value)],
+        axes=axes,
+        size=11,
+        thickness=2.4,
+    )
 
 
 def _seeds(

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mgm_jax.report.data.definitions import define
+from mgm_jax.report.data.strengths import at_reference_strength, setting_heading
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.dots import at_reference_strength, setting_heading
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts, row_height
 from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
 from mgm_jax.report.figures.legend import Entry, Legend
-from mgm_jax.report.text.definitions import define
 from mgm_jax.report.text.labels import hover_name, number
 
 _BINS = 32
@@ -108,7 +108,8 @@ def _ridges(
     for model, values in members.items():
         positions, heights = density(values)
         x += [*numbers(positions, digits=4), None]
-        y += [*numbers(position[model] - _RIDGE * heights, digits=4), None]
+        # Hundredths of a row are fractions of a pixel.
+        y += [*numbers(np.round(position[model] - _RIDGE * heights, 2)), None]
     return {
         "type": "scatter",
         "mode": "lines",

@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from mgm_jax.report.data.definitions import define
+from mgm_jax.report.data.strengths import at_reference_strength, setting_heading
 from mgm_jax.report.data.tables import StudyTables
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
 from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
-from mgm_jax.report.figures.legend import Entry, Legend
-from mgm_jax.report.text.definitions import define
+from mgm_jax.report.figures.intervals import dots_with_intervals
+from mgm_jax.report.figures.legend import Legend
 from mgm_jax.report.text.labels import hover_name, interval, number, plotly_text, points_counted
 
 
@@ -29,23 +31,6 @@ def dot_figure(tables: StudyTables, legend: Legend) -> Figure:
         Choice(label="Metric", options=tuple((name, define(name).label) for name in metrics)),
     )
     return Figure(name="dots", choices=choices, views=views, scale_switch=True)
-
-
-def at_reference_strength(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows at strength 1, or, for a setting that was not run at 1, at its largest strength."""
-    reference = {
-        setting: 1.0 if 1.0 in set(rows["strength"]) else rows["strength"].max()
-        for setting, rows in table.groupby("setting")
-    }
-    return table.loc[table["strength"] == [reference[setting] for setting in table["setting"]]]
-
-
-def setting_heading(setting: str, rows: pd.DataFrame) -> str:
-    """Name of a setting, with its strength where that is not 1; ``semantic`` has none."""
-    strengths = set(rows.loc[rows["setting"] == setting, "strength"])
-    if setting == "semantic" or len(strengths) != 1 or strengths == {1.0}:
-        return setting
-    return f"{setting} × {strengths.pop():g}"
 
 
 def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) -> View:
@@ -79,38 +64,14 @@ def _traces(
     for entry in legend.entries:
         inside = rows.loc[rows["model"].isin(entry.models)]
         if not inside.empty:
-            yield interval_trace(
-                inside,
+            yield dots_with_intervals(
+                inside[["mean", "low", "high"]],
                 [position[model] for model in inside["model"]],
-                entry,
-                [_hover(row) for row in inside.to_dict("records")],
-                axes,
+                colour=entry.colour,
+                symbol=entry.symbol,
+                hover=[_hover(row) for row in inside.to_dict("records")],
+                axes=axes,
             )
-
-
-def interval_trace(
-    rows: pd.DataFrame, y: list[int], entry: Entry, hover: list[str], axes: dict[str, str]
-) -> dict[str, Any]:
-    """Dots at ``mean`` with lines from ``low`` to ``high``; no line where there is none."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": numbers(rows["mean"]),
-        "y": y,
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": numbers((rows["high"] - rows["mean"]).clip(lower=0)),
-            "arrayminus": numbers((rows["mean"] - rows["low"]).clip(lower=0)),
-            "color": entry.colour,
-            "thickness": 2,
-            "width": 0,
-        },
-        "marker": {"color": entry.colour, "symbol": entry.symbol, "size": 8},
-        "hovertext": hover,
-        "hoverinfo": "text",
-        **axes,
-    }
 
 
 def _reference_trace(

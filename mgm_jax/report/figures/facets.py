@@ -6,7 +6,7 @@ so the traces, which hold the numbers, are in the page once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ _RIGHT = 14
 _LETTER = 7.2  # width of one letter of a row label
 _HEADING_LETTERS = 22
 _LABEL_LETTERS = (36, 17)  # longest row label in wide and narrow layouts
+
+#: What all layouts share: nothing is dragged, and the page draws its own keys.
+STILL = {"showlegend": False, "hovermode": "closest", "dragmode": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +138,7 @@ def panel_grid(
         "height": plot_height + _TOP + _BOTTOM,
         "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": _BOTTOM},
         "annotations": [],
-        "showlegend": False,
-        "hovermode": "closest",
-        "dragmode": False,
+        **STILL,
     }
     for index, panel in enumerate(panels):
         line, column = divmod(index, columns)
@@ -171,6 +172,18 @@ def label_margin(
     labels = short_labels(names, most=narrow_letters if narrow else _LABEL_LETTERS[0])
     longest = max(map(len, labels.values()), default=0)
     return [plotly_text(label) for label in labels.values()], round(_LETTER * longest) + 14
+
+
+def name_ticks(places: Iterable[float], names: Sequence[str]) -> dict[str, Any]:
+    """Settings of an axis along which names stand, as beside the cells of a matrix."""
+    return {
+        "tickmode": "array",
+        "tickvals": list(places),
+        "ticktext": list(names),
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+    }
 
 
 def _share(column: int, columns: int, *, width: int, gap: int) -> list[float]:

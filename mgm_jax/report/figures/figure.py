@@ -56,7 +56,7 @@ class Figure:
     scale_switch: bool = False
 
     def to_json(self) -> str:
-        """JSON that is safe inside a script element: no ``<`` and no NaN in it.
+        """JSON without NaN.
 
         The layouts of a view are places in the list ``layouts``.
         """
@@ -79,9 +79,7 @@ class Figure:
             "views": views,
             "scale_switch": self.scale_switch,
         }
-        text = _compact(content)
-        # Inside a script element only these characters could end it or start a comment.
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return _compact(content)
 
 
 def _compact(content: Any) -> str:
@@ -96,6 +94,24 @@ def image_choice(image_sets: Sequence[str]) -> Choice:
 def named_choice(label: str, names: Sequence[str]) -> Choice:
     """A choice between names that people gave, cut to the width of a button."""
     return Choice(label=label, options=tuple(short_labels(names, most=_OPTION_LETTERS).items()))
+
+
+def task_pages(tasks: Sequence[str], *, size: int) -> tuple[Choice, list[Sequence[str]]]:
+    """Tasks in pages of ``size``: the choice between the pages, whose values count from 0."""
+    starts = range(0, len(tasks), size)
+    options = [
+        (str(page), f"{start + 1} to {min(len(tasks), start + size)}")
+        for page, start in enumerate(starts)
+    ]
+    choice = Choice(label="Tasks", options=tuple(options))
+    return choice, [tasks[start : start + size] for start in starts]
+
+
+def empty_view(note: str) -> View:
+    """Nothing but a sentence on why."""
+    hidden = {"visible": False}
+    layout = {"height": 60, "xaxis": hidden, "yaxis": hidden}
+    return View(data=[], layouts=[Layout(min_width=0, layout=layout)], note=note)
 
 
 def numbers(values: Any, *, digits: int = 5) -> list[float | int | None]:

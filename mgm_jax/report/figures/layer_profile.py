@@ -9,8 +9,9 @@ import pandas as pd
 
 from mgm_jax.analysis import WHOLE_MODEL
 from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
+from mgm_jax.report.data.definitions import KEY_METRICS, PANEL_METRICS, define
+from mgm_jax.report.data.strengths import at_reference_strength
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.dots import at_reference_strength
 from mgm_jax.report.figures.facets import (
     Layout,
     Panel,
@@ -21,7 +22,6 @@ from mgm_jax.report.figures.facets import (
 )
 from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
 from mgm_jax.report.figures.legend import Legend
-from mgm_jax.report.text.definitions import KEY_METRICS, PANEL_METRICS, define
 from mgm_jax.report.text.labels import hover_name, interval, plotly_text
 
 # Pixels.

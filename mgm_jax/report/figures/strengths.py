@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mgm_jax.errors import name_some
+from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.tables import StudyTables
 from mgm_jax.report.figures.facets import (
     Layout,
@@ -18,8 +19,8 @@ from mgm_jax.report.figures.facets import (
     panel_grid,
 )
 from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.figures.intervals import error_bars
 from mgm_jax.report.figures.legend import Entry, Legend
-from mgm_jax.report.text.definitions import define
 from mgm_jax.report.text.labels import hover_name, interval, points_counted
 
 # Pixels.
@@ -126,15 +127,8 @@ def _trace(
     line: list[_Value], model: str, entry: Entry, panel: int, *, few: bool
 ) -> dict[str, Any]:
     name = hover_name(model)
-    intervals = {
-        "type": "data",
-        "symmetric": False,
-        "array": numbers([value.high - value.mean for value in line]),
-        "arrayminus": numbers([value.mean - value.low for value in line]),
-        "color": entry.colour,
-        "thickness": 1,
-        "width": 0,
-    }
+    values = [(value.mean, value.low, value.high) for value in line]
+    intervals = error_bars(values, entry.colour, thickness=1)
     return {
         "type": "scatter",
         "mode": "lines+markers",

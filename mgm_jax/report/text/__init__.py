@@ -1,1 +1,1 @@
-"""The words of the page: definitions, headline, verdicts, labels, tables as text."""
+"""The words of the page: headline, verdicts, labels, names, losses, tables of numbers."""

@@ -11,9 +11,9 @@ import pandas as pd
 
 from mgm_jax.analysis import Collapse, collapse_statement
 from mgm_jax.errors import InputError
+from mgm_jax.report.data.definitions import define
+from mgm_jax.report.data.strengths import at_reference_strength
 from mgm_jax.report.data.tables import StudyTables, read_tables
-from mgm_jax.report.figures.dots import at_reference_strength
-from mgm_jax.report.text.definitions import define
 from mgm_jax.report.text.labels import number, shorten
 from mgm_jax.report.text.verdict import Verdict, judge_prediction
 

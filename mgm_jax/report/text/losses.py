@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.text.definitions import define
 from mgm_jax.report.text.labels import shorten
 
 _MOST_EXAMPLES = 20

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from mgm_jax.report.data.definitions import PANEL_METRICS, define
+from mgm_jax.report.data.strengths import at_reference_strength
 from mgm_jax.report.data.tables import StudyTables
-from mgm_jax.report.figures.dots import at_reference_strength
-from mgm_jax.report.figures.legend import Legend
-from mgm_jax.report.text.definitions import PANEL_METRICS, define
 from mgm_jax.report.text.labels import number, shorten
+
+if TYPE_CHECKING:
+    from mgm_jax.report.figures.legend import Legend
 
 _NAME_LETTERS = 44
 
@@ -87,15 +90,12 @@ def _setting_table(
     key: tuple[str, str], part: pd.DataFrame, metrics: list[str], legend: Legend
 ) -> NumberTable:
     cells = {(row["model"], row["metric"]): row for row in part.to_dict("records")}
-    present = set(part["model"])
     return NumberTable(
         key=key,
         columns=tuple(_heading(metric) for metric in metrics),
-        rows=tuple(
-            _row(model, entry.name, entry.colour, [_cell(cells.get((model, m))) for m in metrics])
-            for entry in legend.entries
-            for model in entry.models
-            if model in present
+        rows=model_rows(
+            legend.of(part["model"]),
+            lambda model: [_cell(cells.get((model, metric))) for metric in metrics],
         ),
     )
 
@@ -107,16 +107,9 @@ def _model_table(
     return NumberTable(
         key=key,
         columns=tuple(_heading(metric) for metric in metrics),
-        rows=tuple(
-            _row(
-                model,
-                entry.name,
-                entry.colour,
-                [_model_cell(values.loc[model], metric) for metric in metrics],
-            )
-            for entry in legend.entries
-            for model in entry.models
-            if model in values.index
+        rows=model_rows(
+            legend.of(map(str, values.index)),
+            lambda model: [_model_cell(values.loc[model], metric) for metric in metrics],
         ),
     )
 
@@ -134,9 +127,19 @@ def _heading(metric: str) -> tuple[str, str]:
     return definition.label, f"{definition.formula}. {definition.reads}"
 
 
-def _row(model: str, group: str, colour: str, cells: list[Cell]) -> Row:
-    name = shorten(model, most=_NAME_LETTERS)
-    return Row(name=name, full_name=model, colour=colour, group=group, cells=tuple(cells))
+def model_rows(legend: Legend, cells_of: Callable[[str], Sequence[Cell]]) -> tuple[Row, ...]:
+    """A row a model of a legend, group by group."""
+    return tuple(
+        Row(
+            name=shorten(model, most=_NAME_LETTERS),
+            full_name=model,
+            colour=entry.colour,
+            group=entry.name,
+            cells=tuple(cells_of(model)),
+        )
+        for entry in legend.entries
+        for model in entry.models
+    )
 
 
 def _cell(row: dict[Any, Any] | None) -> Cell:

@@ -8,52 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mgm_jax.analysis.transfer.predictors import has_baselines_added
-from mgm_jax.report.text.definitions import DEFINITIONS, define
 from mgm_jax.report.text.labels import number, shorten
+from mgm_jax.report.text.names import MGM, ordered_ways, predictors_name
 
-MGM = "mgm"
 #: Largest p-value, corrected over the tasks, that counts.
 SIGNIFICANT = 0.05
-_BASELINE_NAMES = {
-    MGM: "MGM",
-    "mean": "mean of the others",
-    "mean_of_others": "mean of the others",
-    "imagenet_top1": "ImageNet top-1",
-    "logme": "LogME",
-    "h_score": "H-score",
-    "leep": "LEEP",
-    "nce": "NCE",
-    "gbc": "GBC",
-    "transrate": "TransRate",
-    "mgm + all baselines": "MGM + all baselines",
-    "size": "model size",
-    "model_size": "model size",
-    "knn": "k-NN accuracy",
-}
-_HELD_OUT = {"model": "one model held out", "family": "one family held out"}
 _NAME_LETTERS = 30
-
-
-def predictors_name(name: str) -> str:
-    """Words for a set of predictors.
-
-    >>> [predictors_name(name) for name in ("mgm", "knn_accuracy", "my_score")]
-    ['MGM', 'k-NN accuracy', 'my score']
-    """
-    if name in _BASELINE_NAMES:
-        return _BASELINE_NAMES[name]
-    return define(name).label if name in DEFINITIONS else name.replace("_", " ")
-
-
-def held_out_name(name: str) -> str:
-    """Words for what was held out."""
-    return _HELD_OUT.get(name, f"{name} held out")
-
-
-def ordered_predictors(prediction: pd.DataFrame) -> list[str]:
-    """Names of the predictors, the metrics first, the baselines as in the table."""
-    names = list(dict.fromkeys(prediction["predictors"]))
-    return sorted(names, key=lambda name: name != MGM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +124,7 @@ class Verdict:
 
 def judge_prediction(prediction: pd.DataFrame) -> list[Verdict]:
     """A verdict for each way of holding out, single models first; none without the metrics."""
-    ways = sorted(dict.fromkeys(prediction["held_out"]), key=lambda way: way != "model")
+    ways = ordered_ways(prediction["held_out"])
     found = [_judge(prediction.loc[prediction["held_out"] == way], way) for way in ways]
     return [verdict for verdict in found if verdict.tasks]
 

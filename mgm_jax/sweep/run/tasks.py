@@ -276,7 +276,9 @@ def _reference(cell: Cell, work: Workload) -> None:
     if path.exists():
         return
     x, rows = _good_rows(cell, work)
-    reference = measure_reference(x, cell.labels()[rows], seed=work.study.seed)
+    reference = measure_reference(
+        x, cell.labels()[rows], seed=work.study.seed, center=work.study.metrics.center
+    )
     write_sealed(path, reference.to_json())
 
 

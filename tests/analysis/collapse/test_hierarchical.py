@@ -59,6 +59,15 @@ def test_missing_values_are_left_out():
     assert (found.seeds, found.groups) == (2, 3)
 
 
+def test_an_interval_moves_and_scales_with_its_values():
+    values = np.random.default_rng(4).normal(size=(3, 20))
+    values[1, 5] = np.nan
+    low, high = interval_of(values, 0)
+    for shift, scale in ((1e6, 1.0), (0.0, 2.0**60), (0.0, 2.0**-60)):
+        moved = np.array(interval_of(scale * values + shift, 0))
+        np.testing.assert_allclose((moved - shift) / scale, (low, high), rtol=1e-9, atol=1e-8)
+
+
 def test_a_single_value_has_no_interval():
     values = np.array([[0.7]])
     generator = np.random.default_rng(0)

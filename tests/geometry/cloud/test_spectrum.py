@@ -21,6 +21,7 @@ from mgm_jax.geometry.cloud.spectrum import (
     spectrum_of,
     uniformity,
 )
+from mgm_jax.geometry.cloud.views import pair_distance
 
 
 def entropy_rank(values: np.ndarray) -> float:
@@ -60,6 +61,36 @@ def test_a_power_law_is_recovered(alpha: float) -> None:
     frame = np.linalg.qr(frame - frame.mean(axis=0))[0]
     x = frame * np.arange(1, 121.0) ** (-alpha / 2)
     assert alpha_req(x) == pytest.approx(alpha, abs=1e-3)
+
+
+@pytest.mark.parametrize("what", ["massive", "offset", "scaled"])
+def test_the_decay_is_that_of_ranks_11_to_100_beside_a_strong_direction(what: str) -> None:
+    """A floor relative to the largest eigenvalue would leave no rank to fit."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((200, 120)) * np.arange(1, 121.0) ** -0.5
+    if what == "massive":
+        x[:, 0] = 1000 + 3000 * rng.standard_normal(200)
+    elif what == "offset":
+        x += 30
+    else:
+        x[:, :5] *= 1e4
+    exact = x.astype(np.float32).astype(np.float64)
+    values = np.linalg.svd(exact - exact.mean(axis=0), compute_uv=False) ** 2
+    ranks = np.arange(11, 101)
+    slope, _ = np.polyfit(np.log(ranks), np.log(values[10:100]), 1, w=1 / np.sqrt(ranks))
+    assert alpha_req(x) == pytest.approx(-slope, rel=1e-6)
+    assert spectrum_of(moments_of(x)).alpha_req == pytest.approx(-slope, rel=1e-6)
+
+
+def test_directions_that_rounding_made_are_not_fitted() -> None:
+    rng = np.random.default_rng(8)
+    frame = np.linalg.qr(rng.standard_normal((60, 20)))[0]
+    x = (rng.standard_normal((200, 20)) * np.arange(1, 21.0) ** -1) @ frame.T
+    exact = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)[:20] ** 2
+    ranks = np.arange(11, 21)
+    slope, _ = np.polyfit(np.log(ranks), np.log(exact[10:]), 1, w=1 / np.sqrt(ranks))
+    # The 40 other directions of the float32 points are rounding.
+    assert alpha_req(x) == pytest.approx(-slope, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(400, 24), (9, 30)])
@@ -164,3 +195,20 @@ def test_a_collapsed_cloud_is_at_the_ends_of_the_scales() -> None:
 def test_unusable_input_is_described(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(np.eye(4))
+
+
+@pytest.mark.parametrize("cone", [0.0, 300.0])
+def test_pair_distance_is_the_root_mean_square_over_pairs(cone):
+    random = np.random.default_rng(0)
+    x = (cone + random.normal(size=(40, 12))).astype(np.float32)
+    groups = np.repeat(np.arange(8), 5)
+    wide = x.astype(np.float64)
+    units = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    gaps = ((units[:, None] - units[None]) ** 2).sum(axis=-1)
+    pairs = ~np.eye(40, dtype=bool)
+    assert pair_distance(x) == pytest.approx(np.sqrt(gaps[pairs].mean()), rel=1e-9)
+    apart = groups[:, None] != groups
+    assert pair_distance(x, groups=groups) == pytest.approx(np.sqrt(gaps[apart].mean()), rel=1e-9)
+    assert pair_distance(np.ones((5, 3))) == 0
+    with pytest.raises(InputError, match="at least two groups"):
+        pair_distance(x, groups=np.zeros(40, int))

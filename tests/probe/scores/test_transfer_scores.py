@@ -11,8 +11,9 @@ from mgm_jax.errors import InputError
 from mgm_jax.probe.knn import knn_accuracy
 from mgm_jax.probe.scores.gbc import gbc
 from mgm_jax.probe.scores.h_score import h_score
+from mgm_jax.probe.scores.leep import leep
 from mgm_jax.probe.scores.logme import logme
-from mgm_jax.probe.scores.source_labels import leep, nce
+from mgm_jax.probe.scores.nce import nce
 from mgm_jax.probe.scores.transfer_scores import transfer_scores
 
 

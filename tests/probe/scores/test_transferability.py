@@ -17,8 +17,9 @@ from mgm_jax.errors import InputError
 from mgm_jax.probe.labelled import check_labelled
 from mgm_jax.probe.scores.gbc import gbc
 from mgm_jax.probe.scores.h_score import h_score
+from mgm_jax.probe.scores.leep import leep
 from mgm_jax.probe.scores.logme import logme
-from mgm_jax.probe.scores.source_labels import leep, nce
+from mgm_jax.probe.scores.nce import nce
 from mgm_jax.probe.scores.transrate import transrate
 
 FEATURE_SCORES: dict[str, Callable[..., float]] = {

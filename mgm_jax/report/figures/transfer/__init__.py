@@ -1,0 +1,1 @@
+"""Probes, prediction of transfer, predicted against measured, and the features behind it."""

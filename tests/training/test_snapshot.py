@@ -1,0 +1,162 @@
+"""The scalars of a snapshot against float64 NumPy, SciPy and the certified functions."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+from scipy.optimize import nnls
+
+from mgm_jax import InputError, snapshot
+from mgm_jax.geometry.cloud.intrinsic_dimension import two_nn
+from mgm_jax.geometry.cloud.spectrum import alignment, lidar, spectrum, uniformity
+from mgm_jax.probe.knn import knn_accuracy
+from tests.geometry.clouds import cloud, unit
+
+K = 15
+taken = jax.jit(snapshot, static_argnames=("k", "anchors", "axis_name"))
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    random = np.random.default_rng(0)
+    mixed = random.normal(size=(240, 12)) @ random.normal(size=(12, 64))
+    return np.maximum(mixed + 0.3 * random.normal(size=(240, 64)), 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def labels() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 4, 240)
+
+
+@pytest.fixture(scope="module")
+def found(points: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    return {name: float(v) for name, v in taken(points, labels, anchors=240).items()}
+
+
+@functools.cache
+def _nnk(data: bytes) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    points = np.frombuffer(data).reshape(240, 64)
+    x = unit(points)
+    squared = np.maximum(2 - 2 * x @ x.T, 0)
+    degrees, diameters, supports = [], [], []
+    for i, row in enumerate(squared):
+        near = np.argsort(np.where(np.arange(len(x)) == i, np.inf, row))[:K]
+        kernel = 1 - squared[np.ix_(near, near)] / 4
+        root = np.linalg.cholesky(kernel)
+        weights, _ = nnls(root.T, np.linalg.solve(root, 1 - row[near] / 4))
+        chosen = near[weights > 1e-6]
+        supports.append(chosen)
+        degrees.append(len(chosen))
+        diameters.append(np.sqrt(squared[np.ix_(chosen, chosen)].max()))
+    return np.array(degrees), np.array(diameters), supports
+
+
+def nnk_by_scipy(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Degrees, diameters and neighbours of all points by SciPy's NNLS in float64."""
+    return _nnk(unit(points).tobytes())
+
+
+def test_measures_of_the_cloud(points: np.ndarray, found: dict[str, float]) -> None:
+    whole = spectrum(points)
+    assert found["rankme"] == pytest.approx(whole.rankme, rel=1e-3)
+    assert found["alpha_req"] == pytest.approx(whole.alpha_req, rel=1e-3)
+    x = unit(points)
+    cosines = (x @ x.T)[~np.eye(len(x), dtype=bool)]
+    assert found["mean_cosine"] == pytest.approx(cosines.mean(), rel=1e-5)
+    assert found["uniformity"] == pytest.approx(uniformity(points), rel=1e-4)
+
+
+def test_measures_of_neighbourhoods(points: np.ndarray, found: dict[str, float]) -> None:
+    degrees, diameters, _ = nnk_by_scipy(points)
+    x = unit(points)
+    yardstick = np.sqrt((2 - 2 * x @ x.T).sum() / (len(x) * (len(x) - 1)))
+    assert found["nnk_degree"] == pytest.approx(degrees.mean(), abs=0.02)
+    assert found["relative_diameter"] == pytest.approx(diameters.mean() / yardstick, rel=1e-3)
+    assert found["two_nn"] == pytest.approx(two_nn(x).dimension[0], rel=1e-3)
+
+
+def test_accuracy_is_that_of_the_exact_graph(
+    points: np.ndarray, labels: np.ndarray, found: dict[str, float]
+) -> None:
+    assert found["knn_accuracy"] == pytest.approx(knn_accuracy(points, labels, k=K).accuracy)
+
+
+def test_affinity_is_that_of_orthonormal_bases(points: np.ndarray, found: dict[str, float]) -> None:
+    x = unit(points)
+    squared = np.where(np.eye(len(x), dtype=bool), np.inf, 2 - 2 * x @ x.T)
+    bases = [np.linalg.qr((x[chosen] - x[i]).T)[0] for i, chosen in enumerate(nnk_by_scipy(x)[2])]
+    excess = []
+    for i, j in enumerate(squared.argmin(axis=1)):
+        smaller, larger = sorted((bases[i].shape[1], bases[j].shape[1]))
+        share = np.sum((bases[i].T @ bases[j]) ** 2) / smaller
+        excess.append((share - larger / 64) / (1 - larger / 64))
+    assert found["affinity_excess"] == pytest.approx(np.mean(excess), abs=0.005)
+
+
+def test_affinity_of_a_plane_is_full() -> None:
+    assert float(taken(cloud("flat_2")[:, :64], anchors=240)["affinity_excess"]) > 0.9
+
+
+def test_measures_of_views(points: np.ndarray) -> None:
+    random = np.random.default_rng(4)
+    views = points[:, None] + 0.1 * random.normal(size=(240, 3, 64)).astype(np.float32)
+    found = taken(views, anchors=240)
+    flat, image = views.reshape(-1, 64), np.repeat(np.arange(240), 3)
+    assert float(found["alignment"]) == pytest.approx(alignment(flat, image), rel=1e-4)
+    assert float(found["lidar"]) == pytest.approx(lidar(flat, image), rel=1e-3)
+
+
+def test_fewer_anchors_estimate_the_same(points: np.ndarray, found: dict[str, float]) -> None:
+    few = taken(points, anchors=80)
+    assert float(few["nnk_degree"]) == pytest.approx(found["nnk_degree"], rel=0.1)
+    assert float(few["rankme"]) == found["rankme"]
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-6])
+def test_a_collapse_is_seen(points: np.ndarray, spread: float) -> None:
+    """Equal features have no neighbours, and those of one direction hardly more than rank one."""
+    collapsed = (points[:1] + spread * points).astype(np.float32)
+    found = taken(collapsed, anchors=240)
+    assert float(found["mean_cosine"]) > 0.999
+    assert float(found["rankme"]) < 1.1
+
+
+def test_within_a_step_and_under_shard_map(points: np.ndarray, found: dict[str, float]) -> None:
+    def step(weights: jax.Array, x: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
+        return weights - 0.1 * weights, snapshot(x @ weights, anchors=240)
+
+    _, inside = jax.jit(step)(jnp.eye(64), points)
+    assert float(inside["rankme"]) == pytest.approx(found["rankme"], rel=1e-4)
+    mesh = Mesh(np.array(jax.devices()[:1]), ("rows",))
+    spread = jax.jit(
+        jax.shard_map(
+            lambda x: snapshot(x, anchors=240, axis_name="rows"),
+            mesh=mesh,
+            in_specs=PartitionSpec("rows"),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )
+    )(points)
+    assert float(spread["nnk_degree"]) == pytest.approx(found["nnk_degree"])
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "options", "named"),
+    [
+        (np.ones(8), None, {}, r"got shape \(8,\)"),
+        (np.ones((8, 1, 4)), None, {}, "at least 2 views"),
+        (np.ones((8, 4)), None, {"k": 8}, "8 rows and k=8"),
+        (np.ones((20, 4)), np.ones(3, int), {}, r"shape \(20,\); got \(3,\)"),
+    ],
+)
+def test_what_does_not_fit_is_named(
+    features: np.ndarray, labels: Any, options: dict[str, int], named: str
+) -> None:
+    with pytest.raises(InputError, match=named):
+        snapshot(features, labels, **options)
