@@ -94,7 +94,11 @@ def run(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; repeatable."),
+        typer.Option(help="Folder of classes, .zip, .tar, .npz, digits, tfds:name; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split of the images to take, such as val, without a study file."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
@@ -149,6 +153,8 @@ def run(
     if study is not None:
         if encoder or images or setting:
             raise InputError("give either a study file or --encoder and --images, not both")
+        if split:
+            raise InputError("--split goes with --images; in a study file write split: at the set")
         where = Place(base=study.parent, file=study, work=work)
         _run(read_study(study), out, where=where, options=options)
         return
@@ -157,7 +163,7 @@ def run(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
         )
-    made = quick_study(encoder, images, setting, views=views, count=count)
+    made = quick_study(encoder, images, setting, views=views, count=count, split=split)
     _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
 
 
@@ -252,6 +258,7 @@ def embed(
 
     options = RunOptions(until="embed", cache_limit=_bytes_of(cache_gb))
     result = _part(read_study(study), out, file=study, work=work, options=options)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -266,6 +273,7 @@ def measure(
 
     options = RunOptions(until="measure")
     result = _part(read_study(study), out, file=study, work=work, options=options)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -283,6 +291,7 @@ def probe(
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
     result = _part(made, out, file=study, work=work, options=RunOptions())
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -342,6 +351,7 @@ def _run(study: Study, out: str | None, *, where: Place, options: RunOptions) ->
         headline = headline_of_results(result.out)
         typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
+        upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
