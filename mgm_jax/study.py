@@ -92,7 +92,7 @@ class EncoderEntry(_Frozen):
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:
         # A count of less than one is caught below as no seed at all.
-        if not isinstance(seeds, int):
+        if isinstance(seeds, bool) or not isinstance(seeds, int):
             return seeds
         if seeds > MAX_SEEDS:
             raise ValueError(f"expected at most {MAX_SEEDS} seeds")

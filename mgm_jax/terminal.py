@@ -28,7 +28,10 @@ def read_models(results: Path) -> Any:
     if not file.exists():
         raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
     check_sum(file)
-    return pd.read_parquet(file)
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); run the study again") from error
 
 
 def print_summary(out: Path) -> None:

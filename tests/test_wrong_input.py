@@ -97,7 +97,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("words", "said"), WRONG, ids=lambda part: " ".join(part))
+@pytest.mark.parametrize(("words", "said"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
 def test_wrong_input_is_one_message_and_status_2(
     files: Path, words: tuple[str, ...], said: str, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +109,4 @@ def test_wrong_input_is_one_message_and_status_2(
     assert end.value.code == 2, error
     assert error.startswith("error: ") and "Traceback" not in error
     assert len(error) < 3000
-    import re
-
     assert re.search(said, error), error
