@@ -345,11 +345,11 @@ def _run(study: Study, out: str | None, *, where: Place, options: RunOptions) ->
         if not result.writes:
             return
         page = write_report(result.out)
+        headline = headline_of_results(result.out)
+        typer.echo(f"{headline.title}\n{headline.lead}\n")
         print_summary(result.out)
         for what in result.small:
             typer.echo(what)
-        headline = headline_of_results(result.out)
-        typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
         upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
@@ -382,6 +382,7 @@ def _bytes_of(gigabytes: float) -> int:
     return int(gigabytes * 1e9)
 
 
+<<<<<<< HEAD
 def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
     from mgm_jax.sweep import run_study
 
@@ -400,6 +401,20 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
         keep=None if where.file is not None else QUICK_STUDY,
         say=upkeep.say,
     )
+=======
+def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
+    from mgm_jax.compile_cache import keep_programs
+    from mgm_jax.sweep import run_study
+
+    keep_programs()
+    how["origin"] = None if file is None else str(file.resolve())
+    try:
+        with remember_interrupts():
+            return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+>>>>>>> main
 
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:

@@ -270,6 +270,7 @@ def _meta(report: Report) -> dict[str, Any]:
         "architecture": report.architecture,
         "paradigm": report.paradigm,
         "method": report.method,
+        "guessed": report.guessed,
         "published": report.published,
         "training": dict(report.training),
         "source": report.source,

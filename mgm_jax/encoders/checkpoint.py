@@ -170,7 +170,9 @@ def _write_weights(params: Params, folder: Path) -> None:
 
 def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
     """The parameters of ``spec``, in the shapes the module itself declares."""
-    blank = jax.ShapeDtypeStruct((1, spec.image_size, spec.image_size, 3), jnp.float32)
+    blank = jax.ShapeDtypeStruct(
+        (1, spec.image_size, spec.image_size, spec.image_channels), jnp.float32
+    )
     shapes = jax.eval_shape(build_module(spec).init, jax.random.key(0), blank).get("params", {})
     if not shapes:
         return {}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, untrained_control
+from mgm_jax.encoders.methods import known_paradigm
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
@@ -43,7 +44,7 @@ class Subject:
         name: unique within the study.
         encoder: the loaded encoder.
         family: encoders that are compared as one group.
-        paradigm: how it was trained.
+        paradigm: how it was trained; marked where it is guessed, see ``known_paradigm``.
         seed: of the random weights; None for trained encoders.
         taps: layers to read, the one that stands for the encoder first.
     """
@@ -189,7 +190,7 @@ def _load(
         name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
-        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
+        paradigm=entry.paradigm or known_paradigm(encoder.meta),
         seed=None if drawn is None else int(str(drawn)),
         taps=_taps(encoder, entry.taps),
     )
