@@ -382,10 +382,11 @@ def _bytes_of(gigabytes: float) -> int:
     return int(gigabytes * 1e9)
 
 
-<<<<<<< HEAD
 def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
+    from mgm_jax.compile_cache import keep_programs
     from mgm_jax.sweep import run_study
 
+    keep_programs()
     # A study of the command line is written beside its results, and told from others by that.
     file = folder / QUICK_STUDY if where.file is None else where.file
     return run_study(
@@ -401,20 +402,6 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
         keep=None if where.file is not None else QUICK_STUDY,
         say=upkeep.say,
     )
-=======
-def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
-    from mgm_jax.compile_cache import keep_programs
-    from mgm_jax.sweep import run_study
-
-    keep_programs()
-    how["origin"] = None if file is None else str(file.resolve())
-    try:
-        with remember_interrupts():
-            return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
->>>>>>> main
 
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:
