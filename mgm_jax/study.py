@@ -1,32 +1,58 @@
 """The study file: what to measure, as frozen and validated models.
 
-A study names encoders, image sets, augmentation settings and metrics. It is read from YAML with
-``yaml.safe_load``; nothing in it is ever executed. Two studies with the same content have the
+A study names encoders, image sets, augmentation settings and metrics. It is read from YAML, every
+key once; nothing in it is ever executed. Two studies with the same content have the
 same digest, whatever the order of their keys or the layout of the file.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mgm_jax.errors import InputError
+from mgm_jax.strict_yaml import read_yaml
 
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
 TransferScoreName = Literal["logme", "h-score", "gbc", "transrate"]
 
 
+#: Untrained encoders that one entry may stand for.
+MAX_SEEDS = 10_000
+
+
 class _Frozen(BaseModel):
     # Unknown keys are refused: a misspelt option that is silently ignored is a wrong result.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN and Inf pass every comparison that would refuse them.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        """``yes``, ``on`` and ``true`` are switches in YAML; Python would take them for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        listed = value if isinstance(value, list | tuple) else [value]
+        if field.annotation is not bool and any(isinstance(one, bool) for one in listed):
+            raise ValueError("expected no switch; YAML reads yes, no, on, off, true, false as one")
+        return value
 
 
 class EncoderEntry(_Frozen):
@@ -65,8 +91,12 @@ class EncoderEntry(_Frozen):
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:
-        # True is an int, and a count of less than one is caught below as no seed at all.
-        return tuple(range(seeds)) if type(seeds) is int else seeds
+        # A count of less than one is caught below as no seed at all.
+        if isinstance(seeds, bool) or not isinstance(seeds, int):
+            return seeds
+        if seeds > MAX_SEEDS:
+            raise ValueError(f"expected at most {MAX_SEEDS} seeds")
+        return tuple(range(seeds))
 
     @field_validator("taps", mode="before")
     @classmethod
@@ -388,16 +418,12 @@ def read_study(path: str | Path) -> Study:
     """Read and validate a study file.
 
     Raises:
-        InputError: the file is missing, is no YAML mapping, or a field is wrong; all wrong
-            fields are named at once.
+        InputError: the file is missing, is no YAML mapping (see
+            :func:`~mgm_jax.strict_yaml.read_yaml`), or a field is wrong; all wrong fields are
+            named at once.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"study {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"study {path}: is not valid YAML: {error}") from error
+    content = read_yaml(path, what="study")
     if not isinstance(content, dict):
         raise InputError(
             f"study {path}: expected a mapping with the keys encoders and images, "
@@ -415,12 +441,37 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"]) or "the whole"
-            got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
-            problems.append(f"  {field}: {problem['msg']}{got}")
+        problems = [_problem(one["loc"], one) for one in error.errors(include_url=False)]
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
+
+
+def _problem(place: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
+    """One problem in one line."""
+    field = ".".join(str(part) for part in place) or "the whole"
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"  {field}: no such key; {hint}"
+    got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
+    return f"  {field}: {problem['msg']}{got}"
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """Keys that a part of a study may have."""
+    model: type[BaseModel] = Study
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = inner_model(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, alone, in a tuple or beside None; None for other fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (inner_model(part) for part in get_args(annotation))
+    return next((one for one in found if one is not None), None)
 
 
 class _CallableModule(ModuleType):

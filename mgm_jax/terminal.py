@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
+from mgm_jax.seals import check_sum
 
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150
@@ -34,7 +35,11 @@ def read_models(results: Path) -> Any:
     file = results / "models.parquet"
     if not file.exists():
         raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
-    return pd.read_parquet(file)
+    check_sum(file)
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); run the study again") from error
 
 
 def print_summary(out: Path) -> None:

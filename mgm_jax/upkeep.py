@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mgm_jax.interrupts import stoppable
+
 # Lines on image sets that are shown on the screen.
 _MAX_NOTES = 12
 
@@ -65,9 +67,10 @@ def upload(
     """Copy finished tables and the report to a bucket; only what has changed is sent."""
     from mgm_jax.sweep import upload_results
 
-    done = upload_results(
-        results.resolve(), url, embeddings=embeddings, everything=everything, say=say
-    )
+    with stoppable():
+        done = upload_results(
+            results.resolve(), url, embeddings=embeddings, everything=everything, say=say
+        )
     files, size = done.sent
     typer.echo(
         f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "

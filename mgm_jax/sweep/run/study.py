@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,13 @@ from pyarrow import parquet
 
 from mgm_jax.embeddings import library_versions
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.files import whole_file
 from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.progress import progress
+from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
+from mgm_jax.sweep.output.faults import output_error
+from mgm_jax.sweep.output.healing import set_aside_all_damaged
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
@@ -40,7 +44,6 @@ from mgm_jax.sweep.run.retry import forget_failures
 from mgm_jax.sweep.run.tasks import (
     embed_tasks,
     measure_tasks,
-    no_space,
     read_outcome,
     read_reference,
     transfer_tasks,
@@ -89,6 +92,8 @@ def run_study(
     origin: str | None = None,
     executor: Executor | None = None,
     cache_limit: int = CACHE_LIMIT,
+    keep: str | None = None,
+    say: Callable[[str], None] = warnings.warn,
 ) -> StudyResult:
     """Embed, measure and probe everything that ``study`` names.
 
@@ -107,11 +112,13 @@ def run_study(
         executor: where the work is done; by default in this process, on all of its devices.
         cache_limit: bytes that decoded images may take below ``out``, at least 0, which keeps
             none; no result depends on it.
+        keep: name of a file in ``out`` that the study is written to; None writes none.
+        say: told what an earlier run has left damaged, which is set aside and made again.
 
     Raises:
-        InputError: something the study names does not exist, ``out`` is no folder or another run
-            holds it, an image cannot be read and the study does not skip such, or no space is
-            left.
+        InputError: something the study names does not exist, ``out`` is no folder, cannot be
+            written or another run holds it, or an image cannot be read and the study does not
+            skip such.
     """
     refuse_url(out)
     out, base = Path(out), Path(base)
@@ -126,6 +133,9 @@ def run_study(
             with executor.first():
                 if executor.writes:
                     held.enter_context(hold(out))
+                    if keep is not None:
+                        with whole_file(out / keep) as part:
+                            part.write_text(study.to_yaml(), encoding="utf-8")
                 work = prepare(
                     study,
                     out,
@@ -138,6 +148,7 @@ def run_study(
                     write_layout(work, origin=origin or study.name)
                     if retry_failed:
                         forget_failures(work)
+                    set_aside_all_damaged(work, say=say)
             failures = [*work.unloaded, *_embed(work, executor)]
             if until != "embed":
                 measured, references = _measure(work, executor)
@@ -165,10 +176,12 @@ def run_study(
                     )
                 if executor.writes and until == "probe":
                     compare_encoders([cell for cell, _ in references], study=study, out=out)
+                if executor.writes:
+                    _write_sums(out)
     except OSError as error:
-        if not out_of_space(error):
-            raise
-        raise no_space(out, error) from error
+        if known := output_error(out, error):
+            raise known from error
+        raise
     return StudyResult(
         out=out,
         cells=len(measured),
@@ -178,6 +191,11 @@ def run_study(
         writes=executor.writes,
         notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
     )
+
+
+def _write_sums(out: Path) -> None:
+    tables = [path.name for kind in ("*.parquet", "*.csv") for path in out.glob(kind)]
+    write_sums(out, [name for name in tables if not name.startswith(".")] + ["study.json"])
 
 
 def _embed(work: Workload, executor: Executor) -> list[Failure]:

@@ -6,13 +6,11 @@ same bytes: executors differ in where tasks are done and in nothing else.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import cast
 
 import jax
@@ -23,12 +21,14 @@ from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures, copy_features
-from mgm_jax.files import out_of_space, whole_file
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
+from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.output.faults import output_error, own_files
 from mgm_jax.sweep.output.ledger import Ledger, Stage
+from mgm_jax.sweep.output.records import write_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
 from mgm_jax.sweep.run.directions import LEFT_OUT, have_direction, keep_directions, said_of
@@ -115,17 +115,18 @@ def do_task(task: Task, work: Workload, *, bar: Bar) -> list[Failure]:
         The images that could not be read.
 
     Raises:
-        InputError: an image that cannot be read where the study does not skip such, or a disk
-            that is full: what ends the whole study.
+        InputError: an image that cannot be read where the study does not skip such, or an output
+            folder that cannot be used: what ends the whole study.
     """
     try:
         if task.stage == "transfer":
             return _transfer([work.transfers[i] for i in task.cells], work, bar=bar)
         return _do(task, [work.embedded[i] for i in task.cells], work, bar)
     except Exception as error:
-        if isinstance(error, InputError) or not out_of_space(error):
+        known = output_error(work.out, error)
+        if known is None or known is error:
             raise
-        raise no_space(work.out, error) from error
+        raise known from error
 
 
 def _do(task: Task, cells: Sequence[Cell], work: Workload, bar: Bar) -> list[Failure]:
@@ -156,15 +157,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def no_space(out: Path, error: Exception) -> InputError:
-    """The error of a disk that is full."""
-    return InputError(f"{out}: no space is left ({error}); make room, and the same command goes on")
-
-
 def read_reference(cell: Cell, work: Workload) -> Reference:
     """The reference of a cell, from the disk."""
     # Read back even when just computed: a resumed run must start from the very same digits.
-    return Reference.from_json(json.loads(work.reference_path(cell).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Reference.from_json(read_sealed(work.reference_path(cell)))
 
 
 def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -174,12 +171,9 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
         if ledger.find(cell, "embed") or ledger.find(work.reference_of(cell), "embed"):
             bar.advance(cell.manifest.rows)
             continue
-        try:
+        with own_files(work.out):
             store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest)
-            open_cells.append((cell, store))
-        except InputError as error:
-            _note(cell, "embed", error, work)
-            bar.advance(cell.manifest.rows)
+        open_cells.append((cell, store))
     for cell, store in open_cells:
         if isinstance(cell.subject.encoder, StoredFeatures):
             try:
@@ -241,7 +235,8 @@ def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list
 
 def read_outcome(job: TransferCell, work: Workload) -> Outcome:
     """What a measure on a target found, from the disk."""
-    return Outcome(**json.loads(work.transfer_path(job).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Outcome(**read_sealed(work.transfer_path(job)))
 
 
 def _outcome(job: TransferCell, work: Workload) -> None:
@@ -252,8 +247,7 @@ def _outcome(job: TransferCell, work: Workload) -> None:
     found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
     found = found._replace(left_out=[*found.left_out, *said_of(left_out)])
     # No names of encoders or image sets in here: renaming one must not measure it again.
-    with whole_file(path) as part:
-        part.write_text(json.dumps(found._asdict()), encoding="utf-8")
+    write_sealed(path, found._asdict())
 
 
 def _is_of(error: EncoderFailure, cell: Cell) -> bool:
@@ -261,17 +255,18 @@ def _is_of(error: EncoderFailure, cell: Cell) -> bool:
 
 
 def _note(cell: Cell | TransferCell, stage: Stage, error: Exception, work: Workload) -> None:
-    if out_of_space(error):
+    if known := output_error(work.out, error):
         # Not the cell's fault, and the next one would fare no better.
-        raise no_space(work.out, error) from error
+        raise known from error
     Ledger(work=work).add(cell, stage, error)
 
 
 def _stored(job: TransferCell, work: Workload) -> tuple[Features, np.ndarray, tuple[str, ...]]:
     """Embeddings of the images that can be used, not read yet, which rows, and those left out."""
     cell = job.cell
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    good = ~store.failed_rows
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        good = ~store.failed_rows
     left_out: tuple[str, ...] = ()
     skip = work.study.on_error == "skip"
     # Votes of neighbours need directions; where images are skipped, all measures skip the same.
@@ -292,9 +287,10 @@ def _stored(job: TransferCell, work: Workload) -> tuple[Features, np.ndarray, tu
 
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """The same, read."""
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    rows = np.flatnonzero(~store.failed_rows)
-    x = store.read()
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        rows = np.flatnonzero(~store.failed_rows)
+        x = store.read()
     # A choice of rows is a copy, of which large sets have no need where none has failed.
     return x if len(rows) == len(x) else x[rows], rows
 
@@ -320,9 +316,7 @@ def _reference(cell: Cell, work: Workload) -> None:
     reference = measure_reference(
         x, cell.labels()[rows], seed=work.study.seed, center=work.study.metrics.center
     )
-    reference = replace(reference, left_out=left_out)
-    with whole_file(path) as part:
-        part.write_text(json.dumps(reference.to_json()), encoding="utf-8")
+    write_sealed(path, replace(reference, left_out=left_out).to_json())
 
 
 def _records(cell: Cell, work: Workload) -> None:
@@ -344,8 +338,7 @@ def _records(cell: Cell, work: Workload) -> None:
     # No names of encoders or image sets in here: renaming one must not measure it again.
     table.insert(1, "point", cell.points()[rows])
     table.insert(2, "view", cell.view_numbers()[rows])
-    with whole_file(path) as part:
-        table.to_parquet(part, index=False)
+    write_table_record(path, table)
 
 
 def _by_encoder(work: Workload, group: list[int], *, parts: int) -> Iterator[list[int]]:
