@@ -7,7 +7,6 @@ on the batch before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +19,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.cache import CanvasCache
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.transforms.resample import centre_offset
+from mgm_jax.parallel.cpus import available_cpus
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 OnError = Literal["raise", "skip"]
@@ -131,7 +131,7 @@ def canvases(
         ((3, 16, 16, 3), [5, 6, -1])
     """
     crop = resize if crop is None else crop
-    threads = min(os.cpu_count() or 1, _MOST_THREADS) if threads is None else threads
+    threads = min(available_cpus(), _MOST_THREADS) if threads is None else threads
     _check(resize=resize, crop=crop, batch_size=batch_size, threads=threads)
     if interpolation not in _FILTERS:
         raise InputError(f"interpolation must be one of {list(_FILTERS)}; got {interpolation!r}.")

@@ -40,7 +40,7 @@ class KnnGraph:
         distances: their distances, ``[n, k]`` float32, each computed from the two points in
             float64 and rounded once.
         certified: whether the fast scan settled the row, ``[n]`` bool. The other rows were
-            redone in higher precision; every row is exact either way.
+            searched again in higher precision; every row is exact either way.
         metric: the distance, ``"cosine"``, ``"sqeuclidean"`` or ``"euclidean"``.
     """
 
