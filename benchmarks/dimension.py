@@ -13,7 +13,6 @@ once. ``--d`` and ``--k`` measure some of the clouds and keep the rows of the ot
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from collections.abc import Callable
 
@@ -33,9 +32,10 @@ from mgm_jax.geometry.cloud.intrinsic_dimension import (
     two_nn,
     two_nn_of,
 )
+from mgm_jax.parallel.cpus import available_cpus
 
 _NEIGHBOURHOODS, _GROUPS, _SIZE = 200, 8, 50
-_CORES = os.cpu_count() or 1
+_CORES = available_cpus()
 
 Call = Callable[[], object]
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mgm_jax.parallel.cpus import available_cpus
 
 RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "optax")
@@ -50,7 +51,7 @@ def hardware() -> dict[str, object]:
     return {
         "date": datetime.date.today().isoformat(),
         "processor": model,
-        "cores": os.cpu_count(),
+        "cores": available_cpus(),
         "devices": [device.device_kind for device in jax.devices()],
         "versions": versions,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -268,9 +267,10 @@ def hardware() -> dict[str, str]:
     )
     made_on: dict[str, Any] = timing.hardware()
     device = made_on["devices"][0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else made_on["cores"]
     return {
-        "hardware": f"{made_on['processor']}, cores: {cores}" if device == "cpu" else device,
+        "hardware": f"{made_on['processor']}, cores: {made_on['cores']}"
+        if device == "cpu"
+        else device,
         "jax": jax.__version__,
         "commit": told.stdout.strip() or "unknown",
         "date": made_on["date"],

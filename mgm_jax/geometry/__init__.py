@@ -1,16 +1,16 @@
 """Geometry of points: arrays in, arrays out; it knows no files, models or images.
 
-From the bottom up:
+From the bottom up; a room imports from those above it in this table, never from those below:
 
-| file | what |
+| room | what |
 |---|---|
-| ``points``, ``groups``, ``duplicates`` | checks, partitions into groups, equal rows |
-| ``precision``, ``selection``, ``distance`` | float64 where needed, choosing, distances |
-| ``knn_tile``, ``knn_redo`` | neighbours of one tile of points; the rows it could not settle |
-| ``knn_scan``, ``knn_grouped``, ``knn_sharded`` | searches: one cloud, many groups, many devices |
-| ``knn_search``, ``knn`` | the choice among them, and the public graph |
-| ``local_pca``, ``dimension``, ``spectrum`` | dimensions and spectra of neighbourhoods and clouds |
-| ``kernel``, ``nnk``, ``nnk_graph`` | non-negative kernel regression |
-| ``polytope``, ``affinity``, ``spans`` | diameter, radius and subspaces of neighbourhoods |
-| ``local_spectrum``, ``left_out`` | spectra of candidates, and of all but one of a group |
+| ``backend`` | what depends on the machine: float64 where needed, threads, fast sums |
+| ``points`` | checks, what rounding costs, groups, equal rows |
+| ``knn`` | exact k nearest neighbours; ``knn.graph.knn_graph`` |
+| ``nnk`` | non-negative kernel regression; ``nnk.graph.nnk_graph`` |
+| ``local`` | what a neighbourhood spans; ``local.pca.local_pca`` |
+| ``cloud`` | measures of a whole cloud, from moments, spectrum, views, pairs; beside ``nnk`` |
+
+Each room says at its head what its files hold. Functions spread over devices use ``parallel``,
+which stands beside the geometry and knows nothing of it.
 """

@@ -6,7 +6,6 @@ middle square. Decoding and resizing run in threads while the device works on th
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.cache import CanvasCache
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.transforms.resample import centre_offset
+from mgm_jax.parallel.cpus import available_cpus
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
 OnError = Literal["raise", "skip"]
@@ -146,7 +146,7 @@ def canvases(
         ((3, 16, 16, 3), [5, 6, -1])
     """
     crop = resize if crop is None else crop
-    threads = min(os.cpu_count() or 1, _MAX_THREADS) if threads is None else threads
+    threads = min(available_cpus(), _MAX_THREADS) if threads is None else threads
     _check(resize=resize, crop=crop, batch_size=batch_size, threads=threads)
     if interpolation not in _FILTERS:
         raise InputError(f"interpolation must be one of {list(_FILTERS)}; got {interpolation!r}.")

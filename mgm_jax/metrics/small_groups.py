@@ -8,21 +8,20 @@ features, so that encoders of other widths compile next to nothing anew:
 3. the local PCA;
 4. neighbours to the overlaps of the spans of their polytopes, and these to affinities.
 
-On a processor 1 and 4 are left to the linear algebra of NumPy, which computes one triangle of a
+On a CPU 1 and 4 are left to the linear algebra of NumPy, which computes one triangle of a
 symmetric product and takes as many vectors a point as it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.local.left_out import left_out_grams, left_out_pca, tail_length
@@ -48,6 +47,7 @@ from mgm_jax.metrics.local import (
     pca_columns,
 )
 from mgm_jax.metrics.options import Options
+from mgm_jax.parallel.spread_jit import spread_jit
 
 
 class GroupInputs(NamedTuple):
@@ -124,35 +124,29 @@ def _whole_pca(
     mesh: Mesh | None,
     options: Options,
 ) -> LocalPcaColumns:
-    """Columns of the local PCA ``[n]``; where they are in doubt, from the spectra themselves."""
+    """Columns of the local PCA ``[n]``; the fallback takes the spectra themselves."""
     tail = tail_length(gram, axes.values, options.pca_threshold)
     threshold = np.full(len(gram), options.pca_threshold)
     leave_out = _spread(left_out_pca, mesh, tail=tail)
     found = leave_out(gram, mask, lengths, *axes, threshold)
     # Copies, to be written to.
     dimension, ratio, certain = map(np.array, found)
-    doubted = mask & ~certain
-    if doubted.any():
-        group, place = np.nonzero(doubted)
+    fallback = mask & ~certain
+    if fallback.any():
+        group, place = np.nonzero(fallback)
         grams = left_out_grams(gram[group], mask[group], place)
         exact = pca_columns(grams, threshold=options.pca_threshold)
-        dimension[doubted], ratio[doubted] = exact
+        dimension[fallback], ratio[fallback] = exact
     return LocalPcaColumns(dimension[mask], ratio[mask])
 
 
-@lru_cache(maxsize=64)
 def _spread(step: Callable[..., Any], mesh: Mesh | None, **options: Any) -> Callable[..., Any]:
     """Compile a step that takes one group, for all groups of a batch, spread over the mesh."""
+    return spread_jit(_of_batch, mesh, step=step, options=tuple(sorted(options.items())))
 
-    def of_batch(*inputs: Any) -> Any:
-        return lax.map(lambda group: step(*group, **options), inputs)
 
-    if mesh is None:
-        return jax.jit(of_batch)
-    spread = PartitionSpec(mesh.axis_names)
-    return jax.jit(
-        jax.shard_map(of_batch, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
-    )
+def _of_batch(*inputs: Any, step: Callable[..., Any], options: tuple[tuple[str, Any], ...]) -> Any:
+    return lax.map(lambda group: step(*group, **dict(options)), inputs)
 
 
 def _grams(points: jax.Array, mask: jax.Array, *, normalize: bool) -> tuple[jax.Array, jax.Array]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 ROWS = "rows"
 """Name of the mesh axis that the rows of an array are spread over."""
@@ -205,7 +205,8 @@ def fetch(x: jax.Array | np.ndarray) -> np.ndarray:
     row_bytes = max(1, x.nbytes // x.shape[0])
     rows = min(share, max(1, _FETCH_BYTES // (row_bytes * mesh.size)))
     whole = np.empty((mesh.size, share, *x.shape[1:]), x.dtype)
-    bring = _piece_function(mesh, rows)
+    axis = mesh.axis_names
+    bring = spread_jit(_piece, mesh, inputs=(SPREAD, WHOLE), outputs=WHOLE, rows=rows, axis=axis)
     for start in range(0, share, rows):
         # The last piece reaches back, so that all have one shape.
         first = min(start, share - rows)
@@ -228,7 +229,8 @@ def fetch_rows(x: jax.Array | np.ndarray, rows: np.ndarray) -> np.ndarray:
     x = shard_rows(x, mesh)
     most = max(1, _FETCH_BYTES // max(1, x.nbytes // x.shape[0]))
     size = min(1 << max(rows.size - 1, 0).bit_length(), 1 << most.bit_length() - 1)
-    bring, parts = _rows_function(mesh), [np.empty((0, *x.shape[1:]), x.dtype)]
+    bring = spread_jit(pick, mesh, inputs=(SPREAD, WHOLE), outputs=WHOLE, axis=mesh.axis_names)
+    parts = [np.empty((0, *x.shape[1:]), x.dtype)]
     for start in range(0, rows.size, size):
         some = rows[start : start + size]
         found = bring(x, np.pad(some, (0, size - some.size), mode="edge").astype(np.int32))
@@ -250,7 +252,7 @@ def own_devices(mesh: Mesh | None) -> Mesh | None:
 def own_accelerators() -> Mesh | None:
     """All accelerators of this process; None where there is one at most.
 
-    Several devices of a processor share its cores, so that nothing is gained by them.
+    Several devices of a CPU share its cores, so that nothing is gained by them.
 
     >>> own_accelerators() is None or jax.default_backend() != "cpu"
     True
@@ -283,29 +285,5 @@ def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:
     return jax.tree.map(one, share)
 
 
-@lru_cache(maxsize=64)
-def _piece_function(mesh: Mesh, rows: int) -> Callable[..., jax.Array]:
-    axis = mesh.axis_names
-
-    def piece(x: jax.Array, start: jax.Array) -> jax.Array:
-        return jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(x, start, rows), axis)
-
-    return _spread_function(piece, mesh)
-
-
-@lru_cache(maxsize=64)
-def _rows_function(mesh: Mesh) -> Callable[..., jax.Array]:
-    return _spread_function(lambda x, rows: pick(x, rows, mesh.axis_names), mesh)
-
-
-def _spread_function(function: Callable[..., Any], mesh: Mesh) -> Callable[..., jax.Array]:
-    """Compile a function of one spread and one small array that returns a small array."""
-    return jax.jit(
-        jax.shard_map(
-            function,
-            mesh=mesh,
-            in_specs=(PartitionSpec(mesh.axis_names), PartitionSpec()),
-            out_specs=PartitionSpec(),
-            check_vma=False,
-        )
-    )
+def _piece(x: jax.Array, start: jax.Array, *, rows: int, axis: str | tuple[str, ...]) -> jax.Array:
+    return jax.lax.all_gather(jax.lax.dynamic_slice_in_dim(x, start, rows), axis)

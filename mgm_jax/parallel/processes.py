@@ -41,7 +41,7 @@ def start_processes(
 
     Under Slurm, Open MPI 4, Kubernetes (an indexed job) and on TPU pods JAX finds the others by
     itself: pass nothing. Elsewhere start the same program ``count`` times and pass all three
-    options. On processors the devices then talk through Gloo.
+    options. On CPUs the devices then talk through Gloo.
 
     Args:
         coordinator: ``"host:port"`` of process 0, as the others reach it; the port is free there.

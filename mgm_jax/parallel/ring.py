@@ -8,15 +8,15 @@ holds no more of the others than two blocks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from mgm_jax.parallel.devices import shard_rows
+from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 State = TypeVar("State")
 
@@ -108,7 +108,7 @@ def turn(
         coming = jax.tree.map(lambda part: jax.lax.ppermute(part, axis, onward), parts)
         return coming, receive(parts, step, state)
 
-    # As bits: processors without bfloat16 would send it as float32.
+    # As bits: CPUs without bfloat16 would send it as float32.
     types = jax.tree.map(lambda part: part.dtype, shares)
     shares = jax.tree.map(_as_bits, shares)
     parts = jax.tree.map(lambda part: jax.lax.dynamic_slice_in_dim(part, start, size), shares)
@@ -137,45 +137,51 @@ def take_rows(x: jax.Array, rows: np.ndarray, mesh: Mesh, *, least: int = 1) -> 
     wanted = np.full(share * mesh.size, np.iinfo(np.int32).max, np.int32)
     wanted[: rows.size] = rows
     blocks = cut(x.shape[0] // mesh.size, most=_TAKE_BLOCK)
-    start, take = _take_functions(mesh, share, blocks.size)
+    start = spread_jit(_begin, mesh, share=share)
+    take = spread_jit(
+        _take_turn,
+        mesh,
+        inputs=(SPREAD, SPREAD, SPREAD, WHOLE),
+        donate=(2,),
+        axis=mesh.axis_names[0],
+        devices=mesh.size,
+        size=blocks.size,
+    )
     found, wanted = start(x), shard_rows(wanted, mesh)
     for number in range(blocks.count):
         found = take(x, wanted, found, np.int32(number))
     return found
 
 
-@lru_cache(maxsize=32)
-def _take_functions(mesh: Mesh, share: int, size: int) -> tuple[Callable, Callable]:
-    axis = mesh.axis_names[0]
+def _begin(x: jax.Array, *, share: int) -> jax.Array:
+    return jnp.zeros((share, *x.shape[1:]), x.dtype)
+
+
+def _take_turn(
+    x: jax.Array,
+    wanted: jax.Array,
+    found: jax.Array,
+    number: jax.Array,
+    *,
+    axis: str,
+    devices: int,
+    size: int,
+) -> jax.Array:
+    share = wanted.shape[0]
     batch = min(share, _TAKE_BLOCK)
 
-    def begin(x: jax.Array) -> jax.Array:
-        return jnp.zeros((share, *x.shape[1:]), x.dtype)
+    def visit(found: jax.Array, visitor: Visitor) -> jax.Array:
+        # The wanted rows rise, so those of this visitor stand side by side.
+        start = jnp.sum(wanted < visitor.first + visitor.begin, dtype=jnp.int32)
+        stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
 
-    def take_turn(x: jax.Array, wanted: jax.Array, found: jax.Array, number: jax.Array):
-        def visit(found: jax.Array, visitor: Visitor) -> jax.Array:
-            # The wanted rows rise, so those of this visitor stand side by side.
-            start = jnp.sum(wanted < visitor.first + visitor.begin, dtype=jnp.int32)
-            stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
+        def take_some(b: jax.Array, found: jax.Array) -> jax.Array:
+            places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
+            local = wanted[jnp.minimum(places, share - 1)] - visitor.first
+            values = visitor.parts[jnp.clip(local, 0, size - 1)]
+            # What another visitor brings is written nowhere.
+            return found.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
 
-            def take_some(b: jax.Array, found: jax.Array) -> jax.Array:
-                places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
-                local = wanted[jnp.minimum(places, share - 1)] - visitor.first
-                values = visitor.parts[jnp.clip(local, 0, size - 1)]
-                # What another visitor brings is written nowhere.
-                return found.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
+        return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, found)
 
-            return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, found)
-
-        return turn(x, number, found, visit, axis=axis, devices=mesh.size, size=size)
-
-    spread, whole = PartitionSpec(axis), PartitionSpec()
-
-    def compiled(function: Callable, *specs: PartitionSpec, donate: tuple[int, ...]) -> Callable:
-        body = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)
-        return jax.jit(body, donate_argnums=donate)
-
-    return (
-        compiled(begin, spread, donate=()),
-        compiled(take_turn, spread, spread, spread, whole, donate=(2,)),
-    )
+    return turn(x, number, found, visit, axis=axis, devices=devices, size=size)

@@ -6,7 +6,7 @@ No device gets a whole cloud: each gets the points that its rows ask for, renumb
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mgm_jax.parallel.devices import fetch, pad_rows, shard_rows
+from mgm_jax.parallel.spread_jit import spread_jit
 
 
 def call_on_groups(
@@ -37,7 +38,7 @@ def call_on_groups(
     if mesh is None:
         return jax.tree.map(np.asarray, function(*parts, **static))
     count = next(len(part) for part in parts if part is not None)
-    program = _program(function, mesh, tuple(sorted(static.items())))
+    program = spread_jit(function, mesh, **static)
     spread = [
         None if part is None else shard_rows(pad_rows(part, multiple=mesh.size)[0], mesh)
         for part in parts
@@ -72,7 +73,7 @@ def call_on_rows(
     n, k = candidates.shape
     share = min(at_once, -(-n // mesh.size))
     size = min(share * (k + 1), n)
-    program = _program(function, mesh, tuple(sorted(static.items())))
+    program = spread_jit(function, mesh, **static)
     for start in range(0, n, share * mesh.size):
         rows = np.arange(start, min(start + share * mesh.size, n))
         # The last call is filled up with its last row.
@@ -110,12 +111,3 @@ def _clouds(points: np.ndarray, names: list[np.ndarray], mesh: Mesh) -> jax.Arra
 
     target = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     return jax.make_array_from_callback(shape, target, points_of)
-
-
-@lru_cache(maxsize=32)
-def _program(function: Callable[..., Any], mesh: Mesh, static: tuple) -> Callable[..., Any]:
-    spread = PartitionSpec(mesh.axis_names)
-    body = partial(function, **dict(static))
-    return jax.jit(
-        jax.shard_map(body, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
-    )

@@ -121,11 +121,12 @@ def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
 
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():
-    from mgm_jax.geometry.local import subspaces_on_cpu as spans_on_host
+    from mgm_jax.geometry.local import subspaces_on_cpu
     from mgm_jax.metrics import small_groups
+    from mgm_jax.parallel.spread_jit import spread_jit
 
-    small_groups._spread.cache_clear()
-    spans_on_host._basis.clear_cache()
+    spread_jit.cache_clear()
+    subspaces_on_cpu._basis.clear_cache()
     sizes = [17, 18, 20, 22, 24, 19, 23, 21]
     groups = np.repeat(np.arange(8), sizes)
     random = np.random.default_rng(0)
@@ -137,5 +138,5 @@ def test_groups_of_many_sizes_compile_once_a_padded_size():
     compare = small_groups._spread(small_groups._compare, None)
     assert (find._cache_size(), compare._cache_size()) == (1, 1)
     # Tails of 8, 16 or all 23 eigenvalues, and vectors in fours up to 24.
-    assert small_groups._spread.cache_info().misses <= 2 + 3
-    assert spans_on_host._basis._cache_size() <= 6
+    assert spread_jit.cache_info().misses <= 2 + 3
+    assert subspaces_on_cpu._basis._cache_size() <= 6

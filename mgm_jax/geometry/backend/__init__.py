@@ -1,1 +1,8 @@
-"""What depends on the machine: double precision, threads of the host, fast sums."""
+"""What depends on the machine, and changes how fast a result comes, not which.
+
+| file | what |
+|---|---|
+| ``precision`` | float64 for single steps; the type in which all pairs are scanned |
+| ``workers`` | calls on a few threads of the host, results in order |
+| ``row_sums`` | sums of rows that a CPU adds fast |
+"""

@@ -35,7 +35,7 @@ def double_precision() -> AbstractContextManager[Any]:
 def scan_dtype(precision: ScanPrecision, *, features: int) -> DTypeLike:
     """Element type of the scan: the fastest one of this machine where left to ``"auto"``.
 
-    bfloat16 where the hardware multiplies it (accelerators, some processors) and the points are
+    bfloat16 where the hardware multiplies it (accelerators, some CPUs) and the points are
     wide enough for the product to matter; float32 elsewhere.
 
     >>> jnp.dtype(scan_dtype("auto", features=2)).name

@@ -1,6 +1,6 @@
-"""Sums of rows, fast on processors too.
+"""Sums of rows, fast on CPUs too.
 
-XLA adds the columns of a row one after the other on processors, each addition waiting for the one
+XLA adds the columns of a row one after the other on CPUs, each addition waiting for the one
 before. Halving the columns a few times first, and leaving the rest to a matrix-vector product,
 adds many at once. On accelerators the plain sum is the fast one.
 """

@@ -1,12 +1,11 @@
-"""Calls on a few threads of the host, so that compiled code keeps all processors busy.
+"""Calls on a few threads of the host, so that compiled code keeps all cores busy.
 
-XLA runs the steps of a loop one after the other, on one processor where they are small. It lets go
-of Python's lock meanwhile, so that other threads can keep other processors at work.
+XLA runs the steps of a loop one after the other, on one core where they are small. It lets go
+of Python's lock meanwhile, so that other threads can keep other cores at work.
 """
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,14 +15,16 @@ from typing import TypeVar
 import jax
 from jax.sharding import Mesh
 
+from mgm_jax.parallel.cpus import available_cpus
+
 Result = TypeVar("Result")
 
 # Every worker holds a batch and its matrices.
-_MOST = 16
+_MAX = 16
 
 
 def workers_for(mesh: Mesh | None) -> int:
-    """How many threads to work on: one a processor, two where other devices do the work.
+    """How many threads to work on: one a core, two where other devices do the work.
 
     >>> workers_for(None) >= 1
     True
@@ -31,18 +32,7 @@ def workers_for(mesh: Mesh | None) -> int:
     if mesh is not None or jax.default_backend() != "cpu":
         # The host finishes a batch while the devices work on the next.
         return 2
-    return min(_MOST, cores())
-
-
-def cores() -> int:
-    """Cores that this process may use.
-
-    >>> cores() >= 1
-    True
-    """
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(_MAX, available_cpus())
 
 
 def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator[Result]:

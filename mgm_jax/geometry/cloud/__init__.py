@@ -1,1 +1,12 @@
-"""Measures of a whole cloud, from its moments, its spectrum, its views or all pairs."""
+"""Measures of a whole cloud.
+
+| file | what |
+|---|---|
+| ``moments`` | count, mean and scatter of points that come in chunks |
+| ``grouped_moments`` | the same within and between groups, such as views of images |
+| ``spectrum`` | RankMe, alpha-ReQ, NESum; ``effective_rank`` has their formulas |
+| ``views`` | LiDAR, alignment, mean cosine, the distance of two images |
+| ``whitening`` | whitened features, and how invariant they are |
+| ``uniformity`` | the Gaussian potential of all pairs |
+| ``intrinsic_dimension`` | TwoNN and Levina-Bickel, from distances to neighbours |
+"""

@@ -1,8 +1,8 @@
-"""Count, mean and second moment of points that come in chunks: float64, mergeable in any order.
+"""Count, mean and second moment of points that come in chunks, in float64.
 
 A sum of squares less the square of a sum loses every digit where the mean is far from zero, as it
-is for features after a ReLU. So the second moment is kept about the mean, and two of them are
-merged by the mean's shift (Chan, Golub & LeVeque 1983).
+is for features after a ReLU. So the second moment is kept about the mean, and a chunk is added by
+the mean's shift (Chan, Golub & LeVeque 1983).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS_AT_ONCE = 2048
 class Moments:
     """Moments of n points of d features.
 
-    Whatever the chunks and the order of merging, the result is the same up to the rounding of
+    Whatever the chunks and their order, the result is the same up to the rounding of
     float64: about ``1e-16 (1 + |mean| / spread)`` of the scatter's trace.
 
     Attributes:
@@ -80,27 +80,6 @@ class Moments:
             mean = mean + shift * (len(wide) / total)
             count = total
         return Moments(count=count, mean=mean, scatter=scatter)
-
-    def merge(self, other: Moments) -> Moments:
-        """Moments of the points of both.
-
-        Raises:
-            InputError: another number of features.
-        """
-        if other.features != self.features:
-            raise InputError(
-                f"other must have moments of {self.features} features; got {other.features}."
-            )
-        total = self.count + other.count
-        if total == 0:
-            return self
-        shift = other.mean - self.mean
-        between = shift * np.sqrt(self.count * other.count / total)
-        return Moments(
-            count=total,
-            mean=self.mean + shift * (other.count / total),
-            scatter=self.scatter + other.scatter + np.outer(between, between),
-        )
 
     def covariance(self) -> np.ndarray:
         """Unbiased covariance, the scatter over n - 1, ``[d, d]``.
@@ -208,7 +187,7 @@ def products_of(centred: np.ndarray) -> np.ndarray:
         ``[d, d]`` float64, symmetric.
     """
     if jax.default_backend() == "cpu":
-        # The same processor either way, and NumPy's product of a matrix with its own transpose
+        # The same CPU either way, and NumPy's product of a matrix with its own transpose
         # computes one triangle only.
         return centred.T @ centred
     return products_on_device(centred)

@@ -19,11 +19,11 @@ from mgm_jax.geometry.knn.tile import is_certified, pad_points, settle
 from mgm_jax.geometry.points.groups import padded_size
 
 QUERIES = 64
-"""Queries redone at once."""
+"""Queries that fall back at once."""
 _BLOCK = 8192
 
 
-def redo(
+def fall_back(
     queries: Points,
     rows: np.ndarray,
     own: np.ndarray,
@@ -38,7 +38,7 @@ def redo(
 
     Args:
         queries: n points.
-        rows: ``[q]`` which of them to redo.
+        rows: ``[q]`` which of them the scan could not settle.
         own: ``[n]`` int32, every query's own row among the targets; -1 where it is not there.
         targets: m points to choose from, scaled like the queries.
         present: ``[m]`` bool, False where a target is padding.

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, place, scan_table
-from mgm_jax.geometry.knn.fallback import redo
+from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified, settle
 from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches
 from mgm_jax.parallel.devices import fetch, shard_rows
+from mgm_jax.parallel.spread_jit import spread_jit
 from mgm_jax.progress import progress
 
 # A batch of groups holds at most this many values; larger groups are clouds of their own.
@@ -64,9 +65,8 @@ def nearest_in_groups(
             bar.advance(rows.size)
         with double_precision():
             points, _, _ = place(x, np.ones(n, bool), None, None, metric=metric)
-            settle_batch = _batch_function(
-                k, metric, scan_dtype(precision, features=features), mesh
-            )
+            dtype = scan_dtype(precision, features=features)
+            settle_batch = spread_jit(_settle_batch, mesh, k=k, metric=metric, dtype=dtype)
             for batch in group_batches(groups, max_points=max(1, _BATCH_VALUES // features)):
                 if large[batch.groups[0]]:
                     continue
@@ -75,36 +75,27 @@ def nearest_in_groups(
     return found
 
 
-@lru_cache(maxsize=64)
-def _batch_function(
-    k: int, metric: Metric, dtype: DTypeLike, mesh: Mesh | None
-) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """One compiled function for all batches of one kind, spread over the mesh by groups."""
+def _settle_batch(
+    groups: Points, present: jax.Array, *, k: int, metric: Metric, dtype: DTypeLike
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Neighbours within all groups of a batch, one group after the other."""
 
-    def settle_groups(groups: Points, present: jax.Array):
-        def one(group: tuple[Points, jax.Array]):
-            points, here = group
-            mean = mean_of(points, here)
-            m = here.shape[0]
-            return settle(
-                points,
-                jnp.arange(m, dtype=jnp.int32),
-                points,
-                scan_table(points, mean, here, dtype=dtype),
-                mean,
-                k=min(k, m),
-                metric=metric,
-                tile=m,
-            )
+    def one(group: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        points, mask = group
+        mean = mean_of(points, mask)
+        m = mask.shape[0]
+        return settle(
+            points,
+            jnp.arange(m, dtype=jnp.int32),
+            points,
+            scan_table(points, mean, mask, dtype=dtype),
+            mean,
+            k=min(k, m),
+            metric=metric,
+            tile=m,
+        )
 
-        return jax.lax.map(one, (groups, present))
-
-    if mesh is None:
-        return jax.jit(settle_groups)
-    spread = PartitionSpec(mesh.axis_names)
-    return jax.jit(
-        jax.shard_map(settle_groups, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
-    )
+    return jax.lax.map(one, (groups, present))
 
 
 def _settle_groups(
@@ -133,7 +124,7 @@ def _settle_groups(
         if left.size:
             chosen = np.maximum(members, 0)
             group = points.take(chosen)
-            part.distances[left], part.indices[left] = redo(
+            part.distances[left], part.indices[left] = fall_back(
                 group,
                 left,
                 np.arange(mask.size, dtype=np.int32),

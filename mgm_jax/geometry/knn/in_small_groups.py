@@ -1,4 +1,4 @@
-"""Exact k nearest neighbours within small groups, on a processor: one Gram matrix a group.
+"""Exact k nearest neighbours within small groups, on a CPU: one Gram matrix a group.
 
 In a small group a float64 product of all pairs costs less than any way around it. Where its
 rounding could change the float32 number of a distance, the distance is computed from the difference

@@ -1,16 +1,15 @@
-"""Exact k nearest neighbours on processors: every pair of tiles is scored once.
+"""Exact k nearest neighbours on CPUs: every pair of tiles is scored once.
 
 1. The points are placed and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
    Device and host take turns, each with all cores.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
-   other rows are redone (``knn_redo``).
+   other rows fall back (``fallback``).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,7 +28,7 @@ from mgm_jax.geometry.knn.distance import (
     half_distance_bounds,
     scan_table,
 )
-from mgm_jax.geometry.knn.fallback import redo
+from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.placement import Placed, place_on_host
 from mgm_jax.geometry.knn.shortlist import Shortlists
@@ -41,6 +40,7 @@ from mgm_jax.geometry.knn.tile import (
     margin,
     pad_points,
 )
+from mgm_jax.parallel.cpus import available_cpus
 from mgm_jax.progress import Bar, progress
 
 # Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
@@ -51,7 +51,7 @@ _EVEN_FROM = 12_288
 _KEPT_BYTES = 2**27
 _NOT_THERE = 2**30
 # Fewer lists than this are not worth a thread of their own.
-_LEAST_ROWS = 128
+_MIN_ROWS = 128
 
 
 def nearest_by_pairs(
@@ -99,7 +99,7 @@ def nearest_by_pairs(
         if left.size:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
             present = np.ones(m, bool)
-            distances[left], indices[left] = redo(
+            distances[left], indices[left] = fall_back(
                 placed.queries,
                 left,
                 itself,
@@ -190,7 +190,7 @@ class _Scan:
         pairs = list(self._pairs())
         with (
             progress("neighbours", total=total, unit="point") as bar,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
+            ThreadPoolExecutor(available_cpus()) as pool,
         ):
             for done, (i, j) in enumerate(pairs, start=1):
                 shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
@@ -215,7 +215,7 @@ class _Scan:
     def _offers(self, i: int, j: int, scores: np.ndarray) -> Iterator[Callable[[], None]]:
         """What enters the scores of a pair into the shortlists, in parts for lists of their own."""
         rows, columns = i * self.queries.rows, j * self.targets.rows
-        parts = os.cpu_count() or 1
+        parts = available_cpus()
         for start, stop in _spans(min(len(scores), self.lists.n - rows), parts):
             yield partial(self.lists.offer, rows + start, columns, scores[start:stop])
         if self.own and i != j:
@@ -256,7 +256,7 @@ class _Scan:
 
 
 def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:
-    step = max(_LEAST_ROWS, -(-size // parts))
+    step = max(_MIN_ROWS, -(-size // parts))
     yield from ((start, min(start + step, size)) for start in range(0, size, step))
 
 

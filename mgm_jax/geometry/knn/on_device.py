@@ -1,9 +1,9 @@
-"""Exact k nearest neighbours in one cloud on one device: scan, rank exactly, certify, redo.
+"""Exact k nearest neighbours in one cloud on one device: scan, rank exactly, certify, fall back.
 
 1. Every tile of rows is scanned against the base in a fast type for a few more than k candidates.
 2. The candidates are ranked by their exact distance.
 3. A row is certified where its k-th exact distance is below what any other point can have.
-4. The other rows are redone (``knn_redo``): in float64, and if that is not enough, in full.
+4. The other rows fall back (``fallback``): in float64, and if that is not enough, in full.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric, place, scan_table
-from mgm_jax.geometry.knn.fallback import redo
+from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
@@ -79,7 +79,7 @@ def nearest_in_cloud(
         certified = is_certified(distances, unseen)
         left = np.flatnonzero(~certified)
         if left.size:
-            distances[left], indices[left] = redo(
+            distances[left], indices[left] = fall_back(
                 queries, left, own, targets, present[:m], mean, k=k, metric=metric
             )
         return Nearest(in_units(distances, queries, metric=metric), indices, certified)

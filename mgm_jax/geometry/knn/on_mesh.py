@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.ring import RingPlan, plan_ring, ring_programs
-from mgm_jax.geometry.knn.ring_fallback import Spread, redo_on_mesh
+from mgm_jax.geometry.knn.ring_fallback import Spread, fall_back_on_mesh
 from mgm_jax.geometry.knn.ring_points import SpreadRows, place_on_mesh
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified
 from mgm_jax.parallel.devices import at_hand, fetch, pad_rows, shard_rows
@@ -81,7 +81,9 @@ def nearest_on_mesh(
         certified = is_certified(distances, unseen)
         left = np.flatnonzero(~certified)
         if left.size:
-            distances[left], indices[left] = redo_on_mesh(search, left, mesh, k=k, metric=metric)
+            distances[left], indices[left] = fall_back_on_mesh(
+                search, left, mesh, k=k, metric=metric
+            )
         # The scale is one number on every device.
         scale = queries._replace(scales=queries.scales.addressable_data(0))
         return Nearest(in_units(distances, scale, metric=metric), indices, certified)

@@ -6,7 +6,6 @@ graph a pair that is in two of the lists ranked together is measured once.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.tile import pad_points
+from mgm_jax.parallel.cpus import available_cpus
 
 _BLOCK_BYTES = 2**26
 _PAIRS = 2**14
@@ -26,7 +26,7 @@ _PAIRS = 2**14
 _ROWS = 2**15
 # Pairs measured together: few enough for their differences to stay in the cache of a core.
 _TOGETHER = 64
-# Pairs of a block are taken by parts of it that stay in the cache of the processor.
+# Pairs of a block are taken by parts of it that stay in the cache of a core.
 _PARTS = 8
 
 
@@ -124,7 +124,7 @@ def distances_of_pairs(
             out[places] = np.asarray(_distances(left, right, a, b, metric=metric))[: places.size]
 
     # A call measures its pairs on one core.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         for left, right, places, starts in _blocks(queries, targets, first, second, rows):
             jobs = (
                 (part, left, right, *_filled(first[part] - starts[0], second[part] - starts[1]))

@@ -7,12 +7,11 @@ that the host can show progress, and only their block travels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.knn.distance import (
@@ -27,12 +26,13 @@ from mgm_jax.geometry.knn.ring_points import tabulate
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance
 from mgm_jax.geometry.knn.tile import margin
 from mgm_jax.parallel.ring import Blocks, Visitor, cut, turn
+from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 # Queries scanned at once, and rows of a block.
-_ROWS_ON_PROCESSOR, _COLUMNS_ON_PROCESSOR = 512, 8192
+_ROWS_ON_CPU, _COLUMNS_ON_CPU = 512, 8192
 _ROWS_ON_ACCELERATOR, _COLUMNS_ON_ACCELERATOR = 4096, 32768
-# Pairs ranked at once: within the caches of a processor, many on accelerators.
-_PAIRS_ON_PROCESSOR, _PAIRS_ON_ACCELERATOR = 64, 8192
+# Pairs ranked at once: within the caches of a CPU, many on accelerators.
+_PAIRS_ON_CPU, _PAIRS_ON_ACCELERATOR = 64, 8192
 _BATCHES = 16
 
 
@@ -97,9 +97,9 @@ def plan_ring(
         tile_rows: queries scanned at once; None for a good size.
         tile_columns: largest block; None likewise.
     """
-    processor = jax.default_backend() == "cpu"
-    rows = tile_rows or (_ROWS_ON_PROCESSOR if processor else _ROWS_ON_ACCELERATOR)
-    columns = tile_columns or (_COLUMNS_ON_PROCESSOR if processor else _COLUMNS_ON_ACCELERATOR)
+    on_cpu = jax.default_backend() == "cpu"
+    rows = tile_rows or (_ROWS_ON_CPU if on_cpu else _ROWS_ON_ACCELERATOR)
+    columns = tile_columns or (_COLUMNS_ON_CPU if on_cpu else _COLUMNS_ON_ACCELERATOR)
     count = candidates_for(k, dtype, share=share)
     blocks = cut(share, most=-(-max(columns, count) // 16) * 16, least=count)
     return RingPlan(mesh, metric, k, count, dtype, rows, blocks.size, own), blocks
@@ -126,28 +126,19 @@ class RingPrograms(NamedTuple):
     finish: Callable[..., tuple[jax.Array, jax.Array]]
 
 
-@lru_cache(maxsize=32)
 def ring_programs(plan: RingPlan) -> RingPrograms:
     """The programs of one kind of graph."""
-    spread, whole = PartitionSpec(plan.axis), PartitionSpec()
 
-    def compiled(function: Callable, *specs: Any, donate: tuple[int, ...] = ()) -> Callable:
-        body = jax.shard_map(
-            partial(function, plan=plan),
-            mesh=plan.mesh,
-            in_specs=specs,
-            out_specs=spread,
-            check_vma=False,
-        )
-        return jax.jit(body, donate_argnums=donate)
+    def compiled(function: Callable, *inputs: str, donate: tuple[int, ...] = ()) -> Callable:
+        return spread_jit(function, plan.mesh, inputs=inputs, donate=donate, plan=plan)
 
     return RingPrograms(
-        tabulate=compiled(_tabulate, spread, whole, spread),
-        begin=compiled(_begin, spread),
-        scan_turn=compiled(_scan_turn, spread, spread, spread, whole, donate=(2,)),
-        arrange=compiled(_arrange, spread, spread),
-        rank_turn=compiled(_rank_turn, spread, spread, spread, spread, whole, donate=(3,)),
-        finish=compiled(_finish, spread, spread),
+        tabulate=compiled(_tabulate, SPREAD, WHOLE, SPREAD),
+        begin=compiled(_begin, SPREAD),
+        scan_turn=compiled(_scan_turn, SPREAD, SPREAD, SPREAD, WHOLE, donate=(2,)),
+        arrange=compiled(_arrange, SPREAD, SPREAD),
+        rank_turn=compiled(_rank_turn, SPREAD, SPREAD, SPREAD, SPREAD, WHOLE, donate=(3,)),
+        finish=compiled(_finish, SPREAD, SPREAD),
     )
 
 
@@ -233,7 +224,7 @@ def _rank_turn(
     *,
     plan: RingPlan,
 ) -> jax.Array:
-    batch = _PAIRS_ON_PROCESSOR if jax.default_backend() == "cpu" else _PAIRS_ON_ACCELERATOR
+    batch = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS_ON_ACCELERATOR
     share = names.shape[0]
 
     def visit(distances: jax.Array, visitor: Visitor) -> jax.Array:

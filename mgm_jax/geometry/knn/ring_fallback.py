@@ -6,14 +6,13 @@ lists meet; where that settles nothing, such as on a lattice, every distance is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, scan_table
 from mgm_jax.geometry.knn.fallback import QUERIES, rank_all
@@ -21,6 +20,7 @@ from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 from mgm_jax.geometry.knn.tile import is_certified, settle
 from mgm_jax.parallel.devices import pick
 from mgm_jax.parallel.ring import cut
+from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 # Base points whose float64 table exists at once on a device.
 _BLOCK = 4096
@@ -44,14 +44,14 @@ class Spread(NamedTuple):
     own: bool
 
 
-def redo_on_mesh(
+def fall_back_on_mesh(
     search: Spread, rows: np.ndarray, mesh: Mesh, *, k: int, metric: Metric
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of some queries without the fast scan; float64 must be on.
 
     Args:
         search: queries and base, with at least k rows a device.
-        rows: ``[q]`` which queries to redo.
+        rows: ``[q]`` which queries the scan could not settle.
         mesh: the devices.
         k: number of neighbours.
         metric: which distance.
@@ -64,7 +64,17 @@ def redo_on_mesh(
     unseen = np.empty(rows.size, np.float32)
     left = np.arange(rows.size)
     for in_full in (False, True):
-        some = _redo_function(mesh, k, metric, search.own, in_full)
+        some = spread_jit(
+            _search,
+            mesh,
+            inputs=(SPREAD, SPREAD, SPREAD, WHOLE, WHOLE),
+            outputs=WHOLE,
+            axis=mesh.axis_names[0],
+            k=k,
+            metric=metric,
+            own=search.own,
+            in_full=in_full,
+        )
         for start in range(0, left.size, QUERIES):
             places = left[start : start + QUERIES]
             chosen = rows[np.pad(places, (0, QUERIES - places.size), mode="edge")]
@@ -76,59 +86,52 @@ def redo_on_mesh(
     return distances, indices
 
 
-@lru_cache(maxsize=32)
-def _redo_function(
-    mesh: Mesh, k: int, metric: Metric, own: bool, in_full: bool
-) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """The compiled search for a few queries: in float64, or by every distance."""
-    axis = mesh.axis_names[0]
+def _search(
+    queries: Points,
+    base: Points,
+    present: jax.Array,
+    mean: jax.Array,
+    rows: jax.Array,
+    *,
+    axis: str,
+    k: int,
+    metric: Metric,
+    own: bool,
+    in_full: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Neighbours of a few queries: in float64, or by every distance."""
+    share = present.shape[0]
+    home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
+    some = pick(queries, rows, axis)
+    blocks = cut(share, most=_BLOCK, least=k)
 
-    def search(
-        queries: Points, base: Points, present: jax.Array, mean: jax.Array, rows: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        share = present.shape[0]
-        home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
-        some = pick(queries, rows, axis)
-        blocks = cut(share, most=_BLOCK, least=k)
-
-        def search_block(number: jax.Array, best: tuple) -> tuple:
-            start = jnp.minimum(number * blocks.size, share - blocks.size).astype(jnp.int32)
-            part, here = jax.tree.map(
-                lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
-            )
-            # The last block reaches back over rows that an earlier one held.
-            here &= start + jnp.arange(blocks.size) >= number * blocks.size
-            first = home + start
-            names = rows - first if own else jnp.full_like(rows, -1)
-            if in_full:
-                found = rank_all(some, names, part, here, k=k, metric=metric)
-            else:
-                table = scan_table(part, mean, here, dtype=jnp.float64)
-                found = settle(some, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
-            distances, places, unseen = found
-            places = jnp.where(places == NOBODY, NOBODY, places + first)
-            distances = jnp.concatenate([best[0], distances], axis=1)
-            places = jnp.concatenate([best[1], places], axis=1)
-            nearest = order_by_distance(distances, places, count=k)
-            return *nearest, jnp.minimum(best[2], unseen)
-
-        empty = (
-            jnp.full((rows.size, k), jnp.inf, jnp.float32),
-            jnp.full((rows.size, k), NOBODY, jnp.int32),
-            jnp.full(rows.size, jnp.inf, jnp.float32),
+    def search_block(number: jax.Array, best: tuple) -> tuple:
+        start = jnp.minimum(number * blocks.size, share - blocks.size).astype(jnp.int32)
+        part, here = jax.tree.map(
+            lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
         )
-        *lists, unseen = jax.lax.fori_loop(0, blocks.count, search_block, empty)
-        # All lists side by side, [r, devices * k].
-        gather = partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
-        return *order_by_distance(*map(gather, lists), count=k), jax.lax.pmin(unseen, axis)
+        # The last block reaches back over rows that an earlier one held.
+        here &= start + jnp.arange(blocks.size) >= number * blocks.size
+        first = home + start
+        names = rows - first if own else jnp.full_like(rows, -1)
+        if in_full:
+            found = rank_all(some, names, part, here, k=k, metric=metric)
+        else:
+            table = scan_table(part, mean, here, dtype=jnp.float64)
+            found = settle(some, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
+        distances, places, unseen = found
+        places = jnp.where(places == NOBODY, NOBODY, places + first)
+        distances = jnp.concatenate([best[0], distances], axis=1)
+        places = jnp.concatenate([best[1], places], axis=1)
+        nearest = order_by_distance(distances, places, count=k)
+        return *nearest, jnp.minimum(best[2], unseen)
 
-    spread, whole = PartitionSpec(axis), PartitionSpec()
-    return jax.jit(
-        jax.shard_map(
-            search,
-            mesh=mesh,
-            in_specs=(spread, spread, spread, whole, whole),
-            out_specs=whole,
-            check_vma=False,
-        )
+    empty = (
+        jnp.full((rows.size, k), jnp.inf, jnp.float32),
+        jnp.full((rows.size, k), NOBODY, jnp.int32),
+        jnp.full(rows.size, jnp.inf, jnp.float32),
     )
+    *lists, unseen = jax.lax.fori_loop(0, blocks.count, search_block, empty)
+    # All lists side by side, [r, devices * k].
+    gather = partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
+    return *order_by_distance(*map(gather, lists), count=k), jax.lax.pmin(unseen, axis)

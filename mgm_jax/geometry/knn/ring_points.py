@@ -6,15 +6,16 @@ The float64 steps of a whole share would take eight bytes a value; those of a ti
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, place, scan_table
 from mgm_jax.parallel.ring import cut
+from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 FLOAT64_TILE = 512
 """Rows worked on at once in float64."""
@@ -49,26 +50,16 @@ def place_on_mesh(
         The queries and the base, spread, and the mean ``[d]`` float64 on every device.
     """
     clouds = (queries,) if base is None else (base, queries)
-    program = place_program(mesh, metric, len(clouds))
+    program = place_program(mesh, metric)
     placed, mean = program([(cloud.values, cloud.present) for cloud in clouds])
     points = [Points(cloud.values, *part) for cloud, part in zip(clouds, placed, strict=True)]
     return points[-1], points[0], mean
 
 
-@lru_cache(maxsize=32)
-def place_program(mesh: Mesh, metric: Metric, clouds: int) -> Callable[..., Any]:
+def place_program(mesh: Mesh, metric: Metric) -> Callable[..., Any]:
     """The program for one or two clouds; the mean is that of the first."""
-    axis, spread = mesh.axis_names[0], PartitionSpec(mesh.axis_names[0])
     function = _near_unit_length if metric == "cosine" else _in_one_scale
-    return jax.jit(
-        jax.shard_map(
-            partial(function, axis=axis),
-            mesh=mesh,
-            in_specs=([(spread, spread)] * clouds,),
-            out_specs=([(spread, spread)] * clouds, PartitionSpec()),
-            check_vma=False,
-        )
-    )
+    return spread_jit(function, mesh, outputs=(SPREAD, WHOLE), axis=mesh.axis_names[0])
 
 
 Cloud = tuple[jax.Array, jax.Array]

@@ -14,8 +14,9 @@ from mgm_jax.geometry.knn.in_small_groups import are_small, nearest_in_small_gro
 from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.on_mesh import nearest_on_mesh
+from mgm_jax.geometry.knn.repeats import expand
 from mgm_jax.geometry.knn.tile import Nearest
-from mgm_jax.geometry.points.duplicates import Distinct, expand
+from mgm_jax.geometry.points.duplicates import Distinct
 from mgm_jax.geometry.points.groups import Groups
 from mgm_jax.parallel.devices import at_hand, fetch
 
@@ -104,7 +105,7 @@ def _fit_small_groups(
     metric: Metric,
     mesh: Mesh | None,
 ) -> bool:
-    """Whether a processor can take each group by its Gram matrix."""
+    """Whether a CPU can take each group by its Gram matrix."""
     here = jax.default_backend() == "cpu" and mesh is None and base is None
     return (
         here and metric == "euclidean" and len(groups) > 1 and are_small(np.asarray(points), groups)

@@ -106,16 +106,16 @@ def is_certified(distances: np.ndarray, unseen: np.ndarray) -> np.ndarray:
 
 
 def tile_sizes(n: int, m: int, k: int, *, rows: int | None, columns: int | None) -> Tiles:
-    """Tile of scores: within the caches of a processor, large on accelerators.
+    """Tile of scores: within the caches of a CPU, large on accelerators.
 
     Columns are a multiple of 16 that holds all candidates, and no more than the base needs.
 
     >>> tile_sizes(1000, 1000, 5, rows=64, columns=100)
     Tiles(rows=64, columns=112)
     """
-    processor = jax.default_backend() == "cpu"
-    rows = rows or (512 if processor else 4096)
-    columns = columns or (8192 if processor else 32768)
+    on_cpu = jax.default_backend() == "cpu"
+    rows = rows or (512 if on_cpu else 4096)
+    columns = columns or (8192 if on_cpu else 32768)
     wanted = min(max(columns, k + _COARSE_MARGIN), max(m, k))
     return Tiles(rows=min(rows, n), columns=-(-wanted // 16) * 16)
 

@@ -3,7 +3,7 @@
 All in float64 from the differences to the point, so that nothing but the rounding of the points
 themselves is lost. There are three ways, with equal results:
 
-* On a processor every worker takes some points through gather, product and eigenvalues, so that
+* On a CPU every worker takes some points through gather, product and eigenvalues, so that
   all cores work without waiting for each other on products that are far too small to share.
 * A small group has one Gram matrix, of which each of its points takes its part.
 * On an accelerator the products are made there, and the host follows with the eigenvalues.
@@ -20,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.backend.workers import cores, one_thread_a_product
+from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.local.spectrum import LocalSpectrum, centred_gram, local_spectrum
 from mgm_jax.geometry.points.groups import Groups
+from mgm_jax.parallel.cpus import available_cpus
 
 # Differences that are multiplied together fill about the second cache of a core.
 _BLOCK_BYTES = 2**21
@@ -70,7 +71,7 @@ def spectra_of(
         grams, rows = task
         return local_spectrum(grams(table, rows, neighbours[rows]), threshold=threshold)
 
-    with one_thread_a_product(), ThreadPoolExecutor(cores()) as pool:
+    with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
         for (_, rows), found in zip(tasks, pool.map(work, tasks), strict=True):
             yield rows, found
 
@@ -126,7 +127,7 @@ def _on_device(
     table = jnp.asarray(points)
     n, k = neighbours.shape
     together = max(1, min(_TASK_ROWS, 64 * _BLOCK_BYTES // (8 * k * table.shape[1])))
-    with one_thread_a_product(), ThreadPoolExecutor(cores()) as pool:
+    with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
         waiting = []
         for rows in _parts(np.arange(n)):
             padded = np.pad(rows, (0, _TASK_ROWS - rows.size), mode="edge")
@@ -134,7 +135,7 @@ def _on_device(
                 grams = _device_grams(table, padded, neighbours[padded], together=together)
             waiting.append((rows, pool.submit(_finish, grams, rows.size, threshold)))
             # The host works on a few parts while the device makes the next; no more wait.
-            if len(waiting) > cores():
+            if len(waiting) > available_cpus():
                 rows, found = waiting.pop(0)
                 yield rows, found.result()
         for rows, found in waiting:

@@ -23,7 +23,7 @@ from mgm_jax.geometry.nnk.kernel import COINCIDENT
 _HALVINGS = 10
 _TAIL_STEP = 8
 # Where this share of the scatter or less is left, its sums have lost too many digits.
-_LEAST_LEFT = 1e-3
+_MIN_LEFT = 1e-3
 
 
 class LeftOut(NamedTuple):
@@ -78,8 +78,8 @@ def left_out_pca(
     trace, squares = jnp.sum(own), jnp.sum(gram * gram)
     left = trace - ratio * own
     left_squares = squares - 2 * ratio * jnp.sum(gram * gram, axis=1) + (ratio * own) ** 2
-    smallest = jnp.maximum(_LEAST_LEFT * trace, COINCIDENT * jnp.sum(squared_lengths))
-    enough = (left > smallest) & (left_squares > _LEAST_LEFT**2 * squares)
+    smallest = jnp.maximum(_MIN_LEFT * trace, COINCIDENT * jnp.sum(squared_lengths))
+    enough = (left > smallest) & (left_squares > _MIN_LEFT**2 * squares)
     tail = values.size if tail is None else tail
     low, high = _bracket(values, ratio * coordinates**2, tail=tail)
     scale = jnp.where(values[0] > 0, values[0], 1)

@@ -6,24 +6,6 @@ import jax
 import jax.numpy as jnp
 
 
-def squared_distances(gram: jax.Array) -> jax.Array:
-    """Squared distances of points, ``|x_j - x_l|^2 = g_jj + g_ll - 2 g_jl``.
-
-    Args:
-        gram: Gram matrices of the points about any origin, ``[..., k, k]``.
-
-    Returns:
-        ``[..., k, k]``, at least 0, exactly 0 on the diagonal.
-
-    Example:
-        >>> squared_distances(jnp.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
-        [[0.0, 2.0], [2.0, 0.0]]
-    """
-    own = jnp.diagonal(gram, axis1=-2, axis2=-1)
-    squared = jnp.maximum(own[..., :, None] + own[..., None, :] - 2 * gram, 0)
-    return jnp.where(jnp.eye(gram.shape[-1], dtype=bool), 0, squared)
-
-
 def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
     """Largest distance between two neighbours, ``max_{j,l in N(i)} |x_j - x_l|``.
 
@@ -42,7 +24,7 @@ def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
         >>> diameter(jnp.array([[0.0, 9.0], [9.0, 0.0]]), jnp.array([True, True])).item()
         3.0
     """
-    # Processors reduce the last axis but one faster than the last.
+    # CPUs reduce the last axis but one faster than the last.
     farthest = jnp.max(jnp.where(support[..., :, None], among, 0), axis=-2)
     found = jnp.sqrt(jnp.max(jnp.where(support, farthest, 0), axis=-1))
     return jnp.where(jnp.sum(support, axis=-1) >= 2, found, jnp.nan)

@@ -1,1 +1,13 @@
-"""Non-negative kernel regression: kernels, candidates, the solver, the graph."""
+"""Non-negative kernel regression of points on their neighbours.
+
+| file | what |
+|---|---|
+| ``graph`` | the public ``nnk_graph`` |
+| ``candidates`` | how many candidates a point has, and which |
+| ``neighbourhood`` | distances of candidates from Gram matrices; the regression on them |
+| ``kernel`` | cosine and Gaussian, bandwidths |
+| ``solve`` | the exact solver of many small problems; ``pivot`` is its first, greedy pass |
+| ``fallback`` | problems that the greedy pass leaves open |
+| ``sweep_operator`` | the linear algebra of adding and removing one variable |
+| ``gram_distances`` | squared distances from Gram matrices |
+"""

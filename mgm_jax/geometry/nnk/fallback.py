@@ -29,7 +29,7 @@ class Afresh(NamedTuple):
     pivots: jax.Array
 
 
-def solve_afresh(
+def solve_fallback(
     kernel: jax.Array,
     target: jax.Array,
     allowed: jax.Array,
@@ -56,7 +56,7 @@ def solve_afresh(
 
     Example:
         >>> kernel, target, yes = jnp.eye(2)[None], jnp.array([[0.5, -0.5]]), jnp.ones((1, 2), bool)
-        >>> solve_afresh(kernel, target, yes, ~yes).theta.tolist()
+        >>> solve_fallback(kernel, target, yes, ~yes).theta.tolist()
         [[0.5, 0.0]]
     """
     points, k = target.shape

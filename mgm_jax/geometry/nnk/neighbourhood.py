@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mgm_jax.geometry.local.polytope import squared_distances
+from mgm_jax.geometry.nnk.gram_distances import squared_distances
 from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk.solve import NnkSolution, nnk_weights
 
@@ -81,7 +81,7 @@ def group_gram(
 def group_grams_on_host(
     points: np.ndarray, mask: np.ndarray, *, normalize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What :func:`group_gram` says of many groups, on a processor.
+    """What :func:`group_gram` says of many groups, on a CPU.
 
     A group stays in the cache of a core from the first step to the product, of which NumPy
     computes one triangle only. Nothing depends on the padding.

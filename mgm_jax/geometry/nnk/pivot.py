@@ -115,7 +115,7 @@ def pivot_greedily(
         if due is not None:
             due &= independent(slack, diagonal)
             score = jnp.where(due.any(axis=1)[:, None], jnp.where(due, slack, -1.0), score)
-        # Two plain reductions are faster than argmax on a processor. Of scores that rounding alone
+        # Two plain reductions are faster than argmax on a CPU. Of scores that rounding alone
         # tells apart the first is taken, so that the first of equal candidates is.
         best = jnp.max(score, axis=1)
         active = best >= 0

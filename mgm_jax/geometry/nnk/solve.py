@@ -3,7 +3,7 @@
 Each point asks for ``min over theta >= 0 of 1/2 theta' K theta - theta' k``: K holds the kernel
 among its candidates, k the kernel between the candidates and the point. Principal pivoting moves
 one candidate at a time into or out of the support, in float64. The optimality conditions, computed
-from K and k themselves, certify each point; the few that they refuse are solved afresh.
+from K and k themselves, certify each point; the few that they refuse are solved by the fallback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jax import lax
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import in_order, workers_for
-from mgm_jax.geometry.nnk.fallback import solve_afresh
+from mgm_jax.geometry.nnk.fallback import solve_fallback
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 from mgm_jax.geometry.nnk.pivot import Pivoted, decrease, pivot_greedily, room_for_terms
 
@@ -30,8 +30,8 @@ SUPPORT_WEIGHT = 1e-6
 _CERTIFIED = 64 * float(np.finfo(np.float64).eps)
 # Bytes of terms of the points that pivot together: about what the cache of a core holds.
 _CACHE = 400_000
-_MOST_LANES = 32
-# Points solved afresh at once, handed to a thread at once, and to another device at once.
+_MAX_LANES = 32
+# Points solved by the fallback at once, handed to a thread at once, and to another device at once.
 _AFRESH = 8
 _BLOCK = 128
 _DEVICE_BLOCK = 4096
@@ -48,15 +48,15 @@ class NnkSolution(NamedTuple):
         kkt: largest violation of the optimality conditions,
             ``max_j |min(theta_j, (K theta - k)_j)|`` ``[b]``; 0 at the exact solution.
         pivots: exchanges made ``[b]`` int.
-        polished: whether the certificate of the fast way failed and the point was solved afresh
-            ``[b]`` bool.
+        fallback: whether the certificate of the fast way failed and the point took the
+            slow one, ``[b]`` bool.
     """
 
     theta: Any
     residual: Any
     kkt: Any
     pivots: Any
-    polished: Any
+    fallback: Any
 
 
 def solve_nnk(
@@ -135,7 +135,7 @@ def solve_nnk(
 
 
 def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
-    """Hand the points to the cores of a processor in blocks of one size, or to a device at once."""
+    """Hand the points to the cores of a CPU in blocks of one size, or to a device at once."""
     points, k = columns[1].shape
     if jax.default_backend() == "cpu":
         workers = workers_for(None)
@@ -187,7 +187,7 @@ def nnk_weights(
 ) -> NnkSolution:
     """Do the work of :func:`solve_nnk` under ``jit`` and ``lax.map``; arguments as there, float64.
 
-    On a processor a few points at a time pivot together, so that what they need stays in its
+    On a CPU a few points at a time pivot together, so that what they need stays in its
     cache; on other devices all of them.
     """
     points, k = target.shape
@@ -196,7 +196,7 @@ def nnk_weights(
         return NnkSolution(target, own, own, jnp.zeros(0, jnp.int32), jnp.zeros(0, bool))
     lanes = points
     if jax.default_backend() == "cpu":
-        most = min(_MOST_LANES, max(4, _CACHE // (8 * k * room_for_terms(k))))
+        most = min(_MAX_LANES, max(4, _CACHE // (8 * k * room_for_terms(k))))
         lanes = -(-points // -(-points // most))
     starts = [*range(0, points - lanes, lanes), points - lanes]
 
@@ -230,7 +230,7 @@ def nnk_weights(
         target = jnp.where(mask, target, 0)
         allowed = mask & ~_repeated(kernel)
         support = state.inside.at[rows].get(mode="clip")
-        again = solve_afresh(kernel, target, allowed, support)
+        again = solve_fallback(kernel, target, allowed, support)
         pivots = state.pivots.at[rows].get(mode="clip") + again.pivots
         _, better = _certify(kernel, target, mask, own, again.theta, pivots)
         return _Certified(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +9,7 @@ from typing import Protocol
 
 import jax
 
+from mgm_jax.parallel.cpus import available_cpus
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.plan.workload import Workload
@@ -61,7 +61,7 @@ def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Fai
     with quiet():
         if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
             return [do_task(task, work, bar=bar) for task in tasks]
-        pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE))
+        pool = ThreadPoolExecutor(min(available_cpus(), _MOST_AT_ONCE))
         stopped = False
         try:
             return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))

@@ -177,8 +177,8 @@ def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
 def test_threads_of_the_host_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of a pair's scores enter lists of their own, so their number does not matter."""
     x = clouds()["views of few images"]
-    monkeypatch.setattr(knn_pairs, "_LEAST_ROWS", 5)
-    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    monkeypatch.setattr(knn_pairs, "_MIN_ROWS", 5)
+    monkeypatch.setattr(knn_pairs, "available_cpus", lambda: 7)
     ours = nearest_by_pairs(x, None, k=7, metric="cosine", precision="float32", tile_rows=40)
     np.testing.assert_array_equal(ours.indices, nearest(x, k=7, metric="cosine")[0])
 

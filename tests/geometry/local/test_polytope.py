@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.local.polytope import diameter, radius, squared_distances
+from mgm_jax.geometry.local.polytope import diameter, radius
+from mgm_jax.geometry.nnk.gram_distances import squared_distances
 
 POINTS = np.random.default_rng(0).normal(size=(3, 7, 5))
 """Three batches: a point and six candidates in 5-d."""

@@ -14,7 +14,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk import pivot as nnk_pivot
 from mgm_jax.geometry.nnk import solve as nnk
-from mgm_jax.geometry.nnk.fallback import solve_afresh
+from mgm_jax.geometry.nnk.fallback import solve_fallback
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT, solve_nnk
 from tests.geometry.clouds import KINDS, cloud, nearest, squared_gaps, unit
 
@@ -101,10 +101,10 @@ def _feature_problems(random, *, points: int, k: int, rank: int):
     return kernel, np.einsum("bjr,br->bj", features[:, :k], features[:, k]), features
 
 
-def _afresh(kernel, target, start, **options):
+def _fallback(kernel, target, start, **options):
     with double_precision():
         allowed = jnp.ones(target.shape, bool)
-        return solve_afresh(jnp.asarray(kernel), jnp.asarray(target), allowed, start, **options)
+        return solve_fallback(jnp.asarray(kernel), jnp.asarray(target), allowed, start, **options)
 
 
 @pytest.mark.parametrize("greedy", [0, 3, None])
@@ -113,7 +113,7 @@ def test_the_backup_rule_solves_from_any_support(greedy):
     random = np.random.default_rng(0)
     for share in (0.0, 0.3, 1.0):
         start = random.random(target.shape) < share
-        found = _afresh(kernel, target, start, greedy=greedy)
+        found = _fallback(kernel, target, start, greedy=greedy)
         np.testing.assert_allclose(found.theta, expected, atol=1e-9)
 
 
@@ -124,7 +124,7 @@ def test_the_least_index_rule_ends_on_the_problem_that_costs_it_most():
     kernel = lower.T @ lower
     scale = np.sqrt(np.diagonal(kernel))
     kernel, target = (kernel / np.outer(scale, scale))[None], (1 / scale)[None]
-    slow = _afresh(kernel, target, np.zeros((1, k), bool), greedy=0)
+    slow = _fallback(kernel, target, np.zeros((1, k), bool), greedy=0)
     quick = solve_nnk(kernel, target)
     right = np.linalg.solve((lower / scale).T, target[0])
     expected = nnls(lower / scale, right)[0]
@@ -143,23 +143,23 @@ def test_ties_and_zero_weights_are_solved():
     assert solution.kkt.max() <= 1e-14
 
 
-def test_points_whose_terms_do_not_fit_are_solved_afresh(monkeypatch):
+def test_points_whose_terms_do_not_fit_take_the_fallback(monkeypatch):
     kernel, target, expected = _problems(cloud("relu", n=60))
     plain = solve_nnk(kernel, target)
     monkeypatch.setattr(nnk_pivot, "blocks_of", lambda k: (1, 8))
     # A function of its own is compiled anew, with the room that there is now.
     monkeypatch.setattr(nnk, "_solve", jax.jit(lambda *columns: nnk.nnk_weights(*columns)))
     cramped = solve_nnk(kernel, target)
-    assert cramped.polished.any() and not plain.polished.any()
+    assert cramped.fallback.any() and not plain.fallback.any()
     assert cramped.kkt.max() <= 1e-14
     np.testing.assert_allclose(cramped.theta, expected, atol=1e-9)
 
 
-def test_points_whose_certificate_fails_are_solved_afresh_to_rounding():
+def test_points_whose_certificate_fails_take_the_fallback_to_rounding():
     # Seven dimensions and a hundred candidates: what enters last nearly depends on the others.
     kernel, target, expected = _problems(cloud("low_dimension"), k=100)
     solution = solve_nnk(kernel, target)
-    assert 0 < solution.polished.sum() < len(target)
+    assert 0 < solution.fallback.sum() < len(target)
     assert solution.kkt.max() <= 1e-13
     best = _objective(kernel, target, expected)
     assert (_objective(kernel, target, solution.theta) - best).max() <= 1e-12
