@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
+from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
-from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders import ARCHITECTURES, is_encoder_folder
 from mgm_jax.encoders.published import PUBLISHED, Published
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
 # Names of weights in a folder or repository of Hugging Face or timm, the one to take first.
@@ -62,14 +64,12 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     """
     path, name = Path(text), str(text)
     if path.is_dir():
-        weights = [path / one for one in WEIGHTS if (path / one).is_file()]
-        if not weights:
-            raise InputError(f"{path}: no weights here; expected one of {', '.join(WEIGHTS)}")
-        return Source(file=weights[0], config=read_config(path), name=path.resolve().name)
+        weights = weights_in(path)
+        return Source(file=weights, config=read_config(path), name=path.resolve().name)
     if path.is_file():
         # A settings file beside the weights speaks for them only under the hubs' own names.
-        config = read_config(path.parent) if path.name in WEIGHTS else None
-        return Source(file=path, config=config)
+        own = path.name in WEIGHTS or is_index(path)
+        return Source(file=path, config=read_config(path.parent) if own else None)
     if is_zoo_source(name):
         return Source(file=_zoo_file(name))
     if is_hub_name(name):
@@ -80,6 +80,54 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     if fetch or not path.suffix:
         raise InputError(_unknown(name))
     return Source(file=path)
+
+
+# Endings of files that hold weights, where a folder has one of them alone.
+_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".th", ".pkl")
+# Files of a training that are no weights.
+_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin")
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of weights in a folder, or the index of weights in parts.
+
+    Raises:
+        InputError: none, several of which none has a known name, weights both whole and in parts,
+            or one device's share of them.
+    """
+    present = [name for name in WEIGHTS if (folder / name).is_file()]
+    indices = [name + INDEX_ENDING for name in WEIGHTS if (folder / (name + INDEX_ENDING)).is_file()]
+    for index in indices:
+        whole = index.removesuffix(INDEX_ENDING)
+        if whole in present:
+            raise InputError(
+                f"{folder}: holds {whole} and, in parts, what {index} lists, and either may be "
+                f"left over from another save; name the one that is meant: {folder / whole} or "
+                f"{folder / index}"
+            )
+    # In the order of WEIGHTS, whole or in parts.
+    named = [one for name in WEIGHTS for one in (name, name + INDEX_ENDING)]
+    known = [name for name in named if name in present or name in indices]
+    if known:
+        return folder / known[0]
+    if is_encoder_folder(folder):
+        raise InputError(f"{folder}: is a converted encoder already; load_encoder reads it")
+    shares = partition_of_folder(folder)
+    if shares:
+        raise InputError(f"{folder}: {shares}")
+    others = whole_in_folder(folder) or sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name.endswith(_ENDINGS) and path.name not in _NO_WEIGHTS
+    )
+    if len(others) == 1:
+        return others[0]
+    if others:
+        raise InputError(
+            f"{folder}: holds {len(others)} files that may be weights: "
+            f"{name_some(path.name for path in others)}; name one of them"
+        )
+    raise InputError(f"{folder}: no weights here; expected one of {', '.join(WEIGHTS)}")
 
 
 def _zoo_file(name: str) -> Path:
@@ -144,6 +192,13 @@ def _hub_weights(hub: Any, repository: str, revision: str) -> tuple[Path | None,
         file, reason = _hub_file(hub, repository, name, revision)
         if file is not None:
             return file, ""
+    for name in WEIGHTS:
+        index, _ = _hub_file(hub, repository, name + INDEX_ENDING, revision)
+        if index is not None:
+            for part in part_names(index):
+                _, reason = _hub_file(hub, repository, part, revision)
+            read_index(index)
+            return index, ""
     return None, reason
 
 

@@ -1,0 +1,139 @@
+"""What the user says of an encoder that its file does not: method, heads, size, mean, deviation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mgm_converters.recognition.trainings import TRAINING_WORDS, word
+from mgm_jax.encoders import EncoderSpec, Preprocess, ViTSpec
+from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the user says; it counts more than anything else.
+
+    Attributes:
+        method: name of the method; empty where it is not said.
+        paradigm: kind of training of that method.
+        heads: attention heads of a ViT.
+        size: side of the input, pixels.
+        mean: a value a channel, scale [0, 1].
+        std: the same of the deviation.
+    """
+
+    method: str = ""
+    paradigm: str = ""
+    heads: int | None = None
+    size: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @staticmethod
+    def of(
+        *,
+        size: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        method: str | None = None,
+        heads: int | None = None,
+    ) -> Said:
+        """Checked; one value of ``mean`` or ``std`` stands for all channels.
+
+        Raises:
+            InputError: an unknown method, or a value that cannot be.
+        """
+        if heads is not None and heads < 1:
+            raise InputError(f"heads: expected at least 1, got {heads}")
+        if size is not None and size < 1:
+            raise InputError(f"size: expected at least 1 pixel, got {size}")
+        if (mean is None) != (std is None):
+            raise InputError("mean, std: give both, or none of them")
+        name, paradigm = ("", "") if method is None else _method(method)
+        return Said(
+            method=name,
+            paradigm=paradigm,
+            heads=heads,
+            size=size,
+            mean=_channels("mean", mean),
+            std=_channels("std", std),
+        )
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The published method of this name, in a tuple; none where it is no published one."""
+        return (METHODS[self.method],) if self.method in METHODS else ()
+
+    @property
+    def says_input(self) -> bool:
+        """Whether anything of the input is said."""
+        return self.size is not None or self.mean is not None
+
+    def with_heads(self, spec: EncoderSpec) -> EncoderSpec:
+        """The spec with the heads that are said.
+
+        Raises:
+            InputError: heads of a network that has none, or that do not divide its width.
+        """
+        if self.heads is None:
+            return spec
+        if not isinstance(spec, ViTSpec):
+            raise InputError(f"heads: only a ViT has attention heads, this is a {spec.family}")
+        if spec.embed_dim % self.heads:
+            raise InputError(
+                f"heads: {self.heads} do not divide the width of the tokens, {spec.embed_dim}"
+            )
+        return replace(spec, heads=self.heads)
+
+    def with_input(self, preprocess: Preprocess) -> Preprocess:
+        """The input with what is said of it; the cut keeps its share of the short side.
+
+        Raises:
+            InputError: values that no input has.
+        """
+        changed: dict[str, Any] = {}
+        if self.size is not None:
+            changed["size"] = self.size
+            changed["resize"] = round(self.size * preprocess.resize / preprocess.size)
+        if self.mean is not None and self.std is not None:
+            channels = len(preprocess.mean)
+            for name, values in (("mean", self.mean), ("std", self.std)):
+                if len(values) not in (1, channels):
+                    raise InputError(
+                        f"{name}: expected {channels} values, one a channel, got {len(values)}"
+                    )
+                changed[name] = values * channels if len(values) == 1 else values
+        return replace(preprocess, **changed)
+
+
+def _method(text: str) -> tuple[str, str]:
+    """Name and kind of training of a method that the user names."""
+    names = {word(name): name for name in METHODS}
+    if word(text) in names:
+        name = names[word(text)]
+        return name, METHODS[name].paradigm
+    if TRAINING_WORDS.get(word(text), ("", ""))[0]:
+        return TRAINING_WORDS[word(text)]
+    known = [*METHODS, *(name for name, _ in TRAINING_WORDS.values() if name)]
+    close = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(known))}"
+    raise InputError(f"method: there is no method {text!r}; {hint}")
+
+
+def _channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    numbers = tuple(float(value) for value in values)
+    if not numbers or any(not 0 <= value <= 255 for value in numbers):
+        raise InputError(f"{name}: expected values a channel on the scale [0, 1], got {values}")
+    if max(numbers) > 1:
+        raise InputError(
+            f"{name}: expected values on the scale [0, 1], got {numbers}; divide them by 255"
+        )
+    if name == "std" and min(numbers) == 0:
+        raise InputError("std: expected values above 0")
+    return numbers
