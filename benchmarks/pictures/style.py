@@ -16,7 +16,7 @@ COLOURS = {
     "--series-control": "#6D747C",
 }
 _INK, _MUTED, _GRID = "#1B1F24", "#646C76", "#E6E8EB"
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "text.color": _INK,

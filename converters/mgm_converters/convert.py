@@ -172,6 +172,7 @@ def convert(
             stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
             padding=padding,
+            given=preprocess,
             said=said,
         )
         spec, state = found.spec, found.state

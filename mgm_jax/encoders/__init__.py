@@ -28,6 +28,7 @@ from mgm_jax.encoders.registry import ARCHITECTURES, Architecture, load_encoder
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     PixelsSpec,
     Preprocess,
@@ -42,6 +43,7 @@ __all__ = [
     "Architecture",
     "CifarResNetSpec",
     "Conv4Spec",
+    "ConvNeXtSpec",
     "Encoder",
     "EncoderSpec",
     "PixelsSpec",

@@ -17,6 +17,7 @@ from jax import lax
 
 from mgm_jax.encoders.canonical import Params
 from mgm_jax.encoders.networks.conv4 import Conv4
+from mgm_jax.encoders.networks.convnext import ConvNeXt
 from mgm_jax.encoders.networks.pixels import Pixels
 from mgm_jax.encoders.networks.resnet import ResNet
 from mgm_jax.encoders.networks.resnet_cifar import CifarResNet
@@ -24,6 +25,7 @@ from mgm_jax.encoders.networks.vit.vit import ViT
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     PixelsSpec,
     ResNetSpec,
@@ -53,6 +55,8 @@ def build_module(spec: EncoderSpec) -> nn.Module:
             return ResNet(spec)
         case ViTSpec():
             return ViT(spec)
+        case ConvNeXtSpec():
+            return ConvNeXt(spec)
         case PixelsSpec():
             return Pixels(spec)
     raise InputError(f"there is no module for the family {spec.family}")
@@ -74,9 +78,10 @@ def forward(
 
     Args:
         params: as :func:`~mgm_jax.encoders.canonical.to_params` makes them.
-        views: float ``[b, h, w, 3]`` in [0, 1].
-        mean: ``[3]``, subtracted first.
-        std: ``[3]``, divided by.
+        views: float ``[b, h, w, 3]`` in [0, 1], or ``[b, h, w, 1]`` where ``spec`` takes grey ones,
+            which colour ones become.
+        mean: ``[c]``, subtracted first.
+        std: ``[c]``, divided by.
         spec: architecture of ``params``.
         taps: names to read.
         dtype: precision of weights and activations; sums are float32 either way.
@@ -90,7 +95,10 @@ def forward(
     )
 
     def read(weights: Params, views: jax.Array, *, dtype: Precision) -> dict[str, jax.Array]:
-        x = ((views.astype(jnp.float32) - mean) / std).astype(dtype)
+        x = views.astype(jnp.float32)
+        if x.shape[-1] == 3 and spec.image_channels == 1:
+            x = grey(x)
+        x = ((x - mean) / std).astype(dtype)
         # An accelerator multiplies float32 in fewer bits unless told otherwise.
         with jax.default_matmul_precision("highest" if dtype == "float32" else "default"):
             activations = cast(
@@ -113,6 +121,15 @@ def forward(
     return lax.platform_dependent(
         weights, views, cpu=read_on_cpu, default=partial(read, dtype=dtype)
     )
+
+
+def grey(x: jax.Array) -> jax.Array:
+    """Luminance ``[..., 1]`` of red, green and blue ``[..., 3]``, weighted as Pillow does (BT.601).
+
+    >>> grey(jnp.full((1, 3), 0.5)).tolist()
+    [[0.5]]
+    """
+    return x @ jnp.array([[0.299], [0.587], [0.114]], x.dtype)
 
 
 def _in_parts(

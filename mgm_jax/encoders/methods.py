@@ -141,6 +141,7 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ),
         ("MSN", "Assran et al. 2022, arXiv 2204.07141", _UNCONFIRMED, {}),
         ("MAE", "He et al. 2022, arXiv 2111.06377", _NONCOMMERCIAL, _BICUBIC),
+        ("FCMAE", "Woo et al. 2023, arXiv 2301.00808", _NONCOMMERCIAL, _BICUBIC),
         ("I-JEPA", "Assran et al. 2023, arXiv 2301.08243", _NONCOMMERCIAL, _BICUBIC),
     ),
     "language": (

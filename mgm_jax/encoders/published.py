@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from mgm_jax.encoders.canonical import expected_shapes
 from mgm_jax.encoders.methods import METHODS, Method
-from mgm_jax.encoders.registry import ARCHITECTURES, VIT_SIZES
-from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
+from mgm_jax.encoders.registry import ARCHITECTURES, CONVNEXT_SIZES, VIT_SIZES
+from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, Preprocess, ViTSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,7 +382,26 @@ def _clips() -> Iterator[Published]:
         )
 
 
+def _convnexts() -> Iterator[Published]:
+    for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"):
+        blocks, channels = CONVNEXT_SIZES[size]
+        spec = ConvNeXtSpec(
+            blocks=blocks,
+            channels=channels,
+            layer_scale=False,
+            response_norm=True,
+            # Masked pretraining ends behind the last block.
+            final_norm=False,
+        )
+        yield _entry(
+            f"fcmae_convnextv2_{size}",
+            "FCMAE",
+            spec,
+            f"{_FB}convnext/convnextv2/pt_only/convnextv2_{size}_1k_224_fcmae.pt",
+        )
+
+
 # Every published encoder by name.
 PUBLISHED: Mapping[str, Published] = MappingProxyType(
-    {one.name: one for listed in (_resnets(), _vits(), _dinos(), _clips()) for one in listed}
+    {one.name: one for one in chain(_resnets(), _vits(), _dinos(), _clips(), _convnexts())}
 )

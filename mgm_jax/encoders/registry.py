@@ -16,6 +16,7 @@ from mgm_jax.encoders.spec import (
     IMAGENET_STD,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     PixelsSpec,
     Preprocess,
@@ -64,11 +65,33 @@ VIT_SIZES: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     }
 )
 
+# Blocks and channels a stage of both versions of ConvNeXt.
+CONVNEXT_SIZES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = MappingProxyType(
+    {
+        "atto": ((2, 2, 6, 2), (40, 80, 160, 320)),
+        "femto": ((2, 2, 6, 2), (48, 96, 192, 384)),
+        "pico": ((2, 2, 6, 2), (64, 128, 256, 512)),
+        "nano": ((2, 2, 8, 2), (80, 160, 320, 640)),
+        "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
+        "small": ((3, 3, 27, 3), (96, 192, 384, 768)),
+        "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
+        "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
+        "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
+        "huge": ((3, 3, 27, 3), (352, 704, 1408, 2816)),
+    }
+)
+# The sizes that were published of each version.
+_V1_SIZES = ("tiny", "small", "base", "large", "xlarge")
+_V2_SIZES = ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+
 _HE = "He et al. 2016, Deep residual learning for image recognition, arXiv 1512.03385"
 _VIT = "Dosovitskiy et al. 2021, An image is worth 16x16 words, arXiv 2010.11929"
 _DEIT = "Touvron et al. 2021, Training data-efficient image transformers, arXiv 2012.12877"
 _WIDE = "Zagoruyko and Komodakis 2016, Wide residual networks, arXiv 1605.07146"
 _SIMCLR = "Chen et al. 2020, A simple framework for contrastive learning, arXiv 2002.05709"
+_RESNEXT = "Xie et al. 2017, Aggregated residual transformations, arXiv 1611.05431"
+_CONVNEXT = "Liu et al. 2022, A ConvNet for the 2020s, arXiv 2201.03545"
+_CONVNEXT_V2 = "Woo et al. 2023, ConvNeXt V2, arXiv 2301.00808"
 _SNELL = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv 1703.05175"
 
 _IMAGENET = Preprocess(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -81,6 +104,26 @@ def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architec
     return Architecture(
         spec=spec, preprocess=preprocess, description=description, citation=citation
     )
+
+
+def _convnexts() -> dict[str, Architecture]:
+    known = {}
+    for prefix, sizes, citation in (
+        ("convnext", _V1_SIZES, _CONVNEXT),
+        ("convnextv2", _V2_SIZES, _CONVNEXT_V2),
+    ):
+        second = prefix == "convnextv2"
+        for size in sizes:
+            blocks, channels = CONVNEXT_SIZES[size]
+            known[f"{prefix}_{size}"] = Architecture(
+                spec=ConvNeXtSpec(
+                    blocks=blocks, channels=channels, layer_scale=not second, response_norm=second
+                ),
+                preprocess=replace(_IMAGENET, interpolation="bicubic"),
+                description=f"ConvNeXt{' V2' if second else ''}, {size}, 224 px, {channels[-1]}-d",
+                citation=citation,
+            )
+    return known
 
 
 def _architectures() -> dict[str, Architecture]:
@@ -128,6 +171,15 @@ def _architectures() -> dict[str, Architecture]:
         description="ResNet-18 with a 3x3 stem and no max pool, 32 px, 512-d",
         citation=_SIMCLR,
     )
+    for depth, groups, group in ((50, 32, 4), (101, 32, 8), (101, 64, 4)):
+        base = known[f"resnet{depth}"].spec
+        assert isinstance(base, ResNetSpec)
+        known[f"resnext{depth}_{groups}x{group}d"] = _resnet(
+            replace(base, groups=groups, inner_factor=groups * group // 64),
+            f"ResNeXt-{depth}, {groups} groups of {group} channels, 224 px, 2048-d",
+            _RESNEXT,
+        )
+    known |= _convnexts()
     for size, (dim, layers, heads) in VIT_SIZES.items():
         for patch in (8, 14, 16, 32):
             known[f"vit_{size}{patch}"] = Architecture(

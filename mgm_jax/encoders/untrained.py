@@ -22,6 +22,8 @@ def random_state(spec: EncoderSpec, *, seed: int) -> State:
     vit           matrices and positions normal with deviation 0.02, biases 0, class and register
                   tokens normal with deviation 1e-6, layer scale 1e-5; patch projection as conv4
                   (timm); periods of rotary positions from 1 to below 100 (DINOv3)
+    convnext      kernels and matrices normal with deviation 0.02, biases 0, layer scale 1e-6,
+                  response norms 0 (its authors)
     ============  =================================================================================
 
     Each tensor has a stream of its own, drawn from the seed and its name, so that two specs give
@@ -60,7 +62,9 @@ def _draw(
     elif len(convolution) == 4 and spec.family in ("conv4", "vit"):
         bound = 1.0 / np.sqrt(np.prod(convolution[1:]))
         value = generator.uniform(-bound, bound, shape)
-    elif len(convolution) == 4:
+    elif spec.family == "convnext" and len(shape) == 4:
+        value = generator.normal(0.0, 0.02, shape)
+    elif len(shape) == 4:
         outputs, inputs, *kernel = convolution
         fan = (outputs if spec.family == "resnet" else inputs) * np.prod(kernel)
         value = generator.normal(0.0, np.sqrt(2.0 / fan), shape)
@@ -69,7 +73,9 @@ def _draw(
     elif name in ("cls_token", "register_tokens"):
         value = generator.normal(0.0, 1e-6, shape)
     elif part == "gamma":
-        value = np.full(shape, 1e-5)
+        value = np.full(shape, 1e-6 if spec.family == "convnext" else 1e-5)
+    elif owner.endswith(".grn"):
+        value = np.zeros(shape)
     else:
         value = np.full(shape, float(part in ("weight", "running_var")))
     return value.astype(np.float32)

@@ -1,15 +1,17 @@
 """Batches of canvases: images decoded, resized and cropped to one shape, ahead of their use.
 
 A canvas is what views are made from: the short side resized with Pillow (antialias), then the
-middle square. Decoding and resizing run in the threads of a Grain pipeline while the device works
-on the batch before.
+middle square. Decoding and resizing run in threads while the device works on the batch before.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -173,13 +175,10 @@ def canvases(
         return CanvasBatch(images=images, index=index, failures=failures)
 
     def batches() -> Iterator[CanvasBatch]:
-        import grain
-
-        ahead = grain.ReadOptions(
-            num_threads=threads, prefetch_buffer_size=max(threads, BATCHES_AHEAD * batch_size)
-        )
-        rows = grain.MapDataset.source([int(p) for p in positions]).map(load)
-        for batch in rows.to_iter_dataset(ahead).batch(batch_size, batch_fn=pack):
+        most = max(threads, BATCHES_AHEAD * batch_size)
+        rows = _ahead(load, [int(p) for p in positions], threads=threads, most=most)
+        while several := list(islice(rows, batch_size)):
+            batch = pack(several)
             if batch.failures and on_error == "raise":
                 raise InputError(
                     f"{batch.failures[0][1]}\nTo leave such images out and count them, skip errors."
@@ -187,6 +186,24 @@ def canvases(
             yield batch
 
     return batches() if positions.size else iter(())
+
+
+def _ahead(
+    load: Callable[[int], _Row], positions: Sequence[int], *, threads: int, most: int
+) -> Iterator[_Row]:
+    """The rows in order, at most ``most`` of them begun or done before they are asked for."""
+    waiting: deque[Future[_Row]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for position in positions:
+            waiting.append(pool.submit(load, position))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Who stops early waits for what is being decoded, not for what was to come.
+        pool.shutdown(cancel_futures=True)
 
 
 def _check(*, resize: int, crop: int, batch_size: int, threads: int) -> None:

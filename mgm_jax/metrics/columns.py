@@ -9,8 +9,8 @@ METRIC_COLUMNS: dict[str, str] = {
         "0 to 2 on the unit sphere; NaN with fewer than two neighbours."
     ),
     "relative_diameter": (
-        "Diameter over the typical distance between different images of the same encoder. 0 up; "
-        "NaN with fewer than two neighbours."
+        "Diameter over the root-mean-square distance of two different images of the same encoder: "
+        "1 is as far apart as two images are. 0 up; NaN with fewer than two neighbours."
     ),
     "nnk_radius": "Largest distance to an NNK neighbour. 0 to 2 on the unit sphere.",
     "nnk_affinity": (
@@ -22,8 +22,8 @@ METRIC_COLUMNS: dict[str, str] = {
         "the most it could be. 0 at chance, at most 1."
     ),
     "nnk_affinity_null": (
-        "Mean affinity with random points of the same group, for comparison with nnk_affinity. "
-        "0 to 1."
+        "Mean affinity with all other points of the group (eight random ones where it is larger "
+        "than 256), for comparison with nnk_affinity. 0 to 1."
     ),
     "pca_dimension": "Principal components that explain the threshold of local variance. 0 to k.",
     "pca_participation_ratio": (

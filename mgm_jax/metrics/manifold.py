@@ -45,7 +45,7 @@ class ManifoldMetrics:
         nnk_radius: largest distance to one of them.
         nnk_affinity: mean affinity with the polytopes of the neighbours.
         nnk_affinity_excess: the same above chance.
-        nnk_affinity_null: mean affinity with random points of the group.
+        nnk_affinity_null: mean affinity with all other points of the group, or random ones.
         nnk_residual: squared kernel distance from the point to its reproduction.
         nnk_kkt: violation of the optimality conditions.
         pca_dimension: local principal components, int32.
@@ -151,8 +151,8 @@ def manifold_metrics(
       ``max_{j in N(i)} |x_j - x_i|``
     - affinity: mean over j in N(i) of ``||U_i' U_j||_F / sqrt(min(d_i, d_j))``, with U_i an
       orthonormal basis of ``span{x_l - x_i : l in N(i)}`` of dimension d_i; excess:
-      ``(aff^2 - e) / (1 - e)`` with ``e = max(d_i, d_j) / d``; null: the same mean over random
-      pairs of the group
+      ``(aff^2 - e) / (1 - e)`` with ``e = max(d_i, d_j) / d``; null: the same mean over all
+      other points of the group, or eight random ones of a group of more than 256
     - local PCA of the candidates, KKT violation and residual of the weights
 
     All follow from one Gram matrix a group, in float64; nothing depends on batches, devices or
@@ -170,14 +170,15 @@ def manifold_metrics(
         normalize: put the points on the unit sphere first; the cosine kernel needs it.
         center: taken off before normalising: ``"global"`` for the mean of all points, or a
             point ``[d]``.
-        reference_distance: typical distance between different images; where given, the record
-            has ``relative_diameter``.
+        reference_distance: distance of two different images of the encoder, as
+            :func:`mgm_jax.geometry.cloud.views.pair_distance` gives it for points that are
+            centred alike; where given, the record has ``relative_diameter``.
         pca_threshold: share of the local variance that ``pca_dimension`` explains, 0 to 1.
         duplicates: equal rows of one group: ``"warn"`` measures them as they are (a repeated
             point has its copy as only neighbour, hence no diameter), ``"drop"`` measures the
             distinct rows, gives repeats the record of the first and counts in ``duplicates``
             the share of the group that was dropped, ``"raise"`` refuses them.
-        seed: of the random pairs.
+        seed: of the random points of groups of more than 256.
         max_points_per_batch: most points measured at once, for memory; None for a good size.
         devices: mesh of one axis to spread the groups over; None follows x.
 

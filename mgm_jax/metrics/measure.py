@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
-from mgm_jax.geometry.local.affinity import NULL_PAIRS, null_partners
+from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk.candidates import candidates_of
 from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches, padded_size
 from mgm_jax.metrics.large_groups import measure_large_group
@@ -64,10 +64,10 @@ def measure_points(
     small, near = own_share(small, mesh), own_devices(mesh)
 
     def measure(batch: GroupBatch) -> dict[str, np.ndarray]:
-        wanted, partners = _draw(groups, batch, options)
+        wanted = _wanted(groups, batch, options)
         rows = np.maximum(batch.rows, 0)
         widths = None if bandwidth is None else bandwidth[rows]
-        inputs = GroupInputs(_points_at(points, rows), batch.mask, wanted, partners, widths)
+        inputs = GroupInputs(_points_at(points, rows), batch.mask, wanted, widths)
         return measure_batch(inputs, options, near)
 
     with progress("manifold metrics", total=n, unit="point") as bar:
@@ -121,16 +121,13 @@ def _points_at(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return points[rows]
 
 
-def _draw(groups: Groups, batch: GroupBatch, options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates of every group of a batch, and random partners of every point."""
+def _wanted(groups: Groups, batch: GroupBatch, options: Options) -> np.ndarray:
+    """Candidates of every point of each group of a batch, ``[G]`` int32; 0 where it has none."""
     wanted = np.zeros(batch.groups.size, np.int32)
-    partners = np.full((*batch.rows.shape, NULL_PAIRS), -1, np.int32)
     for place, code in enumerate(batch.groups):
         if code >= 0 and groups.sizes[code] > 1:
             wanted[place] = candidates_of(int(groups.sizes[code]), options.k)
-            drawn = _partners(groups, code, options)
-            partners[place, : drawn.shape[0], : drawn.shape[1]] = drawn
-    return wanted, partners
+    return wanted
 
 
 def _partners(groups: Groups, code: int, options: Options) -> np.ndarray:

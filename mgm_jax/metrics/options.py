@@ -17,7 +17,7 @@ class Options:
         kernel: kernel of the regression.
         normalize: whether the points are put on the unit sphere.
         pca_threshold: share of the local variance that the local dimension explains.
-        seed: of the random pairs.
+        seed: of the random points of large groups.
         max_points: most points of one batch of groups; None for a good size.
         gram_limit: largest group that is measured through its whole Gram matrix.
     """

@@ -1,7 +1,4 @@
-"""Baseline metrics of an encoder: what one would look at beside the manifold graph metrics.
-
-One panel from embeddings of different images, one from embeddings of views of images.
-"""
+"""Baseline metrics of an encoder: what one would look at beside the manifold graph metrics."""
 
 from __future__ import annotations
 
@@ -11,15 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.cloud.moments import Moments
-from mgm_jax.geometry.cloud.spectrum import (
-    alignment,
-    lidar,
-    mean_cosine,
-    spectrum,
-    uniformity,
-    whitened_invariance,
-)
+from mgm_jax.geometry.cloud.spectrum import spectrum
+from mgm_jax.geometry.cloud.uniformity import uniformity
+from mgm_jax.geometry.cloud.views import mean_cosine
 from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.points.checks import check_points
 
@@ -30,29 +21,11 @@ NEIGHBOUR = 10
 """Which neighbour the typical distance of a cloud is measured to."""
 
 # All pairs of 8192 points are 67 million; more of them say nothing new about their mean.
-_MOST_IN_PAIRS = 8192
-
-
-class _Row:
-    """One value a metric, and the forms it is read in."""
-
-    def to_dict(self) -> dict[str, float]:
-        """Name of each metric to its value."""
-        return asdict(self)  # type: ignore[call-overload]
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One row, a column a metric."""
-        import pandas as pd
-
-        return pd.DataFrame([self.to_dict()])
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the table."""
-        return self.to_pandas().to_html(index=False, float_format="%.4g")
+_MAX_IN_PAIRS = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel(_Row):
+class Panel:
     """Metrics of one encoder on the un-augmented embeddings of an image set.
 
     Attributes:
@@ -64,7 +37,7 @@ class Panel(_Row):
         uniformity: log mean Gaussian potential on the sphere, -8 (spread) to 0 (collapsed).
         mean_cosine: mean cosine of two different images, -1 / (n - 1) to 1 (collapsed).
         typical_distance: median over images of the distance to the tenth nearest other image,
-            on the unit sphere, 0 (collapsed) to 2.
+            on the unit sphere, 0 (collapsed) to 2; it falls as images are added.
     """
 
     rankme: float
@@ -74,21 +47,19 @@ class Panel(_Row):
     mean_cosine: float
     typical_distance: float
 
+    def to_dict(self) -> dict[str, float]:
+        """Name of each metric to its value."""
+        return asdict(self)
 
-@dataclass(frozen=True, kw_only=True)
-class ViewPanel(_Row):
-    """Metrics of one encoder on views of images under one augmentation setting.
+    def to_pandas(self) -> pd.DataFrame:
+        """One row, a column a metric."""
+        import pandas as pd
 
-    Attributes:
-        lidar: effective rank of what tells images apart from their views, 1 to min(g - 1, d).
-        alignment: mean squared distance of two views of one image on the sphere, 0 to 4.
-        whitened_invariance: mean cosine of two whitened views of one image, 0 (no more alike
-            than views of different images) to 1 (equal).
-    """
+        return pd.DataFrame([self.to_dict()])
 
-    lidar: float
-    alignment: float
-    whitened_invariance: float
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table."""
+        return self.to_pandas().to_html(index=False, float_format="%.4g")
 
 
 def panel(x: Any, *, seed: int = 0) -> Panel:
@@ -117,10 +88,10 @@ def panel(x: Any, *, seed: int = 0) -> Panel:
     points = np.asarray(check_points(x, cosine=True), np.float32)
     if len(points) < 3:
         raise InputError(f"x must have at least 3 rows, one an image; got {len(points)}.")
-    some = points
-    if len(points) > _MOST_IN_PAIRS:
+    subset = points
+    if len(points) > _MAX_IN_PAIRS:
         random = np.random.default_rng(seed)
-        some = points[np.sort(random.permutation(len(points))[:_MOST_IN_PAIRS])]
+        subset = points[np.sort(random.permutation(len(points))[:_MAX_IN_PAIRS])]
     of_cloud = spectrum(points)
     graph = knn_graph(points, k=min(NEIGHBOUR, len(points) - 1), metric="cosine")
     # |u_i - u_j|^2 = 2 (1 - cos) on the unit sphere.
@@ -129,40 +100,7 @@ def panel(x: Any, *, seed: int = 0) -> Panel:
         rankme=of_cloud.rankme,
         alpha_req=of_cloud.alpha_req,
         nesum=of_cloud.nesum,
-        uniformity=uniformity(some),
+        uniformity=uniformity(subset),
         mean_cosine=mean_cosine(points),
         typical_distance=float(np.median(farthest)),
-    )
-
-
-def view_panel(x: Any, groups: Any, *, reference: Moments | None = None) -> ViewPanel:
-    """Measure an encoder by its embeddings of several views of each image.
-
-    Args:
-        x: embeddings of the views, ``[n, d]``, NumPy or JAX.
-        groups: the image of every view, ``[n]``; at least two views an image, two images.
-        reference: moments of the un-augmented embeddings, which give the scale that whitening
-            needs; None takes those of the views.
-
-    Returns:
-        A ``ViewPanel``.
-
-    Raises:
-        InputError: unusable points, rows of zeros, images of one view, a collapsed encoder.
-
-    References:
-        Thilak et al., "LiDAR", ICLR 2024. Wang and Isola, "Understanding contrastive
-        representation learning through alignment and uniformity", ICML 2020. Ericsson, Gouk and
-        Hospedales, "Why do self-supervised models transfer?", BMVC 2022.
-
-    Example:
-        >>> views = np.repeat(np.eye(6), 3, axis=0)
-        >>> round(view_panel(views, np.repeat(np.arange(6), 3)).whitened_invariance, 3)
-        1.0
-    """
-    points = np.asarray(check_points(x, cosine=True), np.float32)
-    return ViewPanel(
-        lidar=lidar(points, groups),
-        alignment=alignment(points, groups),
-        whitened_invariance=whitened_invariance(points, groups, reference=reference),
     )

@@ -57,14 +57,12 @@ class GroupInputs(NamedTuple):
         points: ``[G, m, d]``.
         mask: which rows are points, ``[G, m]`` bool.
         wanted: candidates of every point of a group, ``[G]`` int.
-        partners: random places for the null, ``[G, m, r]`` int, -1 for none.
         bandwidth: of the Gaussian kernel, ``[G, m]``, or None.
     """
 
     points: np.ndarray
     mask: np.ndarray
     wanted: np.ndarray
-    partners: np.ndarray
     bandwidth: np.ndarray | None
 
 
@@ -86,7 +84,7 @@ def measure_batch(
         inputs = jax.tree.map(
             lambda part: np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)), inputs
         )
-    points, mask, wanted, partners, bandwidth = inputs
+    points, mask, wanted, bandwidth = inputs
     _, m, width = points.shape
     k = max(1, min(candidates_of(m, options.k), m - 1))
     on_host = jax.default_backend() == "cpu"
@@ -112,7 +110,7 @@ def measure_batch(
             sides = smaller_sides(support, mask, axes.values, lengths)
             overlaps = _spread(group_overlaps, mesh)(*axes, mask, lengths, *sides)
         widths = np.full(len(points), float(width))
-        affinity = _spread(_compare, mesh)(*overlaps, support, partners, widths)
+        affinity = _spread(_compare, mesh)(*overlaps, support, mask, widths)
         named = local._asdict() | affinity._asdict()
         columns = {name: np.asarray(column)[mask] for name, column in named.items()}
     return columns | spectra._asdict()
@@ -206,13 +204,12 @@ def _compare(
     overlap: jax.Array,
     dimension: jax.Array,
     support: jax.Array,
-    partners: jax.Array,
+    mask: jax.Array,
     width: jax.Array,
 ) -> Affinity:
     """Compare the polytopes of the points of one group, whose overlaps ``[m, m]`` are known."""
     others = jnp.broadcast_to(dimension, support.shape)
     near = mean_affinity(overlap, support, dimension, others, width=width)
-    partner = jnp.maximum(partners, 0)
-    pairs = jnp.take_along_axis(overlap, partner, axis=1)
-    null, _ = mean_affinity(pairs, partners >= 0, dimension, dimension[partner], width=width)
+    rest = mask & ~jnp.eye(len(mask), dtype=bool)
+    null, _ = mean_affinity(overlap, rest, dimension, others, width=width)
     return Affinity(*near, null)

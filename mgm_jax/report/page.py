@@ -14,6 +14,7 @@ from mgm_jax.report.data.definitions import (
     define,
 )
 from mgm_jax.report.data.downloads import find_downloads
+from mgm_jax.report.data.packing import pack, packed_plotly
 from mgm_jax.report.data.tables import StudyTables, read_tables
 from mgm_jax.report.figures.collapse import collapse_figure, difference_rows
 from mgm_jax.report.figures.distribution import distribution_figure
@@ -41,8 +42,9 @@ def write_report(out_folder: str | Path) -> Path:
     """Write ``report.html`` beside the tables of a study and return its path.
 
     The page holds everything it shows, plotly.js included, and fetches nothing: it opens from
-    disk without a network. A reader never meets half a page: an old one stays until the new one
-    is whole.
+    disk without a network, in browsers that can unpack what is deflated (Chrome and Edge 80,
+    Firefox 113, Safari 16.4, or later); older ones show all but the figures. A reader never
+    meets half a page: an old one stays until the new one is whole.
 
     Args:
         out_folder: folder with ``summary``, ``groups``, ``models`` and ``points`` (Parquet) and
@@ -67,9 +69,7 @@ def write_report(out_folder: str | Path) -> Path:
 
 def render_page(tables: StudyTables) -> str:
     """The page as text."""
-    import plotly.offline
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("mgm_jax.report"),
@@ -79,12 +79,10 @@ def render_page(tables: StudyTables) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html")
-    return template.render(**_content(tables), plotly_script=Markup(plotly.offline.get_plotlyjs()))
+    return template.render(**_content(tables), plotly=packed_plotly())
 
 
 def _content(tables: StudyTables) -> dict[str, Any]:
-    from markupsafe import Markup
-
     legend = make_legend(tables.models)
     by_paradigm = paradigm_legend(tables)
     # The colours of the other figures serve where all encoders were trained alike.
@@ -118,8 +116,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "collapse": collapse,
         "collapse_in_headline": not verdicts,
         "differences": difference_rows(collapse) if collapse else [],
-        # Figure.to_json leaves no character that could end a script element.
-        "figures": {name: Markup(f.to_json()) for name, f in figures.items() if f is not None},
+        "figures": {name: pack(f.to_json()) for name, f in figures.items() if f is not None},
         "number_tables": number_tables(tables, legend),
         "prediction_tables": prediction_tables(tables.optional.prediction),
         "probe_tables": probe_tables(tables.optional, by_paradigm),

@@ -27,7 +27,14 @@ def images(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet20-12fca82f", "resnet32-d509ac18", "resnet44-014dd654", "resnet56-4bfd9763"]
+    "name",
+    [
+        "resnet20-12fca82f",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("resnet32-d509ac18", "resnet44-014dd654", "resnet56-4bfd9763")
+        ),
+    ],
 )
 def test_at_least_995_of_1000_are_right(shared_data, images, name):
     file = shared_data / "checkpoints" / "resnet_cifar10_supervised" / f"{name}.th"

@@ -114,6 +114,7 @@ def test_broken_files_are_named_by_the_real_loader(tmp_path: Path):
     assert np.isfinite(store.read()[[0, 1, 3, 4]]).all()
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_and_resumed_is_bit_identical(whole: Path, tmp_path: Path):
     rng = random.Random(3)

@@ -40,6 +40,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
+# What is certain stands below: a kill before every touch of a file.
+@pytest.mark.nightly
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_random_kills(tmp_path: Path, dtype):
     lines = run_faults("random", tmp_path / "killed", dtype)

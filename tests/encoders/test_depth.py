@@ -12,6 +12,7 @@ from mgm_jax.encoders import (
     PUBLISHED,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     Encoder,
     EncoderSpec,
     PixelsSpec,
@@ -26,6 +27,10 @@ SMALL: dict[str, EncoderSpec] = {
     "conv4": Conv4Spec(image_size=32, channels=4),
     "cifar": CifarResNetSpec(image_size=16, blocks=2, channels=4, classes=3),
     "resnet": ResNetSpec(image_size=32, blocks=(1, 2), block="bottleneck", channels=4, classes=3),
+    "convnext": ConvNeXtSpec(image_size=16, blocks=(1, 2), channels=(4, 8), classes=3),
+    "convnext, masked": ConvNeXtSpec(
+        image_size=16, blocks=(1, 1), channels=(4, 8), response_norm=True, final_norm=False
+    ),
     "pixels": PixelsSpec(image_size=4),
     "vit": VIT,
     "vit of CLIP": replace(VIT, pre_norm=True, proj_dim=5),

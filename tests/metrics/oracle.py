@@ -18,7 +18,7 @@ def oracle(
     widths: np.ndarray | None = None,
     threshold: float = 0.95,
 ) -> dict[str, np.ndarray]:
-    """Columns of the record of every point, ``[n]`` each (without the random null).
+    """Columns of the record of every point, ``[n]`` each; the null over all of the group.
 
     ``widths`` switches from the shifted cosine to a Gaussian of these bandwidths.
     """
@@ -33,6 +33,9 @@ def oracle(
         # In a group of two both polytopes are the one segment between the points.
         shape = (groups == groups[i]).sum() > 2
         row["nnk_affinity"] = np.mean([raw for raw, _ in pairs]) if shape else np.nan
+        rest = np.flatnonzero((groups == groups[i]) & (np.arange(len(placed)) != i))
+        null = [raw for raw, _ in (_affinity(bases[i], bases[j]) for j in rest)]
+        row["nnk_affinity_null"] = np.mean(null) if shape else np.nan
         defined = [excess for _, excess in pairs if shape and not np.isnan(excess)]
         row["nnk_affinity_excess"] = np.mean(defined) if defined else np.nan
         for name, value in row.items():

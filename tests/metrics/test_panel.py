@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.cloud.moments import moments_of
-from mgm_jax.geometry.cloud.spectrum import alignment, lidar, whitened_invariance
 from mgm_jax.metrics import panel as panel_of
-from mgm_jax.metrics.panel import view_panel
 from tests.geometry.clouds import cloud, squared_gaps, unit
 
 
@@ -54,26 +51,3 @@ def test_forms_of_the_panel():
 def test_too_few_points_are_refused():
     with pytest.raises(InputError, match="at least 3 rows"):
         panel_of(np.eye(2))
-
-
-def test_views_are_measured_by_the_functions_of_the_geometry():
-    images = cloud("relu", n=40)[:, :30]
-    groups = np.repeat(np.arange(40), 3)
-    noise = 0.05 * np.random.default_rng(0).normal(size=(120, 30))
-    views = (images[groups] + noise).astype(np.float32)
-    reference = moments_of(images)
-    values = view_panel(views, groups, reference=reference)
-    assert values.to_dict() == {
-        "lidar": lidar(views, groups),
-        "alignment": alignment(views, groups),
-        "whitened_invariance": whitened_invariance(views, groups, reference=reference),
-    }
-    assert 0 < values.whitened_invariance < 1 and values.alignment < 0.1
-    own = view_panel(views, groups)
-    assert own.whitened_invariance == pytest.approx(values.whitened_invariance, abs=0.2)
-    assert "lidar" in values._repr_html_() and values.to_pandas().shape == (1, 3)
-
-
-def test_images_of_one_view_are_refused():
-    with pytest.raises(InputError, match="two views of every image; got one of 1"):
-        view_panel(np.eye(3), [0, 0, 1])

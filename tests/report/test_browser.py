@@ -141,6 +141,30 @@ def test_tables_sort_by_click_and_by_key(load: Callable[..., Browser]):
     assert sum(value is not None for value in page.run(state)) == 1
 
 
+def test_small_tables_travel_within_the_page(load: Callable[..., Browser], study: Study):
+    page = load("transfer")
+    link = """document.querySelector('a[download="clusters.csv"][href^="blob:"]')"""
+    page.wait_for(f"{link} !== null")
+    # A page from disk may not fetch even its own blobs, so the text is unpacked once more.
+    assert (
+        page.run(f"unpack({link}.dataset.packed)")
+        == (study("transfer") / "clusters.csv").read_text()
+    )
+
+
+def test_a_browser_that_cannot_unpack_is_told(browser: Browser, study: Study):
+    browser.complaints.clear()
+    script = browser.call(
+        "Page.addScriptToEvaluateOnNewDocument", source="delete window.DecompressionStream"
+    )
+    browser.open(write_report(study("one")), width=800)
+    notes = browser.run("""[...document.querySelectorAll(".note")].map((n) => n.textContent)""")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", **script)
+    assert notes and all("Firefox 113" in note for note in notes)
+    assert browser.complaints == []
+    assert "1 encoder" in browser.run("document.body.innerText")
+
+
 def test_missing_values_stay_at_the_end(load: Callable[..., Browser]):
     page = load("transfer")
     table = 'document.querySelector("#prediction .sortable")'

@@ -19,7 +19,7 @@ from mgm_jax.sweep.run import tasks
 from tests.sweep.small_study import small_study
 
 STUDY = small_study(
-    encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
+    encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],
     augmentation={"settings": ["crop"], "images": 6, "views": 8},
 )
 

@@ -23,8 +23,8 @@ from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
 STUDY = small_study(
-    encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
-    augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 4, "views": 6},
+    encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],
+    augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 6, "views": 8},
 )
 
 

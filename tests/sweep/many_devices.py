@@ -1,26 +1,56 @@
-"""What ``test_transfer`` asks of simulated devices: a study whose probes use them all."""
+"""What ``test_many_devices`` asks of three simulated devices."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import jax
 import numpy as np
 import pandas as pd
 
+from mgm_jax.encoders import Encoder
 from mgm_jax.parallel.devices import default_mesh
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.run import tasks
+from tests.launch import make_checks
 from tests.sweep.small_study import small_study
+from tests.sweep.test_canvases import chunks, study_of, write_photos
 
 
-def main() -> None:
+def batches_take_turns() -> None:
+    """A study on all devices and on one: the same bits, and none stood idle."""
+    used = set()
+    whole, embed = Encoder.features, tasks.embed
+
+    def features(self, views, *, taps):
+        used.update(views.devices())
+        return whole(self, views, taps=taps)
+
+    def embed_in_small_batches(*args, **options):
+        return embed(*args, batch_views=8, **options)
+
+    with (
+        tempfile.TemporaryDirectory() as name,
+        patch.object(Encoder, "features", features),
+        # So small that every device gets some.
+        patch.object(tasks, "embed", embed_in_small_batches),
+    ):
+        folder = Path(name)
+        study = study_of(write_photos(folder / "photos"))
+        assert not run_study(study, folder / "many", until="embed").failures
+        assert len(jax.local_devices()) > 1 and used == set(jax.local_devices())
+        with patch.object(tasks, "_all_here", lambda: None):
+            assert not run_study(study, folder / "one", until="embed").failures
+        assert chunks(folder / "one") and chunks(folder / "many") == chunks(folder / "one")
+
+
+def probes_share_their_rows() -> None:
     """The transfer table of one device, and of all of them."""
     study = small_study(
         augmentation=None,
-        encoders=[{"source": "pixels", "size": 16}],
+        encoders=[{"source": "pixels", "size": 8}],
         transfer={
             "targets": [{"source": "digits", "per_class": 21, "name": "more"}],
             "probes": ["linear"],
@@ -28,21 +58,20 @@ def main() -> None:
             "strengths": 3,
         },
     )
-    tables = []
+
+    def table(out: Path) -> pd.DataFrame:
+        assert not run_study(study, out).failures
+        return pd.read_parquet(out / "transfer.parquet")
+
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("one", "all"):
-            out = Path(folder) / name
-            assert not run_study(study, out).failures
-            tables.append(pd.read_parquet(out / "transfer.parquet"))
-            # As if the simulated devices were accelerators, which measure one cell at a time.
-            tasks.own_accelerators = default_mesh
-            os.cpu_count = lambda: 1
-    one, every = tables
+        one = table(Path(folder) / "one")
+        # As if the simulated devices were accelerators, which measure one cell at a time.
+        with patch.object(tasks, "own_accelerators", default_mesh):
+            every = table(Path(folder) / "all")
     assert len(one) == 2 and jax.device_count() == 3
     np.testing.assert_array_equal(every["value"], one["value"])
     np.testing.assert_array_equal(every["strength"], one["strength"])
-    print("done")
 
 
 if __name__ == "__main__":
-    main()
+    make_checks(batches_take_turns, probes_share_their_rows)

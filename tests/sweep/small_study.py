@@ -11,7 +11,7 @@ def small_study(**changes: object) -> Study:
         {
             "name": "small",
             "encoders": [
-                {"source": "pixels", "size": 32},
+                {"source": "pixels", "size": 8},
                 {"source": "conv4", "size": 32, "seeds": [0, 1]},
             ],
             "images": [{"source": "digits", "per_class": 5}],

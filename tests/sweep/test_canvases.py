@@ -17,29 +17,31 @@ from PIL import Image
 from mgm_jax.images import loader
 from mgm_jax.study import Study
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
-from tests.launch import run
 from tests.sweep.small_study import small_study
 
 ROOT = Path(__file__).parents[2]
 
 #: The pixels are looked at with another filter than the network's, so the images are kept twice.
 ENCODERS = [
-    {"source": "pixels", "size": 32},
+    {"source": "pixels", "size": 8},
     {"source": "conv4", "size": 32, "seeds": [0, 1]},
 ]
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_photos(folder: Path) -> Path:
     """Ten noisy pictures of two classes."""
-    folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(10):
         picture = folder / "ab"[number % 2] / f"{number}.png"
-        picture.parent.mkdir(exist_ok=True)
+        picture.parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 255, (40, 44 + number, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(picture)
     return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
 def chunks(out: Path) -> dict[str, bytes]:
@@ -119,6 +121,7 @@ def test_gc_removes_the_images_that_no_study_looks_at(
     assert not decoded, "what is embedded needs no image"
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_killed_finds_its_images(photos: Path, tmp_path: Path, decoded) -> None:
     file, out = tmp_path / "study.yaml", tmp_path / "out"
     file.write_text(study_of(photos).to_yaml())
@@ -136,9 +139,3 @@ def test_a_run_that_was_killed_finds_its_images(photos: Path, tmp_path: Path, de
     assert not decoded
     run_study(study_of(photos), tmp_path / "whole", until="embed", cache_limit=0)
     assert chunks(out) == chunks(tmp_path / "whole")
-
-
-def test_all_devices_of_a_process_take_turns(photos: Path, tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(study_of(photos).to_yaml())
-    [written] = run("tests.sweep.all_devices", str(tmp_path), devices=3)
-    assert written.splitlines()[-1] == "done"

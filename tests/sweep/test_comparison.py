@@ -23,7 +23,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pixels and three untrained Conv4 on 50 digits."""
     out = tmp_path_factory.mktemp("compared")
     encoders = [
-        {"source": "pixels", "size": 32},
+        {"source": "pixels", "size": 8},
         {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
     ]
     run_study(small_study(encoders=encoders), out)
@@ -61,14 +61,14 @@ def test_a_second_run_writes_the_same_bytes_and_takes_old_tables_away(
 ) -> None:
     names = ("clusters", "cluster_tree", "cluster_agreement", "similarity")
     before = {name: (finished / f"{name}.parquet").read_bytes() for name in names}
-    run_study(small_study(encoders=[{"source": "pixels", "size": 32}]), tmp_path)
+    run_study(small_study(encoders=[{"source": "pixels", "size": 8}]), tmp_path)
     assert not any((tmp_path / f"{name}.csv").exists() for name in comparison.TABLES)
     for suffix in ("parquet", "csv"):
         (tmp_path / f"clusters.{suffix}").write_text("left by an earlier run")
-    run_study(small_study(encoders=[{"source": "pixels", "size": 32}]), tmp_path)
+    run_study(small_study(encoders=[{"source": "pixels", "size": 8}]), tmp_path)
     assert not list(tmp_path.glob("clusters.*"))
     encoders = [
-        {"source": "pixels", "size": 32},
+        {"source": "pixels", "size": 8},
         {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
     ]
     run_study(small_study(encoders=encoders), finished)

@@ -23,10 +23,10 @@ from tests.test_many_hosts import open_mpi, slurm
 
 ROOT = Path(__file__).parents[2]
 
-#: Every worker compiles for itself.
+#: As many views as in the small study, for which everything is compiled.
 STUDY = small_study(
-    encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
-    augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 4, "views": 6},
+    encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],
+    augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 6, "views": 8},
 )
 
 

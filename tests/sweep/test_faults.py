@@ -76,7 +76,7 @@ def test_a_cell_that_cannot_be_measured_is_named(
     measure = tasks.measure_points
 
     def failing(x, groups, **options):
-        if x.shape == (48, 32 * 32 * 3):
+        if x.shape == (48, 8 * 8 * 3):
             raise MemoryError
         return measure(x, groups, **options)
 

@@ -55,7 +55,7 @@ def test_all_layers_of_all_seeds_are_measured(tmp_path: Path, monkeypatch) -> No
         {
             "encoders": [
                 {"source": "conv4", "size": 32, "init": "random", "seeds": 2, "taps": "all"},
-                {"source": "pixels", "size": 32},
+                {"source": "pixels", "size": 8},
             ],
             "images": [{"source": "digits", "per_class": 4}],
             "augmentation": None,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from mgm_jax.sweep.run.measure import measure_views
+from mgm_jax.study import MetricOptions
+from mgm_jax.sweep.run.measure import SMALL, measure_points, measure_reference, measure_views
 
 
 def _views(spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,3 +35,30 @@ def test_an_encoder_that_maps_all_to_one_point_has_no_whitened_invariance():
     x, groups, _ = _views(0.5)
     found = measure_views(x, groups, plain=np.ones((200, 20), np.float32))
     assert np.isnan(found["whitened_invariance"]) and np.isfinite(found["alignment"])
+
+
+def test_points_of_small_manifolds_are_named_and_counted():
+    x = np.random.default_rng(0).normal(size=(15, 20)).astype(np.float32)
+    groups = np.repeat(["ant", "bee", "cat", "dog"], [1, 2, 6, 6])
+    reference = measure_reference(x, np.full(15, -1), seed=0)
+    found = measure_points(x, groups, options=MetricOptions(), reference=reference, seed=0)
+    assert found.index.tolist() == list(range(3, 15))
+    assert found.attrs[SMALL] == {"groups": ["ant", "bee"], "points": 3}
+    full = measure_points(x[3:], groups[3:], options=MetricOptions(), reference=reference, seed=0)
+    assert SMALL not in full.attrs
+    np.testing.assert_array_equal(full["relative_diameter"], found["relative_diameter"])
+
+
+def test_the_unit_of_the_diameter_is_measured_where_the_points_are_centred():
+    x = np.random.default_rng(0).normal(size=(60, 20)).astype(np.float32) + 3
+    labels = np.full(60, -1)
+    plain, centred = (
+        measure_reference(x, labels, seed=0, center=center).distance for center in (None, "global")
+    )
+    moved = x - x.mean(axis=0, dtype=np.float64)
+    for points, distance in ((x, plain), (moved, centred)):
+        units = points / np.linalg.norm(points, axis=1, keepdims=True)
+        gaps = ((units[:, None] - units[None]) ** 2).sum(axis=-1)
+        expected = np.sqrt(gaps.sum() / (60 * 59))
+        assert distance == pytest.approx(expected, rel=1e-5)
+    assert np.isnan(measure_reference(np.ones((5, 3), np.float32), labels[:5], seed=0).distance)

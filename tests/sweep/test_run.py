@@ -65,7 +65,7 @@ def test_one_more_encoder_costs_that_encoder_alone(finished: Path, tmp_path: Pat
 
     before = results()
     encoders = [
-        {"source": "pixels", "size": 32},
+        {"source": "pixels", "size": 8},
         {"source": "conv4", "size": 32, "seeds": [0, 1, 2]},
     ]
     run_study(small_study(encoders=encoders), out)
@@ -122,7 +122,7 @@ def test_only_what_changed_is_done_again(finished: Path, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(same, pd.read_parquet(finished / "points.parquet"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_at_any_moment_it_ends_with_the_same_tables(finished: Path, tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(small_study().to_yaml())

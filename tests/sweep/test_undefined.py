@@ -26,7 +26,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     augmentation = {
         "settings": ["crop", "hflip"],
         "strengths": [0.5, 1.0],
-        "images": 4,
+        "images": 6,
         "views": 8,
     }
     assert not run_study(small_study(augmentation=augmentation), out).failures
@@ -46,7 +46,7 @@ def test_tables_leave_out_what_mirrored_images_do_not_have(mirrored: Path) -> No
     for metric in UNDEFINED:
         rows = summary.loc[("hflip", metric)]
         assert rows["mean"].isna().all() and rows["median"].isna().all()
-        assert (rows["points"] == 0).all() and (rows["left_out"] == 32).all()
+        assert (rows["points"] == 0).all() and (rows["left_out"] == 48).all()
         assert summary.loc[("crop", metric), "mean"].notna().all()
     counted = points.groupby(["encoder", "setting", "strength"])["nnk_diameter"].agg(
         lambda column: column.isna().sum()

@@ -101,7 +101,7 @@ def test_status_counts_cells_and_tells_what_is_left(finished: Path, tmp_path: Pa
 
 def test_any_name_is_safe(tmp_path: Path) -> None:
     names = ["../../up", "<b>bold</b> & 'quoted'", "x" * 300, "a/b c"]
-    encoders = [{"source": "pixels", "size": 32, "name": name} for name in names]
+    encoders = [{"source": "pixels", "size": 8, "name": name} for name in names]
     study = small_study(
         name="../<script>",
         encoders=encoders,
@@ -119,7 +119,7 @@ def test_any_name_is_safe(tmp_path: Path) -> None:
 
 def test_probes_are_parts_of_a_study_like_others(tmp_path: Path, monkeypatch) -> None:
     study = small_study(
-        encoders=[{"source": "pixels", "size": 32}, {"source": "conv4", "size": 32}],
+        encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],
         augmentation=None,
         transfer={
             # The first is the study's own image set and finds its embeddings.

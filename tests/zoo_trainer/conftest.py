@@ -1,6 +1,9 @@
-"""A backbone that compiles in a second, and images to go with it."""
+"""A backbone that compiles in a second, and images to go with it; which tests are nightly."""
 
 from __future__ import annotations
+
+import subprocess
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +13,40 @@ from flax import linen as nn
 
 from benchmarks.zoo.methods import Batch
 
+ROOT = Path(__file__).resolve().parents[2]
+LONG = {"test_collapse.py", "test_train.py", "test_methods.py", "test_backbones.py"}
+
 COUNT, PIXELS, CLASSES = 64, 8, 4
+
+
+def _is_changed() -> bool:
+    """Whether the trainer is another one than before this branch, or than before the last commit.
+
+    Unknown, as in an unpacked archive, is unchanged.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+
+    try:
+        for main in ("origin/main", "main"):
+            base = git("merge-base", "HEAD", main).stdout.strip()
+            if base and base != git("rev-parse", "HEAD").stdout.strip():
+                break
+        else:
+            base = "HEAD^"
+        return git("diff", "--quiet", base, "--", "benchmarks/zoo").returncode == 1
+    except OSError:
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests wait for the night, unless what they test is what was changed."""
+    long = [item for item in items if item.path.parent == Path(__file__).parent]
+    long = [item for item in long if item.path.name in LONG]
+    mark = pytest.mark.slow if long and _is_changed() else pytest.mark.nightly
+    for item in long:
+        item.add_marker(mark)
 
 
 class Tiny(nn.Module):

@@ -18,9 +18,6 @@ from benchmarks.zoo.convolution import by_patches, max_pool
 from benchmarks.zoo.export import MOST
 from benchmarks.zoo.weights import state_dict, write_weights
 
-# Much compiling; once in .ci/run is enough.
-pytestmark = pytest.mark.slow
-
 few = settings(max_examples=4, deadline=None)
 
 

@@ -20,9 +20,6 @@ from benchmarks.zoo.train import Learner, make_step
 from mgm_jax.geometry.cloud.spectrum import rankme
 from tests.zoo_trainer.conftest import Tiny
 
-# Much compiling; once in .ci/run is enough.
-pytestmark = pytest.mark.slow
-
 STEPS = 150
 
 

@@ -20,9 +20,6 @@ from benchmarks.zoo.methods.simsiam import SimSiam
 from benchmarks.zoo.methods.swav import SwAV
 from tests.zoo_trainer.conftest import Tiny
 
-# Much compiling; once in .ci/run is enough.
-pytestmark = pytest.mark.slow
-
 KEY = jax.random.key(3)
 
 

@@ -22,9 +22,6 @@ from benchmarks.zoo.train import Run, train
 from mgm_jax.errors import InputError
 from mgm_jax.images import image_key, open_source
 
-# Much compiling; once in .ci/run is enough.
-pytestmark = pytest.mark.slow
-
 RECIPE = Recipe(epochs=3, per_class=8, batch=8)
 
 

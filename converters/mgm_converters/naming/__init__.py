@@ -6,6 +6,7 @@ from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
+from mgm_converters.naming.convnext import CONVNEXT_NAMINGS
 from mgm_converters.naming.dino_huggingface import DINOV2_NAMINGS, DINOV3_NAMINGS
 from mgm_converters.naming.resnet_cifar import RESNET_CIFAR
 from mgm_converters.naming.resnet_cifar100 import RESNET_CIFAR100
@@ -31,6 +32,7 @@ NAMINGS: tuple[Naming, ...] = (
     RESNET_HUGGINGFACE,
     RESNET_SIMCLR_V2,
     RESNET_HAIKU,
+    *CONVNEXT_NAMINGS,
     VIT_TIMM,
     VIT_CHUNKED,
     VIT_TORCHVISION,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from mgm_converters.reading.partitioned import partition_of_folder, whole_in_fol
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
-from mgm_jax.encoders import ARCHITECTURES, is_encoder_folder
+from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.zoo import is_zoo_source, zoo_files
@@ -96,7 +98,9 @@ def weights_in(folder: Path) -> Path:
             or one device's share of them.
     """
     present = [name for name in WEIGHTS if (folder / name).is_file()]
-    indices = [name + INDEX_ENDING for name in WEIGHTS if (folder / (name + INDEX_ENDING)).is_file()]
+    indices = [
+        name + INDEX_ENDING for name in WEIGHTS if (folder / (name + INDEX_ENDING)).is_file()
+    ]
     for index in indices:
         whole = index.removesuffix(INDEX_ENDING)
         if whole in present:
@@ -128,6 +132,18 @@ def weights_in(folder: Path) -> Path:
             f"{name_some(path.name for path in others)}; name one of them"
         )
     raise InputError(f"{folder}: no weights here; expected one of {', '.join(WEIGHTS)}")
+
+
+def digest_of_source(path: Path) -> str:
+    """SHA-256 of the weights that a path names: of a file, or of all parts and their index."""
+    file = weights_in(path) if path.is_dir() else path
+    files = [file, *read_index(file)] if is_index(file) else [file]
+    digests = []
+    for one in files:
+        with one.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    joined = " ".join(digests)
+    return joined if len(files) == 1 else hashlib.sha256(joined.encode()).hexdigest()
 
 
 def _zoo_file(name: str) -> Path:

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.naming.rules import Family
+from mgm_converters.recognition.convnext import spec_of_convnext
 from mgm_jax.encoders import (
     ARCHITECTURES,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     ResNetSpec,
     ViTSpec,
@@ -54,6 +56,38 @@ def infer_spec(
     Raises:
         InputError: a weight that decides the spec is missing, or has a shape no spec has.
     """
+    spec = _of_family(family, state, prefix=prefix, heads=heads)
+    return replace(spec, image_channels=_image_channels(spec, state))
+
+
+# The weight that sees the image, a family each; the others take colour alone.
+_FIRST = {
+    "conv4": "blocks.0.conv.weight",
+    "resnet_cifar": "conv1.weight",
+    "resnet": "conv1.weight",
+    "vit": "patch_embed.proj.weight",
+}
+
+
+def _image_channels(spec: EncoderSpec, state: State) -> int:
+    """Channels of the images that the weights take.
+
+    Raises:
+        InputError: neither grey nor colour.
+    """
+    name = _FIRST.get(spec.family)
+    if name is None:
+        return spec.image_channels
+    channels = _shape(state, name, 4)[1]
+    if channels not in (1, 3):
+        raise InputError(
+            f"{name}: takes images of {channels} channels; expected 3 (colour) or 1 (grey). Pass "
+            "the features of such an encoder instead"
+        )
+    return channels
+
+
+def _of_family(family: Family, state: State, *, prefix: str, heads: int | None) -> EncoderSpec:
     match family:
         case "conv4":
             return Conv4Spec(channels=_shape(state, "blocks.0.conv.weight", 4)[0])
@@ -64,6 +98,8 @@ def infer_spec(
             )
         case "resnet":
             return _resnet(state)
+        case "convnext":
+            return spec_of_convnext(state)
         case "vit":
             return _vit(state, prefix=prefix, heads=heads)
 
@@ -82,6 +118,9 @@ def named_spec(model: str, state: State) -> EncoderSpec:
         InputError: a weight that decides an optional part has a shape no spec has.
     """
     spec = (PUBLISHED.get(model) or ARCHITECTURES[model]).spec
+    if isinstance(spec, ConvNeXtSpec):
+        # A file of masked pretraining has no final norm.
+        return replace(spec, final_norm="norm.weight" in state)
     if not isinstance(spec, ViTSpec):
         return spec
     return replace(
@@ -102,7 +141,8 @@ def architecture_name(spec: EncoderSpec) -> str:
 def _outline(spec: EncoderSpec) -> dict[str, Any]:
     if isinstance(spec, ViTSpec):
         return {name: getattr(spec, name) for name in ("embed_dim", "layers", "mlp_dim", "patch")}
-    return spec.to_dict() | {"image_size": None, "classes": 0, "padding": None}
+    varying = {"image_size": None, "classes": 0, "padding": None, "final_norm": None}
+    return spec.to_dict() | varying
 
 
 def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
@@ -116,6 +156,8 @@ def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
                 f"{strides if spec.block == 'bottleneck' else ''}{spec.padding} padding",
                 f"BatchNorm epsilon {_eps(spec)}",
             )
+        case ConvNeXtSpec():
+            return ("exact GELU", f"LayerNorm epsilon {spec.layer_norm_eps:g}")
         case ViTSpec():
             return (
                 f"{spec.heads} heads",
@@ -151,6 +193,7 @@ def _resnet(state: State) -> ResNetSpec:
         block="bottleneck" if bottleneck else "basic",
         channels=channels,
         inner_factor=max(1, inner // channels) if bottleneck else 1,
+        groups=inner // _shape(state, "layer1.0.conv2.weight", 4)[1] if bottleneck else 1,
         stem="imagenet" if kernel == 7 else "cifar",
         image_size=224 if kernel == 7 else 32,
     )

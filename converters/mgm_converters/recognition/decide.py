@@ -29,6 +29,8 @@ from mgm_converters.recognition.said import Said
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
+    Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
     Preprocess,
     ResNetSpec,
@@ -86,6 +88,7 @@ def decide(
     stem: str,
     sha256: str,
     padding: str | None = None,
+    given: Preprocess | None = None,
     said: Said | None = None,
 ) -> Decision:
     """Decide what a checkpoint is.
@@ -100,6 +103,7 @@ def decide(
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
+        given: the input, where the user gave all of it.
         said: what else the user says of the encoder.
 
     Raises:
@@ -129,10 +133,10 @@ def decide(
         )
     spec = said.with_heads(spec)
     spec = _padded(spec, traces, padding)
-    preprocess = said.with_input(
-        _preprocess(spec, traces, one, methods, config, Stated() if said.method else stated)
-    )
-    if isinstance(spec, ResNetSpec | CifarResNetSpec):
+    told = Stated() if said.method else stated
+    guessed = given or _of_channels(_preprocess(spec, traces, one, methods, config, told), spec)
+    preprocess = said.with_input(guessed)
+    if isinstance(spec, Conv4Spec | ResNetSpec | CifarResNetSpec | ConvNeXtSpec):
         # Convolutions take any size.
         spec = replace(spec, image_size=preprocess.size)
     state = _completed(spec, state, config)
@@ -267,10 +271,18 @@ def _preprocess(
     if config is not None and config.preprocess is not None:
         return config.preprocess
     cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"
-    if methods and isinstance(spec, ResNetSpec | ViTSpec) and not cifar:
+    if methods and not isinstance(spec, CifarResNetSpec) and not cifar:
         size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
         return methods[0].preprocess(size)
     return guess_preprocess(traces.naming, spec, facts=traces.facts)
+
+
+def _of_channels(preprocess: Preprocess, spec: EncoderSpec) -> Preprocess:
+    """The input with one value of mean and deviation where the network takes grey images."""
+    if spec.image_channels == len(preprocess.mean):
+        return preprocess
+    mean, std = (sum(values) / len(values) for values in (preprocess.mean, preprocess.std))
+    return replace(preprocess, mean=(round(mean, 6),), std=(round(std, 6),))
 
 
 def _paradigm(traces: Traces, methods: tuple[Method, ...]) -> str:

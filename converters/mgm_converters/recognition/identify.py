@@ -16,7 +16,14 @@ from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
 from mgm_converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
 from mgm_converters.naming.rules import Naming
-from mgm_jax.encoders import EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders import (
+    CifarResNetSpec,
+    Conv4Spec,
+    ConvNeXtSpec,
+    EncoderSpec,
+    ResNetSpec,
+    ViTSpec,
+)
 from mgm_jax.encoders.methods import METHODS, Method
 from mgm_jax.encoders.published import PUBLISHED, Published
 
@@ -88,6 +95,8 @@ def identify(traces: Traces, spec: EncoderSpec) -> tuple[Method, ...]:
         names = ("SimCLR-v2",)
     elif isinstance(spec, ResNetSpec):
         names = _resnet(traces, spec)
+    elif isinstance(spec, ConvNeXtSpec):
+        names = ("FCMAE",) if spec.response_norm and not spec.final_norm else ()
     elif isinstance(spec, ViTSpec):
         names = _vit(traces, spec)
     return tuple(METHODS[name] for name in names)
@@ -133,7 +142,7 @@ def doubt(methods: Sequence[Method], spec: EncoderSpec) -> str:
         methods: those that it may be of, the assumed one first.
         spec: the network.
     """
-    if not isinstance(spec, ResNetSpec | ViTSpec):
+    if isinstance(spec, Conv4Spec | CifarResNetSpec):
         return ""
     if not methods:
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mgm_converters.recognition.trainings import TRAINING_WORDS, word
 from mgm_jax.encoders import EncoderSpec, Preprocess, ViTSpec
@@ -59,8 +58,8 @@ class Said:
             paradigm=paradigm,
             heads=heads,
             size=size,
-            mean=_channels("mean", mean),
-            std=_channels("std", std),
+            mean=None if mean is None else tuple(mean),
+            std=None if std is None else tuple(std),
         )
 
     @property
@@ -95,19 +94,7 @@ class Said:
         Raises:
             InputError: values that no input has.
         """
-        changed: dict[str, Any] = {}
-        if self.size is not None:
-            changed["size"] = self.size
-            changed["resize"] = round(self.size * preprocess.resize / preprocess.size)
-        if self.mean is not None and self.std is not None:
-            channels = len(preprocess.mean)
-            for name, values in (("mean", self.mean), ("std", self.std)):
-                if len(values) not in (1, channels):
-                    raise InputError(
-                        f"{name}: expected {channels} values, one a channel, got {len(values)}"
-                    )
-                changed[name] = values * channels if len(values) == 1 else values
-        return replace(preprocess, **changed)
+        return preprocess.changed(size=self.size, mean=self.mean, std=self.std)
 
 
 def _method(text: str) -> tuple[str, str]:
@@ -122,18 +109,3 @@ def _method(text: str) -> tuple[str, str]:
     close = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(sorted(known))}"
     raise InputError(f"method: there is no method {text!r}; {hint}")
-
-
-def _channels(name: str, values: Sequence[float] | None) -> tuple[float, ...] | None:
-    if values is None:
-        return None
-    numbers = tuple(float(value) for value in values)
-    if not numbers or any(not 0 <= value <= 255 for value in numbers):
-        raise InputError(f"{name}: expected values a channel on the scale [0, 1], got {values}")
-    if max(numbers) > 1:
-        raise InputError(
-            f"{name}: expected values on the scale [0, 1], got {numbers}; divide them by 255"
-        )
-    if name == "std" and min(numbers) == 0:
-        raise InputError("std: expected values above 0")
-    return numbers

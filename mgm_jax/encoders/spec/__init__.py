@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from mgm_jax.encoders.spec.base import FAMILIES, LOGITS, EncoderSpec, Family
 from mgm_jax.encoders.spec.conv4 import Conv4Spec
+from mgm_jax.encoders.spec.convnext import ConvNeXtSpec
 from mgm_jax.encoders.spec.pixels import PixelsSpec
 from mgm_jax.encoders.spec.preprocess import (
     IMAGENET_MEAN,
@@ -30,6 +31,7 @@ __all__ = [
     "LOGITS",
     "CifarResNetSpec",
     "Conv4Spec",
+    "ConvNeXtSpec",
     "ConvNorm",
     "EncoderSpec",
     "Family",

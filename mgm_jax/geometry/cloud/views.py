@@ -1,4 +1,4 @@
-"""How views of one image compare with views of others: LiDAR, alignment, mean cosine.
+"""How views of one image compare with views of others: LiDAR, alignment, cosine, distance.
 
 Each is computed from moments within and between groups (``grouped_moments``), so a function that
 takes points has a twin that takes moments, for views that come in chunks.
@@ -132,10 +132,7 @@ def mean_cosine(x: Any, *, groups: Any = None) -> float:
     moments = grouped_moments_of(x, groups, on_sphere=True, covariance=False)
     if groups is None:
         return mean_cosine_of(moments)
-    if len(moments) < 2:
-        raise InputError(
-            "groups must name at least two groups, to compare points of different ones; got one."
-        )
+    _several_groups(moments)
     return mean_cosine_of(moments)
 
 
@@ -163,6 +160,70 @@ def mean_cosine_of(moments: GroupedMoments) -> float:
         return float((total @ total - n) / (n * (n - 1.0)))
     pairs = total @ total - np.sum(sums * sums)
     return float(pairs / (sizes.sum() ** 2 - sizes @ sizes))
+
+
+def pair_distance(x: Any, *, groups: Any = None) -> float:
+    """Root-mean-square distance of two different points on the sphere: what "far apart" means.
+
+    ``sqrt(mean over pairs of |u_i - u_j|^2)`` with ``u = x / |x|``, from sums alone. All pairs
+    count once, so that its expectation does not depend on how many points there are, as a
+    distance to the nearest ones does.
+
+    Args:
+        x: points ``[n, d]``.
+        groups: one integer or string a point; then only pairs from different groups count, such
+            as views of different images. None counts all pairs.
+
+    Returns:
+        From 0 (a collapsed cloud) to ``sqrt(2 n / (n - 1))``; ``sqrt(2)`` where points are at
+        right angles on average.
+
+    Raises:
+        InputError: unusable points, rows of zeros, only one point or one group.
+
+    Example:
+        >>> round(pair_distance(np.eye(3)), 6)
+        1.414214
+    """
+    moments = grouped_moments_of(x, groups, on_sphere=True, covariance=False)
+    if groups is not None:
+        _several_groups(moments)
+    return pair_distance_of(moments)
+
+
+def pair_distance_of(moments: GroupedMoments) -> float:
+    """Root-mean-square distance of points of which only the moments on the sphere are known.
+
+    Args:
+        moments: of one group of at least two points, of which all pairs count; or of several, of
+            which the pairs from different groups do.
+
+    Raises:
+        InputError: one point, or points that were not scaled to length 1.
+
+    Example:
+        >>> moments = grouped_moments_of(np.eye(4), [0, 0, 1, 1], on_sphere=True)
+        >>> round(pair_distance_of(moments), 6)
+        1.414214
+    """
+    known = _on_sphere(moments)
+    if len(known) == 1:
+        return float(np.sqrt(alignment_of(known)))
+    sizes = known.sizes.astype(np.float64)
+    n = sizes.sum()
+    # About the mean of all points, so that a narrow cone loses no digits: the squared distances
+    # of all ordered pairs of m points add up to 2 m times their spread about their mean.
+    shift = known.means - sizes @ known.means / n
+    spread = known.spreads.sum() + sizes @ np.sum(shift * shift, axis=1)
+    between = 2 * (n * spread - sizes @ known.spreads)
+    return float(np.sqrt(max(between, 0) / (n * n - sizes @ sizes)))
+
+
+def _several_groups(moments: GroupedMoments) -> None:
+    if len(moments) < 2:
+        raise InputError(
+            "groups must name at least two groups, to compare points of different ones; got one."
+        )
 
 
 def _whitened(points: np.ndarray, covariance: np.ndarray, delta: float) -> np.ndarray:

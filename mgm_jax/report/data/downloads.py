@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
+
+from mgm_jax.report.data.packing import pack
 
 _TABLES = {
     "summary": "means with intervals: a row an encoder, setting and metric",
@@ -34,7 +35,7 @@ class Download:
         describes: what a row is.
         rows: number of rows.
         files: pairs of suffix and file name of what lies beside the page.
-        copy: data URI of the CSV file where that is small; empty otherwise.
+        copy: the CSV file, packed, where that is small; empty otherwise.
     """
 
     name: str
@@ -63,7 +64,7 @@ def find_downloads(folder: Path | None) -> list[Download]:
                 describes=describes,
                 rows=rows,
                 files=tuple(files),
-                copy=_data_uri(text),
+                copy=_copy(text),
             )
         )
     return found
@@ -80,7 +81,7 @@ def _rows(path: Path) -> int | None:
         return None
 
 
-def _data_uri(path: Path) -> str:
+def _copy(path: Path) -> str:
     if not path.is_file() or path.stat().st_size > _SMALL:
         return ""
-    return f"data:text/csv;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return pack(path.read_bytes())

@@ -108,7 +108,8 @@ def _ridges(
     for model, values in members.items():
         positions, heights = density(values)
         x += [*numbers(positions, digits=4), None]
-        y += [*numbers(position[model] - _RIDGE * heights, digits=4), None]
+        # Hundredths of a row are fractions of a pixel.
+        y += [*numbers(np.round(position[model] - _RIDGE * heights, 2)), None]
     return {
         "type": "scatter",
         "mode": "lines",

@@ -56,7 +56,7 @@ class Figure:
     scale_switch: bool = False
 
     def to_json(self) -> str:
-        """JSON that is safe inside a script element: no ``<`` and no NaN in it.
+        """JSON without NaN.
 
         The layouts of a view are places in the list ``layouts``.
         """
@@ -79,9 +79,7 @@ class Figure:
             "views": views,
             "scale_switch": self.scale_switch,
         }
-        text = _compact(content)
-        # Inside a script element only these characters could end it or start a comment.
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return _compact(content)
 
 
 def _compact(content: Any) -> str:

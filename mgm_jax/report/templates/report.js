@@ -2,6 +2,15 @@
 
 /* Draws the figures of the page and makes its tables sortable; nothing is fetched. */
 
+const CAN_UNPACK = "DecompressionStream" in window;
+
+/* The text of a packed part of the page: deflate in base64. */
+async function unpack(packed) {
+  const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}
+
 const SEPARATOR = "\u001f";
 const COLOUR_KEYS = new Set(["color", "fillcolor", "colorscale"]);
 
@@ -92,12 +101,24 @@ function addScaleSwitch(parent, change) {
   parent.append(group);
 }
 
+/* A button that saves the figure as it stands, as SVG: for papers and slides. */
+function addSave(parent, plot, name) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "save";
+  button.textContent = "Save as SVG";
+  button.addEventListener("click", () => Plotly.downloadImage(plot, {
+    format: "svg", filename: name, width: plot.clientWidth, height: plot.clientHeight,
+  }));
+  parent.append(button);
+}
+
 class PageFigure {
-  constructor(element) {
+  constructor(element, content) {
     this.element = element;
     this.plot = element.querySelector(".plot");
     this.note = element.querySelector(".note");
-    this.content = JSON.parse(element.querySelector("script").textContent);
+    this.content = content;
     this.chosen = this.content.choices.map((choice) => choice.options[0][0]);
     this.sameScale = true;
     const controls = element.querySelector(".controls");
@@ -111,6 +132,7 @@ class PageFigure {
     if (this.content.scale_switch && this.panels() > 1) {
       addScaleSwitch(controls, (same) => { this.sameScale = same; this.draw(); });
     }
+    addSave(controls, this.plot, element.dataset.figure);
   }
 
   view() { return this.content.views[this.chosen.join(SEPARATOR)]; }
@@ -144,18 +166,33 @@ class PageFigure {
   }
 }
 
-function startFigures() {
+function sayBroken(element, why) {
+  const note = element.querySelector(".note");
+  element.dataset.drawn = "no";
+  note.classList.add("broken");
+  note.textContent = `This figure could not be drawn: ${why}`;
+}
+
+async function startFigures() {
+  const elements = [...document.querySelectorAll("[data-figure]")];
+  if (!CAN_UNPACK) {
+    const newer = "it takes Chrome or Edge 80, Firefox 113, Safari 16.4, or later.";
+    elements.forEach((element) => sayBroken(element, newer));
+    return;
+  }
+  const script = document.createElement("script");
+  script.textContent = await unpack(document.getElementById("plotly").textContent);
+  document.head.append(script);
   const figures = [];
-  for (const element of document.querySelectorAll("[data-figure]")) {
+  for (const element of elements) {
     try {
-      const figure = new PageFigure(element);
-      figure.draw();
+      const content = JSON.parse(await unpack(element.querySelector("script").textContent));
+      const figure = new PageFigure(element, content);
+      await figure.draw();
       figures.push(figure);
       element.dataset.drawn = "yes";
     } catch (error) {
-      element.dataset.drawn = "no";
-      element.querySelector(".note").classList.add("broken");
-      element.querySelector(".note").textContent = `This figure could not be drawn: ${error.message}`;
+      sayBroken(element, error.message);
     }
   }
   const redraw = () => figures.forEach((figure) => figure.draw());
@@ -217,6 +254,15 @@ function startSorting(table) {
   });
 }
 
-startFigures();
+/* Copies of small tables, for a page that travels without its folder. */
+async function startCopies() {
+  if (!CAN_UNPACK) return;
+  for (const link of document.querySelectorAll("[data-packed]")) {
+    const copy = new Blob([await unpack(link.dataset.packed)], { type: "text/csv" });
+    link.href = URL.createObjectURL(copy);
+  }
+}
+
+startFigures().then(startCopies);
 document.querySelectorAll(".switch").forEach(startSwitch);
 document.querySelectorAll(".sortable").forEach(startSorting);

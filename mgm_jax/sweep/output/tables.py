@@ -14,10 +14,11 @@ memory does not grow with their number except for the small tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,12 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from mgm_jax.errors import name_some
 from mgm_jax.files import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, group_means, summarise
 from mgm_jax.study import Study
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell
-from mgm_jax.sweep.run.measure import VIEWS, Reference
+from mgm_jax.sweep.run.measure import MIN_POINTS, SMALL, VIEWS, Reference
 
 #: Columns that say which cell a row belongs to.
 CELL_COLUMNS = ("encoder", "images", "setting", "strength", "tap")
@@ -60,9 +62,15 @@ def write_tables(
     *,
     study: Study,
     out: Path,
-) -> None:
-    """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``."""
+) -> tuple[str, ...]:
+    """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``.
+
+    Returns:
+        Of every image set with manifolds that are too small, how many points were left out, in
+        words.
+    """
     groups, summaries, views = [], [], []
+    small: dict[str, str] = {}
     with _TableWriter(out / "points") as points:
         for item in measured:
             table = pd.read_parquet(item.records)
@@ -71,13 +79,34 @@ def write_tables(
             values = {name: table[name].to_numpy() for name in metrics}
             of_groups = group_means(values, table["group"].to_numpy())
             groups.append(_with_cell(of_groups.reset_index(), item.cell))
-            summaries.append(_summary(values, table["group"].to_numpy(), item.cell, study))
+            summary = _summary(values, table["group"].to_numpy(), item.cell, study)
+            too_small = table.attrs.get(SMALL)
+            if too_small is not None:
+                # Their points have no value of any metric.
+                summary["left_out"] += too_small["points"]
+                small[item.cell.images.name] = _small_manifolds(too_small)
+            summaries.append(summary)
             views.append((item.cell, table.attrs.get(VIEWS, {})))
-    of_groups = pd.concat(groups, ignore_index=True) if groups else pd.DataFrame()
+    of_groups = pd.concat(groups, ignore_index=True) if groups else _empty(CELL_COLUMNS)
     summary = pd.concat(summaries, ignore_index=True) if summaries else pd.DataFrame()
     write_table(of_groups, out / "groups")
     write_table(summary, out / "summary")
     write_table(_models(summary, views, list(references)), out / "models")
+    return tuple(f"{images}: {what}" for images, what in small.items())
+
+
+def _small_manifolds(left: dict[str, Any]) -> str:
+    """What was left out of one image set, in words."""
+    names = left["groups"]
+    return (
+        f"{left['points']} points left out, of {len(names)} manifolds with fewer than "
+        f"{MIN_POINTS} points ({name_some(names, most=3)})"
+    )
+
+
+def _empty(columns: Sequence[str]) -> pd.DataFrame:
+    """A table without rows."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

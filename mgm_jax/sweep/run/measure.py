@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.cloud.moments import moments_of
-from mgm_jax.geometry.cloud.spectrum import alignment, lidar, whitened_invariance
+from mgm_jax.geometry.cloud.views import alignment, lidar, pair_distance
+from mgm_jax.geometry.cloud.whitening import whitened_invariance
 from mgm_jax.metrics import manifold_metrics, panel
 from mgm_jax.probe.knn import knn_accuracy
 from mgm_jax.study import MetricOptions
@@ -20,6 +21,10 @@ MIN_POINTS = 3
 
 #: Widest features that are measured of all views together: the cost grows with the cube of it.
 MOST_FEATURES_OF_VIEWS = 4096
+
+#: Where the table of a cell keeps which manifolds were too small, in its ``attrs``: their names and
+#: how many points they have together.
+SMALL = "small_manifolds"
 
 #: Where the table of a cell of views keeps what :func:`measure_views` says: in its ``attrs``, which
 #: Parquet files carry along.
@@ -32,35 +37,40 @@ class Reference:
 
     Attributes:
         mean: mean embedding, [d].
+        distance: root-mean-square distance of two different images on the sphere, centred as the
+            cells are: the unit of the relative diameter. NaN where all images are one point.
         panel: metrics of the encoder as a whole, by name.
     """
 
     mean: np.ndarray
+    distance: float
     panel: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that :meth:`from_json` reads back to the same digits."""
-        return {"mean": self.mean.tolist(), "panel": self.panel}
+        return {"mean": self.mean.tolist(), "distance": self.distance, "panel": self.panel}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Reference:
         """The reference that :meth:`to_json` described."""
-        return cls(mean=np.asarray(content["mean"]), panel=content["panel"])
+        return cls(
+            mean=np.asarray(content["mean"]),
+            distance=content["distance"],
+            panel=content["panel"],
+        )
 
-    @property
-    def typical_distance(self) -> float:
-        """Median k-NN distance between different images, on the sphere."""
-        return self.panel["typical_distance"]
 
-
-def measure_reference(x: np.ndarray, labels: np.ndarray, *, seed: int) -> Reference:
-    """Panel of baseline metrics of the un-augmented embeddings.
+def measure_reference(
+    x: np.ndarray, labels: np.ndarray, *, seed: int, center: Literal["global"] | None = None
+) -> Reference:
+    """Panel of baseline metrics of the un-augmented embeddings, and their scale.
 
     Args:
         x: embeddings, [n, d].
         labels: class of each, -1 where there is none, [n]; with two classes or more the
             leave-one-out k-NN accuracy (k = 10) of the labelled images joins the panel.
         seed: of the pairs that are drawn.
+        center: whether the cells are measured with the mean embedding taken off.
     """
     values = panel(x, seed=seed).to_dict()
     known = labels >= 0
@@ -71,10 +81,13 @@ def measure_reference(x: np.ndarray, labels: np.ndarray, *, seed: int) -> Refere
             "knn_accuracy_low": accuracy.low,
             "knn_accuracy_high": accuracy.high,
         }
-    return Reference(
-        mean=np.asarray(x, np.float64).mean(axis=0),
-        panel=values,
-    )
+    mean = np.asarray(x, np.float64).mean(axis=0)
+    try:
+        distance = pair_distance(x if center is None else (x - mean).astype(np.float32))
+    except InputError:
+        # An image at the very mean has no direction.
+        distance = float("nan")
+    return Reference(mean=mean, distance=distance if distance > 0 else float("nan"), panel=values)
 
 
 def measure_points(
@@ -99,7 +112,7 @@ def measure_points(
 
     Returns:
         One row a point, in the order of ``x``; the index says which row. Points of manifolds
-        with fewer than three points are left out.
+        with fewer than three points are left out, and the ``attrs`` of the table name these.
 
     Raises:
         InputError: no manifold is large enough, or the embeddings cannot be measured.
@@ -111,9 +124,8 @@ def measure_points(
             f"no manifold has {MIN_POINTS} points or more; sizes: {name_some(sizes)}. "
             "Take more images of each class, or more views"
         )
-    typical = reference.typical_distance
     # An encoder that maps all images to one point has no scale to compare a diameter with.
-    measurable = bool(np.isfinite(typical) and typical > 0)
+    measurable = bool(np.isfinite(reference.distance))
     metrics = manifold_metrics(
         x[kept],
         groups=groups[kept],
@@ -121,7 +133,7 @@ def measure_points(
         kernel=options.kernel,
         bandwidth=options.bandwidth,
         center=reference.mean if options.center == "global" else None,
-        reference_distance=typical if measurable else None,
+        reference_distance=reference.distance if measurable else None,
         pca_threshold=options.pca_threshold,
         # Views that came out equal (a jitter that was not drawn) are one point of the manifold;
         # as candidates of each other they would end every neighbourhood at distance 0.
@@ -133,6 +145,9 @@ def measure_points(
         place = table.columns.get_loc("nnk_diameter")
         table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
     table.index = kept
+    if len(kept) < len(groups):
+        left = np.setdiff1d(groups, groups[kept])
+        table.attrs[SMALL] = {"groups": left.tolist(), "points": len(groups) - len(kept)}
     if plain is not None:
         table.attrs[VIEWS] = measure_views(x[kept], groups[kept], plain=plain)
     return table

@@ -26,7 +26,7 @@ from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
-from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
 from mgm_jax.sweep.run.executors import Executor, LocalExecutor
@@ -58,6 +58,8 @@ class StudyResult:
         cells: number of cells measured.
         transfers: rows of the transfer table.
         failures: what could not be done, by name.
+        small: of every image set with manifolds that are too small to be measured, how many
+            points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
     """
 
@@ -65,6 +67,7 @@ class StudyResult:
     cells: int
     transfers: int
     failures: tuple[Failure, ...]
+    small: tuple[str, ...] = ()
     writes: bool = True
 
 
@@ -110,6 +113,7 @@ def run_study(
     references: list[tuple[Cell, Reference]] = []
     found: list[tuple[TransferCell, Outcome]] = []
     rows = 0
+    small: tuple[str, ...] = ()
     try:
         with ExitStack() as held:
             with executor.first():
@@ -135,7 +139,7 @@ def run_study(
             failures += _failed_cells(work)
             with executor.first():
                 if executor.writes and until != "embed":
-                    write_tables(measured, references, study=study, out=out)
+                    small = write_tables(measured, references, study=study, out=out)
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
@@ -146,6 +150,7 @@ def run_study(
                         [*work.sources, *(target.images for target in work.targets)],
                         failures,
                         cells=len(measured),
+                        small=small,
                         transfer={"rows": rows, "left_out": left_out_of(found)},
                         out=out,
                     )
@@ -160,6 +165,7 @@ def run_study(
         cells=len(measured),
         transfers=rows,
         failures=tuple(failures),
+        small=small,
         writes=executor.writes,
     )
 
@@ -231,6 +237,7 @@ def _write_account(
     failures: Sequence[Failure],
     *,
     cells: int,
+    small: Sequence[str],
     transfer: dict[str, object],
     out: Path,
 ) -> None:
@@ -248,10 +255,12 @@ def _write_account(
         "digest": study.digest,
         "study": study.model_dump(mode="json"),
         "cells": cells,
+        "small_manifolds": list(small),
         "transfer": transfer,
         "failures": unread,
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
-        "versions": dict(library_versions()),
+        # The page of a study lists it, so that tables of two versions are told apart.
+        "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
     }
     with whole_file(out / "study.json") as part:
         part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")

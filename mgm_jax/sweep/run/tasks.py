@@ -281,7 +281,9 @@ def _reference(cell: Cell, work: Workload) -> None:
     if path.exists():
         return
     x, rows = _good_rows(cell, work)
-    reference = measure_reference(x, cell.labels()[rows], seed=work.study.seed)
+    reference = measure_reference(
+        x, cell.labels()[rows], seed=work.study.seed, center=work.study.metrics.center
+    )
     with whole_file(path) as part:
         part.write_text(json.dumps(reference.to_json()), encoding="utf-8")
 

@@ -21,6 +21,7 @@ from mgm_jax.geometry.cloud.spectrum import (
     spectrum_of,
     uniformity,
 )
+from mgm_jax.geometry.cloud.views import pair_distance
 
 
 def entropy_rank(values: np.ndarray) -> float:
@@ -194,3 +195,20 @@ def test_a_collapsed_cloud_is_at_the_ends_of_the_scales() -> None:
 def test_unusable_input_is_described(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call(np.eye(4))
+
+
+@pytest.mark.parametrize("cone", [0.0, 300.0])
+def test_pair_distance_is_the_root_mean_square_over_pairs(cone):
+    random = np.random.default_rng(0)
+    x = (cone + random.normal(size=(40, 12))).astype(np.float32)
+    groups = np.repeat(np.arange(8), 5)
+    wide = x.astype(np.float64)
+    units = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    gaps = ((units[:, None] - units[None]) ** 2).sum(axis=-1)
+    pairs = ~np.eye(40, dtype=bool)
+    assert pair_distance(x) == pytest.approx(np.sqrt(gaps[pairs].mean()), rel=1e-9)
+    apart = groups[:, None] != groups
+    assert pair_distance(x, groups=groups) == pytest.approx(np.sqrt(gaps[apart].mean()), rel=1e-9)
+    assert pair_distance(np.ones((5, 3))) == 0
+    with pytest.raises(InputError, match="at least two groups"):
+        pair_distance(x, groups=np.zeros(40, int))

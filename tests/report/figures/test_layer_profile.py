@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from mgm_jax.report import write_report
 from mgm_jax.report.data.tables import read_tables
 from mgm_jax.report.figures.layer_profile import layer_figure
 from mgm_jax.report.figures.legend import make_legend
+from tests.report.pages import Page
 
 # The feature stands first, as in a study.
 TAPS = {"pool": 1.0, "stem": 0.0, "layer1.0": 0.25, "layer2.0": 0.5, "layer3.0": 0.75}
@@ -91,11 +91,9 @@ def test_the_page_has_the_figure_once_there_are_layers(
 ) -> None:
     page = write_report(layered).read_text()
     assert 'href="#layers"' in page and 'data-figure="layers"' in page
-    found = re.search(r'data-figure="layers".*?application/json">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    content = json.loads(found[1])
+    content = Page(page).figures["layers"]
     assert [choice["label"] for choice in content["choices"]] == ["Images", "Metric"]
-    assert WHOLE_MODEL in found[1]
+    assert WHOLE_MODEL in json.dumps(content)
     assert 'data-figure="layers"' not in write_report(study("demo")).read_text()
 
 
