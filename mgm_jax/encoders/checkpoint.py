@@ -153,8 +153,8 @@ def _write_weights(params: Params, folder: Path) -> None:
     import orbax.checkpoint as ocp
 
     # NumPy arrays, so that the folder does not remember the devices it was written on.
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder, jax.device_get(params))
+    with _plain_path(folder) as plain, ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(plain, jax.device_get(params))
 
 
 @contextmanager

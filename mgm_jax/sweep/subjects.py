@@ -20,6 +20,7 @@ from mgm_jax.encoders import (
     untrained_control,
 )
 from mgm_jax.encoders.checkpoint import is_encoder_folder
+from mgm_jax.encoders.methods import METHODS
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry
@@ -247,10 +248,16 @@ def _load(
         name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
-        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
+        paradigm=entry.paradigm or _paradigm(entry, encoder),
         seed=None if drawn is None else int(str(drawn)),
         taps=_taps(encoder, entry.taps),
     )
+
+
+def _paradigm(entry: EncoderEntry, encoder: Encoder) -> str:
+    """How an encoder was trained: as the entry's method, else as the encoder says."""
+    method = METHODS.get(entry.method or "")
+    return method.paradigm if method else str(encoder.meta.get("paradigm", "unknown"))
 
 
 def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:

@@ -18,8 +18,12 @@ def _sequential(first: int, children: str) -> Naming:
     return Naming(
         name=f"ResNet as nn.Sequential of its children ({children})",
         family="resnet",
-        signature=("0.weight", "1.running_var", f"{first}.0.conv1.weight")
-        + (f"{first + 3}.0.conv1.weight",),
+        signature=(
+            "0.weight",
+            "1.running_var",
+            f"{first}.0.conv1.weight",
+            f"{first + 3}.0.conv1.weight",
+        ),
         rules=(
             *unit("0", "1", to_conv="conv1", to_norm="bn1"),
             *(

@@ -44,6 +44,18 @@ _OPENINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1", "an Arrow table", "name the checkpoint"),
     (b"PAR1", "a Parquet table", "name the checkpoint"),
 )
+# In words, for the documentation.
+KINDS = (
+    "Git LFS pointers",
+    "web pages saved in place of a file",
+    "JSON files",
+    "texts",
+    "archives (zip, tar, gzip, bzip2, xz, 7-Zip, RAR, Zstandard)",
+    "NumPy archives without known names",
+    "HDF5 and GGUF files",
+    "pictures, documents, programs, databases",
+    "files of zeros",
+)
 _PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
 _PAGE_ADVICE = (
     "it was saved in place of the file (a sign-in, a quota, a missing page): fetch it anew"

@@ -18,12 +18,8 @@ from mgm_converters.reading.limits import BeyondLimits, Limits
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
 # Types that hash what they are called with: members of a set, or pairs of key and value.
-_SETS = frozenset(
-    (*(f"{b}.{n}" for b in ("builtins", "__builtin__") for n in ("set", "frozenset")),)
-) | {"collections.Counter"}
-_DICTS = frozenset(
-    ("builtins.dict", "__builtin__.dict", "collections.OrderedDict", "collections.defaultdict")
-)
+_SETS = frozenset(("builtins.set", "builtins.frozenset", "collections.Counter"))
+_DICTS = frozenset(("builtins.dict", "collections.OrderedDict", "collections.defaultdict"))
 # A legacy file is five pickles in a row: mark, version, machine, content, keys of the tensors.
 _LEGACY_PICKLES = 4
 
@@ -143,6 +139,8 @@ class _Scanner(pickle._Unpickler):  # type: ignore[name-defined]
 
     def find_class(self, module: str, name: str) -> Any:
         """A stand-in; the name is noted."""
+        # As the protocols of Python 2 name them, which PyTorch writes.
+        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         full = f"{module}.{name}"
         self._names.add(full)
         return _OfMembers if full in _SETS else _OfPairs if full in _DICTS else _Named

@@ -162,7 +162,8 @@ def _unknown(name: str) -> str:
 def _published_file(one: Published, *, fetch: bool) -> Path:
     file = cache_folder() / one.name / (one.file_name or "weights")
     if file.is_file():
-        return file
+        # Compared with what was recorded when it was fetched.
+        return download(one.address, file, sha256=one.sha256)
     if one.obstacle:
         raise InputError(f"{one.name}: published at {one.address}, but {one.obstacle}")
     if not fetch:

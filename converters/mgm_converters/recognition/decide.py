@@ -115,6 +115,7 @@ def decide(
         file_name = stem = ""
     one, known = _published(state, model=model, file_name=file_name, sha256=sha256)
     heads_doubt = ""
+    said.check_heads(traces.naming.family, state)
     if one is not None:
         spec, methods = named_spec(one.name, state), (one.method,)
     elif model is not None:

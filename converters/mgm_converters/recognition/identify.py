@@ -48,7 +48,7 @@ SELF_SUPERVISED = (
     r"|momentum_\w+|\w+_momentum|(?:student|teacher|target|online|query|key)_\w+|neck|online_\w+"
 )
 
-_CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier)(?:\.1)?\.weight")
+_CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier|linear)(?:\.1)?\.weight")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from mgm_converters.recognition.trainings import TRAINING_WORDS, word
 from mgm_jax.encoders import EncoderSpec, Preprocess, ViTSpec
@@ -72,20 +74,20 @@ class Said:
         """Whether anything of the input is said."""
         return self.size is not None or self.mean is not None
 
-    def with_heads(self, spec: EncoderSpec) -> EncoderSpec:
-        """The spec with the heads that are said.
-
-        Raises:
-            InputError: heads of a network that has none, or that do not divide its width.
-        """
+    def check_heads(self, family: str, state: Mapping[str, np.ndarray]) -> None:
+        """InputError where the heads do not fit the weights, canonical names to arrays."""
         if self.heads is None:
+            return
+        if family != "vit":
+            raise InputError(f"heads: only a ViT has attention heads to say, this is a {family}")
+        width = len(state["patch_embed.proj.weight"])
+        if width % self.heads:
+            raise InputError(f"heads: {self.heads} do not divide the width of the tokens, {width}")
+
+    def with_heads(self, spec: EncoderSpec) -> EncoderSpec:
+        """The spec with the heads that are said and fit."""
+        if self.heads is None or not isinstance(spec, ViTSpec):
             return spec
-        if not isinstance(spec, ViTSpec):
-            raise InputError(f"heads: only a ViT has attention heads, this is a {spec.family}")
-        if spec.embed_dim % self.heads:
-            raise InputError(
-                f"heads: {self.heads} do not divide the width of the tokens, {spec.embed_dim}"
-            )
         return replace(spec, heads=self.heads)
 
     def with_input(self, preprocess: Preprocess) -> Preprocess:
