@@ -53,7 +53,11 @@ def run(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; repeatable."),
+        typer.Option(help="Folder of classes, .zip, .tar, .npz, digits, tfds:name; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split of the images to take, such as val, without a study file."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
@@ -109,6 +113,8 @@ def run(
     if study is not None:
         if encoder or images or setting:
             raise InputError("give either a study file or --encoder and --images, not both")
+        if split:
+            raise InputError("--split goes with --images; in a study file write split: at the set")
         _run(read_study(study), out, base=study.parent, file=study, **how)
         return
     if not (encoder and images and out):
@@ -116,7 +122,7 @@ def run(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
         )
-    made = quick_study(encoder, images, setting, views=views, count=count)
+    made = quick_study(encoder, images, setting, views=views, count=count, split=split)
     _run(made, out, base=Path.cwd(), keep="study.yaml", **how)
 
 
@@ -251,6 +257,7 @@ def embed(
 
     limit = _bytes_of(cache_gb)
     result = _part(read_study(study), out, work=work, until="embed", file=study, cache_limit=limit)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -264,6 +271,7 @@ def measure(
     from mgm_jax.study import read_study
 
     result = _part(read_study(study), out, work=work, until="measure", file=study)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -281,6 +289,7 @@ def probe(
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
     result = _part(made, out, work=work, until="probe", file=study)
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -353,6 +362,7 @@ def _run(
         headline = headline_of_results(result.out)
         typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
+        upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 

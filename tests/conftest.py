@@ -47,6 +47,33 @@ _CORE = (
     "zoo/test_without_torch.py",
 )
 
+# Ten seconds and more of one core, most of them compiling: left out by `make test-fast`. Single
+# tests of other files have the mark themselves.
+_SLOW = (
+    "test_readme.py",
+    "converters/test_cifar_accuracy.py",
+    "converters/test_live_networks.py",
+    "converters/test_real_checkpoints.py",
+    "converters/test_resnet_layouts.py",
+    "converters/test_vit_families.py",
+    "encoders/test_encoder.py",
+    "geometry/hard/test_containers.py",
+    "geometry/hard/test_hard_data.py",
+    "geometry/local/test_left_out.py",
+    "geometry/nnk/test_graph.py",
+    "geometry/nnk/test_solve.py",
+    "metrics/test_manifold_invariance.py",
+    "probe/test_read_probes.py",
+    "report/test_browser.py",
+    "sweep/test_bucket.py",
+    "sweep/test_canvases.py",
+    "sweep/test_executors.py",
+    "sweep/test_faults.py",
+    "sweep/test_streaming.py",
+    "sweep/test_transfer.py",
+    "sweep/test_undefined.py",
+)
+
 # A library takes its declarations back when it is collected.
 _KEPT: list[Any] = []
 
@@ -66,11 +93,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the newest Python is asked: the list above, and what docstrings show."""
-    core = {Path(__file__).parent / name for name in _CORE}
-    if gone := [str(file) for file in core if not file.exists()]:
-        raise pytest.UsageError(f"tests/conftest.py: _CORE names what is not there: {gone}")
+    """Mark what the lists name; what docstrings show is asked of the newest Python, too."""
+    core, slow = ({Path(__file__).parent / name for name in names} for names in (_CORE, _SLOW))
+    if gone := [str(file) for file in core | slow if not file.exists()]:
+        raise pytest.UsageError(f"tests/conftest.py: a list names what is not there: {gone}")
     for item in items:
+        if item.path in slow:
+            item.add_marker(pytest.mark.slow)
         nightly = item.get_closest_marker("nightly") is not None
         if not nightly and (item.path in core or isinstance(item, pytest.DoctestItem)):
             item.add_marker(pytest.mark.core)

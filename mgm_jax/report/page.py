@@ -30,7 +30,13 @@ from mgm_jax.report.figures.transfer.prediction_scores import prediction_figure
 from mgm_jax.report.figures.transfer.probes import probe_figure
 from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
 from mgm_jax.report.text.headline import find_headline, judge_collapse
-from mgm_jax.report.text.losses import failed_cells, failed_images, left_out_points
+from mgm_jax.report.text.losses import (
+    failed_cells,
+    failed_images,
+    image_notes,
+    left_out_points,
+    passed_over_files,
+)
 from mgm_jax.report.text.number_tables import number_tables
 from mgm_jax.report.text.prediction_table import prediction_tables
 from mgm_jax.report.text.probe_table import probe_tables
@@ -123,6 +129,8 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),
+        "passed_over": passed_over_files(tables.study),
+        "image_notes": image_notes(tables.study),
         "left_out": left_out_points(tables),
         "definitions": _definitions(tables),
         "statuses": STATUSES,
@@ -172,7 +180,7 @@ def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
 def _study_text(study: dict[str, Any]) -> str:
     import yaml
 
-    elsewhere = ("versions", "failures", "failed_cells")
+    elsewhere = ("versions", "failures", "failed_cells", "passed_over", "image_notes")
     shown = {key: value for key, value in study.items() if key not in elsewhere}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
 

@@ -22,12 +22,14 @@ from mgm_jax.encoders import (
 from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.encoders.methods import METHODS
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
-from mgm_jax.study import EncoderEntry
+from mgm_jax.study import EncoderEntry, FeaturesEntry
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
-#: Turns a checkpoint file into a folder of Flax weights below the given one and returns it.
-Convert = Callable[[Path, EncoderEntry, Path], Path]
+#: Turns a checkpoint file into a folder of Flax weights below the given one, or a pickle of
+#: features into a file of them, and returns it.
+Convert = Callable[[Path, "EncoderEntry | FeaturesEntry", Path], Path]
 
 #: Told of an encoder that is left out: its name and why.
 OnFailure = Callable[[str, Exception], None]
@@ -61,7 +63,7 @@ class Subject:
     """
 
     name: str
-    encoder: Encoder
+    encoder: Encoder | StoredFeatures
     family: str
     paradigm: str
     seed: int | None

@@ -65,6 +65,50 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """Files of an image set that were not read.
+
+    Attributes:
+        images: name of the image set.
+        reason: why.
+        count: how many.
+        examples: the first few.
+    """
+
+    images: str
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+
+
+def passed_over_files(study: dict[str, Any]) -> list[PassedOver]:
+    """Files that were passed over, as the entry ``passed_over`` of ``study.json`` counts them."""
+    of_sets = study.get("passed_over")
+    return [
+        PassedOver(
+            images=str(images),
+            reason=str(entry.get("reason")),
+            count=int(entry.get("count") or 0),
+            examples=tuple(
+                shorten(str(name), most=120) for name in entry.get("examples", [])[:_MOST_EXAMPLES]
+            ),
+        )
+        for images, entries in (of_sets if isinstance(of_sets, dict) else {}).items()
+        for entry in entries
+    ]
+
+
+def image_notes(study: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was understood of image sets, as pairs of set and note."""
+    of_sets = study.get("image_notes")
+    return [
+        (str(images), shorten(str(note), most=400))
+        for images, notes in (of_sets if isinstance(of_sets, dict) else {}).items()
+        for note in notes
+    ]
+
+
 def failed_cells(study: dict[str, Any]) -> list[tuple[str, str]]:
     """Cells of the study that could not be measured: pairs of name and message.
 

@@ -48,7 +48,13 @@ class Ledger:
     def add(self, cell: Cell | TransferCell, stage: Stage, error: Exception) -> Failure:
         """Note that a stage of a cell failed."""
         what = str(error) or type(error).__name__
-        content = {"cell": cell.label, "stage": stage, "error": what, "versions": _versions()}
+        content = {
+            "cell": cell.label,
+            "stage": stage,
+            "error": what,
+            "versions": _versions(),
+            "on_error": self.work.study.on_error,
+        }
         with whole_file(self.path(cell, stage)) as part:
             part.write_text(json.dumps(content, indent=2), encoding="utf-8")
         return _failure(cell, what)
@@ -57,7 +63,9 @@ class Ledger:
         """What is known of a failed stage; None where it may be tried."""
         try:
             content = json.loads(self.path(cell, stage).read_text(encoding="utf-8"))
-            if content["versions"] != _versions():
+            # Skipping what is wrong with one image may be what it takes.
+            mode = content.get("on_error", "raise")
+            if content["versions"] != _versions() or mode != self.work.study.on_error:
                 return None
             return _failure(cell, str(content["error"]))
         except (OSError, ValueError, KeyError, TypeError):

@@ -35,6 +35,7 @@ from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
+from mgm_jax.sweep.run.directions import have_direction
 from mgm_jax.sweep.run.prediction import mgm_columns, prediction_tables
 
 TABLES = (
@@ -225,4 +226,8 @@ def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, 
     rows = spread_over_classes(source, MOST_IMAGES, seed=study.seed)
     good = ~np.any([store.failed_rows for store in stores.values()], axis=0)
     rows = rows[good[rows]]
-    return {name: store.read()[rows] for name, store in stores.items()}
+    found = {name: store.read()[rows] for name, store in stores.items()}
+    if study.on_error == "skip":
+        directed = np.all([have_direction(x) for x in found.values()], axis=0)
+        found = {name: x[directed] for name, x in found.items()}
+    return found

@@ -7,12 +7,15 @@ again ends with the same tables as one that was not.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from pyarrow import parquet
 
 from mgm_jax.embeddings import library_versions
 from mgm_jax.errors import InputError, name_some
@@ -29,6 +32,7 @@ from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, 
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
+from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
 from mgm_jax.sweep.run.executors import Executor, LocalExecutor
 from mgm_jax.sweep.run.measure import Reference
 from mgm_jax.sweep.run.retry import forget_failures
@@ -61,6 +65,7 @@ class StudyResult:
         small: of every image set with manifolds that are too small to be measured, how many
             points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
+        notes: what was passed over in the image sets, and what was understood of their layout.
     """
 
     out: Path
@@ -69,6 +74,7 @@ class StudyResult:
     failures: tuple[Failure, ...]
     small: tuple[str, ...] = ()
     writes: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def run_study(
@@ -136,6 +142,7 @@ def run_study(
                 measured, references = _measure(work, executor)
             if until == "probe":
                 found = _transfer(work, executor)
+            failures += _left_out(measured, references)
             failures += _failed_cells(work)
             with executor.first():
                 if executor.writes and until != "embed":
@@ -143,11 +150,11 @@ def run_study(
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
-                    rows = write_transfer(found, out=out)
+                    rows = write_transfer(found, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
                     _write_account(
                         study,
-                        [*work.sources, *(target.images for target in work.targets)],
+                        _image_sets(work),
                         failures,
                         cells=len(measured),
                         small=small,
@@ -167,6 +174,7 @@ def run_study(
         failures=tuple(failures),
         small=small,
         writes=executor.writes,
+        notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
     )
 
 
@@ -223,6 +231,28 @@ def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Ou
     ]
 
 
+def _image_sets(work: Workload) -> list[ImageSet]:
+    """The image sets and the targets, each once."""
+    sets = [*work.sources, *(target.images for target in work.targets)]
+    return list({one.name: one for one in sets}.values())
+
+
+def _left_out(
+    measured: Sequence[Measured], references: Sequence[tuple[Cell, Reference]]
+) -> list[Failure]:
+    """The images that encoders gave no direction to, as the results themselves say."""
+    failures = {
+        failure: None
+        for cell, reference in references
+        for failure in lost_directions(cell, reference.left_out)
+    }
+    for one in measured:
+        told = parquet.read_schema(one.records).pandas_metadata or {}
+        ids = (told.get("attributes") or {}).get(LEFT_OUT, ())
+        failures |= dict.fromkeys(lost_directions(one.cell, ids))
+    return list(failures)
+
+
 def _failed_cells(work: Workload) -> list[Failure]:
     ledger = Ledger(work=work)
     found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
@@ -258,6 +288,11 @@ def _write_account(
         "small_manifolds": list(small),
         "transfer": transfer,
         "failures": unread,
+        "passed_over": {
+            one.name: [dataclasses.asdict(what) for what in one.source.passed_over]
+            for one in sources
+        },
+        "image_notes": {one.name: list(one.source.notes) for one in sources},
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
         # The page of a study lists it, so that tables of two versions are told apart.
         "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
