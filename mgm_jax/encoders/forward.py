@@ -18,24 +18,28 @@ from jax import lax
 from mgm_jax.encoders.canonical import Params
 from mgm_jax.encoders.networks.conv4 import Conv4
 from mgm_jax.encoders.networks.convnext import ConvNeXt
+from mgm_jax.encoders.networks.mobilenet import MobileNet
 from mgm_jax.encoders.networks.pixels import Pixels
 from mgm_jax.encoders.networks.resnet import ResNet
 from mgm_jax.encoders.networks.resnet_cifar import CifarResNet
+from mgm_jax.encoders.networks.swin import Swin
 from mgm_jax.encoders.networks.vit.vit import ViT
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,
     ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     PixelsSpec,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
 )
 from mgm_jax.errors import InputError
 
 Precision = Literal["float32", "bfloat16"]
 
-# A processor takes so many images at a time: what one layer leaves for the next then stays within
+# A CPU takes so many images at a time: what one layer leaves for the next then stays within
 # its caches. That is 2.2 times as fast as 64 at once for a Conv4, 1.15 times as fast as 16 for a
 # ResNet-50 and 1.1 times as fast as 32 for a ViT-S/16.
 _AT_ONCE = 4
@@ -57,6 +61,10 @@ def build_module(spec: EncoderSpec) -> nn.Module:
             return ViT(spec)
         case ConvNeXtSpec():
             return ConvNeXt(spec)
+        case SwinSpec():
+            return Swin(spec)
+        case MobileNetSpec():
+            return MobileNet(spec)
         case PixelsSpec():
             return Pixels(spec)
     raise InputError(f"there is no module for the family {spec.family}")

@@ -54,6 +54,7 @@ def assert_parity(
     *,
     channels_last: tuple[str, ...] = (),
     bfloat16: bool = True,
+    deep: bool = False,
 ) -> None:
     """Every tap equals the library's, in float32 and, with wider bounds, in bfloat16.
 
@@ -64,7 +65,8 @@ def assert_parity(
     theirs = torch_taps(network, normalised(encoder, views), places, channels_last=channels_last)
     if "pool" in encoder.taps and "pool" not in theirs:
         last = encoder.taps[encoder.taps.index("pool") - 1]
-        theirs["pool"] = theirs[last].mean((1, 2))
+        positions = theirs[last].reshape(len(views), -1, theirs[last].shape[-1])
+        theirs["pool"] = positions.mean(1)
     assert set(theirs) == set(encoder.taps)
     for dtype in ("float32", "bfloat16")[: 1 + bfloat16]:
         ours = encoder.with_dtype(dtype).activations(views, taps=encoder.taps)  # type: ignore[arg-type]
@@ -73,4 +75,6 @@ def assert_parity(
             expected = expected.reshape(got.shape) if expected.ndim != got.ndim else expected
             assert got.shape == expected.shape, tap
             error = np.abs(got - expected).max() / np.abs(expected).max()
-            assert error <= TOLERANCE[dtype], (tap, dtype, error)
+            # Roundings of a deep network without norms of its rows add up.
+            bound = TOLERANCE[dtype] * (2 if deep and dtype == "bfloat16" else 1)
+            assert error <= bound, (tap, dtype, error)

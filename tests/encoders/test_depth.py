@@ -15,9 +15,11 @@ from mgm_jax.encoders import (
     ConvNeXtSpec,
     Encoder,
     EncoderSpec,
+    MobileNetSpec,
     PixelsSpec,
     Preprocess,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
     random_state,
 )
@@ -30,6 +32,17 @@ SMALL: dict[str, EncoderSpec] = {
     "convnext": ConvNeXtSpec(image_size=16, blocks=(1, 2), channels=(4, 8), classes=3),
     "convnext, masked": ConvNeXtSpec(
         image_size=16, blocks=(1, 1), channels=(4, 8), response_norm=True, final_norm=False
+    ),
+    "swin": SwinSpec(image_size=32, embed_dim=4, blocks=(2, 1), heads=(1, 2), window=4),
+    "mobilenet": MobileNetSpec(
+        image_size=32,
+        stem=4,
+        head=8,
+        expand=(1, 2),
+        kernels=(3, 5),
+        strides=(1, 2),
+        channels=(4, 6),
+        repeats=(1, 2),
     ),
     "pixels": PixelsSpec(image_size=4),
     "vit": VIT,

@@ -10,7 +10,9 @@ from mgm_jax.encoders import (
     Conv4Spec,
     ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
     expected_shapes,
     random_state,
@@ -18,6 +20,7 @@ from mgm_jax.encoders import (
 from mgm_jax.errors import InputError
 
 CONVNEXT = ConvNeXtSpec(blocks=(1, 1), channels=(64, 128), response_norm=True)
+SWIN = SwinSpec(embed_dim=32, blocks=(1,), heads=(2,))
 RESNET = ResNetSpec(blocks=(2, 2), block="basic")
 VIT = ViTSpec(
     image_size=64, patch=8, embed_dim=192, layers=2, heads=3, mlp_dim=768, layer_scale=True
@@ -38,6 +41,11 @@ VIT = ViTSpec(
         (VIT, "blocks.1.mlp.fc1.weight", 0.02),
         (VIT, "pos_embed", 0.02),
         (VIT, "cls_token", 1e-6),
+        (SWIN, "layers.0.blocks.0.mlp.fc1.weight", 0.02),
+        (SWIN, "layers.0.blocks.0.attn.relative_position_bias_table", 0.02),
+        (SWIN, "patch_embed.proj.weight", np.sqrt(1 / (3 * 3 * 16))),
+        # Its fan_out counts all outputs of a depthwise convolution.
+        (MobileNetSpec(), "blocks.3.1.conv_dw.weight", np.sqrt(2 / (384 * 9))),
         (CONVNEXT, "stages.1.downsample.1.weight", 0.02),
         (CONVNEXT, "stages.0.blocks.0.mlp.fc2.weight", 0.02),
     ],

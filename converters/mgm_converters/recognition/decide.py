@@ -29,9 +29,8 @@ from mgm_converters.recognition.said import Said
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
-    Conv4Spec,
-    ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     Preprocess,
     ResNetSpec,
     ViTSpec,
@@ -137,9 +136,10 @@ def decide(
     told = Stated() if said.method else stated
     guessed = given or _of_channels(_preprocess(spec, traces, one, methods, config, told), spec)
     preprocess = said.with_input(guessed)
-    if isinstance(spec, Conv4Spec | ResNetSpec | CifarResNetSpec | ConvNeXtSpec):
-        # Convolutions take any size.
-        spec = replace(spec, image_size=preprocess.size)
+    if not isinstance(spec, ViTSpec):
+        # Convolutions take any size; windows do where they stay what they are.
+        resized = replace(spec, image_size=preprocess.size)
+        spec = resized if resized.weight_shapes == spec.weight_shapes else spec
     state = _completed(spec, state, config)
     check_state(spec, state)
     told = stated if one is None else Stated()
@@ -252,8 +252,10 @@ def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSp
         padding = "tf-same"
     if padding is None:
         return spec
-    if not isinstance(spec, ResNetSpec):
-        raise InputError(f"padding: only a ResNet has one to choose, this is a {spec.family}")
+    if not isinstance(spec, ResNetSpec | MobileNetSpec):
+        raise InputError(
+            f"padding: only a ResNet and a MobileNet have one to choose, this is a {spec.family}"
+        )
     return replace(spec, padding=padding)  # type: ignore[arg-type]
 
 

@@ -33,7 +33,7 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
                         [0, 1] as it is, A Closer Look takes ImageNet mean and deviation
     CIFAR ResNet        32 pixels whole, ImageNet mean and deviation
     ResNet              short side 8/7 of the centre square, bilinear, ImageNet mean and deviation
-    ViT, ConvNeXt       as ResNet, bicubic
+    ViT, ConvNeXt, Swin as ResNet, bicubic
     ==================  ==========================================================================
     """
     size = spec.image_size
@@ -47,7 +47,7 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
     return Preprocess(
         size=size,
         resize=round(size * 8 / 7),
-        interpolation="bicubic" if naming.family in ("vit", "convnext") else "bilinear",
+        interpolation="bicubic" if naming.family in ("vit", "convnext", "swin") else "bilinear",
         **normalised,
     )
 

@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgm_converters.verification.reference_convnext import convnext_activations
+from mgm_converters.verification.reference_mobilenet import mobilenet_activations
+from mgm_converters.verification.reference_swin import swin_activations
 from mgm_converters.verification.reference_vit import vit_activations
 from mgm_jax.encoders import (
     CifarResNetSpec,
     Conv4Spec,
     ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
 )
 from mgm_jax.encoders.spec import LOGITS
@@ -56,6 +60,10 @@ def reference_activations(
                 taps = _resnet_cifar(spec, weights, x)
             case ResNetSpec():
                 taps = _resnet(spec, weights, x)
+            case SwinSpec():
+                taps = swin_activations(spec, weights, x)
+            case MobileNetSpec():
+                taps = mobilenet_activations(spec, weights, x)
             case ConvNeXtSpec():
                 taps = convnext_activations(spec, weights, x)
             case ViTSpec():

@@ -13,6 +13,7 @@ from __future__ import annotations
 from mgm_jax.encoders.spec.base import FAMILIES, LOGITS, EncoderSpec, Family
 from mgm_jax.encoders.spec.conv4 import Conv4Spec
 from mgm_jax.encoders.spec.convnext import ConvNeXtSpec
+from mgm_jax.encoders.spec.mobilenet import MobileNetSpec
 from mgm_jax.encoders.spec.pixels import PixelsSpec
 from mgm_jax.encoders.spec.preprocess import (
     IMAGENET_MEAN,
@@ -22,6 +23,7 @@ from mgm_jax.encoders.spec.preprocess import (
 )
 from mgm_jax.encoders.spec.resnet import CifarResNetSpec, ResNetSpec
 from mgm_jax.encoders.spec.shapes import ConvNorm
+from mgm_jax.encoders.spec.swin import SwinSpec
 from mgm_jax.encoders.spec.vit import Resize, ViTSpec
 
 __all__ = [
@@ -36,9 +38,11 @@ __all__ = [
     "EncoderSpec",
     "Family",
     "Interpolation",
+    "MobileNetSpec",
     "PixelsSpec",
     "Preprocess",
     "ResNetSpec",
     "Resize",
+    "SwinSpec",
     "ViTSpec",
 ]

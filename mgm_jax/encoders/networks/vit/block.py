@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,7 +13,7 @@ from mgm_jax.encoders.networks.layers.attention import attend
 from mgm_jax.encoders.networks.layers.norm import layer_norm as norm_of
 from mgm_jax.encoders.networks.layers.patches import PatchConv
 from mgm_jax.encoders.networks.layers.product import Dense
-from mgm_jax.encoders.networks.vit.positions import rotate
+from mgm_jax.encoders.networks.vit.positions import rotate, rotate_pairs
 from mgm_jax.encoders.spec import ViTSpec
 
 # Sines and cosines a patch; None where positions were added to the tokens.
@@ -49,9 +51,12 @@ class Attention(nn.Module):
         parts = qkv.reshape(batch, tokens, 3, spec.heads, spec.head_dim)
         query, key, value = parts.transpose(2, 0, 3, 1, 4)
         if tables is not None:
-            query, key = (rotate(part, tables, skip=spec.prefix) for part in (query, key))
-        y = attend(query, key, value).transpose(0, 2, 1, 3)
-        return Dense(dim, name="proj")(y.reshape(batch, tokens, dim))
+            turn = rotate_pairs if spec.positions == "both" else rotate
+            query, key = (turn(part, tables, skip=spec.prefix) for part in (query, key))
+        y = attend(query, key, value).transpose(0, 2, 1, 3).reshape(batch, tokens, dim)
+        if spec.attention_norm:
+            y = layer_norm(spec, "norm")(y)
+        return Dense(dim, name="proj")(y)
 
 
 class Mlp(nn.Module):
@@ -60,13 +65,43 @@ class Mlp(nn.Module):
     spec: ViTSpec
 
     @nn.compact
-    def __call__(self, x: jax.Array, tables: Tables) -> jax.Array:
+    def __call__(self, x: jax.Array, tables: Tables = None) -> jax.Array:
         spec = self.spec
         if spec.mlp == "swiglu":
             gate, up = jnp.split(Dense(2 * spec.mlp_dim, name="w12")(x), 2, axis=-1)
-            return Dense(spec.embed_dim, name="w3")(jax.nn.silu(gate) * up)
-        hidden = gelu(Dense(spec.mlp_dim, name="fc1")(x), spec.gelu)
-        return Dense(spec.embed_dim, name="fc2")(hidden)
+            hidden = jax.nn.silu(gate) * up
+        else:
+            hidden = gelu(Dense(spec.mlp_dim, name="fc1")(x), spec.gelu)
+        if spec.mlp_norm:
+            hidden = layer_norm(spec, "norm")(hidden)
+        return Dense(spec.embed_dim, name="w3" if spec.mlp == "swiglu" else "fc2")(hidden)
+
+
+class AttentionPool(nn.Module):
+    """One learned query attends to all tokens; an MLP is added to what it finds.
+
+    Reference: Zhai et al. (2022), Scaling vision transformers; Zhai et al. (2023), SigLIP.
+    """
+
+    spec: ViTSpec
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Tokens ``[b, t, d]`` to ``[b, d]``."""
+        spec = self.spec
+        batch, _, dim = tokens.shape
+
+        def split(x: jax.Array) -> jax.Array:
+            return x.reshape(*x.shape[:2], -1, spec.head_dim).transpose(0, 2, 1, 3)
+
+        latent = self.param("latent", nn.initializers.normal(dim**-0.5), (1, 1, dim))
+        query = split(Dense(dim, name="q")(latent.astype(tokens.dtype)))
+        key, value = jnp.split(split(Dense(2 * dim, name="kv")(tokens)), 2, axis=1)
+        query = jnp.broadcast_to(query, (batch, *query.shape[1:]))
+        found = attend(query, key, value).transpose(0, 2, 1, 3).reshape(batch, dim)
+        found = Dense(dim, name="proj")(found)
+        plain = replace(spec, mlp="gelu", mlp_norm=False)
+        return found + Mlp(plain, name="mlp")(layer_norm(spec, "norm")(found))
 
 
 class LayerScale(nn.Module):
