@@ -1,8 +1,13 @@
 """What a checkpoint is: its spec, its method of training, its input, and how each is known.
 
-Four sources, the surest first: the published encoder that the user names or whose file this is;
-what the file itself states; the settings that lie beside the weights; what names, shapes and keys
-show.
+The evidence, the surest first:
+
+1. what the user says (:mod:`said`), and the published encoder that the user names;
+2. the published encoder whose file this is, by its SHA-256, else by its name where weights fit;
+3. what the file itself states (:mod:`stated`, :mod:`trainings`);
+4. the settings that lie beside the weights (:mod:`config`);
+5. what names, shapes and keys show (:mod:`identify`), else the spelling alone
+   (:mod:`provenance`): a guess, and marked as one.
 """
 
 from __future__ import annotations
