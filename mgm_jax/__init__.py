@@ -7,7 +7,10 @@ heavier (Flax, Orbax, pandas, image libraries) is imported where it is used.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from mgm_jax.compile_cache import keep_programs, quieten
 
 if TYPE_CHECKING:
     from mgm_jax.analysis.clusters.stability import (
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from mgm_jax.probe.scores.transfer_scores import TransferScores, transfer_scores
     from mgm_jax.training.monitor import Monitor
     from mgm_jax.training.snapshot import snapshot
+
+quieten()
 
 __version__ = "0.1.0"
 
@@ -137,6 +142,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
     value = getattr(home, _THERE.get(name, name))
+    if "jax" in sys.modules:
+        keep_programs()
     globals()[name] = value
     return value
 

@@ -356,11 +356,11 @@ def _run(
         if not result.writes:
             return
         page = write_report(result.out)
+        headline = headline_of_results(result.out)
+        typer.echo(f"{headline.title}\n{headline.lead}\n")
         print_summary(result.out)
         for what in result.small:
             typer.echo(what)
-        headline = headline_of_results(result.out)
-        typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
         upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
@@ -392,8 +392,10 @@ def _bytes_of(gigabytes: float) -> int:
 
 
 def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
+    from mgm_jax.compile_cache import keep_programs
     from mgm_jax.sweep import run_study
 
+    keep_programs()
     how["origin"] = None if file is None else str(file.resolve())
     try:
         with remember_interrupts():

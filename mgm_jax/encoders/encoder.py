@@ -67,8 +67,8 @@ class Encoder:
                 f"preprocessing gives {self.preprocess.size}; make Preprocess.size equal to "
                 "EncoderSpec.image_size"
             )
-        # On the device once, not once a call.
-        object.__setattr__(self, "params", jax.tree.map(jnp.asarray, self.params))
+        # On the device once, not once a call; `asarray` would compile a program for every shape.
+        object.__setattr__(self, "params", jax.device_put(self.params, may_alias=False))
 
     @staticmethod
     def from_state(

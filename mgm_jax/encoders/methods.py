@@ -194,3 +194,28 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for name, citation, licence, options in rows
     }
 )
+
+
+_GUESSED = " (guessed)"
+
+
+def known_paradigm(meta: Mapping[str, object]) -> str:
+    """How an encoder was trained, marked where nothing but names and shapes of its file say so.
+
+    Args:
+        meta: of an encoder: ``paradigm``, and ``guessed`` where the file does not state it.
+
+    >>> known_paradigm({"paradigm": "contrastive", "guessed": True})
+    'contrastive (guessed)'
+    """
+    paradigm = str(meta.get("paradigm", "unknown"))
+    return paradigm + _GUESSED * (bool(meta.get("guessed")) and paradigm != "unknown")
+
+
+def is_guessed(paradigm: str) -> bool:
+    """Whether a paradigm is marked as guessed, so that no test of significance may rest on it.
+
+    >>> is_guessed("contrastive (guessed)"), is_guessed("contrastive")
+    (True, False)
+    """
+    return paradigm.endswith(_GUESSED)

@@ -20,7 +20,7 @@ from mgm_jax.encoders import (
     untrained_control,
 )
 from mgm_jax.encoders.checkpoint import is_encoder_folder
-from mgm_jax.encoders.methods import METHODS
+from mgm_jax.encoders.methods import METHODS, known_paradigm
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
@@ -57,7 +57,7 @@ class Subject:
         name: unique within the study.
         encoder: the loaded encoder.
         family: encoders that are compared as one group.
-        paradigm: how it was trained.
+        paradigm: how it was trained; marked where it is guessed, see ``known_paradigm``.
         seed: of the random weights; None for trained encoders.
         taps: layers to read, the one that stands for the encoder first.
     """
@@ -259,7 +259,7 @@ def _load(
 def _paradigm(entry: EncoderEntry, encoder: Encoder) -> str:
     """How an encoder was trained: as the entry's method, else as the encoder says."""
     method = METHODS.get(entry.method or "")
-    return method.paradigm if method else str(encoder.meta.get("paradigm", "unknown"))
+    return method.paradigm if method else known_paradigm(encoder.meta)
 
 
 def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:

@@ -29,7 +29,11 @@ from mgm_converters.recognition.identify import (
     identify,
 )
 from mgm_converters.recognition.positions import are_fixed
-from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess
+from mgm_converters.recognition.provenance import (
+    guess_paradigm,
+    guess_preprocess,
+    never_trained,
+)
 from mgm_converters.recognition.said import Said
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
@@ -153,7 +157,7 @@ def decide(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=said.paradigm or told.paradigm or _paradigm(traces, methods),
+        paradigm=said.paradigm or told.paradigm or _paradigm(traces, methods, state),
         method=said.method or told.method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
@@ -293,13 +297,19 @@ def _of_channels(preprocess: Preprocess, spec: EncoderSpec) -> Preprocess:
     return replace(preprocess, mean=(round(mean, 6),), std=(round(std, 6),))
 
 
-def _paradigm(traces: Traces, methods: tuple[Method, ...]) -> str:
+def _paradigm(traces: Traces, methods: tuple[Method, ...], state: State) -> str:
     kinds = {method.paradigm for method in methods}
-    if kinds:
-        return kinds.pop() if len(kinds) == 1 else "unknown"
-    return guess_paradigm(
-        traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+    if len(kinds) > 1:
+        return "unknown"
+    kind = (
+        kinds.pop()
+        if kinds
+        else guess_paradigm(
+            traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+        )
     )
+    # What speaks for supervision is a classifier, which networks have before any training.
+    return "untrained" if kind == "supervised" and never_trained(state) else kind
 
 
 def _completed(spec: EncoderSpec, state: Mapping[str, np.ndarray], config: Config | None) -> State:

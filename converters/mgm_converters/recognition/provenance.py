@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
@@ -80,3 +82,18 @@ def guess_paradigm(naming: Naming, *, prefix: str, facts: Facts, dropped: Iterab
     if any(map(_SELF_SUPERVISED.fullmatch, dropped)):
         return "unknown"
     return "supervised" if any(map(_CLASSIFIER.fullmatch, dropped)) else "unknown"
+
+
+def never_trained(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether all norms have the scales they start with, which one step of training changes.
+
+    A classifier beside such an encoder says nothing: networks have one from the start.
+
+    Args:
+        state: canonical weights.
+    """
+    # Of the arrays of one axis only the scales of norms are called weight.
+    scales = [
+        values for name, values in state.items() if name.endswith(".weight") and values.ndim == 1
+    ]
+    return bool(scales) and all(bool(((one == 1) | (one == 0)).all()) for one in scales)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mgm_jax.report.data.definitions import define
-from mgm_jax.report.data.tables import StudyTables
+from mgm_jax.report.data.tables import CELL, StudyTables
 from mgm_jax.report.text.labels import shorten
 
 _MOST_EXAMPLES = 20
@@ -63,6 +63,11 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
             )
         )
     return found
+
+
+def small_manifolds(study: dict[str, Any]) -> list[str]:
+    """What was left out because its manifold is too small for any metric, in words."""
+    return [shorten(str(what), most=240) for what in study.get("small_manifolds") or []]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +129,11 @@ def left_out_points(tables: StudyTables) -> list[LeftOut]:
     """Metrics that have no value for some points, over all models and settings."""
     if "left_out" not in tables.summary.columns:
         return []
-    sums = tables.summary.groupby("metric", sort=False).agg({"left_out": "sum", "points": "sum"})
+    # What every metric of a cell lacks are manifolds too small for any; those are said apart.
+    of_cells = tables.summary.groupby(list(CELL), sort=False, dropna=False)["left_out"]
+    own = tables.summary["left_out"] - of_cells.transform("min")
+    counts = tables.summary.assign(left_out=own).groupby("metric", sort=False)
+    sums = counts.agg({"left_out": "sum", "points": "sum"})
     return [
         LeftOut(
             label=define(row["metric"]).label,

@@ -71,8 +71,13 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
         return None
     name = entry.source.removeprefix(FEATURES)
     found = next((one for one in others if one.name == name), None)
-    drawn = {"classes": entry.classes, "per_class": entry.per_class, "count": entry.count}
-    given = [key for key, value in (*drawn.items(), ("test", entry.test)) if value is not None]
+    drawn: dict[str, object] = {
+        "classes": entry.classes,
+        "per_class": entry.per_class,
+        "count": entry.count,
+    }
+    drawn |= {"test": entry.test, "split": entry.split, "test_split": entry.test_split}
+    given = [key for key, value in drawn.items() if value is not None]
     if found is None or given:
         raise InputError(
             f"transfer: {entry.source} must name a set of features of the study and stand alone; "

@@ -30,6 +30,7 @@ from mgm_jax.analysis.clusters.stability import (
 )
 from mgm_jax.analysis.similarity import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
+from mgm_jax.encoders.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
@@ -154,6 +155,9 @@ def _agreements(
         named = labels.loc[list(found.clusters.models), name].astype(str)
         # A label that all share, or none does, is no partition to agree with.
         if min(tried) < 2 or not 1 < named.nunique() < len(named):
+            continue
+        # A p-value must not rest on a guess; the study's paradigm: confirms or corrects it.
+        if named.map(is_guessed).any():
             continue
         cuts = agreement_over_cuts(
             found.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed

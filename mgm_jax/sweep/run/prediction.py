@@ -11,6 +11,7 @@ from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, same_model
+from mgm_jax.encoders.methods import is_guessed
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.given_scores import GIVEN
 
@@ -122,6 +123,9 @@ def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Seri
     """
     for name in ("family", "paradigm", "architecture"):
         labels: Any = metrics[name].astype(str)
+        # A p-value must not rest on a guess.
+        if labels.map(is_guessed).any():
+            continue
         fewest = min(len(set(labels[scores[task].notna()])) for task in scores.columns)
         if LEAST_FAMILIES <= fewest < len(labels):
             return name, labels

@@ -26,6 +26,7 @@ from mgm_jax.study import Study
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
+from mgm_jax.sweep.output.origins import encoder_origins
 from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
@@ -159,6 +160,7 @@ def run_study(
                         cells=len(measured),
                         small=small,
                         transfer={"rows": rows, "left_out": left_out_of(found)},
+                        encoders=encoder_origins([cell.subject for cell in work.cells]),
                         out=out,
                     )
                 if executor.writes and until == "probe":
@@ -269,6 +271,7 @@ def _write_account(
     cells: int,
     small: Sequence[str],
     transfer: dict[str, object],
+    encoders: list[dict[str, object]],
     out: Path,
 ) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
@@ -287,6 +290,7 @@ def _write_account(
         "cells": cells,
         "small_manifolds": list(small),
         "transfer": transfer,
+        "encoders": encoders,
         "failures": unread,
         "passed_over": {
             one.name: [dataclasses.asdict(what) for what in one.source.passed_over]
