@@ -191,9 +191,29 @@ def convert(
         str | None, typer.Option(help="Architecture or published name, instead of recognising it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the encoder.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the input, pixels.")] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of the input, on [0, 1]: 0.485,0.456,0.406 or one value.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Its deviation, like --mean.")] = None,
+    method: Annotated[str | None, typer.Option(help="How it was trained, e.g. SimCLR-v1.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads of a ViT.")] = None,
     padding: Annotated[
         str | None, typer.Option(help="torchvision or tf-same, for a ResNet.")
     ] = None,
+    copy: Annotated[
+        str | None,
+        typer.Option(help="Of several copies of the encoder, which: teacher, momentum, online..."),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="What stands before the names of the encoder.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Key of the file under which the encoder lies.")
+    ] = None,
+    limits: Annotated[
+        float, typer.Option(help="Raise the limits on what a file may unfold to, as a factor.")
+    ] = 1.0,
     head: Annotated[bool, typer.Option("--head", help="Keep the linear classifier.")] = False,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch a published encoder from its address.")
@@ -205,13 +225,23 @@ def convert(
 ) -> None:
     """Convert a checkpoint to Flax: recognised, mapped, verified, written with its source."""
     from mgm_converters import convert as convert_checkpoint
+    from mgm_converters.reading.limits import Limits
 
     result = convert_checkpoint(
         source,
         out,
         model=model,
         name=name,
+        size=size,
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        method=method,
+        heads=heads,
         padding=padding,
+        copy=copy,
+        prefix=prefix,
+        key=key,
+        limits=Limits().times(limits),
         head=head,
         verify=verify,
         overwrite=overwrite,
@@ -219,6 +249,16 @@ def convert(
     )
     for line in result.report.lines():
         typer.echo(line)
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Numbers with commas between them."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option}: expected numbers with commas, got {text!r}") from None
 
 
 @app.command()
@@ -405,17 +445,20 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
 
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:
-    """Convert a checkpoint into the study's cache, once for each content and converter version."""
+    """Convert a checkpoint into the study's cache, once for each content and what is said of it."""
     from mgm_converters import CONVERTER_VERSION
     from mgm_converters import convert as convert_checkpoint
-    from mgm_jax.files import file_sha256, safe_name
+    from mgm_converters.reading.source import digest_of_source
+    from mgm_jax.files import safe_name
 
-    parts = (file_sha256(file)[:12], f"c{CONVERTER_VERSION}", entry.model or "recognised")
+    said = entry.conversion
+    parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", said.pop("model", "recognised")]
+    parts += [f"{name}={value}" for name, value in sorted(said.items())]
     folder = cache / safe_name("-".join((file.name, *parts)), most=160)
     if not folder.exists():
-        made = convert_checkpoint(file, folder, model=entry.model)
+        made = convert_checkpoint(file, folder, model=entry.model, **said)
         if made.report.doubt:
-            # In a study nobody sees the report; `model:` of the entry is its --model.
+            # In a study nobody sees the report; the keys of the entry are named as the options.
             typer.echo(f"{file.name}: {made.report.doubt}", err=True)
     return folder
 

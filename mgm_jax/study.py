@@ -25,6 +25,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -55,6 +56,10 @@ class _Frozen(BaseModel):
         return value
 
 
+# Keys of an encoder that say of a checkpoint what it does not, the first two older than the others.
+_CONVERSION = ("model", "size", "mean", "std", "method", "heads", "prefix", "key")
+
+
 class EncoderEntry(_Frozen):
     """One encoder, or several of one kind.
 
@@ -75,7 +80,16 @@ class EncoderEntry(_Frozen):
         taps: layers to read; empty means the encoder's default feature, ``all`` every layer from
             the first to the feature, in one forward pass. Maps are averaged over positions; of
             tokens the class token is taken, the mean of the patches where there is none.
-        size: side of the input in pixels, where it differs from the architecture's own.
+        size: side of the input in pixels, where it differs from the encoder's own.
+        mean: taken off the input, a value a channel on the scale [0, 1], where the encoder does
+            not say it or says it wrongly; with ``std``.
+        std: what the input is then divided by, same scale.
+        method: for a checkpoint, how it was trained, where it does not say so.
+        heads: for the checkpoint of a ViT, its attention heads.
+        copy: for a checkpoint that holds several copies of the encoder, which one: ``teacher``,
+            ``momentum``, ... (as ``mgm convert --copy``).
+        prefix: for a checkpoint, what stands before the names of the encoder that is meant.
+        key: for a checkpoint, the key under which that encoder lies.
     """
 
     source: str
@@ -87,6 +101,31 @@ class EncoderEntry(_Frozen):
     paradigm: str | None = None
     taps: Literal["all"] | tuple[str, ...] = ()
     size: int | None = Field(default=None, ge=8, le=2048)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    method: str | None = None
+    heads: int | None = Field(default=None, ge=1)
+    copy_: str | None = Field(default=None, alias="copy")
+    prefix: str | None = None
+    key: str | None = None
+
+    @property
+    def conversion(self) -> dict[str, Any]:
+        """What is said of a checkpoint, as options of ``convert``; what is not said is left out."""
+        said = {name: getattr(self, name) for name in _CONVERSION}
+        said["copy"] = self.copy_
+        return {name: value for name, value in said.items() if value is not None}
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, serialise: Any) -> dict[str, Any]:
+        # So that studies from before these keys keep their digest.
+        content = serialise(self)
+        content["copy"] = content.pop("copy_", content.get("copy"))
+        return {
+            name: value
+            for name, value in content.items()
+            if value is not None or name not in (*_CONVERSION[2:], "copy")
+        }
 
     @field_validator("seeds", mode="before")
     @classmethod

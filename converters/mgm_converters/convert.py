@@ -7,7 +7,7 @@ and shapes is collected and reported at once; the folder is written last, and on
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,19 @@ import numpy as np
 
 from mgm_converters.naming.rules import Family, Translation, translate
 from mgm_converters.reading.arrays import to_array
+from mgm_converters.reading.limits import Limits
 from mgm_converters.reading.read import read_checkpoint
 from mgm_converters.reading.source import find_source
-from mgm_converters.reading.unwrap import Unwrapped, unwrap
+from mgm_converters.reading.unwrap import Unwrapped
 from mgm_converters.recognition.architecture import architecture_name, assumptions
 from mgm_converters.recognition.classifier import with_classifier
 from mgm_converters.recognition.decide import decide
 from mgm_converters.recognition.identify import Traces, published_name
-from mgm_converters.recognition.recognise import Recognised, recognise
+from mgm_converters.recognition.recognise import Recognised
+from mgm_converters.recognition.said import Said
+from mgm_converters.recognition.select import select_encoder
 from mgm_converters.recognition.stated import read_stated
+from mgm_converters.recognition.trainings import stated_by_training
 from mgm_converters.report import ConversionError, Report
 from mgm_converters.verification.verify import TapCheck
 from mgm_converters.verification.verify import verify as compare
@@ -39,7 +43,7 @@ from mgm_jax.encoders.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "2.2"
+CONVERTER_VERSION = "3.0"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 
@@ -66,11 +70,20 @@ def convert(
     model: str | None = None,
     name: str | None = None,
     preprocess: Preprocess | None = None,
+    size: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    method: str | None = None,
+    heads: int | None = None,
     padding: str | None = None,
+    copy: str | None = None,
+    prefix: str | None = None,
+    key: str | None = None,
     head: bool = False,
     verify: bool = True,
     overwrite: bool = False,
     fetch: bool = False,
+    limits: Limits | None = None,
 ) -> Conversion:
     """Convert a published or a user's own checkpoint into an encoder.
 
@@ -84,14 +97,27 @@ def convert(
             from names, shapes and the name and digest of the file.
         name: what tables and figures shall call the encoder; by default the file's, endings off.
         preprocess: the input it was trained on; by default what its authors evaluate it on.
+        size: side of the input in pixels, where only that is to be said.
+        mean: taken off the input, a value a channel on the scale [0, 1]; with ``std``.
+        std: what the input is then divided by, same scale.
+        method: how it was trained, by a name that :mod:`mgm_jax.encoders.methods` or
+            :mod:`mgm_converters.recognition.trainings` knows; it also fixes the input, where the
+            method is a published one.
+        heads: attention heads of a ViT.
         padding: ``torchvision`` or ``tf-same`` for a ResNet; by default that of the file: original
             weights of BYOL pad as TensorFlow does, everything in PyTorch as torchvision does.
+        copy: of several copies of the encoder in the file the one that is wanted: a step of its
+            name (``teacher_backbone``) or what it is (``momentum``, ``online``, ...); by default
+            the one that its method evaluates (:mod:`mgm_converters.recognition.copies`).
+        prefix: what stands before the names of the encoder that is wanted.
+        key: of the file, under which that encoder lies, several joined by dots.
         head: keep the linear classifier beside the encoder, as the tap ``logits``.
         verify: compare with a PyTorch network at every tap, and fail where one differs by more
             than a relative error of 1e-4. Where PyTorch is not installed (a safetensors file
             needs none) nothing is compared, and the report says so.
         overwrite: replace ``out`` where it is an encoder's folder.
         fetch: download a published encoder that is not in the cache.
+        limits: on what the file may unfold to; ``Limits().times(10)`` raises all.
 
     Returns:
         The encoder and the report.
@@ -110,26 +136,30 @@ def convert(
     family = None if model is None else _family(model)
     source = find_source(file, fetch=fetch)
     model = model or source.model
-    checkpoint = read_checkpoint(source.file)
+    said = Said.of(size=size, mean=mean, std=std, method=method, heads=heads)
+    checkpoint = read_checkpoint(source.file, limits=limits)
     stated = read_stated(checkpoint.metadata, file=checkpoint.path)
-    unwrapped = unwrap(checkpoint)
-    recognised = recognise(tuple(unwrapped.tensors), file=checkpoint.path, family=family)
+    selected = select_encoder(checkpoint, family=family, copy=copy, prefix=prefix, key=key)
+    unwrapped, recognised = selected.unwrapped, selected.recognised
+    if not stated.names_training:
+        training = stated_by_training(unwrapped.facts)
+        stated = replace(stated, method=training.method, paradigm=training.paradigm)
     translation, problems = _translate(unwrapped, recognised)
-    naming, prefix = recognised.naming, recognised.prefix
+    naming, stripped = recognised.naming, recognised.prefix
     dropped = {
         **unwrapped.passed,
         **recognised.dropped,
-        **{prefix + key: reason for key, reason in translation.dropped.items()},
+        **{stripped + one: reason for one, reason in translation.dropped.items()},
     }
     traces = Traces(
         naming=naming,
         keys=unwrapped.keys,
-        prefix=prefix,
+        prefix=stripped,
         names=(*dropped, *recognised.left),
         facts=unwrapped.facts,
         format=checkpoint.format,
     )
-    mapped = {prefix + key: target for key, target in translation.mapped.items()}
+    mapped = {stripped + one: target for one, target in translation.mapped.items()}
     left = recognised.left
     try:
         found = decide(
@@ -143,14 +173,15 @@ def convert(
             sha256=checkpoint.sha256,
             padding=padding,
             given=preprocess,
+            said=said,
         )
         spec, state = found.spec, found.state
         if head:
             outside = dropped | dict.fromkeys(left, "")
             spec, weights, origin = with_classifier(spec, unwrapped.tensors, outside=outside)
             state, mapped = state | weights, mapped | origin
-            dropped = {key: reason for key, reason in dropped.items() if key not in origin}
-            left = tuple(key for key in left if key not in origin)
+            dropped = {one: reason for one, reason in dropped.items() if one not in origin}
+            left = tuple(one for one in left if one not in origin)
             check_state(spec, state)
     except InputError as error:
         raise ConversionError(checkpoint.path, [*problems, str(error)]) from error
@@ -164,29 +195,41 @@ def convert(
     )
     torch_version = _torch_version()
     checks = _verified(checkpoint.path, encoder, state) if verify and torch_version else ()
-    facts = (*assumptions(spec), _input(encoder.preprocess, given=preprocess is not None))
-    said = {f"{found.stated.heads} heads"}
+    given = preprocess is not None or said.says_input
+    facts = (*assumptions(spec), _input(encoder.preprocess, given=given))
+    told = {f"{said.heads or found.stated.heads} heads"}
     if found.stated.preprocess is not None and preprocess is None:
-        said.add(facts[-1])
+        told.add(facts[-1])
+    own = selected.names
     report = Report(
         source=checkpoint.path.name,
         sha256=checkpoint.sha256,
         format=checkpoint.format,
         keys=unwrapped.keys,
-        prefix=prefix,
+        prefix=stripped,
         naming=naming.name,
         architecture=architecture_name(spec),
         paradigm=found.paradigm,
         method=found.method,
         published=found.published,
         known=found.known,
-        mapped=mapped,
-        dropped=dropped,
-        left=left,
-        doubt="" if preprocess else found.doubt,
-        guessed=not (found.published or found.stated.names_training),
-        stated=tuple(fact for fact in facts if fact in said),
-        assumptions=tuple(fact for fact in facts if fact not in said),
+        mapped={own.get(one, one): target for one, target in mapped.items()},
+        dropped={own.get(one, one): reason for one, reason in dropped.items()},
+        left=tuple(own.get(one, one) for one in left),
+        taken=selected.taken,
+        copies=selected.copies,
+        doubt="; ".join(
+            one
+            for one in (
+                selected.doubt,
+                found.heads_doubt,
+                "" if preprocess or (given and said.method) else found.doubt,
+            )
+            if one
+        ),
+        guessed=not (found.published or found.stated.names_training or said.method),
+        stated=tuple(fact for fact in facts if fact in told),
+        assumptions=tuple(fact for fact in facts if fact not in told),
         training=found.stated.training,
         verification=checks,
         converter_version=CONVERTER_VERSION,
@@ -271,6 +314,7 @@ def _meta(report: Report) -> dict[str, Any]:
         "paradigm": report.paradigm,
         "method": report.method,
         "guessed": report.guessed,
+        "doubt": report.doubt,
         "published": report.published,
         "training": dict(report.training),
         "source": report.source,

@@ -52,6 +52,8 @@ class Report:
         mapped: name in the file to canonical name.
         dropped: name or key in the file to the reason why it is not in the encoder.
         left: names outside the encoder of which nothing is known.
+        taken: which copy of the encoder was taken, where the file holds several; else empty.
+        copies: the other copies, path in the file to the reason why they were left.
         stated: what the file itself says of what no weight reveals.
         assumptions: what nothing reveals, with the value that was taken.
         training: what the file itself says of its training, plain values.
@@ -84,6 +86,8 @@ class Report:
     published: str = ""
     known: str = ""
     doubt: str = ""
+    taken: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def largest_error(self) -> float | None:
@@ -109,6 +113,8 @@ class Report:
             + (" (a guess)" if self.guessed else "" if self.published else " (stated by the file)"),
             *([f"published     {self.published}, {self.known}"] if self.published else []),
             *([f"in doubt      {self.doubt}"] if self.doubt else []),
+            *([f"copies        {self.taken} was taken"] if self.taken else []),
+            *(f"  left {path or 'the top'}: {reason}" for path, reason in self.copies.items()),
             f"mapped        {len(self.mapped)} tensors",
             *_mapped_lines(self.mapped),
             f"dropped       {len(self.dropped)}",

@@ -6,10 +6,14 @@ preprocessing, origin, and the digests that all of it must have when it is read 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,22 +168,33 @@ def _checkpointer() -> Any:
 
 def _write_weights(params: Params, folder: Path) -> None:
     # NumPy arrays, so that the folder does not remember the devices it was written on.
-    with _checkpointer() as checkpointer:
-        checkpointer.save(folder, jax.device_get(params))
+    with _plain_path(folder) as plain, _checkpointer() as checkpointer:
+        checkpointer.save(plain, jax.device_get(params))
+
+
+@contextmanager
+def _plain_path(folder: Path) -> Iterator[Path]:
+    """A path that leads to the folder and has no letter that Orbax reads as a pattern."""
+    if not glob.has_magic(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="mgm-") as temporary:
+        link = Path(temporary) / "encoder"
+        link.symlink_to(folder.parent, target_is_directory=True)
+        yield link / folder.name
 
 
 def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
     """The parameters of ``spec``, in the shapes the module itself declares."""
-    blank = jax.ShapeDtypeStruct(
-        (1, spec.image_size, spec.image_size, spec.image_channels), jnp.float32
-    )
+    side, channels = spec.image_size, spec.image_channels
+    blank = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     shapes = jax.eval_shape(build_module(spec).init, jax.random.key(0), blank).get("params", {})
     if not shapes:
         return {}
     form = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
     try:
-        with _checkpointer() as checkpointer:
-            return checkpointer.restore(folder, form)
+        with _plain_path(folder) as plain, _checkpointer() as checkpointer:
+            return checkpointer.restore(plain, form)
     # Orbax and TensorStore raise many types for a damaged folder; all mean the same to a user.
     except Exception as error:
         raise InputError(

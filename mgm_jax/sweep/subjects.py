@@ -5,12 +5,22 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, untrained_control
-from mgm_jax.encoders.methods import known_paradigm
+from mgm_jax.encoders import (
+    ARCHITECTURES,
+    PUBLISHED,
+    CifarResNetSpec,
+    Encoder,
+    ResNetSpec,
+    ViTSpec,
+    load_encoder,
+    untrained_control,
+)
+from mgm_jax.encoders.checkpoint import is_encoder_folder
+from mgm_jax.encoders.methods import METHODS, known_paradigm
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
@@ -23,6 +33,9 @@ Convert = Callable[[Path, "EncoderEntry | FeaturesEntry", Path], Path]
 
 #: Told of an encoder that is left out: its name and why.
 OnFailure = Callable[[str, Exception], None]
+
+#: An entry of one encoder, where it comes from, and the seed of random weights.
+Job = tuple[EncoderEntry, Path | str, int]
 
 _SUFFIXES = (".tar", ".pth", ".pt", ".th", ".ckpt", ".safetensors", ".bin")
 
@@ -83,7 +96,7 @@ def load_subjects(
     Raises:
         InputError: a source that does not exist, or two encoders of one name.
     """
-    jobs = [job for entry in entries for job in _expand(entry, base=base)]
+    jobs = _told_apart([job for entry in entries for job in _expand(entry, base=base)])
     subjects = []
     with progress("encoders", total=len(jobs), unit="encoder") as bar:
         for entry, source, seed in jobs:
@@ -104,7 +117,7 @@ def load_subjects(
     return tuple(subjects)
 
 
-def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     """One job a file of a glob, a folder, or a seed of random weights."""
     path = base / Path(entry.source).expanduser()
     if path.exists():
@@ -112,7 +125,9 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, 
     elif is_zoo_source(entry.source):
         yield from _each(entry, zoo_files(entry.source))
     elif glob.has_magic(entry.source):
-        files = sorted(Path(found) for found in glob.glob(str(path), recursive=True))
+        pattern = _pattern(Path(entry.source).expanduser(), base)
+        found = glob.glob(pattern, root_dir=base, recursive=True)
+        files = sorted(base / one for one in found)
         if not files:
             raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
         yield from _each(entry, files)
@@ -134,29 +149,72 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[tuple[EncoderEntry, 
         )
 
 
-def _each(
-    entry: EncoderEntry, files: Sequence[Path]
-) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+def _pattern(source: Path, base: Path) -> str:
+    """A glob in which steps that exist as they are written are no patterns: ``[lr=1e-3]``."""
+    steps: list[str] = []
+    whole = True
+    for step in source.parts:
+        whole = whole and (base / Path(*steps, step)).exists()
+        steps.append(step)
+        if whole:
+            continue
+        break
+    literal = steps if whole else steps[:-1]
+    rest = source.parts[len(literal) :]
+    return str(Path(*(glob.escape(step) for step in literal), *rest))
+
+
+def _told_apart(jobs: list[Job]) -> list[Job]:
+    """The jobs, with the folder joined to the name where two files have the same one."""
+    named = {
+        i: source
+        for i, (entry, source, _) in enumerate(jobs)
+        if isinstance(source, Path) and entry.name is None
+    }
+    labels = _labels(list(dict.fromkeys(named.values())))
+    for i, source in named.items():
+        entry, _, seed = jobs[i]
+        if labels[source] != _stem(source):
+            control = "-random" if entry.init is not None else ""
+            renamed = entry.model_copy(update={"name": labels[source] + control})
+            jobs[i] = (renamed, source, seed)
+    return jobs
+
+
+def _labels(files: Sequence[Path]) -> dict[Path, str]:
+    """A name for each file: its stem, with as many folders before it as tell it from the others.
+
+    >>> _labels([Path("lr1/best.pth"), Path("lr2/best.pth"), Path("last.pth")]).values()
+    dict_values(['lr1-best', 'lr2-best', 'last'])
+    """
+    labels = {file: _stem(file) for file in files}
+    for depth in range(1, max((len(file.parts) for file in files), default=0)):
+        counts = Counter(labels.values())
+        for file in files:
+            if counts[labels[file]] > 1:
+                folders = file.parent.parts[-depth:]
+                labels[file] = "-".join((*(f.strip("/\\") for f in folders), _stem(file)))
+    return labels
+
+
+def _each(entry: EncoderEntry, files: Sequence[Path]) -> Iterator[Job]:
     """The jobs of all files that one entry stands for."""
+    labels = _labels(files)
     for file in files:
         of_file = entry
         if len(files) > 1 and entry.name:
             # One name for many files would clash; it becomes the prefix of their stems.
-            of_file = entry.model_copy(update={"name": f"{entry.name}-{_stem(file)}"})
+            of_file = entry.model_copy(update={"name": f"{entry.name}-{labels[file]}"})
         yield from _seeded(of_file, file)
 
 
-def _seeded(
-    entry: EncoderEntry, source: Path | str
-) -> Iterator[tuple[EncoderEntry, Path | str, int]]:
+def _seeded(entry: EncoderEntry, source: Path | str) -> Iterator[Job]:
     """A trained encoder once, its untrained control once a seed."""
     if entry.init is None:
-        given = {"seeds": entry.seeds != (0,), "size": entry.size is not None}
-        silent = [name for name, value in given.items() if value]
-        if silent:
+        if entry.seeds != (0,):
             raise InputError(
-                f"encoders: {' and '.join(silent)} only apply to random weights, and {source} has "
-                f"weights of its own; leave out {' and '.join(silent)}, or give init: random"
+                f"encoders: seeds only apply to random weights, and {source} has weights of its "
+                "own; leave out seeds, or give init: random"
             )
         yield entry, source, 0
         return
@@ -185,29 +243,55 @@ def _load(
         where = source + ("" if ":seed=" in source else f":seed={seed}")
         where += "" if entry.size is None else f":size={entry.size}"
         encoder = load_encoder(where, name=(entry.name or source) + numbered)
+    if entry.mean is not None and not isinstance(source, Path):
+        encoder = _with_input(encoder, entry, size=None)
     drawn = encoder.meta.get("seed")
     return Subject(
         name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
-        paradigm=entry.paradigm or known_paradigm(encoder.meta),
+        paradigm=entry.paradigm or _paradigm(entry, encoder),
         seed=None if drawn is None else int(str(drawn)),
         taps=_taps(encoder, entry.taps),
     )
 
 
+def _paradigm(entry: EncoderEntry, encoder: Encoder) -> str:
+    """How an encoder was trained: as the entry's method, else as the encoder says."""
+    method = METHODS.get(entry.method or "")
+    return method.paradigm if method else known_paradigm(encoder.meta)
+
+
 def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:
-    """The encoder of a checkpoint or folder."""
+    """The encoder of a checkpoint, of a folder with one in it, or of a converted folder."""
     name = entry.name or _stem(source)
-    if source.is_file() and convert is None:
+    converted = is_encoder_folder(source)
+    if not converted and convert is None:
         raise InputError(
             f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"
         )
     try:
-        where = convert(source, entry, cache) if source.is_file() and convert else source
-        return load_encoder(where, name=name)
+        if not converted and convert is not None:
+            return load_encoder(convert(source, entry, cache), name=name)
+        unfit = [one for one in entry.conversion if one not in ("model", "size", "mean", "std")]
+        if [one for one in unfit if one != "method"]:
+            raise InputError(
+                f"encoders: {' and '.join(unfit)} are said of a checkpoint while it is converted, "
+                f"and {source} is a converted encoder; name the checkpoint"
+            )
+        return _with_input(load_encoder(source, name=name), entry, size=entry.size)
     except Exception as error:
         raise _BrokenFile(name, error) from error
+
+
+def _with_input(encoder: Encoder, entry: EncoderEntry, *, size: int | None) -> Encoder:
+    """The encoder with what the entry says of its input."""
+    if size is None and entry.mean is None and entry.std is None:
+        return encoder
+    if not isinstance(encoder.spec, ResNetSpec | ViTSpec | CifarResNetSpec) and size is not None:
+        raise InputError(f"encoders: the size of {encoder.name}, {encoder.spec.family}, is fixed")
+    changed = encoder.preprocess.changed(size=size, mean=entry.mean, std=entry.std)
+    return replace(encoder, preprocess=changed)
 
 
 def _taps(encoder: Encoder, taps: Literal["all"] | tuple[str, ...]) -> tuple[str, ...]:

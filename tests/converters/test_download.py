@@ -28,11 +28,17 @@ class Server(http.server.BaseHTTPRequestHandler):
     tag = '"one"'
     stop = 0
     breaks = 0
+    redirect = ""
     ranges: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
         made, wanted = type(self), self.headers.get("Range")
         made.ranges.append(wanted)
+        if made.redirect:
+            self.send_response(302)
+            self.send_header("Location", made.redirect)
+            self.end_headers()
+            return
         if self.path.endswith("missing"):
             self.send_error(404, "Not Found")
             return
@@ -130,6 +136,35 @@ def test_what_cannot_be_fetched_says_what_to_do(server, tmp_path):
     assert not (tmp_path / "w.pth").exists()
 
 
+def test_no_redirect_leaves_https(server, tmp_path):
+    address, handler = server
+    handler.redirect = "http://weights.example/w.pth"
+    with pytest.raises(InputError, match=r"redirects to http://weights\.example.*not HTTPS"):
+        download(f"{address}/w.pth", tmp_path / "w.pth")
+    handler.redirect = "ftp://weights.example/w.pth"
+    with pytest.raises(InputError, match="not HTTPS"):
+        download(f"{address}/w.pth", tmp_path / "w.pth")
+    with pytest.raises(InputError, match="begins with https"):
+        download("http://weights.example/w.pth", tmp_path / "w.pth")
+    assert not (tmp_path / "w.pth").exists()
+
+
+def test_a_file_of_no_known_digest_is_recorded_and_compared(server, tmp_path):
+    address, handler = server
+    file = tmp_path / "w.pth"
+    download(f"{address}/w.pth", file)
+    assert (tmp_path / "w.pth.sha256").read_text().split()[0] == SHA256
+    file.unlink()
+    handler.content, handler.tag = CONTENT[::-1], '"two"'
+    with pytest.raises(InputError, match=rf"and {SHA256} when it was fetched first.*delete"):
+        download(f"{address}/w.pth", file)
+    (tmp_path / "w.pth.sha256").unlink()
+    download(f"{address}/w.pth", file)
+    file.write_bytes(b"changed where it lies")
+    with pytest.raises(InputError, match="when it was fetched first"):
+        download(f"{address}/w.pth", file)
+
+
 def test_a_published_name_is_fetched_and_converted(
     server, tmp_path, monkeypatch, torchvision, randomised
 ):
@@ -141,8 +176,13 @@ def test_a_published_name_is_fetched_and_converted(
     digest = hashlib.sha256(handler.content).hexdigest()
     here = replace(PUBLISHED["swav"], address=f"{address}/swav.pth.tar", sha256=digest)
     table = {**PUBLISHED, "swav": here}
-    for module in ("source", "decide", "architecture", "identify"):
-        monkeypatch.setattr(f"converters.{module}.PUBLISHED", table)
+    for module in (
+        "reading.source",
+        "recognition.decide",
+        "recognition.architecture",
+        "recognition.identify",
+    ):
+        monkeypatch.setattr(f"mgm_converters.{module}.PUBLISHED", table)
     monkeypatch.setenv("MGM_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InputError, match=r"swav is published at .*add --download"):
         convert("swav")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_converters.naming import NAMINGS
 from mgm_converters.naming.rules import Copy, Drop, Naming, Part, Rename, translate
 from mgm_converters.recognition.recognise import recognise
 from mgm_jax.encoders import CifarResNetSpec, ResNetSpec, ViTSpec, random_state
@@ -140,12 +139,12 @@ def test_several_encoders_are_listed_and_a_family_decides():
     assert recognise(names, file=FILE, family="vit").prefix == "video."
 
 
-def test_unknown_names_list_what_was_expected():
+def test_unknown_names_are_answered_with_the_nearest_spelling():
     with pytest.raises(InputError) as caught:
         recognise(["features.0.weight", "features.0.bias"], file=FILE)
     message = str(caught.value)
     assert "features.0.weight" in message and FILE.name in message
-    assert all(naming.name in message for naming in NAMINGS)
+    assert len(message.split("\n")) == 3
 
 
 def test_conv4_is_told_apart_in_its_three_spellings():

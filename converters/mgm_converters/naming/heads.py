@@ -6,8 +6,9 @@ from mgm_converters.naming.rules import Drop
 
 _LINEAR_HEADS = r"fc|head|heads|head_dist|head_jig|jigsaw|classifier|linear|last_linear"
 _PROJECTIONS = (
-    r"projection_head|projector|predictor|prototypes\w*|projection|proj_head|pooler"
-    r"|dino_head|ibot_head"
+    r"(?:\w+_)?projection_head(?:_\w+)?|(?:\w+_)?prediction_head(?:_\w+)?|(?:momentum_)?projector\w*"
+    r"|(?:momentum_)?predictor\w*|prototypes\w*|projection|proj_head|pooler|dino_head|ibot_head"
+    r"|(?:student|teacher)_head|neck|momentum_classifier|online_classifier"
 )
 _DECODERS = r"decoder\w*|mask_token|masked_embed"
 _QUEUES = r"queue\w*"

@@ -1,4 +1,9 @@
-"""Fetch a file over HTTP: resumable, and checked before it gets its name."""
+"""Fetch a file over HTTPS: resumable, and checked before it gets its name.
+
+No connection leaves HTTPS, wherever a server redirects it. A file whose digest nobody published is
+recorded beside it (``FILE.sha256``) when it is fetched first, and compared whenever it is used or
+fetched again.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import hashlib
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,6 +22,7 @@ from mgm_jax.progress import progress
 _BLOCK = 1 << 20
 _TIMEOUT = 60.0
 _PART = ".part"
+_RECORD = ".sha256"
 
 
 def cache_folder() -> Path:
@@ -32,19 +39,27 @@ def download(address: str, file: Path, *, sha256: str = "", tries: int = 3) -> P
     its name once it is whole and its digest fits.
 
     Args:
-        address: http or https.
+        address: https; http from this machine alone.
         file: where it shall be; its folder is made.
-        sha256: of the file, or the first digits of it; not checked where empty.
+        sha256: of the file, or the first digits of it; where empty, what was recorded when it was
+            fetched first.
         tries: how often a broken connection is taken up again.
 
     Raises:
-        InputError: no connection, an answer other than success, or another digest (the partial
-            file is removed then).
+        InputError: no connection, one that leaves HTTPS, an answer other than success, or another
+            digest (the partial file is removed then).
     """
+    record = file.with_name(file.name + _RECORD)
+    recorded = "" if sha256 else _recorded(record)
     if file.is_file():
+        if recorded:
+            _compare(file, recorded, record)
         return file
-    if not address.startswith(("https://", "http://")):
-        raise InputError(f"{address}: expected an address that begins with https:// or http://")
+    if not _is_safe(address):
+        raise InputError(
+            f"{address}: expected an address that begins with https://, because anybody on the way "
+            "can change what comes without it; fetch the file by hand, then run `mgm convert FILE`"
+        )
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(file.name + _PART)
     for left in reversed(range(tries)):
@@ -58,8 +73,59 @@ def download(address: str, file: Path, *, sha256: str = "", tries: int = 3) -> P
                     "arrived, and the same command goes on from there"
                 ) from error
     _check(part, address, sha256)
+    if recorded:
+        _compare(part, recorded, record)
+    elif not sha256:
+        record.write_text(f"{_digest(part)}  {address}\n", encoding="utf-8")
     os.replace(part, file)
     return file
+
+
+def _recorded(record: Path) -> str:
+    """The digest of an earlier download; empty where there is none."""
+    try:
+        return record.read_text(encoding="utf-8").split()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return ""
+
+
+def _compare(file: Path, recorded: str, record: Path) -> None:
+    found = _digest(file)
+    if found != recorded:
+        if file.name.endswith(_PART):
+            file.unlink()
+        raise InputError(
+            f"{file}: has the SHA-256 {found}, and {recorded} when it was fetched first; its "
+            "authors replaced it, or somebody else did. Where the new one is meant, delete "
+            f"{record}"
+        )
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_safe(address: str) -> bool:
+    """Whether nobody on the way can change what comes: HTTPS, or this machine."""
+    parts = urllib.parse.urlsplit(address)
+    own = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return parts.scheme == "https" or own
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to where an address itself may lead."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The next request."""
+        if not _is_safe(newurl):
+            raise InputError(
+                f"{req.full_url}: the server redirects to {newurl}, which is not HTTPS; it was not "
+                "followed. Fetch the file by hand, then run `mgm convert FILE`"
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Interrupted(Exception):
@@ -77,7 +143,8 @@ def _fetch(address: str, part: Path) -> None:
         # Without this, two halves of two versions could end in one file.
         request.add_header("If-Range", tag)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        opener = urllib.request.build_opener(_SafeRedirects)
+        with opener.open(request, timeout=_TIMEOUT) as answer:
             tag_file.write_text(_tag(answer), encoding="utf-8")
             _receive(answer, part, have if answer.status == 206 else 0)
         tag_file.unlink()
@@ -124,8 +191,7 @@ def _receive(answer: Any, part: Path, start: int) -> None:
 def _check(part: Path, address: str, sha256: str) -> None:
     if not sha256:
         return
-    with part.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = _digest(part)
     if not found.startswith(sha256):
         part.unlink()
         raise InputError(

@@ -37,16 +37,19 @@ class Inert:
     Attributes:
         arguments: what the file would have called the type with.
         state: the attributes that the file gives the object, None where it gives none.
+        weights: of a module that was stored whole, once they have been looked for.
     """
 
     type_name: ClassVar[str] = ""
     arguments: tuple[Any, ...]
     state: Any
+    weights: dict[str, Any] | None
 
     def __new__(cls, *arguments: Any) -> Any:
         made = object.__new__(cls)
         made.arguments = arguments
         made.state = None
+        made.weights = None
         return made
 
     def __setstate__(self, state: Any) -> None:

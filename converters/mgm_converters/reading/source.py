@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
+from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.encoders.published import PUBLISHED, Published
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
 # Names of weights in a folder or repository of Hugging Face or timm, the one to take first.
@@ -62,14 +66,12 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     """
     path, name = Path(text), str(text)
     if path.is_dir():
-        weights = [path / one for one in WEIGHTS if (path / one).is_file()]
-        if not weights:
-            raise InputError(f"{path}: no weights here; expected one of {', '.join(WEIGHTS)}")
-        return Source(file=weights[0], config=read_config(path), name=path.resolve().name)
+        weights = weights_in(path)
+        return Source(file=weights, config=read_config(path), name=path.resolve().name)
     if path.is_file():
         # A settings file beside the weights speaks for them only under the hubs' own names.
-        config = read_config(path.parent) if path.name in WEIGHTS else None
-        return Source(file=path, config=config)
+        own = path.name in WEIGHTS or is_index(path)
+        return Source(file=path, config=read_config(path.parent) if own else None)
     if is_zoo_source(name):
         return Source(file=_zoo_file(name))
     if is_hub_name(name):
@@ -80,6 +82,68 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     if fetch or not path.suffix:
         raise InputError(_unknown(name))
     return Source(file=path)
+
+
+# Endings of files that hold weights, where a folder has one of them alone.
+_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".th", ".pkl")
+# Files of a training that are no weights.
+_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "scheduler.pt", "optimizer.bin")
+
+
+def weights_in(folder: Path) -> Path:
+    """The file of weights in a folder, or the index of weights in parts.
+
+    Raises:
+        InputError: none, several of which none has a known name, weights both whole and in parts,
+            or one device's share of them.
+    """
+    present = [name for name in WEIGHTS if (folder / name).is_file()]
+    indices = [
+        name + INDEX_ENDING for name in WEIGHTS if (folder / (name + INDEX_ENDING)).is_file()
+    ]
+    for index in indices:
+        whole = index.removesuffix(INDEX_ENDING)
+        if whole in present:
+            raise InputError(
+                f"{folder}: holds {whole} and, in parts, what {index} lists, and either may be "
+                f"left over from another save; name the one that is meant: {folder / whole} or "
+                f"{folder / index}"
+            )
+    # In the order of WEIGHTS, whole or in parts.
+    named = [one for name in WEIGHTS for one in (name, name + INDEX_ENDING)]
+    known = [name for name in named if name in present or name in indices]
+    if known:
+        return folder / known[0]
+    if is_encoder_folder(folder):
+        raise InputError(f"{folder}: is a converted encoder already; load_encoder reads it")
+    shares = partition_of_folder(folder)
+    if shares:
+        raise InputError(f"{folder}: {shares}")
+    others = whole_in_folder(folder) or sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name.endswith(_ENDINGS) and path.name not in _NO_WEIGHTS
+    )
+    if len(others) == 1:
+        return others[0]
+    if others:
+        raise InputError(
+            f"{folder}: holds {len(others)} files that may be weights: "
+            f"{name_some(path.name for path in others)}; name one of them"
+        )
+    raise InputError(f"{folder}: no weights here; expected one of {', '.join(WEIGHTS)}")
+
+
+def digest_of_source(path: Path) -> str:
+    """SHA-256 of the weights that a path names: of a file, or of all parts and their index."""
+    file = weights_in(path) if path.is_dir() else path
+    files = [file, *read_index(file)] if is_index(file) else [file]
+    digests = []
+    for one in files:
+        with one.open("rb") as stream:
+            digests.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    joined = " ".join(digests)
+    return joined if len(files) == 1 else hashlib.sha256(joined.encode()).hexdigest()
 
 
 def _zoo_file(name: str) -> Path:
@@ -98,7 +162,8 @@ def _unknown(name: str) -> str:
 def _published_file(one: Published, *, fetch: bool) -> Path:
     file = cache_folder() / one.name / (one.file_name or "weights")
     if file.is_file():
-        return file
+        # Compared with what was recorded when it was fetched.
+        return download(one.address, file, sha256=one.sha256)
     if one.obstacle:
         raise InputError(f"{one.name}: published at {one.address}, but {one.obstacle}")
     if not fetch:
@@ -144,6 +209,13 @@ def _hub_weights(hub: Any, repository: str, revision: str) -> tuple[Path | None,
         file, reason = _hub_file(hub, repository, name, revision)
         if file is not None:
             return file, ""
+    for name in WEIGHTS:
+        index, _ = _hub_file(hub, repository, name + INDEX_ENDING, revision)
+        if index is not None:
+            for part in part_names(index):
+                _, reason = _hub_file(hub, repository, part, revision)
+            read_index(index)
+            return index, ""
     return None, reason
 
 

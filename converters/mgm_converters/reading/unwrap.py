@@ -1,13 +1,15 @@
 """From what a checkpoint file holds to the one flat table of named tensors inside it.
 
 Training code wraps its weights: ``{"state_dict": ...}``, ``{"model": ...}``, a teacher beside its
-student. :func:`unwrap` goes down those keys, and keeps the plain values it passes (epoch, command
-line) as facts, because they say how the encoder was trained.
+student. :func:`tables` finds every table of tensors, :func:`unwrap` goes down to one of them, and
+keeps the plain values it passes (epoch, command line) as facts, because they say how the encoder
+was trained. A whole module that was stored is the table of its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,11 @@ from mgm_jax.errors import InputError, name_some
 WRAPPERS = (
     "state_dict",
     "model_state_dict",
+    "classy_state_dict",
+    "base_model",
     "model",
+    "module",
+    "trunk",
     "state",
     "teacher",
     "target_encoder",
@@ -32,8 +38,17 @@ WRAPPERS = (
     "experiment_state",
 )
 
-# A file can hold itself; real ones nest two deep.
+# A file can hold itself; real ones nest four deep.
 _DEEPEST = 6
+# Modules in modules, of one that was stored whole.
+_DEEPEST_MODULE = 64
+# More places than any training writes; a file may lead to any number.
+_MOST_PLACES = 100_000
+
+# What trainings keep beside their weights, and of the same names as these.
+_NO_WEIGHTS = re.compile(
+    r"(?:.*_)?(?:optim\w*|optimizers?(?:_\w+)?|scaler|amp|lr_schedulers?|rng\w*)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,71 +68,164 @@ class Unwrapped:
     passed: dict[str, str]
 
 
-def unwrap(checkpoint: Checkpoint) -> Unwrapped:
-    """Find the table of named tensors in a checkpoint.
+def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Every table of named tensors in a file: the keys that lead to it, and its names.
+
+    States of optimizers are left out; a table that several keys lead to is listed once.
+    """
+    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    seen: set[int] = set()
+    queue: list[tuple[tuple[str, ...], Any]] = [((), checkpoint.content)]
+    for keys, node in queue:
+        node = _table(node)
+        if node is None or id(node) in seen or len(queue) > _MOST_PLACES:
+            continue
+        seen.add(id(node))
+        names = tuple(name for name, value in node.items() if _is_named_tensor(name, value))
+        if names:
+            found.append((keys, names))
+        if len(keys) < _DEEPEST:
+            queue.extend(
+                ((*keys, key), value)
+                for key, value in node.items()
+                if isinstance(key, str)
+                and not _NO_WEIGHTS.fullmatch(key)
+                and _table(value) is not None
+            )
+    return found
+
+
+def tensors_at(checkpoint: Checkpoint, keys: tuple[str, ...]) -> dict[str, Any]:
+    """The table of named tensors that keys lead to."""
+    node = _table(checkpoint.content) or {}
+    for key in keys:
+        node = _table(node[key]) or {}
+    return {name: value for name, value in node.items() if _is_named_tensor(name, value)}
+
+
+def unwrap(checkpoint: Checkpoint, keys: tuple[str, ...] | None = None) -> Unwrapped:
+    """Go down to the table of named tensors in a checkpoint.
+
+    Args:
+        checkpoint: the file.
+        keys: that lead to the table; by default the first of :data:`WRAPPERS` at every level.
 
     Raises:
         InputError: there is none; the message lists what the file holds instead.
     """
-    keys = _find(checkpoint.content, depth=0)
+    if keys is None:
+        keys = _find(checkpoint.content, depth=0)
     if keys is None:
         raise InputError(
             f"{checkpoint.path}: no weights found. Expected a table of named tensors, at the top "
             f"or under one of {', '.join(WRAPPERS)}; found {_describe(checkpoint.content)}"
         )
-    node, facts, passed = checkpoint.content, {}, {}
+    facts: dict[str, Any] = {}
+    passed: dict[str, str] = {}
+    node = _table(checkpoint.content) or {}
     for depth, key in enumerate(keys):
         for name, value in node.items():
             if name != key:
                 path = ".".join((*keys[:depth], str(name)))
-                found = _facts(path, value)
+                found = dict(_facts(path, value))
                 facts |= found
                 if not found and name in WRAPPERS:
                     passed[path] = f"{key} was taken instead"
                 elif not found and _holds_tensors(value):
                     passed[path] = f"tensors beside {key}, not the encoder"
-        node = node[key]
+        node = _table(node[key]) or {}
     tensors = {name: value for name, value in node.items() if is_tensor(value)}
-    passed |= {
-        ".".join((*keys, str(name))): f"not a tensor but {_kind(value)}"
-        for name, value in node.items()
-        if not is_tensor(value)
-    }
+    for name, value in node.items():
+        if not is_tensor(value):
+            path = ".".join((*keys, str(name)))
+            passed[path] = f"not a tensor but {_kind(value)}"
+            if not keys:
+                # A flat file: what lies between its tensors may say how it was trained.
+                facts |= {path: value} if isinstance(value, str | int | float | bool) else {}
     return Unwrapped(tensors=tensors, keys=keys, facts=facts, passed=passed)
 
 
 def _find(node: Any, *, depth: int) -> tuple[str, ...] | None:
-    if not isinstance(node, Mapping) or depth > _DEEPEST:
+    node = _table(node)
+    if node is None or depth > _DEEPEST:
         return None
     for key in WRAPPERS:
         below = _find(node.get(key), depth=depth + 1)
         if below is not None:
             return (key, *below)
-    has_tensors = any(isinstance(k, str) and is_tensor(value) for k, value in node.items())
-    return () if has_tensors else None
+    return () if any(_is_named_tensor(name, value) for name, value in node.items()) else None
+
+
+def _is_named_tensor(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and is_tensor(value)
+
+
+def _table(value: Any) -> Mapping[Any, Any] | None:
+    """A value as a table: a dictionary, or the weights of a module that was stored whole."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, Inert) and isinstance(value.state, Mapping):
+        if "_modules" not in value.state:
+            return None
+        if value.weights is None:
+            value.weights = dict(_weights(value, path="", depth=0))
+        return value.weights
+    return None
+
+
+def _weights(module: Any, *, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    """Names and tensors of a module: its parameters, its buffers, its modules."""
+    if not isinstance(module, Inert) or not isinstance(module.state, Mapping):
+        return
+    for part in ("_parameters", "_buffers"):
+        for name, value in (module.state.get(part) or {}).items():
+            if is_tensor(value):
+                yield f"{path}{name}", value
+    if depth < _DEEPEST_MODULE:
+        for name, value in (module.state.get("_modules") or {}).items():
+            yield from _weights(value, path=f"{path}{name}.", depth=depth + 1)
 
 
 def _holds_tensors(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(is_tensor(entry) for entry in value.values())
+    table = _table(value)
+    return table is not None and any(is_tensor(entry) for entry in table.values())
 
 
-def _facts(path: str, value: Any) -> dict[str, Any]:
-    """Plain values in ``value``, one level into the attributes of an inert object."""
+# Attributes in which libraries of settings keep their entries; they are no step of a name.
+_CONTENT = ("_content", "_val", "_data", "_fields", "_cfg_dict")
+_MOST_FACTS = 10_000
+
+
+def _facts(path: str, value: Any, *, depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Plain values in ``value``: settings in dictionaries, and attributes of inert objects."""
     if isinstance(value, str | int | float | bool) or value is None:
-        return {path: value}
+        yield path, value
+        return
+    attributes = vars(value) if type(value).__name__ == "OrderedDict" and vars(value) else {}
     if isinstance(value, Inert) and isinstance(value.state, Mapping):
-        return {
-            f"{path}.{name}": entry
-            for name, entry in value.state.items()
-            if isinstance(entry, str | int | float | bool) or entry is None
-        }
-    return {}
+        attributes = value.state
+        if "_modules" in attributes:
+            return
+    elif isinstance(value, Mapping):
+        if any(is_tensor(entry) for entry in value.values()):
+            return
+        attributes = {**attributes, **value}
+    if depth > _DEEPEST or len(attributes) > _MOST_FACTS:
+        return
+    wrapped = [name for name in _CONTENT if name in attributes]
+    for name in wrapped or attributes:
+        entry = attributes[name]
+        if wrapped:
+            yield from _facts(path, entry, depth=depth + 1)
+        elif isinstance(name, str) and (depth == 0 or not name.startswith("_")):
+            yield from _facts(f"{path}.{name}", entry, depth=depth + 1)
 
 
 def _describe(content: Any) -> str:
-    if not isinstance(content, Mapping):
+    table = _table(content)
+    if table is None:
         return _kind(content)
-    entries = (f"{key} ({_kind(value)})" for key, value in content.items())
+    entries = (f"{key} ({_kind(value)})" for key, value in table.items())
     return name_some(entries) or "an empty table"
 
 

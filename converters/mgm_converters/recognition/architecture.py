@@ -65,6 +65,38 @@ def infer_spec(
     Raises:
         InputError: a weight that decides the spec is missing, or has a shape no spec has.
     """
+    spec = _of_family(family, state, prefix=prefix, heads=heads)
+    return replace(spec, image_channels=_image_channels(spec, state))
+
+
+# The weight that sees the image, a family each; the others take colour alone.
+_FIRST = {
+    "conv4": "blocks.0.conv.weight",
+    "resnet_cifar": "conv1.weight",
+    "resnet": "conv1.weight",
+    "vit": "patch_embed.proj.weight",
+}
+
+
+def _image_channels(spec: EncoderSpec, state: State) -> int:
+    """Channels of the images that the weights take.
+
+    Raises:
+        InputError: neither grey nor colour.
+    """
+    name = _FIRST.get(spec.family)
+    if name is None:
+        return spec.image_channels
+    channels = _shape(state, name, 4)[1]
+    if channels not in (1, 3):
+        raise InputError(
+            f"{name}: takes images of {channels} channels; expected 3 (colour) or 1 (grey). Pass "
+            "the features of such an encoder instead"
+        )
+    return channels
+
+
+def _of_family(family: Family, state: State, *, prefix: str, heads: int | None) -> EncoderSpec:
     match family:
         case "conv4":
             return Conv4Spec(channels=_shape(state, "blocks.0.conv.weight", 4)[0])

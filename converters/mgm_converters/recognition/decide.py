@@ -1,8 +1,13 @@
 """What a checkpoint is: its spec, its method of training, its input, and how each is known.
 
-Four sources, the surest first: the published encoder that the user names or whose file this is;
-what the file itself states; the settings that lie beside the weights; what names, shapes and keys
-show.
+The evidence, the surest first:
+
+1. what the user says (:mod:`said`), and the published encoder that the user names;
+2. the published encoder whose file this is, by its SHA-256, else by its name where weights fit;
+3. what the file itself states (:mod:`stated`, :mod:`trainings`);
+4. the settings that lie beside the weights (:mod:`config`);
+5. what names, shapes and keys show (:mod:`identify`), else the spelling alone
+   (:mod:`provenance`): a guess, and marked as one.
 """
 
 from __future__ import annotations
@@ -23,7 +28,13 @@ from mgm_converters.recognition.identify import (
     doubt,
     identify,
 )
-from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess, never_trained
+from mgm_converters.recognition.positions import are_fixed
+from mgm_converters.recognition.provenance import (
+    guess_paradigm,
+    guess_preprocess,
+    never_trained,
+)
+from mgm_converters.recognition.said import Said
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
@@ -59,6 +70,7 @@ class Decision:
         published: name of the published encoder; empty where it is none, or not known to be one.
         known: how ``published`` is known.
         doubt: what the file leaves open, what was assumed and how to say better; may be empty.
+        heads_doubt: the same of the attention heads alone.
     """
 
     spec: EncoderSpec
@@ -70,6 +82,7 @@ class Decision:
     published: str = ""
     known: str = ""
     doubt: str = ""
+    heads_doubt: str = ""
 
 
 def decide(
@@ -84,6 +97,7 @@ def decide(
     sha256: str,
     padding: str | None = None,
     given: Preprocess | None = None,
+    said: Said | None = None,
 ) -> Decision:
     """Decide what a checkpoint is.
 
@@ -97,29 +111,40 @@ def decide(
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
-        given: the input, where the user gave one.
+        given: the input, where the user gave all of it.
+        said: what else the user says of the encoder.
 
     Raises:
         InputError: a spec that does not follow from the weights, or weights that do not fit it.
     """
-    if stated.names_training:
+    said = said or Said()
+    if stated.names_training or said.method:
         # A name that somebody gave to the file proves nothing against that.
         file_name = stem = ""
     one, known = _published(state, model=model, file_name=file_name, sha256=sha256)
+    heads_doubt = ""
+    said.check_heads(traces.naming.family, state)
     if one is not None:
         spec, methods = named_spec(one.name, state), (one.method,)
     elif model is not None:
         spec = named_spec(model, state)
-        methods = _methods(traces, spec, None, stated, stem=stem)
+        methods = said.methods or _methods(traces, spec, None, stated, stem=stem)
     else:
         stated.check_heads(traces.naming.family, state)
-        heads = stated.heads or (config.heads if config else None)
+        heads = said.heads or stated.heads or (config.heads if config else None)
+        if heads is None:
+            heads, heads_doubt = _heads_of_fixed_positions(state, traces)
         spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
-        methods = _methods(traces, spec, config, stated, stem=stem)
+        methods = said.methods or _methods(traces, spec, config, stated, stem=stem)
         # Of a method the file names, it says itself what its network has.
-        spec = _with_facts(spec, () if stated.names_training else methods, config)
+        spec = _with_facts(
+            spec, () if stated.names_training and not said.method else methods, config
+        )
+    spec = said.with_heads(spec)
     spec = _padded(spec, traces, padding)
-    preprocess = given or _preprocess(spec, traces, one, methods, config, stated)
+    told = Stated() if said.method else stated
+    guessed = given or _of_channels(_preprocess(spec, traces, one, methods, config, told), spec)
+    preprocess = said.with_input(guessed)
     if not isinstance(spec, ViTSpec):
         # Convolutions take any size; windows do where they stay what they are.
         resized = replace(spec, image_size=preprocess.size)
@@ -132,11 +157,12 @@ def decide(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=told.paradigm or _paradigm(traces, methods, state),
-        method=told.method or " or ".join(method.name for method in methods),
+        paradigm=said.paradigm or told.paradigm or _paradigm(traces, methods, state),
+        method=said.method or told.method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
-        doubt="" if sure else _doubt(methods, spec, stated),
+        doubt="" if sure or said.methods else _doubt(methods, spec, stated),
+        heads_doubt=heads_doubt,
         stated=told,
     )
 
@@ -157,7 +183,31 @@ def _doubt(methods: tuple[Method, ...], spec: EncoderSpec, stated: Stated) -> st
         return doubt(methods, spec)
     if methods or not isinstance(spec, ResNetSpec | ViTSpec):
         return ""
-    return "the file does not state its input (mgm_input); ImageNet mean and deviation were assumed"
+    return (
+        "the file does not state its input; ImageNet mean and deviation were assumed (--mean, "
+        "--std)"
+    )
+
+
+# MoCo-v3 gave its small ViT twice the usual heads, and all of its ViTs fixed positions.
+_SMALL, _SMALL_HEADS, _USUAL_HEADS = 384, 12, 6
+
+
+def _heads_of_fixed_positions(state: State, traces: Traces) -> tuple[int | None, str]:
+    """The heads of MoCo-v3's small ViT, where its positions are found, and the doubt about them."""
+    positions, kernel = state.get("pos_embed"), state.get("patch_embed.proj.weight")
+    if positions is None or kernel is None or len(kernel) != _SMALL:
+        return None, ""
+    decoded = traces.has(r"decoder\w*|mask_token")
+    if traces.behind("base_encoder") or traces.behind("momentum_encoder") or decoded:
+        return None, ""
+    if not are_fixed(positions):
+        return None, ""
+    return _SMALL_HEADS, (
+        f"no weight reveals the attention heads; the positions are fixed sines, as in MoCo-v3's "
+        f"small ViT, so its {_SMALL_HEADS} heads were taken and not the usual {_USUAL_HEADS} of "
+        f"this width; say it where that is wrong: --heads {_USUAL_HEADS}"
+    )
 
 
 def _narrowed(methods: tuple[Method, ...], spec: EncoderSpec, *, stem: str) -> tuple[Method, ...]:
@@ -237,6 +287,14 @@ def _preprocess(
         size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
         return methods[0].preprocess(size)
     return guess_preprocess(traces.naming, spec, facts=traces.facts)
+
+
+def _of_channels(preprocess: Preprocess, spec: EncoderSpec) -> Preprocess:
+    """The input with one value of mean and deviation where the network takes grey images."""
+    if spec.image_channels == len(preprocess.mean):
+        return preprocess
+    mean, std = (sum(values) / len(values) for values in (preprocess.mean, preprocess.std))
+    return replace(preprocess, mean=(round(mean, 6),), std=(round(std, 6),))
 
 
 def _paradigm(traces: Traces, methods: tuple[Method, ...], state: State) -> str:

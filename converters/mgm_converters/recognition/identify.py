@@ -43,7 +43,13 @@ _CONVERTED = {
 _BARE = ("Supervised", "SimCLR-v1", "BYOL")
 _WIDTHS = (64, 128, 256)
 
-_CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier)(?:\.1)?\.weight")
+# Parts that no supervised training has; a classifier beside them is one that only watches.
+SELF_SUPERVISED = (
+    r"\w*(?:projector|projection_head|prediction_head|predictor|prototypes)\w*|queue\w*"
+    r"|momentum_\w+|\w+_momentum|(?:student|teacher|target|online|query|key)_\w+|neck|online_\w+"
+)
+
+_CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier|linear)(?:\.1)?\.weight")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,11 +218,12 @@ def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:
         return ("SimSiam",)
     if traces.behind("teacher") or traces.behind("student"):
         return ("DINO",)
-    if traces.behind("backbone") and traces.has("projector"):
+    online = traces.has(r"classifier|momentum_\w+|\w+_momentum|teacher_\w+|predictor")
+    if traces.behind("backbone") and traces.has("projector") and not online:
         return "Barlow Twins", "VICReg"
     if traces.behind("encoder") and traces.has("head"):
         return "InsDis", "InfoMin"
-    if not any(map(_CLASSIFIER.fullmatch, traces.names)):
+    if not any(map(_CLASSIFIER.fullmatch, traces.names)) or traces.has(SELF_SUPERVISED):
         return ()
     bare = traces.keys == ("state_dict",) and not traces.prefix and not traces.facts
     return _BARE if bare and _is_converted_size(spec) else ("Supervised",)

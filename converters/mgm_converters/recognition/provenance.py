@@ -15,6 +15,7 @@ from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.rules import Naming
+from mgm_converters.recognition.identify import SELF_SUPERVISED
 from mgm_jax.encoders import EncoderSpec, Preprocess
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 
@@ -22,6 +23,7 @@ Facts = Mapping[str, Any]
 
 # A single linear map from features to classes; projection heads have several layers.
 _CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier|linear)(?:\.1)?\.weight")
+_SELF_SUPERVISED = re.compile(rf"(?:.*\.)?(?:{SELF_SUPERVISED})(?:\..*)?")
 _CONTRASTIVE = re.compile(r"(?:^|\.)(?:encoder_q|base_encoder)\.$")
 
 
@@ -76,6 +78,9 @@ def guess_paradigm(naming: Naming, *, prefix: str, facts: Facts, dropped: Iterab
         return "untrained" if untrained else "unknown"
     if _CONTRASTIVE.search(prefix):
         return "contrastive"
+    dropped = tuple(dropped)
+    if any(map(_SELF_SUPERVISED.fullmatch, dropped)):
+        return "unknown"
     return "supervised" if any(map(_CLASSIFIER.fullmatch, dropped)) else "unknown"
 
 

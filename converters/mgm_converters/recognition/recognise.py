@@ -13,15 +13,8 @@ from pathlib import Path
 from mgm_converters.naming import NAMINGS
 from mgm_converters.naming.heads import OUTSIDE
 from mgm_converters.naming.rules import Family, Naming, matching
-from mgm_jax.errors import InputError, name_some
-
-# Of two networks in one file the one on the right is the one its authors evaluate.
-_EVALUATED_TWIN = (
-    ("encoder_k", "encoder_q"),
-    ("encoder_k", "encoder"),
-    ("momentum_encoder", "base_encoder"),
-    ("student", "teacher"),
-)
+from mgm_converters.recognition.copies import Candidate, Choice, choose
+from mgm_converters.recognition.nearest import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,51 +36,77 @@ class Recognised:
     left: tuple[str, ...]
 
 
-def recognise(names: Sequence[str], *, file: Path, family: Family | None = None) -> Recognised:
-    """Find the spelling of a table of names.
+def encoders_in(
+    names: Sequence[str], *, keys: tuple[str, ...] = (), family: Family | None = None
+) -> list[Candidate]:
+    """Every encoder whose names are in one table, behind whatever prefix.
 
     Args:
-        names: all names in the file.
-        file: for messages.
+        names: all names in the table, wrappers taken out.
+        keys: that led to the table.
         family: where given, only spellings of this family count.
-
-    Raises:
-        InputError: no spelling fits, or several do; the message lists what was looked for.
     """
-    found = [
-        (naming, prefix)
+    return [
+        Candidate(keys=keys, prefix=prefix, naming=naming)
         for naming in NAMINGS
         if family in (None, naming.family)
         for prefix in _prefixes(naming, names)
     ]
-    twins = {prefix: kept for _, prefix in found if (kept := _twin(prefix, found)) is not None}
-    candidates = [(naming, prefix) for naming, prefix in found if prefix not in twins]
-    if not candidates:
-        raise _unknown(names, file, family)
-    if len(candidates) > 1:
-        listed = "; ".join(f"{naming.name} behind {_shown(p)}" for naming, p in candidates)
-        raise InputError(
-            f"{file}: holds several encoders: {listed}. Name the architecture that is meant, or "
-            "save the one encoder alone: torch.save(model.state_dict(), FILE)"
-        )
-    naming, prefix = candidates[0]
+
+
+def divide(names: Sequence[str], choice: Choice) -> Recognised:
+    """How the names of a table divide into the encoder that was taken and what is outside.
+
+    Args:
+        names: all names in the table of the encoder, wrappers taken out.
+        choice: which was taken.
+    """
+    taken = choice.taken
+    beside = {
+        one.prefix: reason
+        for one, reason in choice.left.items()
+        if one.keys == taken.keys and one.prefix
+    }
     dropped: dict[str, str] = {}
     left: list[str] = []
+    inside: list[str] = []
     for name in names:
-        if name.startswith(prefix):
+        reason = next((why for start, why in beside.items() if name.startswith(start)), None)
+        if name.startswith(taken.prefix) and not (reason and not taken.prefix):
+            inside.append(name)
             continue
-        reason = _why_outside(name, twins)
+        if reason is None:
+            rules = matching(OUTSIDE, name)
+            reason = rules[0][0].reason if rules else None
         if reason is None:
             left.append(name)
         else:
             dropped[name] = reason
     return Recognised(
-        naming=naming,
-        prefix=prefix,
-        inside=tuple(name for name in names if name.startswith(prefix)),
+        naming=taken.naming,
+        prefix=taken.prefix,
+        inside=tuple(inside),
         dropped=dropped,
         left=tuple(left),
     )
+
+
+def recognise(names: Sequence[str], *, file: Path, family: Family | None = None) -> Recognised:
+    """Find the spelling of one table of names, whose values are not looked at.
+
+    Args:
+        names: all names in the table.
+        file: for messages.
+        family: where given, only spellings of this family count.
+
+    Raises:
+        InputError: no spelling fits, or several do; the message says what is nearest.
+    """
+    candidates = encoders_in(names, family=family)
+    if not candidates:
+        raise unknown(names, file=file, family=family)
+    choice = choose(candidates, file=file, same=lambda a, b: False, facts={}, names=names)
+    return divide(names, choice)
 
 
 def _prefixes(naming: Naming, names: Sequence[str]) -> list[str]:
@@ -102,39 +121,3 @@ def _prefixes(naming: Naming, names: Sequence[str]) -> list[str]:
         and all(start + other in known for other in others)
         and not any(start + other in known for other in naming.absent)
     ]
-
-
-def _twin(prefix: str, found: Sequence[tuple[Naming, str]]) -> str | None:
-    """The prefix of the network that is evaluated instead of the one behind ``prefix``."""
-    steps = prefix.split(".")
-    for trained, evaluated in _EVALUATED_TWIN:
-        kept = ".".join(evaluated if step == trained else step for step in steps)
-        if kept != prefix and any(kept == other for _, other in found):
-            return kept
-    return None
-
-
-def _why_outside(name: str, twins: dict[str, str]) -> str | None:
-    for prefix, kept in twins.items():
-        if name.startswith(prefix):
-            return f"the twin of the network behind {_shown(kept)}, which is evaluated"
-    rules = matching(OUTSIDE, name)
-    return rules[0][0].reason if rules else None
-
-
-def _shown(prefix: str) -> str:
-    return f"the prefix {prefix}" if prefix else "no prefix"
-
-
-def _unknown(names: Sequence[str], file: Path, family: Family | None) -> InputError:
-    wanted = "\n".join(
-        f"  {naming.name}: {', '.join(naming.signature)}"
-        for naming in NAMINGS
-        if family in (None, naming.family)
-    )
-    kind = f"{family} " if family else ""
-    return InputError(
-        f"{file}: the names of its {len(names)} tensors are in no known spelling of a "
-        f"{kind}encoder. They are {name_some(names, most=6)}. Expected, behind any one prefix, "
-        f"the names of one of\n{wanted}"
-    )

@@ -64,7 +64,8 @@ def verify(
 
     size = encoder.preprocess.size
     generator = np.random.default_rng(seed)
-    views = generator.uniform(size=(images, size, size, 3)).astype(np.float32)
+    channels = encoder.spec.image_channels
+    views = generator.uniform(size=(images, size, size, channels)).astype(np.float32)
     ours = encoder.activations(views, taps=encoder.taps)
     mean = np.asarray(encoder.preprocess.mean, np.float32)
     std = np.asarray(encoder.preprocess.std, np.float32)

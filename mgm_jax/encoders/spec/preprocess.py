@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from mgm_jax.encoders.spec.base import build
@@ -62,6 +62,45 @@ class Preprocess:
             )
         if min(self.std) <= 0:
             raise InputError(f"Preprocess: expected std above 0, got {self.std}")
+
+    def changed(
+        self,
+        *,
+        size: int | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> Preprocess:
+        """The same with another side, mean or deviation; the cut keeps its share of the short side.
+
+        Args:
+            size: side of the square, pixels.
+            mean: a value a channel, or one for all, on the scale [0, 1]; with ``std``.
+            std: the same of the deviation.
+
+        Raises:
+            InputError: one of ``mean`` and ``std`` alone, or values that no input has.
+
+        >>> Preprocess(size=224, resize=256).changed(size=112, mean=[0.5], std=[0.5]).resize
+        128
+        """
+        values: dict[str, Any] = {}
+        if size is not None:
+            values = {"size": size, "resize": round(size * self.resize / self.size)}
+        if (mean is None) != (std is None):
+            raise InputError("mean, std: give both, or none of them")
+        if mean is not None and std is not None:
+            channels = len(self.mean)
+            for name, given in (("mean", mean), ("std", std)):
+                if len(given) not in (1, channels):
+                    raise InputError(
+                        f"{name}: expected {channels} values, one a channel, got {len(given)}"
+                    )
+                if any(not 0 <= value <= 1 for value in given):
+                    raise InputError(
+                        f"{name}: expected values on the scale [0, 1], got {list(given)}"
+                    )
+                values[name] = tuple(given) * (channels if len(given) == 1 else 1)
+        return replace(self, **values)
 
     def to_dict(self) -> dict[str, Any]:
         """The preprocessing as plain values for JSON."""
