@@ -75,11 +75,7 @@ def check_points(
     """
     points = as_array(x, name=name)
     if points.ndim != 2:
-        got = f"shape {tuple(points.shape)}" if points.ndim else type(x).__name__
-        raise InputError(
-            f"{name} must have two axes, points by features; got {got}. "
-            "Convert it to an array with one row a point first."
-        )
+        raise _not_two_axes(f"shape {tuple(points.shape)}", name=name)
     if not is_real(points.dtype):
         raise InputError(
             f"{name} must hold real numbers; got dtype {points.dtype}. Convert it to float32."
@@ -293,21 +289,31 @@ def as_array(x: Any, *, name: str = "x") -> jax.Array | np.ndarray:
         name: what the caller names the argument, for the error message.
 
     Raises:
-        InputError: masked values, or nothing that NumPy makes an array of.
+        InputError: masked values, or nothing that NumPy makes an array of; no axes.
 
     Example:
         >>> as_array([[1, 2], [3, 4]]).shape
         (2, 2)
     """
-    if isinstance(x, jax.Array | np.ndarray) and not isinstance(x, np.ma.MaskedArray):
+    if isinstance(x, jax.Array):
         return x
     if is_tensor(x):
-        x = x.detach().cpu()
+        x = x.detach().cpu()  # pyright: ignore[reportAttributeAccessIssue]
         # NumPy has no such type, and float32 holds all of its values.
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
     elif hasattr(x, "to_numpy") and hasattr(x, "dtypes"):
         x = _without_nullables(x)
-    return _of_numpy(x, name=name)
+    array = _of_numpy(x, name=name)
+    if not array.ndim:
+        raise _not_two_axes(type(x).__name__, name=name)
+    return array
+
+
+def _not_two_axes(got: str, *, name: str) -> InputError:
+    return InputError(
+        f"{name} must have two axes, points by features; got {got}. "
+        "Convert it to an array with one row a point first."
+    )
 
 
 def is_tensor(x: Any) -> bool:
