@@ -7,7 +7,10 @@ heavier (Flax, Orbax, pandas, image libraries) is imported where it is used.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
+
+from mgm_jax.compile_cache import keep_programs, quieten
 
 if TYPE_CHECKING:
     from mgm_jax.analysis.clusters.stability import (
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
+    from mgm_jax.in_memory import StudyResults, study
+    from mgm_jax.in_memory import open_report as report
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
     from mgm_jax.probe.few_shot import FewShotResult, few_shot_probe
     from mgm_jax.probe.knn import KnnAccuracy, knn_probe
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
     from mgm_jax.probe.scores.transfer_scores import TransferScores, transfer_scores
     from mgm_jax.training.monitor import Monitor
     from mgm_jax.training.snapshot import snapshot
+
+quieten()
 
 __version__ = "0.1.0"
 
@@ -57,6 +64,7 @@ _HOMES = {
     "NnkGraph": "geometry.nnk.graph",
     "ProbeResult": "probe.linear",
     "RidgeResult": "probe.ridge",
+    "StudyResults": "in_memory",
     "TransferPrediction": "analysis.transfer.result",
     "TransferScores": "probe.scores.transfer_scores",
     "agreement_over_cuts": "analysis.clusters.stability",
@@ -75,10 +83,15 @@ _HOMES = {
     "nnk_graph": "geometry.nnk.graph",
     "predict_transfer": "analysis.transfer.predict",
     "published_transfer": "analysis.transfer.published",
+    "report": "in_memory",
     "ridge_probe": "probe.ridge",
     "snapshot": "training.snapshot",
+    "study": "in_memory",
     "transfer_scores": "probe.scores.transfer_scores",
 }
+
+# Where a name is another one in its home.
+_THERE = {"report": "open_report"}
 
 __all__ = [
     "ClusterStability",
@@ -97,6 +110,7 @@ __all__ = [
     "NnkGraph",
     "ProbeResult",
     "RidgeResult",
+    "StudyResults",
     "TransferPrediction",
     "TransferScores",
     "agreement_over_cuts",
@@ -115,8 +129,10 @@ __all__ = [
     "nnk_graph",
     "predict_transfer",
     "published_transfer",
+    "report",
     "ridge_probe",
     "snapshot",
+    "study",
     "transfer_scores",
 ]
 
@@ -124,7 +140,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = getattr(home, _THERE.get(name, name))
+    if "jax" in sys.modules:
+        keep_programs()
     globals()[name] = value
     return value
 

@@ -4,17 +4,58 @@ from __future__ import annotations
 
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from mgm_jax import upkeep
 from mgm_jax.errors import InputError
-from mgm_jax.interrupts import remember_interrupts
+from mgm_jax.interrupts import stoppable
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
+
+if TYPE_CHECKING:
+    from mgm_jax.study import Study
+    from mgm_jax.sweep import Executor, StudyResult
+
+#: File beside the results of a study that the command line made.
+QUICK_STUDY = "study.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a command says of a run; the study says everything else.
+
+    Attributes:
+        until: the last stage.
+        retry_failed: try again what failed in an earlier run.
+        cache_limit: bytes of decoded images below the results.
+        executor: where the work is done; None for this process.
+    """
+
+    until: Literal["embed", "measure", "probe"] = "probe"
+    retry_failed: bool = False
+    cache_limit: int = 2**36
+    executor: Executor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a study comes from and where it is worked on.
+
+    Attributes:
+        base: folder that relative paths of the study start from.
+        file: of the study; None for one that the command line made.
+        work: folder to work in, where the results go to a bucket.
+    """
+
+    base: Path
+    file: Path | None = None
+    work: Path | None = None
+
 
 app = typer.Typer(
     name="mgm",
@@ -53,7 +94,11 @@ def run(
     ] = None,
     images: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of classes, .npz, digits or tfds:name/split; repeatable."),
+        typer.Option(help="Folder of classes, .zip, .tar, .npz, digits, tfds:name; repeatable."),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split of the images to take, such as val, without a study file."),
     ] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
@@ -92,11 +137,10 @@ def run(
     from mgm_jax.study import read_study
     from mgm_jax.sweep.run.choose import choose_executor
 
-    how = {
-        "retry_failed": retry_failed,
-        "cache_limit": _bytes_of(cache_gb),
-        "work": work,
-        "executor": choose_executor(
+    options = RunOptions(
+        retry_failed=retry_failed,
+        cache_limit=_bytes_of(cache_gb),
+        executor=choose_executor(
             executor,
             address=address,
             cpus=cpus,
@@ -105,19 +149,22 @@ def run(
             processes=processes,
             process=process,
         ),
-    }
+    )
     if study is not None:
         if encoder or images or setting:
             raise InputError("give either a study file or --encoder and --images, not both")
-        _run(read_study(study), out, base=study.parent, file=study, **how)
+        if split:
+            raise InputError("--split goes with --images; in a study file write split: at the set")
+        where = Place(base=study.parent, file=study, work=work)
+        _run(read_study(study), out, where=where, options=options)
         return
     if not (encoder and images and out):
         raise InputError(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
         )
-    made = quick_study(encoder, images, setting, views=views, count=count)
-    _run(made, out, base=Path.cwd(), keep="study.yaml", **how)
+    made = quick_study(encoder, images, setting, views=views, count=count, split=split)
+    _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
 
 
 @app.command()
@@ -126,7 +173,7 @@ def demo(out: Out = "demo_output", work: Work = None) -> None:
     from mgm_jax.study import read_study
 
     with resources.as_file(resources.files("mgm_jax") / "demo.yaml") as file:
-        _run(read_study(file), out, base=Path.cwd(), work=work)
+        _run(read_study(file), out, where=Place(base=Path.cwd(), work=work), options=RunOptions())
 
 
 @app.command()
@@ -209,8 +256,9 @@ def embed(
     """First stage of run: convert, make views, embed, store."""
     from mgm_jax.study import read_study
 
-    limit = _bytes_of(cache_gb)
-    result = _part(read_study(study), out, work=work, until="embed", file=study, cache_limit=limit)
+    options = RunOptions(until="embed", cache_limit=_bytes_of(cache_gb))
+    result = _part(read_study(study), out, file=study, work=work, options=options)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -223,7 +271,9 @@ def measure(
     """First two stages of run: embed what is missing, measure, write the tables."""
     from mgm_jax.study import read_study
 
-    result = _part(read_study(study), out, work=work, until="measure", file=study)
+    options = RunOptions(until="measure")
+    result = _part(read_study(study), out, file=study, work=work, options=options)
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -239,8 +289,9 @@ def probe(
     made = read_study(study)
     if made.transfer is None:
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
-    result = _part(made, out, work=work, until="probe", file=study)
+    result = _part(made, out, file=study, work=work, options=RunOptions())
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
@@ -281,24 +332,11 @@ def report(results: Results) -> None:
     typer.echo(f"report: {write_report(results)}")
 
 
-def _run(
-    study: Any,
-    out: str | None,
-    *,
-    base: Path,
-    work: Path | None = None,
-    file: Path | None = None,
-    keep: str | None = None,
-    **how: Any,
-) -> None:
+def _run(study: Study, out: str | None, *, where: Place, options: RunOptions) -> None:
     from mgm_jax.report import headline_of_results, write_report
 
-    with _folder(study, out, base=base, work=work, executor=how.get("executor")) as folder:
-        if keep is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = folder / keep
-            file.write_text(study.to_yaml(), encoding="utf-8")
-        result = _stages(study, folder, base=base, until="probe", file=file, **how)
+    with stoppable(), _folder(study, out, where=where, options=options) as folder:
+        result = _stages(study, folder, where=where, options=options)
         if not result.cells:
             first = result.failures[0] if result.failures else None
             raise InputError(
@@ -307,23 +345,26 @@ def _run(
         if not result.writes:
             return
         page = write_report(result.out)
+        headline = headline_of_results(result.out)
+        typer.echo(f"{headline.title}\n{headline.lead}\n")
         print_summary(result.out)
         for what in result.small:
             typer.echo(what)
-        headline = headline_of_results(result.out)
-        typer.echo(f"\n{headline.title}\n{headline.lead}")
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
+        upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
 
 
-def _part(study: Any, out: str | None, *, work: Path | None, file: Path, **how: Any) -> Any:
-    base = file.parent
-    with _folder(study, out, base=base, work=work) as folder:
-        return _stages(study, folder, base=base, file=file, **how)
+def _part(
+    study: Study, out: str | None, *, file: Path, work: Path | None, options: RunOptions
+) -> StudyResult:
+    where = Place(base=file.parent, file=file, work=work)
+    with stoppable(), _folder(study, out, where=where, options=options) as folder:
+        return _stages(study, folder, where=where, options=options)
 
 
 def _folder(
-    study: Any, out: str | None, *, base: Path, work: Path | None, executor: Any = None
+    study: Study, out: str | None, *, where: Place, options: RunOptions
 ) -> AbstractContextManager[Path]:
     """The folder to run in; an output that the study names is seen from the study."""
     from mgm_jax.sweep import is_url, output_folder
@@ -331,8 +372,8 @@ def _folder(
     if out is None:
         if study.output is None:
             raise InputError("give -o OUT, or output: in the study file")
-        out = study.output if is_url(study.output) else str(base / study.output)
-    return output_folder(str(out), say=upkeep.say, work=work, executor=executor)
+        out = study.output if is_url(study.output) else str(where.base / study.output)
+    return output_folder(str(out), say=upkeep.say, work=where.work, executor=options.executor)
 
 
 def _bytes_of(gigabytes: float) -> int:
@@ -341,16 +382,26 @@ def _bytes_of(gigabytes: float) -> int:
     return int(gigabytes * 1e9)
 
 
-def _stages(study: Any, folder: Path, *, base: Path, file: Path | None = None, **how: Any) -> Any:
+def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
+    from mgm_jax.compile_cache import keep_programs
     from mgm_jax.sweep import run_study
 
-    how["origin"] = None if file is None else str(file.resolve())
-    try:
-        with remember_interrupts():
-            return run_study(study, folder, base=base.resolve(), convert=_convert, **how)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+    keep_programs()
+    # A study of the command line is written beside its results, and told from others by that.
+    file = folder / QUICK_STUDY if where.file is None else where.file
+    return run_study(
+        study,
+        folder,
+        base=where.base.resolve(),
+        convert=_convert,
+        until=options.until,
+        retry_failed=options.retry_failed,
+        origin=str(file.resolve()),
+        executor=options.executor,
+        cache_limit=options.cache_limit,
+        keep=None if where.file is not None else QUICK_STUDY,
+        say=upkeep.say,
+    )
 
 
 def _convert(file: Path, entry: Any, cache: Path) -> Path:
@@ -370,12 +421,22 @@ def _convert(file: Path, entry: Any, cache: Path) -> Path:
 
 
 def main() -> None:
-    """Entry point of ``mgm``: bad input is one clear message and status 2."""
+    """Run a command: whatever a user can mend is one clear message and status 2."""
     try:
         app()
     except InputError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _end(str(error))
+    except OSError as error:
+        # A disk, a folder or a share; which one, the error says.
+        named = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
+        _end(": ".join(part for part in (named, error.strerror or str(error)) if part))
+    except MemoryError as error:
+        _end(f"the memory of this machine does not suffice ({error})")
+
+
+def _end(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

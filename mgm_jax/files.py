@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+#: What was moved out of the way because it is damaged has this at the end of its name.
+DAMAGED = ".damaged"
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged file or folder out of the way, in place of an earlier one; where it is now."""
+    aside = path.with_name(path.name + DAMAGED)
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    os.replace(path, aside)
+    return aside
 
 
 def _umask() -> int:

@@ -15,6 +15,7 @@ def quick_study(
     *,
     views: int,
     count: int,
+    split: str | None = None,
 ) -> Study:
     """A study of some encoders on some images, everything else as it is by default.
 
@@ -24,6 +25,7 @@ def quick_study(
         settings: augmentation settings; None for those of a study.
         views: of each image.
         count: images with views.
+        split: the split of every image set that is taken; None for everything.
 
     Raises:
         InputError: a source or number that no study may have.
@@ -35,7 +37,9 @@ def quick_study(
         {
             "name": "A first look",
             "encoders": [{"source": _absolute(one)} for one in encoders],
-            "images": [{"source": _absolute(one)} for one in images],
+            "images": [
+                {"source": _absolute(one)} | ({"split": split} if split else {}) for one in images
+            ],
             "augmentation": augmentation,
         },
         where="options",

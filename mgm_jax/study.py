@@ -1,29 +1,58 @@
 """The study file: what to measure, as frozen and validated models.
 
-A study names encoders, image sets, augmentation settings and metrics. It is read from YAML with
-``yaml.safe_load``; nothing in it is ever executed. Two studies with the same content have the
+A study names encoders, image sets, augmentation settings and metrics. It is read from YAML, every
+key once; nothing in it is ever executed. Two studies with the same content have the
 same digest, whatever the order of their keys or the layout of the file.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import importlib
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mgm_jax.errors import InputError
+from mgm_jax.strict_yaml import read_yaml
 
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
 TransferScoreName = Literal["logme", "h-score", "gbc", "transrate"]
 
 
+#: Untrained encoders that one entry may stand for.
+MAX_SEEDS = 10_000
+
+
 class _Frozen(BaseModel):
     # Unknown keys are refused: a misspelt option that is silently ignored is a wrong result.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # NaN and Inf pass every comparison that would refuse them.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        """``yes``, ``on`` and ``true`` are switches in YAML; Python would take them for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        listed = value if isinstance(value, list | tuple) else [value]
+        if field.annotation is not bool and any(isinstance(one, bool) for one in listed):
+            raise ValueError("expected no switch; YAML reads yes, no, on, off, true, false as one")
+        return value
 
 
 class EncoderEntry(_Frozen):
@@ -62,8 +91,12 @@ class EncoderEntry(_Frozen):
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_of_seeds(cls, seeds: Any) -> Any:
-        # True is an int, and a count of less than one is caught below as no seed at all.
-        return tuple(range(seeds)) if type(seeds) is int else seeds
+        # A count of less than one is caught below as no seed at all.
+        if isinstance(seeds, bool) or not isinstance(seeds, int):
+            return seeds
+        if seeds > MAX_SEEDS:
+            raise ValueError(f"expected at most {MAX_SEEDS} seeds")
+        return tuple(range(seeds))
 
     @field_validator("taps", mode="before")
     @classmethod
@@ -91,28 +124,100 @@ class EncoderEntry(_Frozen):
         return seeds
 
 
+class ImageLimits(_Frozen):
+    """Limits of an image set that differ from those by default.
+
+    Attributes:
+        pixels: of one image.
+        file_bytes: of one image file, also as it is unpacked from an archive.
+        unpacked_bytes: of all that a compressed archive or array file unpacks to.
+        ratio: of unpacked to stored bytes.
+        files: in a folder or archive.
+    """
+
+    pixels: int | None = Field(default=None, ge=1)
+    file_bytes: int | None = Field(default=None, ge=1)
+    unpacked_bytes: int | None = Field(default=None, ge=1)
+    ratio: int | None = Field(default=None, ge=1)
+    files: int | None = Field(default=None, ge=1)
+
+
 class ImagesEntry(_Frozen):
     """One image set.
 
     Attributes:
-        source: a folder of classes or a ``.zip`` of one, an ``.npz``, ``.npy`` or ``idx3-ubyte``
-            file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
+        source: a folder of classes or a ``.zip`` or ``.tar`` of one, an ``.npz``, ``.npy`` or
+            ``idx3-ubyte`` file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
             ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
+        split: take one split alone: a folder called so or for the same purpose, the arrays of it
+            in an ``.npz`` file, or a split of TFDS.
         depth: how many folders name a class, in a folder or archive.
         classes: keep these classes alone; names, or patterns as in a shell. None keeps all.
         per_class: keep this many images of each class, drawn by ``seed``.
         count: keep this many images in all, drawn by ``seed``.
         seed: seed of the drawing.
+        value_range: of images deeper than eight bits, the values that are black and white; None
+            means 0 and 65535, or of floats 0 and 1.
+        limits: raises what an image set may ask of the memory: ``pixels``, ``file_bytes``,
+            ``unpacked_bytes``, ``ratio``, ``files``.
     """
 
     source: str
     name: str | None = None
+    split: str | None = None
     depth: int = Field(default=1, ge=1, le=9)
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     per_class: int | None = Field(default=None, ge=1)
     count: int | None = Field(default=None, ge=2)
     seed: int = Field(default=0, ge=0)
+    value_range: tuple[float, float] | None = None
+    limits: ImageLimits | None = None
+
+
+class FeaturesEntry(_Frozen):
+    """Features of one model that were computed elsewhere, in files.
+
+    Attributes:
+        source: a file (``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.h5``, ``.pt``), a
+            folder of zarr, a glob (a model a file), or a list of shards of one array;
+            ``[n, d]``, one row an image, or ``[images, views, d]``.
+        name: the name in tables and figures; by default the file's stem.
+        key: which array, of a file that holds several.
+        layers: name of a layer to key, in the order of their depth, the one that stands for the
+            model last; instead of ``key``.
+        labels: file of labels, ``.csv`` (columns ``id`` and ``label``, or one alone), ``.parquet``,
+            ``.npy`` or ``.txt``; by default what the features' file states.
+        ids: file of ids, which name the image of each row, likewise; models of the same images in
+            another order are aligned by them.
+        images: name of the set of images, in tables; models of one name are compared with each
+            other and must have the same images.
+        family: models that belong together in comparisons.
+        paradigm: how the model was trained.
+        architecture: of the model, for the tables.
+    """
+
+    source: tuple[str, ...] = Field(min_length=1)
+    name: str | None = None
+    key: str | None = None
+    layers: dict[str, str] | None = Field(default=None, min_length=1)
+    labels: str | None = None
+    ids: str | None = None
+    images: str = "images"
+    family: str | None = None
+    paradigm: str | None = None
+    architecture: str | None = None
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _one_source(cls, source: Any) -> Any:
+        return (source,) if isinstance(source, str) else source
+
+    @model_validator(mode="after")
+    def _key_or_layers(self) -> FeaturesEntry:
+        if self.key is not None and self.layers is not None:
+            raise ValueError("give key (one array) or layers (several), not both")
+        return self
 
 
 class TargetEntry(ImagesEntry):
@@ -121,16 +226,21 @@ class TargetEntry(ImagesEntry):
     Attributes:
         test: source of its test images, where it has some of its own; they are taken whole and
             ``per_class`` and ``count`` draw from the others. None splits the set.
+        test_split: the split of ``test``, or without ``test`` of the same source, that holds them.
     """
 
     test: str | None = None
+    test_split: str | None = None
 
 
 class Transfer(_Frozen):
     """Probes and transferability scores of every encoder on labelled image sets.
 
     Attributes:
-        targets: the image sets.
+        targets: the image sets; of features, ``features:NAME`` is the set of that name.
+        score_table: file (``.csv`` or ``.parquet``) of scores that are known already, a row a
+            model and a column a task, the name of the model in the first column; ``scores: FILE``
+            is the same.
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.
@@ -144,7 +254,8 @@ class Transfer(_Frozen):
         level: coverage of the intervals.
     """
 
-    targets: tuple[TargetEntry, ...] = Field(min_length=1)
+    targets: tuple[TargetEntry, ...] = ()
+    score_table: str | None = None
     probes: tuple[ProbeName, ...] = ("linear", "ridge", "knn", "few-shot")
     scores: tuple[TransferScoreName, ...] = ("logme", "h-score", "gbc", "transrate")
     test_share: float = Field(default=0.3, gt=0, lt=1)
@@ -171,9 +282,18 @@ class Transfer(_Frozen):
             raise ValueError("expected one or more shots, 1 or larger")
         return shots
 
+    @model_validator(mode="before")
+    @classmethod
+    def _scores_from_a_file(cls, content: Any) -> Any:
+        if isinstance(content, dict) and isinstance(content.get("scores"), str):
+            content = {**content, "score_table": content["scores"], "scores": ()}
+        return content
+
     @model_validator(mode="after")
     def _something_to_do(self) -> Transfer:
-        if not self.probes and not self.scores:
+        if not self.targets and self.score_table is None:
+            raise ValueError("nothing to do: name targets, or a file of scores")
+        if self.targets and not self.probes and not self.scores:
             raise ValueError("nothing to do: name probes or scores")
         return self
 
@@ -238,6 +358,7 @@ class Study(_Frozen):
         name: title of the report.
         encoders: what is measured.
         images: on which images.
+        features: models of which features are at hand, beside the encoders or instead of them.
         semantic: measure semantic manifolds (groups are classes, images as they are).
         augmentation: measure augmentation manifolds; None leaves them out.
         custom_settings: augmentation settings of your own, name -> list of operations.
@@ -250,8 +371,9 @@ class Study(_Frozen):
     """
 
     name: str = "study"
-    encoders: tuple[EncoderEntry, ...] = Field(min_length=1)
-    images: tuple[ImagesEntry, ...] = Field(min_length=1)
+    encoders: tuple[EncoderEntry, ...] = ()
+    images: tuple[ImagesEntry, ...] = ()
+    features: tuple[FeaturesEntry, ...] = ()
     semantic: bool = True
     augmentation: Augmentation | None = Augmentation()
     custom_settings: dict[str, list[Any]] = Field(default_factory=dict)
@@ -264,6 +386,10 @@ class Study(_Frozen):
 
     @model_validator(mode="after")
     def _something_to_measure(self) -> Study:
+        if not self.encoders and not self.features:
+            raise ValueError("nothing to measure: name encoders and images, or features")
+        if bool(self.encoders) != bool(self.images):
+            raise ValueError("encoders and images go together: each needs the other")
         if not self.semantic and self.augmentation is None:
             raise ValueError("nothing to measure: set semantic: true or give augmentation")
         return self
@@ -271,7 +397,11 @@ class Study(_Frozen):
     @property
     def digest(self) -> str:
         """sha256 (hex) of what is measured; title and output folder do not enter."""
-        content = self.model_dump(mode="json", exclude={"name", "output"})
+        # Keys that came later enter where they are used, so that older studies keep their digest.
+        later = set() if self.features else {"features"}
+        content = self.model_dump(mode="json", exclude={"name", "output"} | later)
+        if self.transfer is not None and self.transfer.score_table is None:
+            content["transfer"].pop("score_table")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:
@@ -288,16 +418,12 @@ def read_study(path: str | Path) -> Study:
     """Read and validate a study file.
 
     Raises:
-        InputError: the file is missing, is no YAML mapping, or a field is wrong; all wrong
-            fields are named at once.
+        InputError: the file is missing, is no YAML mapping (see
+            :func:`~mgm_jax.strict_yaml.read_yaml`), or a field is wrong; all wrong fields are
+            named at once.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"study {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"study {path}: is not valid YAML: {error}") from error
+    content = read_yaml(path, what="study")
     if not isinstance(content, dict):
         raise InputError(
             f"study {path}: expected a mapping with the keys encoders and images, "
@@ -315,9 +441,45 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            field = ".".join(str(part) for part in problem["loc"]) or "the whole"
-            got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
-            problems.append(f"  {field}: {problem['msg']}{got}")
+        problems = [_problem(one["loc"], one) for one in error.errors(include_url=False)]
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
+
+
+def _problem(place: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
+    """One problem in one line."""
+    field = ".".join(str(part) for part in place) or "the whole"
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"  {field}: no such key; {hint}"
+    got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
+    return f"  {field}: {problem['msg']}{got}"
+
+
+def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+    """Keys that a part of a study may have."""
+    model: type[BaseModel] = Study
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = inner_model(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def inner_model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, alone, in a tuple or beside None; None for other fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (inner_model(part) for part in get_args(annotation))
+    return next((one for one in found if one is not None), None)
+
+
+class _CallableModule(ModuleType):
+    """``mgm.study`` is this module once it is imported, and the function that users call."""
+
+    def __call__(self, **how: Any) -> Any:
+        # By name: the study file knows nothing of those who run it.
+        return importlib.import_module("mgm_jax.in_memory").study(**how)
+
+
+sys.modules[__name__].__class__ = _CallableModule

@@ -7,12 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
+from mgm_jax.seals import check_sum
 
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150
 
-#: Rows of a summary that people read through.
-_MOST_ROWS = 60
+#: Rows of a summary: what a screen shows together with the headline.
+MOST_ROWS = 12
+
+_SHOWN = {
+    "nnk_degree": "degree",
+    "nnk_diameter": "diameter",
+    "nnk_affinity": "affinity",
+    "nnk_affinity_excess": "excess",
+    "pca_dimension": "PCA dim.",
+}
 
 
 def read_models(results: Path) -> Any:
@@ -26,13 +35,18 @@ def read_models(results: Path) -> Any:
     file = results / "models.parquet"
     if not file.exists():
         raise InputError(f"{results}: no results of a study here (models.parquet is missing)")
-    return pd.read_parquet(file)
+    check_sum(file)
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); run the study again") from error
 
 
 def print_summary(out: Path) -> None:
-    """Print means of the key metrics, a row a cell; with intervals where the screen is wide.
+    """Print means of the key metrics, at most :data:`MOST_ROWS` rows; the rest is named.
 
-    Of many cells the first are shown, and how many there are besides.
+    A row is a cell where there are few, else an encoder, on the first image set and setting. With
+    intervals where the screen is wide.
     """
     import pandas as pd
 
@@ -40,33 +54,37 @@ def print_summary(out: Path) -> None:
 
     summary = pd.read_parquet(out / "summary.parquet")
     summary = features_alone(summary, summary=summary, models=read_models(out))
-    shown = {
-        "nnk_degree": "degree",
-        "nnk_diameter": "diameter",
-        "nnk_affinity": "affinity",
-        "nnk_affinity_excess": "excess",
-        "pca_dimension": "PCA dim.",
-    }
-    picked = summary[summary["metric"].isin(shown)]
+    picked = summary[summary["metric"].isin(list(_SHOWN))]
     keys = ["encoder", "images", "setting", "strength", "tap"]
-    rows = []
+    cells: list[tuple[Any, Any]] = list(picked.groupby(keys, sort=False))
+    shown = cells
+    if len(cells) > MOST_ROWS:
+        # The settings of one image set side by side would fill the screen with two encoders.
+        (_, images, setting, strength, _), _ = cells[0]
+        where = (images, setting, strength)
+        shown = [(key, block) for key, block in cells if key[1:4] == where][:MOST_ROWS]
+        print(f"{images}, {_setting_name(setting, strength)} manifolds")
+    several = [len({key[place] for key, _ in shown}) > 1 for place in (1, 2, 3)]
     # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
     wide = _console().width >= _WIDE
-    several = len(set(summary["images"])) > 1
-    for _, cell in picked.groupby(keys, sort=False):
-        encoder, images, setting, strength = next(
-            zip(*(cell[key] for key in keys[:4]), strict=True)
-        )
-        block = cell.set_index("metric")
+    rows = []
+    for (encoder, images, setting, strength, _), cell in shown:
+        means = cell.set_index("metric")
         values = [
-            _value(*block.loc[metric, ["mean", "low", "high"]], wide=wide) for metric in shown
+            _value(*means.loc[metric, ["mean", "low", "high"]], wide=wide) for metric in _SHOWN
         ]
-        at = setting if setting == "semantic" else f"{setting}@{strength:g}"
-        rows.append((str(encoder), *([str(images)] if several else []), at, *values))
-    header = ("encoder", *(["images"] if several else []), "setting", *shown.values())
-    print_table(header, rows[:_MOST_ROWS])
-    if len(rows) > _MOST_ROWS:
-        print(f"and {len(rows) - _MOST_ROWS} more rows in {out / 'summary.csv'}")
+        where = [str(images)] if several[0] else []
+        if any(several[1:]):
+            where.append(_setting_name(setting, strength))
+        rows.append((str(encoder), *where, *values))
+    header = [*(["images"] if several[0] else []), *(["setting"] if any(several[1:]) else [])]
+    print_table(("encoder", *header, *_SHOWN.values()), rows)
+    if len(cells) > len(shown):
+        print(f"and {len(cells) - len(shown)} more rows in {out / 'summary.csv'}")
+
+
+def _setting_name(setting: object, strength: float) -> str:
+    return str(setting) if setting == "semantic" else f"{setting}@{strength:g}"
 
 
 def _value(mean: float, low: float, high: float, *, wide: bool) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from mgm_jax.interrupts import stoppable
+
+# Lines on image sets that are shown on the screen.
+_MAX_NOTES = 12
 
 #: Failures that are named on the screen.
 _MOST_FAILURES = 5
@@ -61,9 +67,10 @@ def upload(
     """Copy finished tables and the report to a bucket; only what has changed is sent."""
     from mgm_jax.sweep import upload_results
 
-    done = upload_results(
-        results.resolve(), url, embeddings=embeddings, everything=everything, say=say
-    )
+    with stoppable():
+        done = upload_results(
+            results.resolve(), url, embeddings=embeddings, everything=everything, say=say
+        )
     files, size = done.sent
     typer.echo(
         f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "
@@ -74,6 +81,14 @@ def upload(
 def say(text: str) -> None:
     """Tell something that is no result."""
     typer.echo(text, err=True)
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Tell what was passed over in the image sets, and how their folders were understood."""
+    for line in notes[:_MAX_NOTES]:
+        say(line)
+    if len(notes) > _MAX_NOTES:
+        say(f"and {len(notes) - _MAX_NOTES} more of these in study.json and the report")
 
 
 def say_failures(failures: Any) -> None:

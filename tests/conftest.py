@@ -19,9 +19,60 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Before JAX is imported anywhere.
 use_compile_cache()
 
-# What these rooms promise of single bits and of rounding is asked of programs as users run them.
-# Elsewhere XLA leaves out what optimises, which spares a third of the compiling.
-_OPTIMISED = {"geometry", "metrics", "probe", "test_many_hosts.py"}
+# What these rooms promise of rounding is asked of programs as users run them. Elsewhere XLA leaves
+# out what optimises, which spares a third of the compiling, but not in `make test-all`.
+_OPTIMISED = {"knn", "hard"}
+_ALL_OPTIMISED = bool(os.environ.get("MGM_TESTS_OPTIMISED"))
+
+# What may differ with the versions of Python and of the libraries, a piece of each room.
+_CORE = (
+    "test_files.py",
+    "test_study.py",
+    "analysis/clusters/test_ward.py",
+    "analysis/transfer/test_ridge.py",
+    "embeddings/test_embed.py",
+    "embeddings/test_store.py",
+    "encoders/test_checkpoint.py",
+    "encoders/test_untrained.py",
+    "geometry/cloud/test_spectrum.py",
+    "geometry/hard/test_properties.py",
+    "geometry/knn/test_graph.py",
+    "geometry/local/test_pca.py",
+    "geometry/nnk/test_kernel.py",
+    "images/test_loader.py",
+    "metrics/test_panel.py",
+    "probe/test_knn.py",
+    "probe/test_ridge.py",
+    "sweep/test_run.py",
+    "zoo/test_without_torch.py",
+)
+
+# Ten seconds and more of one core, most of them compiling: left out by `make test-fast`. Single
+# tests of other files have the mark themselves.
+_SLOW = (
+    "test_readme.py",
+    "converters/test_cifar_accuracy.py",
+    "converters/test_live_networks.py",
+    "converters/test_real_checkpoints.py",
+    "converters/test_resnet_layouts.py",
+    "converters/test_vit_families.py",
+    "encoders/test_encoder.py",
+    "geometry/hard/test_containers.py",
+    "geometry/hard/test_hard_data.py",
+    "geometry/local/test_left_out.py",
+    "geometry/nnk/test_graph.py",
+    "geometry/nnk/test_solve.py",
+    "metrics/test_manifold_invariance.py",
+    "probe/test_read_probes.py",
+    "report/test_browser.py",
+    "sweep/test_bucket.py",
+    "sweep/test_canvases.py",
+    "sweep/test_executors.py",
+    "sweep/test_faults.py",
+    "sweep/test_streaming.py",
+    "sweep/test_transfer.py",
+    "sweep/test_undefined.py",
+)
 
 # A library takes its declarations back when it is collected.
 _KEPT: list[Any] = []
@@ -30,7 +81,7 @@ _KEPT: list[Any] = []
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Turn XLA's optimisations on or off, for this process and those that the test starts."""
-    off = str(not _OPTIMISED & set(item.path.parts))
+    off = str(not (_ALL_OPTIMISED or _OPTIMISED & set(item.path.parts)))
     if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == off:
         return
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = off
@@ -39,6 +90,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jax.config.update("jax_disable_most_optimizations", off == "True")
     # A program compiled the other way would give other bits than the process beside it.
     jax.clear_caches()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the lists name; what docstrings show is asked of the newest Python, too."""
+    core, slow = ({Path(__file__).parent / name for name in names} for names in (_CORE, _SLOW))
+    if gone := [str(file) for file in core | slow if not file.exists()]:
+        raise pytest.UsageError(f"tests/conftest.py: a list names what is not there: {gone}")
+    for item in items:
+        if item.path in slow:
+            item.add_marker(pytest.mark.slow)
+        nightly = item.get_closest_marker("nightly") is not None
+        if not nightly and (item.path in core or isinstance(item, pytest.DoctestItem)):
+            item.add_marker(pytest.mark.core)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from benchmarks import study_keys
 from mgm_jax.errors import InputError
 from mgm_jax.study import Study, make_study, read_study
 
@@ -114,3 +115,38 @@ def test_a_missing_file_is_named(tmp_path) -> None:
 def test_contradictions_are_refused(change) -> None:
     with pytest.raises(InputError):
         make_study(SMALL | change)
+
+
+def test_the_page_of_the_keys_is_that_of_the_models() -> None:
+    written = study_keys.PAGE.read_text(encoding="utf-8")
+    assert written == study_keys.page(), "run: python -m benchmarks.study_keys"
+    # Every key of every model has its line, with what its docstring says.
+    for name in ("encoders", "per_class", "pca_threshold", "validation_share"):
+        assert f"| `{name}` |" in written
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"metrics": {"kernal": "cosine"}}, "metrics.kernal: no such key; did you mean kernel?"),
+        ({"encoders": [{"sorce": "pixels", "source": "pixels"}]}, "did you mean source?"),
+        ({"transfer": {"targets": [{"source": "digits", "tset": "x"}]}}, "did you mean test?"),
+        ({"zzz": 1}, "zzz: no such key; known are name, encoders, images"),
+        ({"metrics": {"k": True}}, "metrics.k: .*switch"),
+        ({"augmentation": {"strengths": [1.0, True]}}, "augmentation.strengths: .*switch"),
+        ({"augmentation": {"strengths": [float("nan")]}}, "finite"),
+    ],
+)
+def test_a_key_or_value_that_is_near_is_named(change, said) -> None:
+    with pytest.raises(InputError, match=said):
+        make_study(SMALL | change)
+
+
+def test_anchors_are_read_and_a_key_of_each_mapping_counts_for_itself(tmp_path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "encoders: [&one {source: pixels, size: 8}, {<<: *one, size: 16}]\n"
+        "images: [{source: digits}]\n"
+    )
+    study = read_study(file)
+    assert [(one.source, one.size) for one in study.encoders] == [("pixels", 8), ("pixels", 16)]

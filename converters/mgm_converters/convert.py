@@ -142,6 +142,7 @@ def convert(
             stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
             padding=padding,
+            given=preprocess,
         )
         spec, state = found.spec, found.state
         if head:
@@ -269,6 +270,7 @@ def _meta(report: Report) -> dict[str, Any]:
         "architecture": report.architecture,
         "paradigm": report.paradigm,
         "method": report.method,
+        "guessed": report.guessed,
         "published": report.published,
         "training": dict(report.training),
         "source": report.source,

@@ -10,7 +10,8 @@ import pandas as pd
 
 from mgm_jax.analysis.clusters.manifold_draws import HEAD_COLUMNS
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.metrics.summary import paired_difference
+from mgm_jax.metrics.manifold import ManifoldMetrics
+from mgm_jax.metrics.summary import group_means, paired_difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class ModelComparison:
     Attributes:
         first: name of one model.
         second: name of the other.
-        table: one row an image set, setting, strength, tap and metric: the mean of each model
+        table: one row an image set, setting, strength, tap (``pool | cls`` where each model is
+            read at its own) and metric: the mean of each model
             over the manifolds that both have, ``difference`` (first - second), ``low`` and
             ``high`` of its paired bootstrap interval, ``share`` of the manifolds in which the
             first is larger, and the number of ``groups``.
@@ -47,10 +49,12 @@ class ModelComparison:
 
 
 def compare_models(
-    groups: pd.DataFrame,
-    first: str,
-    second: str,
+    groups: pd.DataFrame | ManifoldMetrics,
+    first: str | ManifoldMetrics,
+    second: str | None = None,
     *,
+    taps: tuple[str, str] | None = None,
+    names: tuple[str, str] = ("first", "second"),
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -60,17 +64,24 @@ def compare_models(
     The manifolds (classes of images, or the views of one image) are drawn with replacement, the
     same for both models, so what makes a manifold hard for both cancels.
 
+    Two models of a table are compared at the taps that both have; of different architectures,
+    which name their layers differently, each at the tap that stands for it: its first in the table,
+    which in a study is the default feature. Two ``ManifoldMetrics`` of the same groups are compared
+    as they are: ``compare_models(one, other)``.
+
     Args:
         groups: table ``groups`` of a study: ``encoder, images, setting, strength, tap, group``
-            and one column a metric.
-        first: name of one model, as in ``encoder``.
-        second: name of the other.
+            and one column a metric. Or the ``ManifoldMetrics`` of one model.
+        first: name of one model, as in ``encoder``. Or the ``ManifoldMetrics`` of the other.
+        second: name of the other; None with ``ManifoldMetrics``.
+        taps: the tap of each, where they are not to be those above.
+        names: what two ``ManifoldMetrics`` are called.
         resamples: bootstrap resamples of the manifolds.
         seed: of the resamples.
         level: coverage of the intervals, between 0 and 1.
 
     Raises:
-        InputError: a missing column, an unknown model, twice the same, no manifold or tap in
+        InputError: a missing column, an unknown model or tap, twice the same, no manifold in
             common, or options out of range.
 
     Example:
@@ -83,6 +94,9 @@ def compare_models(
         >>> float(compare_models(pd.DataFrame(rows), "a", "b").table["difference"].iloc[0])
         2.0
     """
+    if not isinstance(groups, pd.DataFrame):
+        groups = _in_memory(groups, first, names)
+        first, second = names
     missing = sorted(set(HEAD_COLUMNS) - set(groups.columns))
     if missing:
         raise InputError(f"groups: missing the column(s) {name_some(missing)}.")
@@ -92,14 +106,16 @@ def compare_models(
             f"first and second must be two models of the table, got {first!r} and {second!r}; it "
             f"has {name_some(groups['encoder'].unique())}."
         )
+    first, second = str(first), str(second)
     metrics = [name for name in groups.columns if name not in HEAD_COLUMNS]
     conditions = ["images", "setting", "strength", "tap"]
+    groups = _at_taps(groups, (first, second), taps)
     one, other = (_by_condition(groups, name, conditions) for name in (first, second))
     shared = [key for key in one if key in other]
     if not shared:
         raise InputError(
-            f"{first!r} and {second!r} share no image set, setting, strength and tap; measure "
-            "both in one study, at taps of one name."
+            f"{first!r} and {second!r} share no image set, setting and strength; measure both in "
+            "one study."
         )
     options = {"resamples": resamples, "seed": seed, "level": level}
     parts = [
@@ -111,6 +127,44 @@ def compare_models(
     table = pd.concat(parts, ignore_index=True)
     ordered = [*conditions, *(name for name in table.columns if name not in conditions)]
     return ModelComparison(first=first, second=second, table=table.loc[:, ordered], level=level)
+
+
+def _in_memory(one: Any, other: Any, names: tuple[str, str]) -> pd.DataFrame:
+    """Two ``ManifoldMetrics`` as a table of groups."""
+    parts = []
+    for metrics, name in zip((one, other), names, strict=True):
+        if not isinstance(metrics, ManifoldMetrics):
+            raise InputError(
+                "groups must be the table of a study, followed by two names, or the "
+                f"ManifoldMetrics of one model, followed by those of another; got a "
+                f"{type(metrics).__name__}."
+            )
+        columns = {column: getattr(metrics, column) for column in metrics.columns}
+        means = group_means(columns, metrics.group).reset_index()
+        head = {"encoder": name, "images": "", "setting": "", "strength": 1.0, "tap": ""}
+        parts.append(means.assign(**head))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _at_taps(
+    groups: pd.DataFrame, models: tuple[str, str], taps: tuple[str, str] | None
+) -> pd.DataFrame:
+    """The rows of two models, under one name of tap where each is read at its own."""
+    own = [groups.loc[groups["encoder"] == model] for model in models]
+    if taps is None:
+        known = [set(rows["tap"]) for rows in own]
+        if known[0] & known[1]:
+            return pd.concat(own)
+        taps = own[0]["tap"].iloc[0], own[1]["tap"].iloc[0]
+    kept = [rows.loc[rows["tap"] == tap] for rows, tap in zip(own, taps, strict=True)]
+    for rows, all_rows, model, tap in zip(kept, own, models, taps, strict=True):
+        if rows.empty:
+            raise InputError(
+                f"taps: {model!r} was not measured at {tap!r}; it has "
+                f"{name_some(all_rows['tap'].unique())}."
+            )
+    together = taps[0] if taps[0] == taps[1] else " | ".join(taps)
+    return pd.concat(kept).assign(tap=together)
 
 
 def _by_condition(

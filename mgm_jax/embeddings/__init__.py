@@ -8,7 +8,7 @@ from mgm_jax.embeddings.embed import EmbedReport, embed
 from mgm_jax.embeddings.failure import EncoderFailure
 from mgm_jax.embeddings.manifest import Manifest, StoreDtype, library_versions
 from mgm_jax.embeddings.plan import ViewPlan, manifest_for
-from mgm_jax.embeddings.store import EmbeddingStore
+from mgm_jax.embeddings.store import EmbeddingStore, set_aside_damaged
 
 __all__ = [
     "EmbedReport",
@@ -20,4 +20,5 @@ __all__ = [
     "embed",
     "library_versions",
     "manifest_for",
+    "set_aside_damaged",
 ]

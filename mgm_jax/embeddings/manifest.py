@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mgm_jax.errors import InputError
+from mgm_jax.seals import sealed, unsealed
 
 StoreDtype = Literal["float32", "bfloat16"]
 
@@ -144,7 +145,7 @@ class Manifest:
         Returns:
             True where this call wrote it; of several processes at once exactly one does.
         """
-        content = {**self._key(), "versions": dict(self.versions)}
+        content = sealed({**self._key(), "versions": dict(self.versions)})
         return _write_once(folder / MANIFEST_FILE, _canonical(content, indent=2))
 
     @classmethod
@@ -157,6 +158,9 @@ class Manifest:
         path = folder / MANIFEST_FILE
         try:
             content: dict[str, Any] = json.loads(path.read_bytes())
+            if "sha256" in content:
+                # Stores of earlier versions have none; what else stands there is compared anyhow.
+                content = unsealed(content)
             if content["format"] != FORMAT:
                 raise InputError(
                     f"{path}: layout {content['format']} of the store, this version of mgm_jax "
@@ -172,7 +176,8 @@ class Manifest:
             raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(
-                f"{path}: damaged manifest ({error}); delete the folder and embed again"
+                f"{path}: damaged manifest ({error}); delete the folder and embed again; `mgm run` "
+                "writes it again by itself"
             ) from error
 
     def _key(self) -> dict[str, Any]:

@@ -106,12 +106,18 @@ def _write_chunk(
 ) -> None:
     """Gather the batches of one chunk and write it to the stores that lack it."""
     blocks = {place: _Block(job, chunk) for place, job in enumerate(jobs) if chunk in job.missing}
-    for batch, features in steps:
-        for place, found in features.items():
-            block = blocks[place]
-            block.fill(batch, found)
-            block.save_if_due(every=save_every)
-            bar.advance(int(block.job.lacks(chunk, batch.rows).sum()))
+    try:
+        for batch, features in steps:
+            for place, found in features.items():
+                block = blocks[place]
+                block.fill(batch, found)
+                block.save_if_due(every=save_every)
+                bar.advance(int(block.job.lacks(chunk, batch.rows).sum()))
+    except KeyboardInterrupt:
+        # A run that is asked to stop goes on from its last batch.
+        for block in blocks.values():
+            block.save()
+        raise
     for block in blocks.values():
         block.commit(on_error)
 
@@ -149,13 +155,18 @@ class _Block:
         begin = time.monotonic()
         if every and begin - self._saved < max(every, self._pause):
             return
+        self.save()
+        self._saved = time.monotonic()
+        self._pause = (self._saved - begin) / _MOST_OF_TIME
+
+    def save(self) -> None:
+        """Keep the rows that are done."""
         # Rows that have failed are left out: they are tried again.
         good = self._done & np.isfinite(self._values).all(axis=1)
         good[list(self._unread)] = False
         rows = np.flatnonzero(good)
-        self.job.store.save_part(self._chunk, Part(rows=rows, values=self._values[rows]))
-        self._saved = time.monotonic()
-        self._pause = (self._saved - begin) / _MOST_OF_TIME
+        if len(rows):
+            self.job.store.save_part(self._chunk, Part(rows=rows, values=self._values[rows]))
 
     def commit(self, on_error: OnError) -> None:
         """Write the chunk, which all batches have come in for."""

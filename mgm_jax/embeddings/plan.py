@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from mgm_jax.embeddings.manifest import Manifest, StoreDtype
 from mgm_jax.errors import InputError, name_some
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.images.settings import Setting
     from mgm_jax.images.sources.open_source import ImageSource
 
@@ -72,7 +71,7 @@ class ViewPlan:
 
 
 def manifest_for(
-    encoder: Encoder,
+    encoder: Any,
     source: ImageSource,
     plan: ViewPlan,
     *,
@@ -95,7 +94,7 @@ def manifest_for(
     Raises:
         InputError: the plan names images that the source does not have, or an unknown tap.
     """
-    tap = tap or encoder.default_tap
+    tap = str(tap or encoder.default_tap)
     strength = plan.strength if plan.setting.operations else 0.0
     return Manifest(
         encoder=encoder.digest,

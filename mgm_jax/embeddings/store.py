@@ -24,9 +24,10 @@ import numpy as np
 import tensorstore as ts
 
 from mgm_jax.embeddings.commits import Commit, checksum, read_commit, write_commit
-from mgm_jax.embeddings.manifest import Manifest
+from mgm_jax.embeddings.manifest import MANIFEST_FILE, Manifest
 from mgm_jax.embeddings.parts import Part, chunks_with_parts, read_part, remove_part, write_part
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.files import set_aside
 
 ARRAY_FOLDER = "embeddings.zarr"
 COMMIT_FOLDER = "commits"
@@ -263,6 +264,42 @@ class EmbeddingStore:
             )
 
 
+def set_aside_damaged(folder: Path, manifest: Manifest) -> list[Path]:
+    """Move what is damaged of a store out of the way, so that :meth:`EmbeddingStore.open` can
+    make it again.
+
+    A manifest and the header of an array follow from ``manifest``; the chunks stay, each told by
+    its own checksum. A whole store that is another one than asked for is moved too.
+
+    Args:
+        folder: of the store; it need not be there.
+        manifest: what it must hold.
+
+    Returns:
+        Where what was moved stood; it has :data:`DAMAGED` at the end of its name now.
+    """
+    if not folder.is_dir():
+        return []
+    moved = []
+    try:
+        other = Manifest.read(folder) != manifest
+    except InputError:
+        other = False
+        if (folder / MANIFEST_FILE).exists():
+            moved.append(folder / MANIFEST_FILE)
+    if other:
+        moved.append(folder)
+    elif (folder / ARRAY_FOLDER).exists():
+        try:
+            _open_array(folder / ARRAY_FOLDER, manifest, create=False)
+        except InputError:
+            if (header := folder / ARRAY_FOLDER / "zarr.json").exists():
+                moved.append(header)
+    for path in moved:
+        set_aside(path)
+    return moved
+
+
 def _open_array(path: Path, manifest: Manifest, *, create: bool) -> ts.TensorStore:
     """Open the zarr array that fits the manifest; uncompressed, so a chunk is its plain bytes."""
     chunk_shape = [min(manifest.chunk_rows, manifest.rows), manifest.width]
@@ -284,5 +321,6 @@ def _open_array(path: Path, manifest: Manifest, *, create: bool) -> ts.TensorSto
     except (ValueError, OSError) as error:
         raise InputError(
             f"{path}: the header of the array is missing, damaged or not that of the manifest; "
-            f"delete the folder of the store and embed again ({error})"
+            f"delete the folder of the store and embed again; `mgm run` writes it again by itself "
+            f"({error})"
         ) from error

@@ -12,7 +12,17 @@ vit             DINO and timm: ``cls_token``, ``pos_embed``, ``patch_embed.proj.
                 ``blocks.{i}.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}.*``, ``norm.*``,
                 where the spec has them ``blocks.{i}.{ls1,ls2}.gamma``, ``register_tokens``,
                 ``blocks.{i}.mlp.{w12,w3}.*`` (instead of ``fc1``, ``fc2``), ``rope_periods``
-                (instead of ``pos_embed``), ``norm_pre.*``, ``fc_norm.*``, ``proj.weight``
+                (instead of ``pos_embed``), ``norm_pre.*``, ``fc_norm.*``, ``proj.weight``,
+                ``blocks.{i}.{attn,mlp}.norm.*``, ``attn_pool.latent``,
+                ``attn_pool.{q,kv,proj,norm,mlp.fc1,mlp.fc2}.*``
+convnext        timm, the norm behind the pool as ``norm.*``: ``stem.{0,1}.*``,
+                ``stages.{i}.downsample.{0,1}.*``,
+                ``stages.{i}.blocks.{j}.{conv_dw,norm,mlp.fc1,mlp.grn,mlp.fc2}.*``, ``...gamma``
+swin            timm: ``patch_embed.{proj,norm}.*``, ``layers.{i}.downsample.{norm,reduction}.*``,
+                ``layers.{i}.blocks.{j}.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}.*``,
+                ``...attn.relative_position_bias_table``, ``norm.*``
+mobilenet       timm: ``conv_stem.weight``, ``bn1.*``, ``conv_head.weight``, ``bn2.*``,
+                ``blocks.{i}.{j}.{conv_pw,conv_dw,conv_pwl}.weight``, ``...bn{1..3}.*``
 all             ``head.{weight,bias}``, where the spec has classes
 ==============  =================================================================================
 

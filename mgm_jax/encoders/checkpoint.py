@@ -145,25 +145,40 @@ def _read_description(folder: Path) -> dict[str, Any]:
 # Orbax takes seconds to import and most uses of an encoder never need it.
 
 
-def _write_weights(params: Params, folder: Path) -> None:
+def _checkpointer() -> Any:
+    """Orbax's checkpointer for this process alone, whatever job the process belongs to."""
     import orbax.checkpoint as ocp
 
+    if jax.process_count() == 1:
+        return ocp.StandardCheckpointer()
+    # By itself Orbax waits at every step for all processes of the job; here each reads when it
+    # needs an encoder, and one converts a checkpoint while the others wait elsewhere.
+    index = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=index,
+        active_processes={index},
+        barrier_sync_key_prefix=f"process{index}",
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
+
+
+def _write_weights(params: Params, folder: Path) -> None:
     # NumPy arrays, so that the folder does not remember the devices it was written on.
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(folder, jax.device_get(params))
 
 
 def _read_weights(folder: Path, spec: EncoderSpec) -> Params:
     """The parameters of ``spec``, in the shapes the module itself declares."""
-    blank = jax.ShapeDtypeStruct((1, spec.image_size, spec.image_size, 3), jnp.float32)
+    blank = jax.ShapeDtypeStruct(
+        (1, spec.image_size, spec.image_size, spec.image_channels), jnp.float32
+    )
     shapes = jax.eval_shape(build_module(spec).init, jax.random.key(0), blank).get("params", {})
     if not shapes:
         return {}
-    import orbax.checkpoint as ocp
-
     form = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             return checkpointer.restore(folder, form)
     # Orbax and TensorStore raise many types for a damaged folder; all mean the same to a user.
     except Exception as error:

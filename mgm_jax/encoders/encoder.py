@@ -50,6 +50,11 @@ class Encoder:
     def __post_init__(self) -> None:
         if self.dtype not in get_args(Precision):
             raise InputError(f"dtype: expected float32 or bfloat16, got {self.dtype!r}")
+        if len(self.preprocess.mean) != self.spec.image_channels:
+            raise InputError(
+                f"encoder {self.name}: the network takes {self.spec.image_channels} channels, the "
+                f"preprocessing has {len(self.preprocess.mean)} means; give it one a channel"
+            )
         if isinstance(self.spec, ViTSpec):
             if self.preprocess.size % self.spec.patch:
                 raise InputError(
@@ -62,8 +67,8 @@ class Encoder:
                 f"preprocessing gives {self.preprocess.size}; make Preprocess.size equal to "
                 "EncoderSpec.image_size"
             )
-        # On the device once, not once a call.
-        object.__setattr__(self, "params", jax.tree.map(jnp.asarray, self.params))
+        # On the device once, not once a call; `asarray` would compile a program for every shape.
+        object.__setattr__(self, "params", jax.device_put(self.params, may_alias=False))
 
     @staticmethod
     def from_state(
@@ -138,7 +143,8 @@ class Encoder:
         already cut go through :meth:`features`.
 
         Args:
-            images: uint8 ``[b, h, w, 3]``.
+            images: uint8 ``[b, h, w, 3]``; for an encoder of grey images ``[b, h, w, 1]`` as well,
+                which colour ones become.
             tap: layer to read; the default tap where None. Maps are averaged over positions, of
                 tokens the class token is taken (the mean of the patches where there is none).
             batch_size: images a forward pass; a larger ``b`` is walked through.
@@ -149,9 +155,10 @@ class Encoder:
         Raises:
             InputError: other shapes or types, no image, unknown tap.
         """
-        if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
+        if images.ndim != 4 or images.shape[-1] not in self._channels or 0 in images.shape:
             raise InputError(
-                f"images: expected [b, h, w, 3] with at least one image, got {images.shape}"
+                f"images: expected [b, h, w, {self._channels[0]}] with at least one image, got "
+                f"{images.shape}"
             )
         if images.dtype != np.uint8:
             raise InputError(
@@ -176,7 +183,8 @@ class Encoder:
         share one compilation.
 
         Args:
-            views: float ``[b, s, s, 3]`` in [0, 1], s = ``preprocess.size``; mean and deviation
+            views: float ``[b, s, s, 3]`` (or one channel, for an encoder of grey images) in
+                [0, 1], s = ``preprocess.size``; mean and deviation
                 are applied here. A vision transformer takes ``[b, h, w, 3]`` of any size that
                 its patch divides.
             taps: layers to read; the default tap where None.
@@ -199,13 +207,13 @@ class Encoder:
         self, views: np.ndarray | jax.Array, taps: Iterable[str] | None, *, pooled: bool
     ) -> dict[str, jax.Array]:
         if not self._takes(views.shape):
-            side = self.preprocess.size
+            side, channels = self.preprocess.size, self._channels[0]
             also = ""
             if isinstance(self.spec, ViTSpec):
                 also = f" or other multiples of {self.spec.patch} pixels"
             raise InputError(
-                f"views: encoder {self.name} expects [b, {side}, {side}, 3]{also}, got "
-                f"{views.shape}; images of other sizes go through encoder(images)"
+                f"views: encoder {self.name} expects [b, {side}, {side}, {channels}]{also}, "
+                f"got {views.shape}; images of other sizes go through encoder(images)"
             )
         if not jnp.issubdtype(views.dtype, jnp.floating):
             raise InputError(
@@ -224,9 +232,14 @@ class Encoder:
             pooled=pooled,
         )
 
+    @property
+    def _channels(self) -> tuple[int, ...]:
+        """Channels that images may have; colour becomes grey where the network takes grey."""
+        return (self.spec.image_channels, 3)
+
     def _takes(self, shape: tuple[int, ...]) -> bool:
         """Whether views of this shape enter as they are."""
-        if len(shape) != 4 or shape[-1] != 3:
+        if len(shape) != 4 or shape[-1] not in self._channels:
             return False
         if isinstance(self.spec, ViTSpec):
             return all(side and side % self.spec.patch == 0 for side in shape[1:3])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mgm_jax.encoders.published import Published
 from mgm_jax.encoders.registry import Architecture
-from mgm_jax.encoders.spec import EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, ResNetSpec, SwinSpec, ViTSpec
 from mgm_jax.zoo import ZooEncoder
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -81,5 +81,10 @@ def describe(spec: EncoderSpec) -> str:
         return f"ViT/{spec.patch}, {spec.layers} layers of {spec.embed_dim}, {spec.heads} heads"
     if isinstance(spec, ResNetSpec):
         convolutions = 3 if spec.block == "bottleneck" else 2
-        return f"ResNet-{convolutions * sum(spec.blocks) + 2}"
+        return f"ResNe{'Xt' if spec.groups > 1 else 't'}-{convolutions * sum(spec.blocks) + 2}"
+    if isinstance(spec, ConvNeXtSpec):
+        version = " V2" if spec.response_norm else ""
+        return f"ConvNeXt{version}, {sum(spec.blocks)} blocks, {spec.channels[-1]}-d"
+    if isinstance(spec, SwinSpec):
+        return f"Swin, {sum(spec.blocks)} blocks, windows of {spec.window}, {spec.width()}-d"
     return spec.family

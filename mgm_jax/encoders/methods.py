@@ -73,6 +73,22 @@ _CLIP: Mapping[str, Any] = {**_BICUBIC, "mean": CLIP_MEAN, "std": CLIP_STD, "who
 _CLIP_VIT: Mapping[str, Any] = {"layer_norm_eps": 1e-5, "position_resize": "antialias"}
 
 
+_SIGLIP: Mapping[str, Any] = {
+    **_BICUBIC,
+    "mean": (0.5,) * 3,
+    "std": (0.5,) * 3,
+    "whole": True,
+    "vit": {"gelu": "tanh", "position_resize": "antialias"},
+}
+_EVA: Mapping[str, Any] = {
+    **_BICUBIC,
+    "mean": CLIP_MEAN,
+    "std": CLIP_STD,
+    "whole": True,
+    "vit": {"positions": "both", "position_resize": "antialias"},
+}
+
+
 def _bicubic(**vit: Any) -> dict[str, Any]:
     return {**_BICUBIC, "vit": vit}
 
@@ -90,6 +106,7 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ("PCL-v2", "Li et al. 2021, arXiv 2005.04966", "MIT", {}),
         ("SimCLR-v1", "Chen et al. 2020, arXiv 2002.05709", "Apache-2.0", _RAW),
         ("SimCLR-v2", "Chen et al. 2020, arXiv 2006.10029", "Apache-2.0", _RAW),
+        ("MoBY", "Xie et al. 2021, arXiv 2105.04553", "MIT", _BICUBIC),
         (
             "MoCo-v3",
             "Chen et al. 2021, arXiv 2104.02057",
@@ -108,6 +125,7 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
             "Apache-2.0",
             _bicubic(position_resize="offset"),
         ),
+        ("EsViT", "Li et al. 2022, arXiv 2106.09785", "MIT", _BICUBIC),
         (
             "DINOv2",
             "Oquab et al. 2024, arXiv 2304.07193",
@@ -141,6 +159,9 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ),
         ("MSN", "Assran et al. 2022, arXiv 2204.07141", _UNCONFIRMED, {}),
         ("MAE", "He et al. 2022, arXiv 2111.06377", _NONCOMMERCIAL, _BICUBIC),
+        ("EVA-02", "Fang et al. 2024, arXiv 2303.11331", "MIT", _EVA),
+        ("SimMIM", "Xie et al. 2022, arXiv 2111.09886", "MIT", _BICUBIC),
+        ("FCMAE", "Woo et al. 2023, arXiv 2301.00808", _NONCOMMERCIAL, _BICUBIC),
         ("I-JEPA", "Assran et al. 2023, arXiv 2301.08243", _NONCOMMERCIAL, _BICUBIC),
     ),
     "language": (
@@ -150,6 +171,8 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
             "MIT",
             {**_CLIP, "vit": {**_CLIP_VIT, "gelu": "quick"}},
         ),
+        ("SigLIP", "Zhai et al. 2023, arXiv 2303.15343", "Apache-2.0", _SIGLIP),
+        ("SigLIP 2", "Tschannen et al. 2025, arXiv 2502.14786", "Apache-2.0", _SIGLIP),
         ("OpenCLIP", "Cherti et al. 2023, arXiv 2212.07143", "MIT", {**_CLIP, "vit": _CLIP_VIT}),
     ),
     "supervised": (
@@ -171,3 +194,28 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for name, citation, licence, options in rows
     }
 )
+
+
+_GUESSED = " (guessed)"
+
+
+def known_paradigm(meta: Mapping[str, object]) -> str:
+    """How an encoder was trained, marked where nothing but names and shapes of its file say so.
+
+    Args:
+        meta: of an encoder: ``paradigm``, and ``guessed`` where the file does not state it.
+
+    >>> known_paradigm({"paradigm": "contrastive", "guessed": True})
+    'contrastive (guessed)'
+    """
+    paradigm = str(meta.get("paradigm", "unknown"))
+    return paradigm + _GUESSED * (bool(meta.get("guessed")) and paradigm != "unknown")
+
+
+def is_guessed(paradigm: str) -> bool:
+    """Whether a paradigm is marked as guessed, so that no test of significance may rest on it.
+
+    >>> is_guessed("contrastive (guessed)"), is_guessed("contrastive")
+    (True, False)
+    """
+    return paradigm.endswith(_GUESSED)

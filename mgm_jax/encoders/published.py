@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from mgm_jax.encoders.canonical import expected_shapes
 from mgm_jax.encoders.methods import METHODS, Method
-from mgm_jax.encoders.registry import ARCHITECTURES, VIT_SIZES
-from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
+from mgm_jax.encoders.registry import ARCHITECTURES, CONVNEXT_SIZES, SWIN_SIZES, VIT_SIZES
+from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, Preprocess, SwinSpec, ViTSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,7 +381,128 @@ def _clips() -> Iterator[Published]:
         )
 
 
+def _convnexts() -> Iterator[Published]:
+    for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge"):
+        blocks, channels = CONVNEXT_SIZES[size]
+        spec = ConvNeXtSpec(
+            blocks=blocks,
+            channels=channels,
+            layer_scale=False,
+            response_norm=True,
+            # Masked pretraining ends behind the last block.
+            final_norm=False,
+        )
+        yield _entry(
+            f"fcmae_convnextv2_{size}",
+            "FCMAE",
+            spec,
+            f"{_FB}convnext/convnextv2/pt_only/convnextv2_{size}_1k_224_fcmae.pt",
+        )
+
+
+def _swin(size: str, *, image_size: int = 224, window: int = 7) -> SwinSpec:
+    dim, blocks, heads = SWIN_SIZES[size]
+    return SwinSpec(image_size=image_size, embed_dim=dim, blocks=blocks, heads=heads, window=window)
+
+
+def _swins() -> Iterator[Published]:
+    store = "https://chunyleu.blob.core.windows.net/output/ckpts/esvit/swin/"
+    dense = "bl_lr0.0005_gpu16_bs32_dense_multicrop_epoch300"
+    seven = "bl_lr0.0005_gpu16_bs32_multicrop_epoch300_dino_aug/continued_from0200_dense"
+    fourteen = (
+        "bl_lr0.0005_gpu16_bs32_multicrop_epoch300_dino_aug_window14/continued_from0200_dense"
+    )
+    small = "bl_lr0.0005_gpu16_bs16_multicrop_epoch300_dino_aug_window14/continued_from0180_dense"
+    base = (
+        "bl_lr0.0005_nodes4_gpu16_bs8_multicrop_epoch300_dino_aug_window14_lv/"
+        "continued_from_epoch0200_dense_norm_true"
+    )
+    for size, window, folder in (
+        ("tiny", 7, dense),
+        ("small", 7, dense),
+        ("base", 7, seven),
+        ("tiny", 14, fourteen),
+        ("small", 14, small),
+        ("base", 14, base),
+    ):
+        yield _entry(
+            f"esvit_swin_{size}_w{window}",
+            "EsViT",
+            _swin(size, window=window),
+            f"{store}swin_{size}/{folder}/checkpoint_best.pth",
+        )
+    yield _entry(
+        "moby_swin_tiny",
+        "MoBY",
+        _swin("tiny"),
+        "https://github.com/SwinTransformer/storage/releases/download/v1.0.3/"
+        "moby_swin_t_300ep_pretrained.pth",
+    )
+    for size, window in (("base", 6), ("large", 12)):
+        yield _entry(
+            f"simmim_swin_{size}",
+            "SimMIM",
+            _swin(size, image_size=192, window=window),
+            "https://github.com/microsoft/SimMIM",
+            size=192,
+            obstacle=_PAGE,
+        )
+
+
+def _towers() -> Iterator[Published]:
+    for version, method, rows in (
+        (
+            "siglip",
+            "SigLIP",
+            (
+                ("b16", "base-patch16", 224),
+                ("b16", "base-patch16", 256),
+                ("b16", "base-patch16", 384),
+                ("b16", "base-patch16", 512),
+                ("l16", "large-patch16", 256),
+                ("l16", "large-patch16", 384),
+                ("so400m14", "so400m-patch14", 224),
+                ("so400m14", "so400m-patch14", 384),
+            ),
+        ),
+        (
+            "siglip2",
+            "SigLIP 2",
+            (
+                ("b16", "base-patch16", 224),
+                ("l16", "large-patch16", 256),
+                ("so400m14", "so400m-patch14", 224),
+                ("so400m14", "so400m-patch14", 384),
+            ),
+        ),
+    ):
+        for size, repository, pixels in rows:
+            spec = ARCHITECTURES[f"siglip_{size}"].spec
+            assert isinstance(spec, ViTSpec)
+            # A patch of 14 leaves the last pixels of 384 out: 27 patches are 378.
+            grid = pixels // spec.patch * spec.patch
+            yield _entry(
+                f"{version}_{size}_{pixels}",
+                method,
+                replace(spec, image_size=grid),
+                f"{_HUB}google/{version}-{repository}-{pixels}/resolve/main/model.safetensors",
+                size=grid,
+            )
+    for size, word in (("ti", "tiny"), ("s", "small"), ("b", "base"), ("l", "large")):
+        spec = ARCHITECTURES[f"eva02_{size}14"].spec
+        yield _entry(
+            f"eva02_vit{size}14",
+            "EVA-02",
+            spec,
+            f"{_HUB}timm/eva02_{word}_patch14_224.mim_in22k/resolve/main/model.safetensors",
+        )
+
+
 # Every published encoder by name.
 PUBLISHED: Mapping[str, Published] = MappingProxyType(
-    {one.name: one for listed in (_resnets(), _vits(), _dinos(), _clips()) for one in listed}
+    {
+        one.name: one
+        for listed in (_resnets, _vits, _dinos, _clips, _convnexts, _swins, _towers)
+        for one in listed()
+    }
 )

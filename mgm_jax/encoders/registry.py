@@ -16,10 +16,13 @@ from mgm_jax.encoders.spec import (
     IMAGENET_STD,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     PixelsSpec,
     Preprocess,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
@@ -64,11 +67,47 @@ VIT_SIZES: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     }
 )
 
+# Blocks and channels a stage of both versions of ConvNeXt.
+CONVNEXT_SIZES: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = MappingProxyType(
+    {
+        "atto": ((2, 2, 6, 2), (40, 80, 160, 320)),
+        "femto": ((2, 2, 6, 2), (48, 96, 192, 384)),
+        "pico": ((2, 2, 6, 2), (64, 128, 256, 512)),
+        "nano": ((2, 2, 8, 2), (80, 160, 320, 640)),
+        "tiny": ((3, 3, 9, 3), (96, 192, 384, 768)),
+        "small": ((3, 3, 27, 3), (96, 192, 384, 768)),
+        "base": ((3, 3, 27, 3), (128, 256, 512, 1024)),
+        "large": ((3, 3, 27, 3), (192, 384, 768, 1536)),
+        "xlarge": ((3, 3, 27, 3), (256, 512, 1024, 2048)),
+        "huge": ((3, 3, 27, 3), (352, 704, 1408, 2816)),
+    }
+)
+# Channels of the first stage, blocks and heads a stage of the Swin transformers.
+SWIN_SIZES: Mapping[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = MappingProxyType(
+    {
+        "tiny": (96, (2, 2, 6, 2), (3, 6, 12, 24)),
+        "small": (96, (2, 2, 18, 2), (3, 6, 12, 24)),
+        "base": (128, (2, 2, 18, 2), (4, 8, 16, 32)),
+        "large": (192, (2, 2, 18, 2), (6, 12, 24, 48)),
+    }
+)
+# The sizes that were published of each version of ConvNeXt.
+_V1_SIZES = ("tiny", "small", "base", "large", "xlarge")
+_V2_SIZES = ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+
 _HE = "He et al. 2016, Deep residual learning for image recognition, arXiv 1512.03385"
 _VIT = "Dosovitskiy et al. 2021, An image is worth 16x16 words, arXiv 2010.11929"
 _DEIT = "Touvron et al. 2021, Training data-efficient image transformers, arXiv 2012.12877"
 _WIDE = "Zagoruyko and Komodakis 2016, Wide residual networks, arXiv 1605.07146"
 _SIMCLR = "Chen et al. 2020, A simple framework for contrastive learning, arXiv 2002.05709"
+_RESNEXT = "Xie et al. 2017, Aggregated residual transformations, arXiv 1611.05431"
+_CONVNEXT = "Liu et al. 2022, A ConvNet for the 2020s, arXiv 2201.03545"
+_CONVNEXT_V2 = "Woo et al. 2023, ConvNeXt V2, arXiv 2301.00808"
+_SWIN = "Liu et al. 2021, Swin transformer, arXiv 2103.14030"
+_MOBILENET = "Sandler et al. 2018, MobileNetV2, arXiv 1801.04381"
+_EFFICIENTNET = "Tan and Le 2019, EfficientNet, arXiv 1905.11946"
+_EVA = "Fang et al. 2024, EVA-02, arXiv 2303.11331"
+_SIGLIP = "Zhai et al. 2023, Sigmoid loss for language image pre-training, arXiv 2303.15343"
 _SNELL = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv 1703.05175"
 
 _IMAGENET = Preprocess(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
@@ -81,6 +120,65 @@ def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architec
     return Architecture(
         spec=spec, preprocess=preprocess, description=description, citation=citation
     )
+
+
+def _convnexts() -> dict[str, Architecture]:
+    known = {}
+    for prefix, sizes, citation in (
+        ("convnext", _V1_SIZES, _CONVNEXT),
+        ("convnextv2", _V2_SIZES, _CONVNEXT_V2),
+    ):
+        second = prefix == "convnextv2"
+        for size in sizes:
+            blocks, channels = CONVNEXT_SIZES[size]
+            known[f"{prefix}_{size}"] = Architecture(
+                spec=ConvNeXtSpec(
+                    blocks=blocks, channels=channels, layer_scale=not second, response_norm=second
+                ),
+                preprocess=replace(_IMAGENET, interpolation="bicubic"),
+                description=f"ConvNeXt{' V2' if second else ''}, {size}, 224 px, {channels[-1]}-d",
+                citation=citation,
+            )
+    return known
+
+
+def _swins() -> dict[str, Architecture]:
+    return {
+        f"swin_{size}": Architecture(
+            spec=SwinSpec(embed_dim=dim, blocks=blocks, heads=heads),
+            preprocess=replace(_IMAGENET, interpolation="bicubic"),
+            description=f"Swin, {size}, windows of 7, 224 px, {8 * dim}-d",
+            citation=_SWIN,
+        )
+        for size, (dim, blocks, heads) in SWIN_SIZES.items()
+    }
+
+
+def _mobilenets() -> dict[str, Architecture]:
+    lite = MobileNetSpec(
+        kernels=(3, 3, 5, 3, 5, 5, 3),
+        channels=(16, 24, 40, 80, 112, 192, 320),
+        repeats=(1, 2, 2, 3, 3, 4, 1),
+    )
+    tensorflow = replace(lite, padding="tf-same", batch_norm_eps=1e-3)
+    rows = {
+        "mobilenet_v2": (MobileNetSpec(), "MobileNetV2", _MOBILENET),
+        "efficientnet_lite0": (lite, "EfficientNet-Lite0 as timm trains it", _EFFICIENTNET),
+        "tf_efficientnet_lite0": (
+            tensorflow,
+            "EfficientNet-Lite0 as converted from TensorFlow: its padding and epsilon",
+            _EFFICIENTNET,
+        ),
+    }
+    return {
+        name: Architecture(
+            spec=spec,
+            preprocess=_IMAGENET,
+            description=f"{description}, 224 px, 1280-d",
+            citation=citation,
+        )
+        for name, (spec, description, citation) in rows.items()
+    }
 
 
 def _architectures() -> dict[str, Architecture]:
@@ -128,6 +226,15 @@ def _architectures() -> dict[str, Architecture]:
         description="ResNet-18 with a 3x3 stem and no max pool, 32 px, 512-d",
         citation=_SIMCLR,
     )
+    for depth, groups, group in ((50, 32, 4), (101, 32, 8), (101, 64, 4)):
+        base = known[f"resnet{depth}"].spec
+        assert isinstance(base, ResNetSpec)
+        known[f"resnext{depth}_{groups}x{group}d"] = _resnet(
+            replace(base, groups=groups, inner_factor=groups * group // 64),
+            f"ResNeXt-{depth}, {groups} groups of {group} channels, 224 px, 2048-d",
+            _RESNEXT,
+        )
+    known |= _convnexts() | _swins() | _mobilenets()
     for size, (dim, layers, heads) in VIT_SIZES.items():
         for patch in (8, 14, 16, 32):
             known[f"vit_{size}{patch}"] = Architecture(
@@ -138,6 +245,46 @@ def _architectures() -> dict[str, Architecture]:
                 description=f"ViT-{size.capitalize()}/{patch}, {layers} layers, 224 px, {dim}-d",
                 citation=_DEIT if size in ("ti", "s") else _VIT,
             )
+    for size in ("ti", "s", "b", "l"):
+        dim, layers, heads = VIT_SIZES[size]
+        known[f"eva02_{size}14"] = Architecture(
+            spec=ViTSpec(
+                patch=14,
+                embed_dim=dim,
+                layers=layers,
+                heads=heads,
+                mlp_dim=int(dim * 8 / 3),
+                mlp="swiglu",
+                # The large two normalise within the MLP.
+                mlp_norm=size in ("b", "l"),
+                positions="both",
+                final_norm=False,
+                fc_norm=True,
+            ),
+            preprocess=replace(_IMAGENET, interpolation="bicubic"),
+            description=f"EVA-02-{size.capitalize()}/14, {layers} layers, 224 px, {dim}-d",
+            citation=_EVA,
+        )
+    for name, size, patch in (("b16", "b", 16), ("l16", "l", 16), ("so400m14", "so400m", 14)):
+        dim, layers, heads = (1152, 27, 16) if size == "so400m" else VIT_SIZES[size]
+        known[f"siglip_{name}"] = Architecture(
+            spec=ViTSpec(
+                patch=patch,
+                embed_dim=dim,
+                layers=layers,
+                heads=heads,
+                mlp_dim=4304 if size == "so400m" else 4 * dim,
+                class_token=False,
+                gelu="tanh",
+                attention_pool=True,
+                position_resize="antialias",
+            ),
+            preprocess=Preprocess(
+                size=224, resize=224, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+            ),
+            description=f"image tower of SigLIP, {layers} layers, 224 px, {dim}-d",
+            citation=_SIGLIP,
+        )
     known["vit_mini"] = Architecture(
         spec=ViTSpec(image_size=64, patch=8, embed_dim=192, layers=6, heads=3, mlp_dim=768),
         preprocess=replace(_IMAGENET, size=64, resize=73),

@@ -20,8 +20,14 @@ def random_state(spec: EncoderSpec, *, seed: int) -> State:
     resnet_cifar  convolutions normal with variance 2 / fan_in (He et al. 2015), BatchNorm identity
     conv4         weights and biases uniform in +-1/sqrt(fan_in) (PyTorch), BatchNorm identity
     vit           matrices and positions normal with deviation 0.02, biases 0, class and register
-                  tokens normal with deviation 1e-6, layer scale 1e-5; patch projection as conv4
-                  (timm); periods of rotary positions from 1 to below 100 (DINOv3)
+                  tokens normal with deviation 1e-6, layer scale 1e-5; patch projection as conv4;
+                  query of an attention pool normal with deviation 1/sqrt(width) (timm);
+                  periods of rotary positions from 1 to below 100 (DINOv3)
+    convnext      kernels and matrices normal with deviation 0.02, biases 0, layer scale 1e-6,
+                  response norms 0 (its authors)
+    swin          matrices and tables of position biases normal with deviation 0.02, biases 0;
+                  patch projection as conv4 (its authors)
+    mobilenet     as resnet (torchvision)
     ============  =================================================================================
 
     Each tensor has a stream of its own, drawn from the seed and its name, so that two specs give
@@ -57,19 +63,25 @@ def _draw(
 
     if name == "rope_periods":
         value = default_periods(4 * shape[0])
-    elif len(convolution) == 4 and spec.family in ("conv4", "vit"):
+    elif len(convolution) == 4 and spec.family in ("conv4", "vit", "swin"):
         bound = 1.0 / np.sqrt(np.prod(convolution[1:]))
         value = generator.uniform(-bound, bound, shape)
-    elif len(convolution) == 4:
+    elif spec.family == "convnext" and len(shape) == 4:
+        value = generator.normal(0.0, 0.02, shape)
+    elif len(shape) == 4:
         outputs, inputs, *kernel = convolution
-        fan = (outputs if spec.family == "resnet" else inputs) * np.prod(kernel)
+        fan = (inputs if spec.family == "resnet_cifar" else outputs) * np.prod(kernel)
         value = generator.normal(0.0, np.sqrt(2.0 / fan), shape)
     elif len(shape) == 2 or name == "pos_embed":
         value = generator.normal(0.0, 0.02, shape)
     elif name in ("cls_token", "register_tokens"):
         value = generator.normal(0.0, 1e-6, shape)
+    elif name == "attn_pool.latent":
+        value = generator.normal(0.0, shape[-1] ** -0.5, shape)
     elif part == "gamma":
-        value = np.full(shape, 1e-5)
+        value = np.full(shape, 1e-6 if spec.family == "convnext" else 1e-5)
+    elif owner.endswith(".grn"):
+        value = np.zeros(shape)
     else:
         value = np.full(shape, float(part in ("weight", "running_var")))
     return value.astype(np.float32)

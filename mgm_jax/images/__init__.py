@@ -3,14 +3,20 @@
 The way of an image::
 
     source --read--> uint8 RGB --canvases--> uint8 [b, R, R, 3] --make_views--> float32 views
-    (folder, arrays,  (decode)   (Grain: resize,                 (device: setting, strength,
-     digits, patches, TFDS)       centre crop)                     seed, id, view number)
+    (files, arrays,   (decode)   (threads: resize,               (device: setting, strength,
+     built in, TFDS)              centre crop)                     seed, id, view number)
+
+``sources`` holds the ways in, one file each, and ``sources/files`` what folders and archives share;
+``formats``, ``grey_depth`` and ``limits`` say which pictures are read, how deep ones become bytes,
+and how large they may be; ``operations`` are the random steps of a view and ``transforms`` the
+arithmetic behind them.
 """
 
 from __future__ import annotations
 
 from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
-from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
+from mgm_jax.images.limits import Limits
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config
 from mgm_jax.images.sources.open_source import open_source
@@ -21,7 +27,10 @@ __all__ = [
     "SETTINGS",
     "CanvasBatch",
     "CanvasCache",
+    "ImageChanged",
     "ImageSource",
+    "Limits",
+    "PassedOver",
     "Setting",
     "canvases",
     "find_setting",

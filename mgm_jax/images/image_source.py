@@ -14,6 +14,37 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 
 
+class ImageChanged(InputError):
+    """An image is not what it was when its set was opened.
+
+    It ends whatever reads it, also where images that cannot be read are skipped: what is kept
+    under the old content must never be made from another, nor have a hole for it.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """Files of an image set that are not read, for one reason.
+
+    Attributes:
+        reason: why, in words.
+        count: how many.
+        examples: paths of the first ones, escaped where they cannot be shown.
+        harmless: whether nobody would take them for images.
+
+    >>> str(PassedOver(reason="a pipe", count=2, examples=("a.png", "b.png")))
+    '2 a pipe (a.png, b.png)'
+    """
+
+    reason: str
+    count: int
+    examples: tuple[str, ...]
+    harmless: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.reason} ({name_some(self.examples, most=3)})"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageSource:
     """A finite, ordered set of images, decoded only when read.
@@ -23,8 +54,11 @@ class ImageSource:
         ids: one stable, unique text an image; the random draws of its views depend on it.
         labels: int32 ``[n]``, read-only; position of the image's class in ``classes``, or -1.
         classes: names of the classes; empty where nothing is labelled.
-        fingerprints: one text an image that changes when its content does.
-        reader: from a position to uint8 ``[h, w, 3]``; raises InputError for a broken image.
+        fingerprints: one text an image that changes when any bit of its content does.
+        reader: from a position to uint8 ``[h, w, 3]``; raises InputError for a broken image, and
+            ImageChanged where the content is no longer that of the fingerprint.
+        passed_over: files that lie among the images and are not read, by reason.
+        notes: what was understood that could have been meant otherwise, in words.
 
     Raises:
         InputError: no images, ids that repeat, labels that do not fit.
@@ -42,6 +76,8 @@ class ImageSource:
     classes: tuple[str, ...]
     fingerprints: tuple[str, ...] = field(repr=False)
     reader: Callable[[int], np.ndarray] = field(repr=False)
+    passed_over: tuple[PassedOver, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -79,8 +115,14 @@ class ImageSource:
 
         Raises:
             InputError: the image cannot be decoded; the message names it.
+            ImageChanged: its content is not what it was when the source was opened.
         """
         return self.reader(position)
+
+    def lines(self) -> list[str]:
+        """What was passed over and what was understood, a line each, to be shown to people."""
+        lines = [f"{self.name}: passed over {one}" for one in self.passed_over]
+        return lines + [f"{self.name}: {note}" for note in self.notes]
 
     @cached_property
     def digest(self) -> str:

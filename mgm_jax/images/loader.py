@@ -1,15 +1,17 @@
 """Batches of canvases: images decoded, resized and cropped to one shape, ahead of their use.
 
 A canvas is what views are made from: the short side resized with Pillow (antialias), then the
-middle square. Decoding and resizing run in the threads of a Grain pipeline while the device works
-on the batch before.
+middle square. Decoding and resizing run in threads while the device works on the batch before.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -18,7 +20,7 @@ from PIL import Image
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.cache import CanvasCache
-from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.transforms.resample import centre_offset
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -29,8 +31,11 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
+# Pixels of a resized image; of longer ones only the middle is made.
+_MAX_RESIZED = 2**24
+
 # More would only wait for the disk and for each other.
-_MOST_THREADS = 16
+_MAX_THREADS = 16
 
 # Batches that are ready or in the making while one is used.
 BATCHES_AHEAD = 2
@@ -82,10 +87,18 @@ def make_canvas(
     height, width = pixels.shape[:2]
     short = min(height, width)
     new_height, new_width = resize * height // short, resize * width // short
+    top, left = centre_offset(new_height, crop), centre_offset(new_width, crop)
+    if new_height * new_width > _MAX_RESIZED:
+        # Of a long image only what the canvas needs: all of it could be gigabytes. Elsewhere the
+        # whole is resized, as torchvision does; that rounds a level differently here and there.
+        sizes = (width / new_width, height / new_height) * 2
+        edges = (left, top, left + crop, top + crop)
+        box = tuple(edge * size for edge, size in zip(edges, sizes, strict=True))
+        picture = Image.fromarray(pixels)
+        return np.asarray(picture.resize((crop, crop), _FILTERS[interpolation], box=box))
     if (new_height, new_width) != (height, width):
         picture = Image.fromarray(pixels).resize((new_width, new_height), _FILTERS[interpolation])
         pixels = np.asarray(picture)
-    top, left = centre_offset(new_height, crop), centre_offset(new_width, crop)
     return pixels[top : top + crop, left : left + crop]
 
 
@@ -114,7 +127,8 @@ def canvases(
         interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
         batch_size: rows b of every batch; the last one is padded.
         on_error: what to do about an image that cannot be decoded: ``raise``, or ``skip`` it, mark
-            its row and name it in ``failures``.
+            its row and name it in ``failures``. An image whose content changed since the source
+            was opened is never skipped.
         threads: number of decoding threads, at least 1; None for one a core, at most 16.
         cache: where canvases are kept for the next time; None for nowhere.
 
@@ -123,6 +137,7 @@ def canvases(
 
     Raises:
         InputError: an argument out of range; while iterating, an image that cannot be decoded.
+        ImageChanged: while iterating, an image that is not what it was.
 
     Example:
         >>> from mgm_jax.images.sources.open_source import open_source
@@ -131,7 +146,7 @@ def canvases(
         ((3, 16, 16, 3), [5, 6, -1])
     """
     crop = resize if crop is None else crop
-    threads = min(os.cpu_count() or 1, _MOST_THREADS) if threads is None else threads
+    threads = min(os.cpu_count() or 1, _MAX_THREADS) if threads is None else threads
     _check(resize=resize, crop=crop, batch_size=batch_size, threads=threads)
     if interpolation not in _FILTERS:
         raise InputError(f"interpolation must be one of {list(_FILTERS)}; got {interpolation!r}.")
@@ -157,6 +172,8 @@ def canvases(
             canvas = make_canvas(
                 source.read(position), resize=resize, crop=crop, interpolation=interpolation
             )
+        except ImageChanged:
+            raise
         except InputError as error:
             return _Row(position=position, canvas=None, message=str(error))
         if held:
@@ -173,13 +190,10 @@ def canvases(
         return CanvasBatch(images=images, index=index, failures=failures)
 
     def batches() -> Iterator[CanvasBatch]:
-        import grain
-
-        ahead = grain.ReadOptions(
-            num_threads=threads, prefetch_buffer_size=max(threads, BATCHES_AHEAD * batch_size)
-        )
-        rows = grain.MapDataset.source([int(p) for p in positions]).map(load)
-        for batch in rows.to_iter_dataset(ahead).batch(batch_size, batch_fn=pack):
+        most = max(threads, BATCHES_AHEAD * batch_size)
+        rows = _ahead(load, [int(p) for p in positions], threads=threads, most=most)
+        while several := list(islice(rows, batch_size)):
+            batch = pack(several)
             if batch.failures and on_error == "raise":
                 raise InputError(
                     f"{batch.failures[0][1]}\nTo leave such images out and count them, skip errors."
@@ -187,6 +201,24 @@ def canvases(
             yield batch
 
     return batches() if positions.size else iter(())
+
+
+def _ahead(
+    load: Callable[[int], _Row], positions: Sequence[int], *, threads: int, most: int
+) -> Iterator[_Row]:
+    """The rows in order, at most ``most`` of them begun or done before they are asked for."""
+    waiting: deque[Future[_Row]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for position in positions:
+            waiting.append(pool.submit(load, position))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Who stops early waits for what is being decoded, not for what was to come.
+        pool.shutdown(cancel_futures=True)
 
 
 def _check(*, resize: int, crop: int, batch_size: int, threads: int) -> None:

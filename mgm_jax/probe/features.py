@@ -19,6 +19,7 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import as_array, check_points, is_real, is_tensor
 from mgm_jax.geometry.points.rounding import refuse_lost_digits
+from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.parallel.devices import fetch, fetch_rows
 from mgm_jax.probe.logistic.loss import CHUNK
 
@@ -120,8 +121,8 @@ class Features:
         """Features from anything that holds rows; a file or a store is not read.
 
         Args:
-            x: ``[n, d]``: an array (NumPy, memory-mapped, JAX), a ``RowReader``, anything with
-                ``shape``, ``dtype`` and slices such as an array of zarr or h5py, a data frame,
+            x: ``[n, d]``: an array (NumPy, memory-mapped, JAX, PyTorch), a ``RowReader``, anything
+                with ``shape``, ``dtype`` and slices such as an array of zarr or h5py, a data frame,
                 a list of rows; or ``Features``.
             name: what errors call it.
 
@@ -131,6 +132,7 @@ class Features:
         x = as_array(x, name=name) if is_tensor(x) else x
         if isinstance(x, Features):
             return cls(tuple(replace(part, name=name) for part in x.parts))
+        x = off_torch(x)
         sliced = all(hasattr(x, one) for one in ("shape", "dtype", "__getitem__"))
         # What looks so, and has rows that NumPy does not read as they are.
         sliced &= not (hasattr(x, "tocsr") or isinstance(x, np.ma.MaskedArray))

@@ -14,7 +14,7 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
-from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.probe.labelled import encode_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,7 @@ def few_shot_probe(
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1; got {level}.")
     points = np.asarray(check_points(x, name="x"), np.float32)
-    groups = encode_groups(labels, len(points), name="labels")
+    groups = encode_labels(labels, len(points))
     members = [rows for rows in groups.members() if rows.size >= shot + queries]
     if len(members) < way:
         raise InputError(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
+from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
-from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def knn_accuracy(
                 f"graph must hold at least {k} neighbours of {n} points; "
                 f"got {graph.k} of {graph.n}. Leave it out to compute a new one."
             )
-    classes = encode_groups(labels, graph.n, name="labels")
+    classes = encode_labels(labels, graph.n)
     voted = majority(classes.codes[graph.indices[:, :k]])
     return _accuracy(voted, classes.codes, classes.values, k=k, level=level)
 
@@ -130,7 +131,7 @@ def knn_probe(
     among them wins. The interval is Wilson's (1927).
 
     Args:
-        train: points ``[n, d]``, NumPy or JAX, and one integer or string a point.
+        train: points ``[n, d]`` and one integer or string a point; at least two classes.
         test: likewise.
         k: number of neighbours that vote, at most n.
         metric: ``"cosine"``, ``"sqeuclidean"`` or ``"euclidean"``.
@@ -151,16 +152,16 @@ def knn_probe(
     if not 0 < level < 1:
         raise InputError(f"level must be between 0 and 1; got {level}.")
     k = whole_number(k, name="k")
-    graph = knn_graph(test[0], base=train[0], k=k, metric=metric)
-    known = encode_groups(train[1], len(train[0]), name="labels of train")
-    asked = encode_groups(test[1], graph.n, name="labels of test")
-    new = np.setdiff1d(asked.values, known.values)
-    if new.size:
-        raise InputError(
-            f"labels of test must be among those of train; got also {name_some(new)}. "
-            "Leave these rows out."
-        )
-    truth = np.searchsorted(known.values, asked.values)[asked.codes]
+    cosine = metric == "cosine"
+    (base, labels), (x, asked) = check_pair(train, "train"), check_pair(test, "test")
+    base = check_points(base, name="features of train", cosine=cosine, least=1)
+    x = check_points(x, name="features of test", cosine=cosine, least=1)
+    known = encode_labels(labels, len(base), name="labels of train")
+    refuse_one_class(known, name="labels of train")
+    truth = codes_among(
+        encode_labels(asked, len(x), name="labels of test"), known.values, name="test"
+    )
+    graph = knn_graph(x, base=base, k=k, metric=metric)
     voted = majority(known.codes[graph.indices])
     return _accuracy(voted, truth, known.values, k=k, level=level)
 

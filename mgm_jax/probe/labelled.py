@@ -1,4 +1,4 @@
-"""What every probe and score asks of features and labels."""
+"""What every probe and score asks of features and labels: labels come in by this door alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.geometry.points.groups import Groups, encode_groups
 
 
 class Labelled(NamedTuple):
@@ -47,12 +47,8 @@ def check_labelled(x: Any, labels: Any, *, least: int = 1) -> Labelled:
         [1, 0]
     """
     points = np.asarray(check_points(x, name="x"), np.float64)
-    groups = encode_groups(labels, len(points))
-    if len(groups) < 2:
-        raise InputError(
-            f"labels must name at least two classes; got only {groups.values[0]!s}. "
-            "Scores compare classes."
-        )
+    groups = encode_labels(labels, len(points))
+    refuse_one_class(groups)
     small = np.flatnonzero(groups.sizes < least)
     if small.size:
         raise InputError(
@@ -61,6 +57,72 @@ def check_labelled(x: Any, labels: Any, *, least: int = 1) -> Labelled:
         )
     moving = (points != points[0]).any(axis=0)
     return Labelled(points[:, moving], groups.codes, groups.values, groups.sizes)
+
+
+def check_pair(part: Any, name: str) -> tuple[Any, Any]:
+    """Features and labels of one set of a probe, or InputError where it is no pair."""
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        got = "None" if part is None else type(part).__name__
+        raise InputError(f"{name} must be a pair of features and labels; got {got}.")
+    return part[0], part[1]
+
+
+def encode_labels(labels: Any, n: int, *, name: str = "labels") -> Groups:
+    """Classes of n rows.
+
+    Args:
+        labels: one integer or string a row, as ``encode_groups`` takes them.
+        n: rows.
+        name: what errors call them.
+
+    Raises:
+        InputError: no labels, not one a row, missing ones or such that are no names; the rows are
+            named.
+    """
+    if labels is None:
+        raise InputError(f"{name} must hold one label for each of the {n} points; got None.")
+    return encode_groups(labels, n, name=name)
+
+
+def refuse_one_class(groups: Groups, *, name: str = "labels") -> None:
+    """Raise InputError where all rows are of one class."""
+    if len(groups) < 2:
+        raise InputError(
+            f"{name} must name at least two classes; got only {groups.values[0]!s}. "
+            "Probes and scores compare classes."
+        )
+
+
+def codes_among(groups: Groups, classes: np.ndarray, *, name: str) -> np.ndarray:
+    """Class of every row as its place among the classes of train, ``[n]`` int.
+
+    Args:
+        groups: classes of the rows of another set, which may lack some.
+        classes: of train, sorted.
+        name: what errors call the other set.
+
+    Raises:
+        InputError: strings where train has numbers or the other way round, or classes that train
+            lacks; the rows are named.
+    """
+    if (groups.values.dtype.kind in "US") != (classes.dtype.kind in "US"):
+        kinds = [
+            "strings" if values.dtype.kind in "US" else "numbers"
+            for values in (groups.values, classes)
+        ]
+        raise InputError(
+            f"labels of {name} must be of the kind of those of train; got {kinds[0]} where train "
+            f"has {kinds[1]}. Convert one of them."
+        )
+    new = ~np.isin(groups.values, classes)
+    if new.any():
+        rows = np.flatnonzero(new[groups.codes])
+        raise InputError(
+            f"labels of {name} must be among those of train; got also "
+            f"{name_some(groups.values[new])} in {rows.size} rows (rows {name_some(rows)}). "
+            "Leave these rows out."
+        )
+    return np.searchsorted(classes, groups.values)[groups.codes]
 
 
 def class_means(values: np.ndarray, data: Labelled) -> np.ndarray:

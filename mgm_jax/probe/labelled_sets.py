@@ -9,7 +9,9 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
+from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 
 _WEAKEST, _STRONGEST = -6.0, 5.0
 
@@ -46,14 +48,19 @@ def check_options(measure: str, measures: Collection[str], level: float) -> None
 
 
 class LabelledSet(NamedTuple):
-    """Features ``[n, d]``, held or read, and labels of one set."""
+    """Features ``[n, d]``, held or read, and classes of one set.
+
+    Attributes:
+        x: the features.
+        codes: place of each row's class among those of train, ``[n]`` int; or 0 and 1 ``[n, c]``.
+    """
 
     x: Features
-    labels: np.ndarray
+    codes: np.ndarray
 
     def take(self, rows: np.ndarray) -> LabelledSet:
         """Some rows, by place or by mask."""
-        return LabelledSet(self.x.take(rows), self.labels[rows])
+        return LabelledSet(self.x.take(rows), self.codes[rows])
 
 
 class LabelledSets(NamedTuple):
@@ -80,8 +87,7 @@ def check_sets(
     """Check the sets of a probe; hold their features in memory where there is room.
 
     Args:
-        parts: pairs of features and labels by name, None for one that there is not; ``train``
-            comes first.
+        parts: pairs of features and labels by name, ``train`` first; ``validation`` may be None.
         several: labels are 0 and 1, ``[n, c]``, instead of one a row.
         memory_limit: bytes that all features together may take as float32 to be held.
         block_rows: rows that are read at a time where they are not; None for about 64 MiB.
@@ -93,19 +99,23 @@ def check_sets(
     memory_limit = whole_number(memory_limit, name="memory_limit", least=0)
     if block_rows is not None:
         block_rows = whole_number(block_rows, name="block_rows")
-    sets = {
-        name: _check_set(part, name, several=several)
+    pairs = {
+        name: check_pair(part, name)
         for name, part in parts.items()
-        if part is not None
+        if part is not None or name != "validation"
     }
-    train = sets["train"]
-    classes = np.arange(train.labels.shape[1]) if several else np.unique(train.labels)
-    if not several and classes.size < 2:
-        raise InputError("train must hold at least two classes; got one.")
-    for name, one in sets.items():
-        _check_fit(name, one, train, classes, several=several)
+    features = {name: Features.of(x, name=f"features of {name}") for name, (x, _) in pairs.items()}
+    width = features["train"].shape[1]
+    for name, x in features.items():
+        if x.shape[1] != width:
+            raise InputError(
+                f"features of {name} must have {width} columns, as train; got {x.shape[1]}."
+            )
+    labels = {name: (given, features[name].shape[0]) for name, (_, given) in pairs.items()}
+    classes, codes = (_of_several if several else _of_one)(labels)
+    sets = {name: LabelledSet(x, codes[name]) for name, x in features.items()}
     if sum(one.x.nbytes for one in sets.values()) > memory_limit:
-        return LabelledSets(sets, classes, block_rows or block_rows_for(train.x.shape[1]))
+        return LabelledSets(sets, classes, block_rows or block_rows_for(width))
     held = {
         name: one._replace(x=Features.of(one.x.whole(), name=f"features of {name}"))
         for name, one in sets.items()
@@ -113,42 +123,50 @@ def check_sets(
     return LabelledSets(held, classes, None)
 
 
-def _check_set(part: Any, name: str, *, several: bool) -> LabelledSet:
-    if not isinstance(part, tuple | list) or len(part) != 2:
-        raise InputError(f"{name} must be a pair of features and labels.")
-    x = Features.of(part[0], name=f"features of {name}")
-    labels, n = np.asarray(part[1]), x.shape[0]
-    if several:
-        if labels.ndim != 2 or len(labels) != n or not np.isin(labels, (0, 1)).all():
-            raise InputError(
-                f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; "
-                f"got shape {labels.shape}."
-            )
-        return LabelledSet(x, labels.astype(np.int32))
-    if labels.shape != (n,):
-        raise InputError(f"labels of {name} must be one a row, {n}; got shape {labels.shape}.")
-    return LabelledSet(x, labels)
+def _of_one(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Classes of train, and the codes of every set, of one label a row."""
+    groups = {
+        name: encode_labels(given, n, name=f"labels of {name}")
+        for name, (given, n) in labels.items()
+    }
+    refuse_one_class(groups["train"], name="labels of train")
+    classes = groups["train"].values
+    return classes, {name: codes_among(one, classes, name=name) for name, one in groups.items()}
 
 
-def _check_fit(
-    name: str, one: LabelledSet, train: LabelledSet, classes: np.ndarray, *, several: bool
-) -> None:
-    """Refuse a set whose columns or labels train does not have."""
-    width, labels = train.x.shape[1], one.labels
-    if one.x.shape[1] != width:
-        raise InputError(
-            f"features of {name} must have {width} columns, as train; got {one.x.shape[1]}."
-        )
-    if several:
-        if labels.shape[1] != classes.size:
+def _of_several(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Numbers of the classes, and 0 or 1 ``[n, c]`` of every set."""
+    codes = {name: _zeros_and_ones(given, n, name) for name, (given, n) in labels.items()}
+    count = codes["train"].shape[1]
+    for name, one in codes.items():
+        if one.shape[1] != count:
             raise InputError(
-                f"labels of {name} must have {classes.size} columns, as train; "
-                f"got {labels.shape[1]}."
+                f"labels of {name} must have {count} columns, as train; got {one.shape[1]}."
             )
-        return
-    new = np.setdiff1d(labels, classes)
-    if new.size:
+    return np.arange(count), codes
+
+
+def _zeros_and_ones(given: Any, n: int, name: str) -> np.ndarray:
+    try:
+        values = np.asarray(off_torch(given))
+    except (TypeError, ValueError, RuntimeError):
+        values = np.asarray(None)
+    if values.ndim != 2 or len(values) != n:
         raise InputError(
-            f"labels of {name} must be among those of train; got also {name_some(new)}. "
-            "Leave these rows out."
+            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; "
+            f"got shape {values.shape}."
         )
+    if values.dtype.kind not in "biuf":
+        # What is missing or no number is neither 0 nor 1.
+        values = np.vectorize(_number_or_nan, otypes=[float])(values.astype(object))
+    bad = np.flatnonzero(~np.isin(values, (0, 1)).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; got others in "
+            f"{bad.size} rows (rows {name_some(bad)})."
+        )
+    return values.astype(np.int32)
+
+
+def _number_or_nan(value: Any) -> float:
+    return float(value) if isinstance(value, int | float | np.number | np.bool_) else np.nan

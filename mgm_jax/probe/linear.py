@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.parallel.devices import choose_mesh
 from mgm_jax.probe.features import MEMORY_LIMIT
 from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
@@ -138,15 +138,14 @@ def linear_probe(
         n = sets["train"].x.shape[0]
         held = np.random.default_rng(seed).permutation(n) < round(_HELD_OUT * n)
         sets["validation"], sets["train"] = (sets["train"].take(part) for part in (held, ~held))
-        if not several and np.unique(sets["train"].labels).size < classes.size:
+        left = np.bincount(sets["train"].codes, minlength=classes.size) if not several else None
+        if left is not None and not left.all():
             raise InputError(
-                "train must keep every class when a fifth of it is held out; some classes are too "
-                "small. Pass a validation set."
+                "train must keep every class when a fifth of it is held out; none is left of "
+                f"{name_some(classes[left == 0])}. Leave these classes out, or pass a validation "
+                "set."
             )
-    codes = {
-        name: one.labels if several else np.searchsorted(classes, one.labels)
-        for name, one in sets.items()
-    }
+    codes = {name: one.codes for name, one in sets.items()}
     options = {"classes": classes.size, "mesh": mesh, "block_rows": rows}
     found = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
     scores = path_scores(

@@ -102,7 +102,7 @@ def ridge_probe(
         memory_limit=memory_limit,
         block_rows=block_rows,
     )
-    codes = {name: np.searchsorted(classes, one.labels) for name, one in sets.items()}
+    codes = {name: one.codes for name, one in sets.items()}
     fit = _Decomposed(sets["train"].x, codes["train"], classes.size, rows)
     if validation is None:
         scores = fit.left_out_scores(path, score=measure)

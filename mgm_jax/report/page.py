@@ -30,8 +30,16 @@ from mgm_jax.report.figures.transfer.prediction_scores import prediction_figure
 from mgm_jax.report.figures.transfer.probes import probe_figure
 from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
 from mgm_jax.report.text.headline import find_headline, judge_collapse
-from mgm_jax.report.text.losses import failed_cells, failed_images, left_out_points
+from mgm_jax.report.text.losses import (
+    failed_cells,
+    failed_images,
+    image_notes,
+    left_out_points,
+    passed_over_files,
+    small_manifolds,
+)
 from mgm_jax.report.text.number_tables import number_tables
+from mgm_jax.report.text.origins import encoder_origins
 from mgm_jax.report.text.prediction_table import prediction_tables
 from mgm_jax.report.text.probe_table import probe_tables
 from mgm_jax.report.text.sections import page_sections
@@ -104,6 +112,7 @@ def _content(tables: StudyTables) -> dict[str, Any]:
     }
     drawn = {name for name, figure in figures.items() if figure is not None}
     verdicts = judge_prediction(tables.optional.prediction)
+    origins = encoder_origins(tables.study)
     return {
         "title": _study_name(tables),
         "headline": find_headline(tables, collapse),
@@ -123,7 +132,12 @@ def _content(tables: StudyTables) -> dict[str, Any]:
         "downloads": find_downloads(tables.folder),
         "failures": failed_images(tables.study),
         "failed_cells": failed_cells(tables.study),
+        "small_manifolds": small_manifolds(tables.study),
+        "passed_over": passed_over_files(tables.study),
+        "image_notes": image_notes(tables.study),
         "left_out": left_out_points(tables),
+        "origins": origins,
+        "guesses": [origin.name for origin in origins if origin.guessed],
         "definitions": _definitions(tables),
         "statuses": STATUSES,
         "study_text": _study_text(tables.study),
@@ -172,7 +186,10 @@ def _definitions(tables: StudyTables) -> list[tuple[str, list[Any]]]:
 def _study_text(study: dict[str, Any]) -> str:
     import yaml
 
-    elsewhere = ("versions", "failures", "failed_cells")
+    elsewhere = (
+        *("versions", "failures", "failed_cells", "small_manifolds", "encoders"),
+        *("passed_over", "image_notes"),
+    )
     shown = {key: value for key, value in study.items() if key not in elsewhere}
     return yaml.safe_dump(shown, sort_keys=False, allow_unicode=True) if shown else ""
 

@@ -13,9 +13,11 @@ from mgm_jax.sweep.bucket.upload import Uploaded, upload_results
 from mgm_jax.sweep.output.garbage import Garbage, collect_garbage, find_garbage
 from mgm_jax.sweep.output.outputs import is_url, output_folder, refuse_url
 from mgm_jax.sweep.output.status import StudyStatus, study_status
+from mgm_jax.sweep.run.executors import Executor
 from mgm_jax.sweep.run.study import StudyResult, run_study
 
 __all__ = [
+    "Executor",
     "Garbage",
     "StudyResult",
     "StudyStatus",

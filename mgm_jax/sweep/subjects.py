@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from mgm_jax.encoders import ARCHITECTURES, PUBLISHED, Encoder, load_encoder, untrained_control
+from mgm_jax.encoders.methods import known_paradigm
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
-from mgm_jax.study import EncoderEntry
+from mgm_jax.study import EncoderEntry, FeaturesEntry
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
-#: Turns a checkpoint file into a folder of Flax weights below the given one and returns it.
-Convert = Callable[[Path, EncoderEntry, Path], Path]
+#: Turns a checkpoint file into a folder of Flax weights below the given one, or a pickle of
+#: features into a file of them, and returns it.
+Convert = Callable[[Path, "EncoderEntry | FeaturesEntry", Path], Path]
 
 #: Told of an encoder that is left out: its name and why.
 OnFailure = Callable[[str, Exception], None]
@@ -41,13 +44,13 @@ class Subject:
         name: unique within the study.
         encoder: the loaded encoder.
         family: encoders that are compared as one group.
-        paradigm: how it was trained.
+        paradigm: how it was trained; marked where it is guessed, see ``known_paradigm``.
         seed: of the random weights; None for trained encoders.
         taps: layers to read, the one that stands for the encoder first.
     """
 
     name: str
-    encoder: Encoder
+    encoder: Encoder | StoredFeatures
     family: str
     paradigm: str
     seed: int | None
@@ -187,7 +190,7 @@ def _load(
         name=encoder.name,
         encoder=encoder,
         family=entry.family or encoder.spec.family,
-        paradigm=entry.paradigm or str(encoder.meta.get("paradigm", "unknown")),
+        paradigm=entry.paradigm or known_paradigm(encoder.meta),
         seed=None if drawn is None else int(str(drawn)),
         taps=_taps(encoder, entry.taps),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from mgm_jax.analysis import compare_models
 from mgm_jax.errors import InputError
+from mgm_jax.metrics.manifold import manifold_metrics
 from tests.analysis.clusters.test_stability import METRICS, manifolds
 
 
@@ -55,13 +56,36 @@ def test_what_cannot_be_compared_is_refused():
         compare_models(groups, "model00", "other")
     with pytest.raises(InputError, match="missing the column\\(s\\) tap"):
         compare_models(groups.drop(columns="tap"), "model00", "model01")
-    apart = groups.assign(tap=groups["encoder"])
+    apart = groups.assign(images=groups["encoder"])
     with pytest.raises(InputError, match="share no image set"):
         compare_models(apart, "model00", "model01")
-    assert "model00 minus model01" in compare_models(groups, "model00", "model01")._repr_html_()
+    with pytest.raises(InputError, match="'model01' was not measured at 'cls'; it has pool"):
+        compare_models(groups, "model00", "model01", taps=("pool", "cls"))
+    with pytest.raises(InputError, match="got a str"):
+        compare_models("groups", "model00", "model01")  # type: ignore[arg-type]
 
 
-def test_a_row_a_condition_even_with_several_image_sets():
+def test_models_whose_taps_have_other_names_are_compared_each_at_its_default():
     groups = manifolds(kinds=2, models=2)
-    both = pd.concat([groups, groups.assign(images="more")])
-    assert len(compare_models(both, "model00", "model01").table) == 2 * 3 * len(METRICS)
+    same = compare_models(groups, "model00", "model01").table
+    other = groups["encoder"] == "model01"
+    deeper = groups[other].assign(tap="blocks.3", nnk_degree=0.0)
+    apart = pd.concat([groups.assign(tap=np.where(other, "cls", "pool")), deeper])
+    found = compare_models(apart, "model00", "model01").table
+    assert set(found["tap"]) == {"pool | cls"}
+    pd.testing.assert_frame_equal(found.drop(columns="tap"), same.drop(columns="tap"))
+    chosen = compare_models(apart, "model00", "model01", taps=("pool", "blocks.3")).table
+    assert (chosen.set_index("metric").loc["nnk_degree", "second"] == 0).all()
+
+
+def test_metrics_in_memory_are_compared_group_by_group():
+    generator = np.random.default_rng(0)
+    x, labels = generator.normal(size=(48, 6)), np.repeat(list("abcd"), 12)
+    one, other = (manifold_metrics(y, groups=labels, k=8) for y in (x, x * [9, 9, 1, 1, 1, 1]))
+    found = compare_models(one, other, names=("plain", "flat"))
+    assert (found.first, found.second) == ("plain", "flat")
+    row = found.table.set_index("metric").loc["nnk_degree"]
+    means = [pd.Series(m.nnk_degree).groupby(labels).mean() for m in (one, other)]
+    assert row["difference"] == pytest.approx((means[0] - means[1]).mean()) and row["groups"] == 4
+    with pytest.raises(InputError, match="ManifoldMetrics"):
+        compare_models(one, "other")

@@ -150,7 +150,7 @@ def test_the_registry_is_whole(name: str):
     assert one.paradigm in {
         "contrastive", "non-contrastive", "clustering", "masked", "language", "supervised",
     }  # fmt: skip
-    assert one.licence and one.parameters > 20e6 and one.spec.width() > 0
+    assert one.licence and one.parameters > 3e6 and one.spec.width() > 0
     assert bool(one.file_name) != bool(one.obstacle)
     assert set(one.sha256) <= set("0123456789abcdef")
 

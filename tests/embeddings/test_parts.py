@@ -70,9 +70,16 @@ def test_a_run_goes_on_from_the_last_batch(tmp_path: Path, batch_views: int, dty
         assert content_of(store) == content_of(whole) and not kept(store)
 
 
-def test_nothing_is_kept_of_a_chunk_that_takes_less_than_was_said(tmp_path: Path):
+def test_nothing_is_kept_of_a_chunk_that_takes_less_than_was_said(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(EmbeddingStore, "save_part", lambda *arguments: pytest.fail("was kept"))
+    [store], _ = fill(tmp_path, FakeEncoder(), save_every=3600)
+    assert store.complete
+
+
+def test_a_signal_keeps_what_is_finished_of_a_chunk(tmp_path: Path):
     [store], _ = fill(tmp_path, Stopping(stop_at=6), save_every=3600)
-    assert store.missing() == [1, 2] and not kept(store)
+    assert store.missing() == [1, 2]
+    assert [path.name for path in kept(store)] == ["00000001.part"]
 
 
 def test_encoders_that_got_differently_far_go_on_each_from_there(tmp_path: Path):

@@ -17,7 +17,22 @@ from mgm_jax.encoders.untrained import random_state
 from mgm_jax.errors import InputError
 
 
-@pytest.mark.parametrize("name", ["conv4", "resnet20", "resnet18_cifar", "vit_mini", "pixels"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "conv4",
+        "resnet20",
+        "resnet18_cifar",
+        "resnext50_32x4d",
+        "convnext_tiny",
+        "convnextv2_atto",
+        "swin_tiny",
+        "mobilenet_v2",
+        "tf_efficientnet_lite0",
+        "vit_mini",
+        "pixels",
+    ],
+)
 def test_parameters_are_those_the_module_declares(name: str) -> None:
     spec = ARCHITECTURES[name].spec
     blank = jax.ShapeDtypeStruct((1, spec.image_size, spec.image_size, 3), jnp.float32)

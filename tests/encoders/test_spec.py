@@ -90,7 +90,8 @@ def test_the_base_class_is_no_encoder() -> None:
         ({"resize": 80}, "size <= resize"),
         ({"interpolation": "lanczos"}, "nearest, bilinear or bicubic"),
         ({"std": (1.0, 0.0, 1.0)}, "std above 0"),
-        ({"mean": (0.5,)}, "3 values"),
+        ({"mean": (0.5, 0.5)}, "3 values"),
+        ({"mean": (0.5,)}, "as many values for std"),
         ({"crop": 84}, "crop does not exist"),
     ],
 )

@@ -8,14 +8,19 @@ import pytest
 from mgm_jax.encoders import (
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
     expected_shapes,
     random_state,
 )
 from mgm_jax.errors import InputError
 
+CONVNEXT = ConvNeXtSpec(blocks=(1, 1), channels=(64, 128), response_norm=True)
+SWIN = SwinSpec(embed_dim=32, blocks=(1,), heads=(2,))
 RESNET = ResNetSpec(blocks=(2, 2), block="basic")
 VIT = ViTSpec(
     image_size=64, patch=8, embed_dim=192, layers=2, heads=3, mlp_dim=768, layer_scale=True
@@ -36,6 +41,13 @@ VIT = ViTSpec(
         (VIT, "blocks.1.mlp.fc1.weight", 0.02),
         (VIT, "pos_embed", 0.02),
         (VIT, "cls_token", 1e-6),
+        (SWIN, "layers.0.blocks.0.mlp.fc1.weight", 0.02),
+        (SWIN, "layers.0.blocks.0.attn.relative_position_bias_table", 0.02),
+        (SWIN, "patch_embed.proj.weight", np.sqrt(1 / (3 * 3 * 16))),
+        # Its fan_out counts all outputs of a depthwise convolution.
+        (MobileNetSpec(), "blocks.3.1.conv_dw.weight", np.sqrt(2 / (384 * 9))),
+        (CONVNEXT, "stages.1.downsample.1.weight", 0.02),
+        (CONVNEXT, "stages.0.blocks.0.mlp.fc2.weight", 0.02),
     ],
 )
 def test_spread(spec: EncoderSpec, name: str, deviation: float) -> None:
@@ -67,6 +79,15 @@ def test_norms_biases_and_scales_of_a_vit() -> None:
     assert np.all(state["norm.bias"] == 0)
     assert np.all(state["blocks.0.attn.qkv.bias"] == 0)
     np.testing.assert_array_equal(state["blocks.1.ls2.gamma"], np.float32(1e-5))
+
+
+def test_convnext_starts_near_the_identity() -> None:
+    state = random_state(CONVNEXT, seed=0)
+    block = "stages.0.blocks.0"
+    np.testing.assert_array_equal(state[f"{block}.gamma"], np.float32(1e-6))
+    for name in ("mlp.grn.weight", "mlp.grn.bias", "conv_dw.bias"):
+        assert np.all(state[f"{block}.{name}"] == 0)
+    assert np.all(state[f"{block}.norm.weight"] == 1)
 
 
 def test_shapes_and_type() -> None:

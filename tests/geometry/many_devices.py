@@ -20,7 +20,7 @@ from tests.geometry.neighbour_oracle import clouds, nearest
 from tests.launch import make_checks
 
 # One device takes another way: it is what the others are compared with.
-DEVICES = (2, 3, 8)
+DEVICES = (3, 8)
 
 
 def meshes() -> list:
@@ -57,7 +57,7 @@ def groups() -> None:
     labels = np.arange(70) % 4
     for function, partition, some in (
         (nnk_graph, labels, meshes()),
-        (nnk_graph, None, meshes()[1:2]),
+        (nnk_graph, None, meshes()[:1]),
         (manifold_metrics, labels, meshes()),
     ):
         expected = function(x, k=5, groups=partition)

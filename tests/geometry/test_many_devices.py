@@ -1,4 +1,4 @@
-"""One, two, three and eight devices: the same results, at the cost that the model says.
+"""One, three and eight devices: the same results, at the cost that the model says.
 
 The checks stand in ``many_devices``, which needs a process with simulated devices.
 """

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from mgm_jax.errors import InputError
+from mgm_jax.images import ImageChanged
 from mgm_jax.images.decode import array_to_rgb, decode_image
-from tests.images.pictures import random_pixels
+from mgm_jax.images.sources.arrays import array_source
+from mgm_jax.images.sources.open_source import open_source
+from tests.images.pictures import random_pixels, write_picture
 
 RGB = random_pixels(0)
 
@@ -102,9 +105,71 @@ def test_arrays_become_rgb(pixels, expected):
         (np.zeros((0, 8, 3), np.uint8), "an image must be"),
         (np.full((2, 2, 3), 1.5), r"within \[0, 1\]"),
         (np.full((2, 2, 3), np.nan), "finite"),
-        (np.zeros((2, 2, 3), np.int64), "int64"),
+        (np.zeros((2, 2, 3), np.int64), "signed integers of 64 bits"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(pixels, named):
     with pytest.raises(InputError, match=named):
         array_to_rgb(pixels, name="x")
+
+
+def grey(values: np.ndarray, kind: str) -> bytes:
+    if kind == "PGM":
+        return b"P5 8 8 65535\n" + values.astype(">u2").tobytes()
+    return encoded(Image.fromarray(values), kind)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PGM"])
+def test_sixteen_bits_have_one_scale_whatever_the_picture_holds(kind):
+    ramp = np.linspace(0, 65535, 64).round().astype(np.uint16).reshape(8, 8)
+    for values in (ramp, ramp // 257, np.full_like(ramp, 255), np.full_like(ramp, 256)):
+        decoded = decode_image(grey(values, kind), name="x")
+        expected = np.round(values.astype(np.float64) / 257)
+        np.testing.assert_array_equal(decoded, np.repeat(expected[..., None], 3, axis=-1))
+
+
+def test_values_that_state_no_scale_are_refused_and_a_range_states_it():
+    whole = (np.arange(64, dtype=np.int32) - 32).reshape(8, 8)
+    with pytest.raises(InputError, match=r"signed integers of 32 bits .* got -32 to 31"):
+        decode_image(grey(whole, "TIFF"), name="x")
+    decoded = decode_image(grey(whole, "TIFF"), name="x", value_range=(-32, 31))
+    np.testing.assert_array_equal(decoded[..., 0], np.round((whole + 32) * 255 / 63))
+    with pytest.raises(InputError, match=r"within \[-30, 31\]; got -32 to 31"):
+        decode_image(grey(whole, "TIFF"), name="x", value_range=(-30, 31))
+    deep = (whole + 32).astype(np.uint16) * 65
+    narrow = decode_image(grey(deep, "PNG"), name="x", value_range=(0, 4095))
+    np.testing.assert_array_equal(narrow[..., 1], np.round(deep * (255 / 4095)))
+    unit = (np.arange(64, dtype=np.float32) / 63).reshape(8, 8)
+    np.testing.assert_array_equal(
+        decode_image(grey(unit, "TIFF"), name="x")[..., 2], np.round(unit * 255.0)
+    )
+    for broken, said in ((unit * 2, "got 0 to 2"), (unit / 0 * 0, "got no finite value")):
+        with np.errstate(all="ignore"), pytest.raises(InputError, match=said):
+            decode_image(grey(np.asarray(broken), "TIFF"), name="x")
+    for value_range in ((1, 0), (0,), "ab", (0, float("nan"))):
+        with pytest.raises(InputError, match="value_range must be two numbers"):
+            array_source(deep[None], value_range=value_range)
+    source = array_source(deep[None], value_range=(0, 4095))
+    np.testing.assert_array_equal(source.read(0), narrow)
+    assert source.digest != array_source(deep[None]).digest
+
+
+def test_the_range_of_deep_images_is_reported(tmp_path):
+    for place, top in enumerate((100, 4095)):
+        values = np.linspace(3, top, 64).astype(np.uint16).reshape(8, 8)
+        write_picture(tmp_path / "deep" / f"{place}.png", values)
+    write_picture(tmp_path / "deep" / "8.png", RGB)
+    with pytest.warns(UserWarning, match="2 images hold uint16 values from 3 to 4095; 0 is black"):
+        source = open_source(tmp_path / "deep")
+    assert source.read(1).max() == 16
+    wide = open_source(tmp_path / "deep", value_range=(0, 4095), warn=False)
+    assert wide.read(1).max() == 255 and wide.digest != source.digest
+
+
+def test_an_array_that_changes_after_the_opening_is_never_read():
+    images = np.zeros((3, 4, 4), np.uint8)
+    source = array_source(images)
+    images[1] += 1
+    assert source.read(0).max() == 0
+    with pytest.raises(ImageChanged, match="image 1 is not the image"):
+        source.read(1)

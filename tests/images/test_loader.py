@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mgm_jax.errors import InputError
+from mgm_jax.images import ImageChanged
 from mgm_jax.images.loader import canvases, make_canvas
 from mgm_jax.images.sources.open_source import open_source
 from tests.images.pictures import random_pixels, write_classes
@@ -71,6 +72,28 @@ def test_a_canvas_equals_torchvision(torchvision, height, width, interpolation):
     expected = np.asarray(functional.center_crop(resized, [10, 10]))
     ours = make_canvas(pixels, resize=12, crop=10, interpolation=interpolation)
     np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 70_000), (70_000, 1), (2, 40_000)])
+def test_of_a_long_image_only_the_middle_is_resized(shape):
+    """Its whole at this size would be gigabytes; the middle is that of a shorter piece of it."""
+    pixels = random_pixels(4, *shape)
+    short, long = min(shape), max(shape)
+    margin = 10 * short
+    middle = slice(long // 2 - margin, long // 2 + margin)
+    piece = pixels[:, middle] if shape[1] == long else pixels[middle]
+    found = make_canvas(pixels, resize=256, crop=224)
+    expected = make_canvas(piece, resize=256, crop=224)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_an_image_that_changed_is_not_skipped(tmp_path):
+    folder = write_classes(tmp_path / "pets", classes=1)
+    source = open_source(folder)
+    (folder / "a" / "2.png").write_bytes((folder / "a" / "1.png").read_bytes())
+    with pytest.raises(ImageChanged, match=r"a/2\.png is not the image that it was"):
+        list(canvases(source, resize=6, batch_size=2, on_error="skip"))
+    assert len(list(canvases(source, [0, 1], resize=6, batch_size=2, on_error="skip"))) == 1
 
 
 def test_an_image_that_cannot_be_decoded_stops_or_is_named(broken):

@@ -44,7 +44,7 @@ def test_the_order_and_company_of_groups_do_not_matter():
     _same(whole, alone, rows=GROUPS == 5)
 
 
-@pytest.mark.parametrize("kernel", ["cosine", "gaussian"])
+@pytest.mark.parametrize("kernel", ["cosine", pytest.param("gaussian", marks=pytest.mark.nightly)])
 def test_gathered_candidates_give_what_the_gram_matrix_gives(monkeypatch, kernel):
     through_gram = manifold_metrics(POINTS, groups=GROUPS, k=8, kernel=kernel)
 

@@ -245,5 +245,5 @@ def test_unusable_sets_are_named() -> None:
         linear_probe(train, None, test, measure="f1")
     with pytest.raises(InputError, match="0 or 1"):
         linear_probe(train, None, test, measure="map11")
-    with pytest.raises(InputError, match="one a row"):
+    with pytest.raises(InputError, match="one label for each of the 60"):
         linear_probe((train[0], train[1][:-1]), None, test)

@@ -1,4 +1,4 @@
-"""The linear probe over one, two, three and eight devices: the same answers.
+"""The linear probe over one, three and eight devices: the same answers.
 
 The checks stand in ``many_devices``, which needs a process with simulated devices.
 """

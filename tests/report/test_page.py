@@ -171,6 +171,38 @@ def test_study_facts_are_optional(study: Study, tmp_path: Path):
     assert "with 90 % intervals" in words
 
 
+def test_origins_guesses_and_small_manifolds_are_said(study: Study, tmp_path: Path):
+    folder = _copy(study("population"), tmp_path)
+    name = str(pd.read_parquet(folder / "models.parquet")["encoder"].iloc[0])
+    account = {
+        "encoders": [
+            {
+                "name": name,
+                "architecture": "resnet50",
+                "paradigm": "contrastive",
+                "method": "MoCo",
+                "guessed": True,
+                "source": "model.pth",
+                "weights": "[state_dict] module.encoder_q.*",
+                "doubt": "<heads>",
+            },
+            {"name": "other", "paradigm": "supervised", "guessed": False},
+        ],
+        "small_manifolds": ["digits: 3 points left out, of 2 manifolds (<ant>, bee)"],
+    }
+    (folder / "study.json").write_text(json.dumps(account))
+    # The table counts the points of manifolds that are too small, the page says why.
+    summary = pd.read_parquet(folder / "summary.parquet")
+    summary["left_out"] = 3 * (summary["setting"] == "semantic")
+    summary.to_parquet(folder / "summary.parquet")
+    words = Page(write_report(folder).read_text(encoding="utf-8")).words
+    assert "contrastive, MoCo (a guess) model.pth [state_dict] module.encoder_q.* <heads>" in words
+    assert words.count("(a guess)") == 1
+    assert f"stated by no file: the paradigm of {name}." in words
+    assert "3 points left out, of 2 manifolds (<ant>, bee): of two points" in words
+    assert "flagged as degenerate" not in words and "Nothing: every image" not in words
+
+
 def test_unusable_folders_are_refused(study: Study, tmp_path: Path):
     with pytest.raises(InputError, match="no such folder"):
         write_report(tmp_path / "nowhere")

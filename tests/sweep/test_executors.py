@@ -9,8 +9,11 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from mgm_jax.cli import _convert
 from mgm_jax.errors import InputError
 from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
@@ -23,27 +26,66 @@ from tests.test_many_hosts import open_mpi, slurm
 
 ROOT = Path(__file__).parents[2]
 
-#: As many views as in the small study, for which everything is compiled.
+#: Where programs that tests start find the packages; weights of the zoo need the converters.
+PACKAGES = os.pathsep.join([str(ROOT), str(ROOT / "converters")])
+
+#: Weights of every kind, enough encoders for clusters, probes: every stage of a run. As many views
+#: as in the small study, for which everything is compiled.
 STUDY = small_study(
-    encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],
+    encoders=[
+        {"source": "pixels", "size": 8},
+        {"source": "conv4", "size": 32},
+        {"source": "zoo:simclr-resnet"},
+        {"source": "checkpoint.safetensors"},
+    ],
     augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 6, "views": 8},
+    transfer={
+        "targets": [{"source": "digits", "per_class": 5, "name": "target"}],
+        "probes": ["linear", "knn"],
+        "scores": ["h-score"],
+    },
 )
+
+#: Tables of the stages after the first two.
+MORE_TABLES = ("transfer", "clusters", "cluster_tree", "cluster_agreement", "similarity")
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables of one process."""
-    out = tmp_path_factory.mktemp("alone")
-    assert not run_study(STUDY, out).failures
-    return out
+    """The tables of one process, the checkpoint of the study beside them."""
+    base = tmp_path_factory.mktemp("alone")
+    write_conv4(base / "checkpoint.safetensors")
+    assert not run_study(STUDY, base / "out", base=base, convert=_convert).failures
+    return base / "out"
+
+
+def write_conv4(path: Path) -> None:
+    """A checkpoint of a Conv4 as PyTorch names and lays out its weights, all drawn."""
+    rng = np.random.default_rng(0)
+    weights: dict[str, np.ndarray] = {}
+    for i, width in enumerate((3, 64, 64, 64)):
+        kernel = rng.normal(scale=np.sqrt(2 / (9 * width)), size=(64, width, 3, 3))
+        weights[f"encoder.{i}.0.weight"] = kernel.astype(np.float32)
+        weights[f"encoder.{i}.0.bias"] = np.zeros(64, np.float32)
+        for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+            weights[f"encoder.{i}.1.{name}"] = np.full(64, value, np.float32)
+    save_file(weights, path)
+
+
+def assert_same(out: Path, alone: Path) -> None:
+    """Every table of every stage, byte for byte."""
+    assert table_bytes(out) == table_bytes(alone)
+    for name in MORE_TABLES:
+        file = f"{name}.parquet"
+        assert (out / file).read_bytes() == (alone / file).read_bytes(), name
 
 
 @pytest.mark.slow
 def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> None:
-    study, out = tmp_path / "study.yaml", tmp_path / "out"
+    study, out = alone.parent / "study.yaml", tmp_path / "out"
     study.write_text(STUDY.to_yaml())
     job = free_port(least=2**16 - 2**12) - (2**16 - 2**12)
-    common = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    common = os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     programs = [
@@ -51,7 +93,7 @@ def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> No
     ]
     written = [program.communicate(timeout=300) for program in programs]
     assert [program.returncode for program in programs] == [0, 0], written
-    assert table_bytes(out) == table_bytes(alone)
+    assert_same(out, alone)
     assert "degree" in written[0][0] and "degree" not in written[1][0]
 
 
@@ -82,7 +124,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
 
     from mgm_jax.sweep.run.on_ray import RayExecutor
 
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", PACKAGES)
     memory = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
     try:
@@ -100,11 +142,11 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
 
         loser = threading.Thread(target=lose_a_node, daemon=True)
         loser.start()
-        result = run_study(STUDY, out, executor=executor)
+        result = run_study(STUDY, out, base=alone.parent, convert=_convert, executor=executor)
         loser.join(timeout=60)
         assert lost not in cluster.list_all_nodes()
         assert not result.failures
-        assert table_bytes(out) == table_bytes(alone)
+        assert_same(out, alone)
     finally:
         ray.shutdown()
         cluster.shutdown()

@@ -109,20 +109,6 @@ def test_a_checkpoint_that_cannot_be_read_is_named(finished: Path, tmp_path: Pat
         run_study(alone, tmp_path / "alone", base=tmp_path, convert=convert)
 
 
-def test_a_damaged_store_is_named_and_the_rest_is_done(finished: Path, tmp_path: Path) -> None:
-    run_study(small_study(), tmp_path, until="embed")
-    [store] = tmp_path.glob("embeddings/conv4-s1/digits-crop*")
-    (store / "embeddings.zarr" / "zarr.json").write_text("{")
-    result = run_study(small_study(), tmp_path)
-    assert [one.where.split(" · ")[:3] for one in result.failures] == [
-        ["conv4-s1", "digits", "crop@1"]
-    ]
-    assert_same_but(tmp_path, finished, encoder="conv4-s1", setting="crop")
-    os.rename(store, tmp_path / "aside")
-    assert not run_study(small_study(), tmp_path, retry_failed=True).failures
-    assert table_bytes(tmp_path) == table_bytes(finished)
-
-
 def test_an_image_that_was_away_is_measured_when_it_is_back(tmp_path: Path, monkeypatch) -> None:
     rng = np.random.default_rng(0)
     for name in ("cats", "dogs"):

@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from mgm_jax.errors import InputError
 from mgm_jax.sweep import mirrored
@@ -122,6 +124,60 @@ def test_who_comes_first_is_decided_by_what_is_read_back(bucket: Bucket, monkeyp
     assert bucket.write_new(LEASE, b"{}")
     with pytest.raises(FileExistsError):
         bucket.write_new(LEASE, b"{}")
+
+
+def test_of_several_that_take_over_at_once_one_does(bucket: Bucket) -> None:
+    left_by(bucket)
+    start, over = threading.Barrier(4), threading.Event()
+    ends: list[str] = []
+
+    def run() -> None:
+        start.wait()
+        try:
+            with Lease(bucket, renew=0.6, stale=0.2, say=[].append).held():
+                ends.append("held")
+                over.wait(30)
+        except InputError as error:
+            ends.append("refused" if "another run is writing" in str(error) else str(error))
+        if len(ends) == 4:
+            over.set()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ends) == ["held", "refused", "refused", "refused"]
+    left = bucket.storage.find(bucket.root)
+    assert not left, "neither the lease nor what was made to take over stays"
+
+
+class Strict(MemoryFileSystem):
+    """As S3 and Google's storage: a bucket must exist, and ``makedirs`` would make it."""
+
+    protocol = "s3"
+    store: ClassVar[dict] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+    buckets: ClassVar[set[str]] = {"results"}
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        self.buckets.add(path.strip("/").partition("/")[0])
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options) -> None:
+        if path.strip("/").partition("/")[0] not in self.buckets:
+            raise FileNotFoundError("The specified bucket does not exist")
+        super().pipe_file(path, value, mode=mode, **options)
+
+
+def test_a_mistyped_bucket_is_refused_and_not_made(tmp_path: Path) -> None:
+    bucket = Bucket(url="s3://resluts/study", storage=Strict(), root="resluts/study")
+    with pytest.raises(InputError, match=r"no bucket 'resluts'.*spelling"), lease_of(bucket).held():
+        raise AssertionError
+    assert Strict.buckets == {"results"}
+    there = Bucket(url="s3://results/study", storage=Strict(), root="results/study")
+    with lease_of(there).held():
+        assert there.read(LEASE) is not None
+    assert Strict.buckets == {"results"}
 
 
 def test_a_run_that_lost_its_bucket_goes_on_alone(bucket: Bucket, tmp_path: Path) -> None:

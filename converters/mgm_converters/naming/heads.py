@@ -20,5 +20,10 @@ HEADS = (
     Drop(pattern=rf"(?:{_QUEUES})(?:\..*)?", reason="a queue of negatives, not a weight"),
 )
 
+# Of a pair of towers the names of the one that reads text.
+_TEXT = Drop(pattern=r"text_model\..*|logit_scale|logit_bias", reason="the text tower")
+
 # Outside it they may stand behind any prefix: module.queue, module.predictor.0.weight, ...
-OUTSIDE = tuple(Drop(pattern=rf"(?:.*\.)?{rule.pattern}", reason=rule.reason) for rule in HEADS)
+OUTSIDE = tuple(
+    Drop(pattern=rf"(?:.*\.)?(?:{rule.pattern})", reason=rule.reason) for rule in (*HEADS, _TEXT)
+)

@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 Form = Literal["same", "token", "transposed", "kernel", "flat"]
-Family = Literal["conv4", "resnet_cifar", "resnet", "vit"]
+Family = Literal["conv4", "resnet_cifar", "resnet", "vit", "convnext", "swin", "mobilenet"]
 Arrays = Mapping[str, np.ndarray]
 
 # How a tensor is stored elsewhere, and what makes it canonical.

@@ -40,6 +40,15 @@ def _rules(block: str) -> tuple[Rule, ...]:
         Rename(pattern=r"patch_embed\.proj\.weight"),
         Rename(pattern=r"patch_embed\.proj\.bias", optional=True),
         Rename(pattern=r"(?:norm_pre|norm|fc_norm)\.(?:weight|bias)"),
+        Rename(
+            pattern=r"attn_pool\.(?:latent|(?:q|kv|proj|norm|mlp\.fc[12])\.(?:weight|bias))",
+            optional=True,
+        ),
+        Rename(
+            pattern=rf"{block}\.(attn|mlp)\.norm\.(weight|bias)",
+            target=r"blocks.\1.\2.norm.\3",
+            optional=True,
+        ),
         Rename(pattern=rf"{block}\.norm([12])\.(weight|bias)", target=r"blocks.\1.norm\2.\3"),
         Rename(
             pattern=rf"{block}\.attn\.(qkv|proj)\.(weight|bias)", target=r"blocks.\1.attn.\2.\3"

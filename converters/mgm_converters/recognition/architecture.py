@@ -16,12 +16,18 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.naming.rules import Family
+from mgm_converters.recognition.convnext import spec_of_convnext
+from mgm_converters.recognition.mobilenet import spec_of_mobilenet
+from mgm_converters.recognition.swin import spec_of_swin
 from mgm_jax.encoders import (
     ARCHITECTURES,
     CifarResNetSpec,
     Conv4Spec,
+    ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
+    SwinSpec,
     ViTSpec,
 )
 from mgm_jax.encoders.published import PUBLISHED
@@ -30,9 +36,14 @@ from mgm_jax.errors import InputError
 
 State = Mapping[str, np.ndarray]
 
-# The usual heads of a width; the last three are those of I-JEPA and OpenCLIP giant, DINOv2 giant
-# and DINOv3's largest.
-_HEADS = {dim: heads for dim, _, heads in VIT_SIZES.values()} | {1408: 16, 1536: 24, 4096: 32}
+# The usual heads of a width; then SigLIP's largest, I-JEPA and OpenCLIP giant, DINOv2 giant and
+# DINOv3's largest.
+_HEADS = {dim: heads for dim, _, heads in VIT_SIZES.values()} | {
+    1152: 16,
+    1408: 16,
+    1536: 24,
+    4096: 32,
+}
 # With rotary positions the file says the width of a head, unless Hugging Face wrote it.
 _ROTARY_HEADS = _HEADS | {1280: 20}
 # MoCo-v3 gave its small ViT twice the usual heads.
@@ -64,6 +75,12 @@ def infer_spec(
             )
         case "resnet":
             return _resnet(state)
+        case "convnext":
+            return spec_of_convnext(state)
+        case "swin":
+            return spec_of_swin(state)
+        case "mobilenet":
+            return spec_of_mobilenet(state)
         case "vit":
             return _vit(state, prefix=prefix, heads=heads)
 
@@ -82,6 +99,9 @@ def named_spec(model: str, state: State) -> EncoderSpec:
         InputError: a weight that decides an optional part has a shape no spec has.
     """
     spec = (PUBLISHED.get(model) or ARCHITECTURES[model]).spec
+    if isinstance(spec, ConvNeXtSpec):
+        # A file of masked pretraining has no final norm.
+        return replace(spec, final_norm="norm.weight" in state)
     if not isinstance(spec, ViTSpec):
         return spec
     return replace(
@@ -101,8 +121,12 @@ def architecture_name(spec: EncoderSpec) -> str:
 
 def _outline(spec: EncoderSpec) -> dict[str, Any]:
     if isinstance(spec, ViTSpec):
-        return {name: getattr(spec, name) for name in ("embed_dim", "layers", "mlp_dim", "patch")}
-    return spec.to_dict() | {"image_size": None, "classes": 0, "padding": None}
+        return {
+            name: getattr(spec, name)
+            for name in ("embed_dim", "layers", "mlp_dim", "patch", "attention_pool")
+        }
+    varying = {"image_size": None, "classes": 0, "padding": None, "final_norm": None}
+    return spec.to_dict() | varying
 
 
 def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
@@ -116,6 +140,21 @@ def assumptions(spec: EncoderSpec) -> tuple[str, ...]:
                 f"{strides if spec.block == 'bottleneck' else ''}{spec.padding} padding",
                 f"BatchNorm epsilon {_eps(spec)}",
             )
+        case SwinSpec():
+            return (
+                f"input of {spec.image_size} pixels",
+                "exact GELU",
+                f"LayerNorm epsilon {spec.layer_norm_eps:g}",
+            )
+        case MobileNetSpec():
+            strides = ", ".join(map(str, spec.strides))
+            return (
+                f"strides {strides}",
+                f"{spec.padding} padding",
+                f"BatchNorm epsilon {_eps(spec)}",
+            )
+        case ConvNeXtSpec():
+            return ("exact GELU", f"LayerNorm epsilon {spec.layer_norm_eps:g}")
         case ViTSpec():
             return (
                 f"{spec.heads} heads",
@@ -151,6 +190,7 @@ def _resnet(state: State) -> ResNetSpec:
         block="bottleneck" if bottleneck else "basic",
         channels=channels,
         inner_factor=max(1, inner // channels) if bottleneck else 1,
+        groups=inner // _shape(state, "layer1.0.conv2.weight", 4)[1] if bottleneck else 1,
         stem="imagenet" if kernel == 7 else "cifar",
         image_size=224 if kernel == 7 else 32,
     )
@@ -171,6 +211,7 @@ def _vit(state: State, *, prefix: str, heads: int | None) -> ViTSpec:
         heads=heads or _usual_heads(state, dim, prefix),
         mlp_dim=hidden // 2 if gated else hidden,
         **parts,
+        **({"gelu": "tanh", "position_resize": "antialias"} if parts["attention_pool"] else {}),
     )
 
 
@@ -218,13 +259,24 @@ def _optional_parts(state: State) -> dict[str, Any]:
         "layer_scale": "blocks.0.ls1.gamma" in state,
         "qkv_bias": "blocks.0.attn.qkv.bias" in state,
         "mlp": "swiglu" if "blocks.0.mlp.w12.weight" in state else "gelu",
-        "positions": "learned" if "pos_embed" in state else "rope",
+        "positions": _positions(state),
         "patch_bias": "patch_embed.proj.bias" in state,
         "pre_norm": "norm_pre.weight" in state,
         "final_norm": "norm.weight" in state,
         "fc_norm": "fc_norm.weight" in state,
+        "attention_norm": "blocks.0.attn.norm.weight" in state,
+        "mlp_norm": "blocks.0.mlp.norm.weight" in state,
+        "attention_pool": "attn_pool.latent" in state,
         "proj_dim": _shape(state, "proj.weight", 2)[0] if "proj.weight" in state else 0,
     }
+
+
+def _positions(state: State) -> str:
+    if "pos_embed" not in state:
+        return "rope"
+    # A gated MLP without layer scales is EVA-02's, which rotates as well.
+    gated = "blocks.0.mlp.w12.weight" in state
+    return "both" if gated and "blocks.0.ls1.gamma" not in state else "learned"
 
 
 def _shape(state: State, name: str, rank: int) -> tuple[int, ...]:

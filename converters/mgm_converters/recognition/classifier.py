@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.reading.arrays import to_array
-from mgm_jax.encoders import CifarResNetSpec, EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders import EncoderSpec
 from mgm_jax.errors import InputError, name_some
 
 _NAME = re.compile(
-    r"(?:.*\.)?(?P<owner>(?:fc|head|heads\.head|classifier|classifier\.1|linear|last_linear))"
+    r"(?:.*\.)?(?P<owner>(?:fc|head|head\.fc|heads\.head|classifier(?:\.\d)?|linear|last_linear))"
     r"\.(?P<kind>weight|bias)"
 )
 
@@ -33,7 +33,7 @@ def with_classifier(
         InputError: there is no single linear map from the default feature, or the family has no
             place for one.
     """
-    if not isinstance(spec, CifarResNetSpec | ResNetSpec | ViTSpec):
+    if not hasattr(spec, "classes"):
         raise InputError(f"head: a {spec.family} encoder has no classifier of its own")
     found = {name: match for name in outside if (match := _NAME.fullmatch(name))}
     weights = [name for name, match in found.items() if match["kind"] == "weight"]
@@ -51,4 +51,4 @@ def with_classifier(
     if bias in tensors:
         state["head.bias"] = to_array(tensors[bias]).astype(np.float32)
     origin = {name: f"head.{found[name]['kind']}" for name in (weight, bias) if name in found}
-    return replace(spec, classes=len(matrix)), state, origin
+    return replace(spec, classes=len(matrix)), state, origin  # type: ignore[call-arg]

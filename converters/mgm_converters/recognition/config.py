@@ -28,6 +28,8 @@ _METHODS = {
     "dinov3_vit": "DINOv3",
     "clip": "CLIP",
     "clip_vision_model": "CLIP",
+    "siglip": "SigLIP",
+    "siglip_vision_model": "SigLIP",
 }
 # Beginnings of what timm calls the training (a tag) or, where it has none of its own, the network.
 _TIMM_METHODS = {
@@ -37,6 +39,8 @@ _TIMM_METHODS = {
     "dino": "DINO",
     "mae": "MAE",
     "ijepa": "I-JEPA",
+    "siglip": "SigLIP",
+    "eva02": "EVA-02",
     "openai": "CLIP",
     "clip": "OpenCLIP",
 }

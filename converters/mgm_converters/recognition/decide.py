@@ -23,11 +23,12 @@ from mgm_converters.recognition.identify import (
     doubt,
     identify,
 )
-from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess
+from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess, never_trained
 from mgm_converters.recognition.stated import Stated
 from mgm_jax.encoders import (
     CifarResNetSpec,
     EncoderSpec,
+    MobileNetSpec,
     Preprocess,
     ResNetSpec,
     ViTSpec,
@@ -82,6 +83,7 @@ def decide(
     stem: str,
     sha256: str,
     padding: str | None = None,
+    given: Preprocess | None = None,
 ) -> Decision:
     """Decide what a checkpoint is.
 
@@ -95,6 +97,7 @@ def decide(
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
+        given: the input, where the user gave one.
 
     Raises:
         InputError: a spec that does not follow from the weights, or weights that do not fit it.
@@ -116,10 +119,11 @@ def decide(
         # Of a method the file names, it says itself what its network has.
         spec = _with_facts(spec, () if stated.names_training else methods, config)
     spec = _padded(spec, traces, padding)
-    preprocess = _preprocess(spec, traces, one, methods, config, stated)
-    if isinstance(spec, ResNetSpec | CifarResNetSpec):
-        # Convolutions take any size.
-        spec = replace(spec, image_size=preprocess.size)
+    preprocess = given or _preprocess(spec, traces, one, methods, config, stated)
+    if not isinstance(spec, ViTSpec):
+        # Convolutions take any size; windows do where they stay what they are.
+        resized = replace(spec, image_size=preprocess.size)
+        spec = resized if resized.weight_shapes == spec.weight_shapes else spec
     state = _completed(spec, state, config)
     check_state(spec, state)
     told = stated if one is None else Stated()
@@ -128,7 +132,7 @@ def decide(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=told.paradigm or _paradigm(traces, methods),
+        paradigm=told.paradigm or _paradigm(traces, methods, state),
         method=told.method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
@@ -207,8 +211,10 @@ def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSp
         padding = "tf-same"
     if padding is None:
         return spec
-    if not isinstance(spec, ResNetSpec):
-        raise InputError(f"padding: only a ResNet has one to choose, this is a {spec.family}")
+    if not isinstance(spec, ResNetSpec | MobileNetSpec):
+        raise InputError(
+            f"padding: only a ResNet and a MobileNet have one to choose, this is a {spec.family}"
+        )
     return replace(spec, padding=padding)  # type: ignore[arg-type]
 
 
@@ -227,19 +233,25 @@ def _preprocess(
     if config is not None and config.preprocess is not None:
         return config.preprocess
     cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"
-    if methods and isinstance(spec, ResNetSpec | ViTSpec) and not cifar:
+    if methods and not isinstance(spec, CifarResNetSpec) and not cifar:
         size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
         return methods[0].preprocess(size)
     return guess_preprocess(traces.naming, spec, facts=traces.facts)
 
 
-def _paradigm(traces: Traces, methods: tuple[Method, ...]) -> str:
+def _paradigm(traces: Traces, methods: tuple[Method, ...], state: State) -> str:
     kinds = {method.paradigm for method in methods}
-    if kinds:
-        return kinds.pop() if len(kinds) == 1 else "unknown"
-    return guess_paradigm(
-        traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+    if len(kinds) > 1:
+        return "unknown"
+    kind = (
+        kinds.pop()
+        if kinds
+        else guess_paradigm(
+            traces.naming, prefix=traces.prefix, facts=traces.facts, dropped=traces.names
+        )
     )
+    # What speaks for supervision is a classifier, which networks have before any training.
+    return "untrained" if kind == "supervised" and never_trained(state) else kind
 
 
 def _completed(spec: EncoderSpec, state: Mapping[str, np.ndarray], config: Config | None) -> State:

@@ -16,7 +16,15 @@ from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
 from mgm_converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
 from mgm_converters.naming.rules import Naming
-from mgm_jax.encoders import EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders import (
+    CifarResNetSpec,
+    Conv4Spec,
+    ConvNeXtSpec,
+    EncoderSpec,
+    ResNetSpec,
+    SwinSpec,
+    ViTSpec,
+)
 from mgm_jax.encoders.methods import METHODS, Method
 from mgm_jax.encoders.published import PUBLISHED, Published
 
@@ -82,6 +90,10 @@ def identify(traces: Traces, spec: EncoderSpec) -> tuple[Method, ...]:
         names = ("SimCLR-v2",)
     elif isinstance(spec, ResNetSpec):
         names = _resnet(traces, spec)
+    elif isinstance(spec, ConvNeXtSpec):
+        names = ("FCMAE",) if spec.response_norm and not spec.final_norm else ()
+    elif isinstance(spec, SwinSpec):
+        names = _swin(traces)
     elif isinstance(spec, ViTSpec):
         names = _vit(traces, spec)
     return tuple(METHODS[name] for name in names)
@@ -127,7 +139,7 @@ def doubt(methods: Sequence[Method], spec: EncoderSpec) -> str:
         methods: those that it may be of, the assumed one first.
         spec: the network.
     """
-    if not isinstance(spec, ResNetSpec | ViTSpec):
+    if isinstance(spec, Conv4Spec | CifarResNetSpec):
         return ""
     if not methods:
         return (
@@ -210,11 +222,25 @@ def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:
     return _BARE if bare and _is_converted_size(spec) else ("Supervised",)
 
 
+def _swin(traces: Traces) -> tuple[str, ...]:
+    if traces.behind("teacher") or traces.behind("student"):
+        return ("EsViT",)
+    if traces.has(r"encoder_k|projector(?:_k)?|predictor"):
+        return ("MoBY",)
+    if traces.has("decoder") and traces.has("mask_token"):
+        return ("SimMIM",)
+    return ("Supervised",) if any(map(_CLASSIFIER.fullmatch, traces.names)) else ()
+
+
 def _vit(traces: Traces, spec: ViTSpec) -> tuple[str, ...]:
     if traces.naming is CLIP_HUGGINGFACE or traces.format == "torchscript":
         return ("CLIP",)
     if traces.naming is CLIP_OPENAI or spec.pre_norm:
         return ("CLIP", "OpenCLIP") if traces.has("input_resolution") else ("OpenCLIP",)
+    if spec.attention_pool:
+        return "SigLIP", "SigLIP 2"
+    if spec.positions == "both":
+        return ("EVA-02",)
     if spec.positions == "rope":
         return ("DINOv3",)
     if traces.behind("target_encoder"):

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
@@ -31,7 +33,7 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
                         [0, 1] as it is, A Closer Look takes ImageNet mean and deviation
     CIFAR ResNet        32 pixels whole, ImageNet mean and deviation
     ResNet              short side 8/7 of the centre square, bilinear, ImageNet mean and deviation
-    ViT                 as ResNet, bicubic
+    ViT, ConvNeXt, Swin as ResNet, bicubic
     ==================  ==========================================================================
     """
     size = spec.image_size
@@ -45,7 +47,7 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
     return Preprocess(
         size=size,
         resize=round(size * 8 / 7),
-        interpolation="bicubic" if naming.family == "vit" else "bilinear",
+        interpolation="bicubic" if naming.family in ("vit", "convnext", "swin") else "bilinear",
         **normalised,
     )
 
@@ -75,3 +77,18 @@ def guess_paradigm(naming: Naming, *, prefix: str, facts: Facts, dropped: Iterab
     if _CONTRASTIVE.search(prefix):
         return "contrastive"
     return "supervised" if any(map(_CLASSIFIER.fullmatch, dropped)) else "unknown"
+
+
+def never_trained(state: Mapping[str, np.ndarray]) -> bool:
+    """Whether all norms have the scales they start with, which one step of training changes.
+
+    A classifier beside such an encoder says nothing: networks have one from the start.
+
+    Args:
+        state: canonical weights.
+    """
+    # Of the arrays of one axis only the scales of norms are called weight.
+    scales = [
+        values for name, values in state.items() if name.endswith(".weight") and values.ndim == 1
+    ]
+    return bool(scales) and all(bool(((one == 1) | (one == 0)).all()) for one in scales)

@@ -16,11 +16,12 @@ from mgm_converters.naming.rules import Family, Naming, matching
 from mgm_jax.errors import InputError, name_some
 
 # Of two networks in one file the one on the right is the one its authors evaluate.
-_EVALUATED_TWIN = {
-    "encoder_k": "encoder_q",
-    "momentum_encoder": "base_encoder",
-    "student": "teacher",
-}
+_EVALUATED_TWIN = (
+    ("encoder_k", "encoder_q"),
+    ("encoder_k", "encoder"),
+    ("momentum_encoder", "base_encoder"),
+    ("student", "teacher"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ def _prefixes(naming: Naming, names: Sequence[str]) -> list[str]:
 def _twin(prefix: str, found: Sequence[tuple[Naming, str]]) -> str | None:
     """The prefix of the network that is evaluated instead of the one behind ``prefix``."""
     steps = prefix.split(".")
-    for trained, evaluated in _EVALUATED_TWIN.items():
+    for trained, evaluated in _EVALUATED_TWIN:
         kept = ".".join(evaluated if step == trained else step for step in steps)
         if kept != prefix and any(kept == other for _, other in found):
             return kept

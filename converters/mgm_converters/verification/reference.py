@@ -13,8 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm_converters.verification.reference_convnext import convnext_activations
+from mgm_converters.verification.reference_mobilenet import mobilenet_activations
+from mgm_converters.verification.reference_swin import swin_activations
 from mgm_converters.verification.reference_vit import vit_activations
-from mgm_jax.encoders import CifarResNetSpec, Conv4Spec, EncoderSpec, ResNetSpec, ViTSpec
+from mgm_jax.encoders import (
+    CifarResNetSpec,
+    Conv4Spec,
+    ConvNeXtSpec,
+    EncoderSpec,
+    MobileNetSpec,
+    ResNetSpec,
+    SwinSpec,
+    ViTSpec,
+)
 from mgm_jax.encoders.spec import LOGITS
 from mgm_jax.errors import InputError
 
@@ -48,6 +60,12 @@ def reference_activations(
                 taps = _resnet_cifar(spec, weights, x)
             case ResNetSpec():
                 taps = _resnet(spec, weights, x)
+            case SwinSpec():
+                taps = swin_activations(spec, weights, x)
+            case MobileNetSpec():
+                taps = mobilenet_activations(spec, weights, x)
+            case ConvNeXtSpec():
+                taps = convnext_activations(spec, weights, x)
             case ViTSpec():
                 taps = vit_activations(spec, weights, x)
             case _:
@@ -118,7 +136,8 @@ def _resnet(spec: ResNetSpec, weights: Weights, x: Tensor) -> Taps:
 
     def unit(conv: str, norm: str, x: Tensor, stride: int = 1) -> Tensor:
         kernel = weights[f"{conv}.weight"]
-        x = F.conv2d(pad(x, kernel.shape[-1], stride), kernel, stride=stride)
+        groups = x.shape[1] // kernel.shape[1]
+        x = F.conv2d(pad(x, kernel.shape[-1], stride), kernel, stride=stride, groups=groups)
         return _norm(weights, norm, x, eps=spec.batch_norm_eps)
 
     large = spec.stem == "imagenet"

@@ -32,7 +32,7 @@ def vit_activations(spec: ViTSpec, weights: Weights, x: Tensor) -> dict[str, Ten
     batch = len(x)
     if spec.class_token:
         x = torch.cat([weights["cls_token"].expand(batch, -1, -1), x], 1)
-    if spec.positions == "learned":
+    if spec.positions != "rope":
         x = x + interpolated(spec, weights["pos_embed"], grid)
     if spec.registers:
         registers = weights["register_tokens"].expand(batch, -1, -1)
@@ -83,6 +83,8 @@ def _features(spec: ViTSpec, weights: Weights, taps: Mapping[str, Tensor]) -> di
             made["cls_last4"] = torch.cat([norm(taps[f"blocks.{i}"])[:, 0] for i in four], 1)
     if spec.fc_norm:
         made["fc_norm"] = _layer_norm(spec, weights, "fc_norm", last[:, spec.prefix :].mean(1))
+    if spec.attention_pool:
+        made["attention_pool"] = _pooled(spec, weights, x)
     if spec.proj_dim:
         made["proj"] = made["cls"] @ weights["proj.weight"].T
     return made
@@ -94,7 +96,7 @@ def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
 
 def _layer_norm(spec: ViTSpec, weights: Weights, name: str, x: Tensor) -> Tensor:
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-    return F.layer_norm(x, (spec.embed_dim,), weight, bias, eps=spec.layer_norm_eps)
+    return F.layer_norm(x, weight.shape, weight, bias, eps=spec.layer_norm_eps)
 
 
 def _attention(
@@ -105,8 +107,12 @@ def _attention(
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     if spec.positions == "rope":
         q, k = (_rotated(spec, weights["rope_periods"], part, grid) for part in (q, k))
+    if spec.positions == "both":
+        q, k = (_turned(spec, part, grid) for part in (q, k))
     scores = (q @ k.transpose(-2, -1)) * (dim // spec.heads) ** -0.5
     mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, dim)
+    if spec.attention_norm:
+        mixed = _layer_norm(spec, weights, f"{name}.norm", mixed)
     return _linear(weights, f"{name}.proj", mixed)
 
 
@@ -121,10 +127,57 @@ def _rotated(spec: ViTSpec, periods: Tensor, x: Tensor, grid: tuple[int, int]) -
     return torch.cat([fixed, patches * angles.cos() + other * angles.sin()], 2)
 
 
+def _turned(spec: ViTSpec, x: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Neighbouring entries as one complex number, times a phase."""
+    axes = [torch.arange(n) * (16 / n) for n in grid]
+    quarter = spec.head_dim // 4
+    rates = 10_000.0 ** (-torch.arange(quarter) / quarter)
+    down, across = (axis.flatten() for axis in torch.meshgrid(*axes, indexing="ij"))
+    angles = torch.cat([down[:, None] * rates, across[:, None] * rates], 1)
+    fixed, patches = x[:, :, : spec.prefix], x[:, :, spec.prefix :]
+    pairs = torch.view_as_complex(patches.unflatten(-1, (-1, 2)).contiguous())
+    turned = torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles))
+    return torch.cat([fixed, turned.flatten(-2)], 2)
+
+
+def _pooled(spec: ViTSpec, weights: Weights, x: Tensor) -> Tensor:
+    """PyTorch's own multi-head attention with one query, then an MLP beside an identity."""
+    kinds = {
+        kind: torch.cat([weights[f"attn_pool.{part}.{kind}"] for part in ("q", "kv")])
+        for kind in ("weight", "bias")
+    }
+    query = weights["attn_pool.latent"].expand(len(x), -1, -1).transpose(0, 1)
+    tokens = x.transpose(0, 1)
+    found, _ = F.multi_head_attention_forward(
+        query,
+        tokens,
+        tokens,
+        spec.embed_dim,
+        spec.heads,
+        kinds["weight"],
+        kinds["bias"],
+        None,
+        None,
+        False,
+        0.0,
+        weights["attn_pool.proj.weight"],
+        weights["attn_pool.proj.bias"],
+        training=False,
+    )
+    found = found[0]
+    y = _layer_norm(spec, weights, "attn_pool.norm", found)
+    y = _linear(weights, "attn_pool.mlp.fc1", y)
+    y = F.gelu(y, approximate="tanh" if spec.gelu == "tanh" else "none")
+    return found + _linear(weights, "attn_pool.mlp.fc2", y)
+
+
 def _mlp(spec: ViTSpec, weights: Weights, name: str, x: Tensor) -> Tensor:
     if spec.mlp == "swiglu":
         gate, up = _linear(weights, f"{name}.w12", x).chunk(2, dim=-1)
-        return _linear(weights, f"{name}.w3", F.silu(gate) * up)
+        hidden = F.silu(gate) * up
+        if spec.mlp_norm:
+            hidden = _layer_norm(spec, weights, f"{name}.norm", hidden)
+        return _linear(weights, f"{name}.w3", hidden)
     x = _linear(weights, f"{name}.fc1", x)
     if spec.gelu == "quick":
         x = x * torch.sigmoid(1.702 * x)

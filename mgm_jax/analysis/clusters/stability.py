@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mgm_jax.analysis.clusters.manifold_draws import ManifoldDraws
-from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models, cut_tree
-from mgm_jax.analysis.columns import usable_columns
+from mgm_jax.analysis.clusters.ward import ModelClusters, best_silhouette, cluster_models, cut_tree
+from mgm_jax.analysis.columns import as_table, usable_columns
 from mgm_jax.errors import InputError
 
 
@@ -44,6 +44,20 @@ class ClusterStability:
         rows = self.table.loc[self.table["groups"] == self.groups]
         return float(rows["stability"].iloc[0]) if len(rows) else float("nan")
 
+    @property
+    def why_not_silhouette(self) -> str:
+        """Why this is not the number of groups that ``cluster_models`` names; empty where it is."""
+        silhouettes = self.clusters.silhouettes
+        other = best_silhouette(silhouettes)
+        if other == self.groups:
+            return ""
+        by_groups = self.table.set_index("groups")["stability"]
+        return (
+            f"The silhouette is largest for {other} groups ({silhouettes[other]:.2f}, against "
+            f"{silhouettes[self.groups]:.2f} for {self.groups}), but resampled trees agree less on "
+            f"them ({by_groups[other]:.2f}, against {self.stability:.2f})."
+        )
+
     def to_pandas(self) -> pd.DataFrame:
         """One row a number of groups, as ``table``."""
         return self.table
@@ -51,16 +65,17 @@ class ClusterStability:
     def _repr_html_(self) -> str:
         title = (
             f"{self.groups} groups of {len(self.clusters.models)} models; adjusted Rand index "
-            f"between resampled trees {self.stability:.2f}"
+            f"between resampled trees {self.stability:.2f}. {self.why_not_silhouette}"
         )
         return f"<p>{title}</p>{self.table.to_html(index=False, float_format='%.3g')}"
 
 
 def cluster_stability(
-    metrics: pd.DataFrame,
+    metrics: pd.DataFrame | pd.Series,
     *,
     manifolds: pd.DataFrame | None = None,
     most_groups: int = 8,
+    diagnostics: bool = False,
     resamples: int = 200,
     share: float = 0.8,
     leave_out_settings: bool = True,
@@ -73,15 +88,19 @@ def cluster_stability(
     a fifth of the models. Its tree is Ward's on the standardised columns, as in
     :func:`~mgm_jax.analysis.clusters.ward.cluster_models`. For each number of groups, the cuts of
     two resampled trees are compared by the adjusted Rand index over the models that both have; the
-    number with the largest mean is taken, the smaller one on a tie.
+    number with the largest mean is taken; of several with the same mean the one with the largest
+    silhouette, which is what ``cluster_models`` goes by alone. Where the two name different numbers
+    of groups, ``why_not_silhouette`` says why.
 
     Args:
-        metrics: ``[n, c]``, one row a model; columns ``setting.metric`` belong to a setting.
+        metrics: ``[n, c]``, one row a model; columns ``setting.metric`` belong to a setting. Or a
+            series.
         manifolds: table ``groups`` of a study, of one image set and one tap a model: columns
             ``encoder, setting, strength, group`` and the metrics. Its means take the place of
             the columns that it holds; other columns stay as they are. None resamples no
             manifolds.
         most_groups: largest number of groups tried; it is also less than the models of a resample.
+        diagnostics: as for ``cluster_models``.
         resamples: number of resampled trees, at least 2.
         share: of the models that a resample keeps, in (0, 1].
         leave_out_settings: leave out a setting a resample, where there are two or more.
@@ -104,7 +123,8 @@ def cluster_stability(
             "resamples must be at least 2 and share in (0, 1]; "
             f"got resamples = {resamples}, share = {share}."
         )
-    full = cluster_models(metrics, most_groups=most_groups)
+    metrics = as_table(metrics, name="metrics")
+    full = cluster_models(metrics, most_groups=most_groups, diagnostics=diagnostics)
     generator = np.random.default_rng(seed)
     usable = metrics.set_axis(metrics.columns.map(str), axis=1).loc[:, list(full.columns)]
     draws = None if manifolds is None else ManifoldDraws.make(manifolds, usable)
@@ -126,10 +146,13 @@ def cluster_stability(
     )
     known = table.dropna(subset=["stability"])
     # Rounding must not decide between numbers that agree equally well.
-    best = known["stability"].round(9).idxmax() if len(known) else None
-    chosen = full.groups if best is None else int(table.loc[best, "groups"])
+    best = known.loc[known["stability"].round(9) == known["stability"].round(9).max()]
+    chosen = best_silhouette({int(count): full.silhouettes[count] for count in best["groups"]})
+    clusters = cluster_models(
+        metrics, groups=chosen or full.groups, most_groups=most_groups, diagnostics=diagnostics
+    )
     return ClusterStability(
-        clusters=cluster_models(metrics, groups=chosen, most_groups=most_groups),
+        clusters=replace(clusters, chosen_by="stability" if chosen else "silhouette"),
         table=table,
         resamples=resamples,
         settings_left_out=len(settings) > 1,

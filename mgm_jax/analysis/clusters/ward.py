@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mgm_jax.analysis.columns import check_models, usable_columns
+from mgm_jax.analysis.columns import as_table, check_models, some_column, usable_columns
 from mgm_jax.errors import InputError, name_some
 
 
@@ -25,6 +25,8 @@ class ModelClusters:
         groups: number of groups that the tree was cut into.
         silhouette: mean silhouette of that cut in -1 .. 1; NaN where n < 3.
         silhouettes: mean silhouette of every number of groups that was tried.
+        chosen_by: what chose the number of groups: ``silhouette``, ``stability`` (see
+            :func:`~mgm_jax.analysis.clusters.stability.cluster_stability`) or ``caller``.
     """
 
     models: tuple[str, ...]
@@ -36,6 +38,7 @@ class ModelClusters:
     groups: int
     silhouette: float
     silhouettes: dict[int, float]
+    chosen_by: str = "silhouette"
 
     @property
     def cut_height(self) -> float:
@@ -56,15 +59,23 @@ class ModelClusters:
         return frame.sort_values("position")
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         title = f"{len(self.models)} models in {self.groups} group{'s' * (self.groups != 1)}"
         measured = f"Ward linkage on {len(self.columns)} standardised columns"
         if np.isfinite(self.silhouette):
             measured += f", silhouette {self.silhouette:.2f}"
-        return f"<p><b>{title}</b>: {measured}</p>{self.to_pandas().to_html(escape=True)}"
+        if self.left_out:
+            measured += f"; without {name_some(f'{n} ({why})' for n, why in self.left_out.items())}"
+        return f"<p><b>{title}</b>: {escape(measured)}</p>{self.to_pandas().to_html(escape=True)}"
 
 
 def cluster_models(
-    metrics: pd.DataFrame, *, groups: int | None = None, most_groups: int = 8
+    metrics: pd.DataFrame | pd.Series,
+    *,
+    groups: int | None = None,
+    most_groups: int = 8,
+    diagnostics: bool = False,
 ) -> ModelClusters:
     """Join models whose metrics are alike into a tree and cut it.
 
@@ -74,12 +85,16 @@ def cluster_models(
     1987) among 2 .. ``most_groups``; on a tie, the smaller number.
 
     Args:
-        metrics: [n, c] one row a model (its name in the index), numeric columns.
-        groups: number of groups, 1 .. n, or None to let the silhouette choose.
+        metrics: [n, c] one row a model (its name in the index), numeric columns; or a series.
+        groups: number of groups, 1 .. n, or None to let the silhouette choose. (How surely a
+            number of groups is there is what ``cluster_stability`` says, which may choose another
+            and then says why.)
         most_groups: largest number of groups that the silhouette may choose.
+        diagnostics: let columns enter that say how the measurement went, no property of the model
+            (``nnk_kkt``, residuals, shares, widths, ends of intervals).
 
-    Columns that are constant, or missing (NaN, Inf) for some model, do not enter; they are
-    named with the reason in ``left_out``.
+    Columns that are constant, rounding noise about zero, diagnostics, or missing (NaN, Inf) for
+    some model, do not enter; they are named with the reason in ``left_out``.
 
     Raises:
         InputError: no model, a name given twice, a column that is not numeric, or no column
@@ -89,20 +104,16 @@ def cluster_models(
     >>> cluster_models(frame).to_pandas()["group"].nunique()
     2
     """
+    metrics = as_table(metrics, name="metrics")
     models = check_models(metrics, name="metrics")
     if groups is not None and not 1 <= groups <= len(models):
         raise InputError(
             f"groups: expected 1 to {len(models)} (the number of models), got {groups}."
         )
-    columns, left_out = usable_columns(metrics)
+    columns, left_out = usable_columns(metrics, diagnostics=diagnostics)
     if len(models) == 1:
         return _single_model(models, columns, left_out)
-    if not columns:
-        raise InputError(
-            "metrics: no column is finite for every model and differs between models "
-            f"({name_some(f'{name}: {why}' for name, why in left_out.items())}). "
-            "Give at least one such column."
-        )
+    some_column(columns, left_out)
     values = metrics.set_axis(metrics.columns.map(str), axis=1)[list(columns)].to_numpy(np.float64)
     standardised = (values - values.mean(0)) / values.std(0)
     return _cut(models, columns, left_out, standardised, groups, most_groups)
@@ -137,8 +148,9 @@ def _cut(
     linkage = hierarchy.linkage(standardised, method="ward", optimal_ordering=True)
     leaves = hierarchy.leaves_list(linkage)
     silhouettes = _silhouettes(standardised, linkage, most_groups)
+    chosen_by = "silhouette" if groups is None else "caller"
     if groups is None:
-        groups = max(silhouettes, key=lambda count: (silhouettes[count], -count), default=1)
+        groups = best_silhouette(silhouettes) or 1
     return ModelClusters(
         models=models,
         columns=columns,
@@ -149,7 +161,13 @@ def _cut(
         groups=groups,
         silhouette=silhouettes.get(groups, float("nan")),
         silhouettes=silhouettes,
+        chosen_by=chosen_by,
     )
+
+
+def best_silhouette(silhouettes: dict[int, float]) -> int:
+    """Number of groups of the largest silhouette, the smaller on a tie; 0 where none was tried."""
+    return max(silhouettes, key=lambda count: (silhouettes[count], -count), default=0)
 
 
 def cut_tree(linkage: np.ndarray, groups: int) -> np.ndarray:

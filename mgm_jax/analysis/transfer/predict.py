@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mgm_jax.analysis.columns import as_table
 from mgm_jax.analysis.transfer.agreement import holm, r2
 from mgm_jax.analysis.transfer.feature_stability import feature_stability
 from mgm_jax.analysis.transfer.folds import hold_out
@@ -51,13 +52,14 @@ _HIGH = 0.95
 
 
 def predict_transfer(
-    metrics: pd.DataFrame,
-    scores: pd.DataFrame,
+    metrics: pd.DataFrame | pd.Series,
+    scores: pd.DataFrame | pd.Series,
     *,
     families: Mapping[str, str] | pd.Series | Sequence[str] | None = None,
     baselines: pd.DataFrame | Mapping[str, pd.Series | pd.DataFrame] | None = None,
     method: Method = "ridge",
     ranks: bool = False,
+    diagnostics: bool = False,
     name: str = "mgm",
     resamples: int = 2000,
     permutations: int = 1000,
@@ -89,7 +91,9 @@ def predict_transfer(
     so few families cannot give a small p-value, and it is exact for families of equal size only.
 
     Args:
-        metrics: ``[n, p]``, one row a model (its name in the index), numeric columns.
+        metrics: ``[n, p]``, one row a model (its name in the index), numeric columns; a series is
+            one column. Columns that are constant, rounding noise, missing for a model, or
+            diagnostics do not enter (``left_out``).
         scores: one row a model, one column a task; NaN where a model has no score. Models are
             joined by name; those that only one table has are left out.
         families: family of each model, by its name, or in the order of ``metrics``; at least 3.
@@ -98,6 +102,8 @@ def predict_transfer(
         method: ``ridge``; ``lasso`` and ``elastic-net`` (half of each penalty) choose features
             and take minutes where ridge takes seconds.
         ranks: predict ranks from ranks, taken within the training models.
+        diagnostics: let columns enter that say how the measurement went, no property of the model
+            (``nnk_kkt``, residuals, shares, widths, ends of intervals).
         name: what the features are called in the tables.
         resamples: bootstrap resamples for the intervals; a tenth of them, subsamples of four
             fifths of the models, for the stability of features.
@@ -128,7 +134,8 @@ def predict_transfer(
         True
     """
     effort = _check_options(method, resamples, permutations, random_sets, level, seed)
-    joined = match_models(metrics, scores)
+    metrics, scores = as_table(metrics, name="metrics"), as_table(scores, name="scores")
+    joined = match_models(metrics, scores, diagnostics=diagnostics)
     every = collect_predictors(joined, baselines, name=name)
     codes = family_codes(families, metrics, joined.models)
     context = _Context(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mgm_jax.analysis.columns import check_models, usable_columns
+from mgm_jax.analysis.columns import check_models, some_column, usable_columns
 from mgm_jax.errors import InputError, name_some
 
 #: Baseline without any feature.
@@ -76,8 +76,10 @@ class Predictors:
         return self.values if self.by_task is None else self.by_task.get(task)
 
 
-def match_models(metrics: pd.DataFrame, scores: pd.DataFrame) -> Joined:
-    """Join metrics and scores by model and check both.
+def match_models(
+    metrics: pd.DataFrame, scores: pd.DataFrame, *, diagnostics: bool = False
+) -> Joined:
+    """Join metrics and scores by model and check both; diagnostics enter where they may.
 
     Raises:
         InputError: see :func:`~mgm_jax.analysis.transfer.predict.predict_transfer`.
@@ -98,13 +100,8 @@ def match_models(metrics: pd.DataFrame, scores: pd.DataFrame) -> Joined:
             f"{name_some(scores.index, most=4)}. Models are joined by the name in the index."
         )
     own = metrics.loc[models]
-    columns, left_out = usable_columns(own)
-    if not columns:
-        reasons = name_some(f"{column}: {why}" for column, why in left_out.items())
-        raise InputError(
-            "metrics: no column is finite for every model and differs between models "
-            f"({reasons}). Give at least one such column."
-        )
+    columns, left_out = usable_columns(own, diagnostics=diagnostics)
+    some_column(columns, left_out)
     measured = scores.loc[models].astype(np.float64).replace([np.inf, -np.inf], np.nan)
     measured.columns = pd.Index(tasks)
     for task in tasks:

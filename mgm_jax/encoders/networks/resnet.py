@@ -30,9 +30,9 @@ class ResidualBlock(nn.Module):
             y = nn.relu(Conv(outputs, 3, self.stride, padding, name="conv1")(x))
             y = Conv(outputs, 3, 1, padding, name="conv2")(y)
         else:
-            inner = outputs // self.spec.expansion * self.spec.inner_factor
+            inner, groups = self.spec.inner_channels(outputs), self.spec.groups
             y = nn.relu(Conv(inner, 1, name="conv1")(x))
-            y = nn.relu(Conv(inner, 3, self.stride, padding, name="conv2")(y))
+            y = nn.relu(Conv(inner, 3, self.stride, padding, groups, name="conv2")(y))
             y = Conv(outputs, 1, name="conv3")(y)
         if self.project:
             x = Conv(outputs, 1, self.stride, name="downsample_0")(x)

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from mgm_jax.encoders.spec.base import FAMILIES, LOGITS, EncoderSpec, Family
 from mgm_jax.encoders.spec.conv4 import Conv4Spec
+from mgm_jax.encoders.spec.convnext import ConvNeXtSpec
+from mgm_jax.encoders.spec.mobilenet import MobileNetSpec
 from mgm_jax.encoders.spec.pixels import PixelsSpec
 from mgm_jax.encoders.spec.preprocess import (
     IMAGENET_MEAN,
@@ -21,6 +23,7 @@ from mgm_jax.encoders.spec.preprocess import (
 )
 from mgm_jax.encoders.spec.resnet import CifarResNetSpec, ResNetSpec
 from mgm_jax.encoders.spec.shapes import ConvNorm
+from mgm_jax.encoders.spec.swin import SwinSpec
 from mgm_jax.encoders.spec.vit import Resize, ViTSpec
 
 __all__ = [
@@ -30,13 +33,16 @@ __all__ = [
     "LOGITS",
     "CifarResNetSpec",
     "Conv4Spec",
+    "ConvNeXtSpec",
     "ConvNorm",
     "EncoderSpec",
     "Family",
     "Interpolation",
+    "MobileNetSpec",
     "PixelsSpec",
     "Preprocess",
     "ResNetSpec",
     "Resize",
+    "SwinSpec",
     "ViTSpec",
 ]

@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Literal, TypeVar, cast
 from mgm_jax.encoders.spec.shapes import ConvNorm, Shapes
 from mgm_jax.errors import InputError, name_some
 
-Family = Literal["conv4", "resnet_cifar", "resnet", "vit", "pixels"]
+Family = Literal[
+    "conv4", "resnet_cifar", "resnet", "vit", "convnext", "swin", "mobilenet", "pixels"
+]
 
 Built = TypeVar("Built")
 

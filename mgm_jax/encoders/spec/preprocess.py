@@ -26,22 +26,30 @@ class Preprocess:
         size: side of the square that enters the encoder, pixels.
         resize: short side before the cut; at least ``size``.
         interpolation: ``bilinear`` or ``bicubic`` (both with anti-aliasing) or ``nearest``.
-        mean: mean a channel, red green blue, on the scale [0, 1].
+        mean: mean a channel, red green blue, on the scale [0, 1]; one value for a grey input.
         std: standard deviation a channel, same scale.
     """
 
     size: int
     resize: int
     interpolation: Interpolation = "bilinear"
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             values = tuple(float(value) for value in getattr(self, name))
             object.__setattr__(self, name, values)
-            if len(values) != 3:
-                raise InputError(f"Preprocess: expected 3 values (red, green, blue) for {name}")
+            if len(values) not in (1, 3):
+                raise InputError(
+                    f"Preprocess: expected 3 values (red, green, blue) for {name}, or 1 for a grey "
+                    f"input, got {len(values)}"
+                )
+        if len(self.mean) != len(self.std):
+            raise InputError(
+                f"Preprocess: expected as many values for std as for mean ({len(self.mean)}), got "
+                f"{len(self.std)}"
+            )
         if not 1 <= self.size <= self.resize:
             raise InputError(
                 f"Preprocess: expected 1 <= size <= resize, got size {self.size} and "

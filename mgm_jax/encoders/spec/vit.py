@@ -31,6 +31,8 @@ class ViTSpec(EncoderSpec):
     ``fc_norm``          mean of the patches of the last block, then normalised (where ``fc_norm``)
     ``cls``              class token of ``norm``
     ``proj``             ``cls`` times a matrix (where ``proj_dim``)
+    ``attention_pool``   all tokens of ``norm`` (or of the last block) through an attention with one
+                         learned query and an MLP (SigLIP; where ``attention_pool``)
     ``logits``           the default feature through a linear classifier (where ``classes``)
     ===================  =====================================================================
 
@@ -49,18 +51,23 @@ class ViTSpec(EncoderSpec):
         gelu: ``exact`` (error function), ``tanh`` or ``quick`` (x * sigmoid(1.702 x)).
         mlp: ``gelu`` (two products) or ``swiglu`` (silu(a) * b between them, Shazeer 2020).
         positions: ``learned`` (one vector a patch, added) or ``rope`` (queries and keys of the
-            patches are rotated, Su et al. 2021, on axes from -1 to 1 as in DINOv3).
+            patches are rotated, Su et al. 2021, on axes from -1 to 1 as in DINOv3) or ``both``
+            (vectors are added, and rotations follow the number of the row and the column, scaled to
+            a grid of 16, as in EVA-02).
         position_resize: how learned positions reach another grid: ``bicubic`` (PyTorch's kernel,
             by size), ``antialias`` (its anti-aliased kernel, by size) or ``offset`` (by the scale
             (n + 0.1) / stored, as DINO does).
         patch_bias: whether the projection of the patches has a bias (CLIP's has none).
         pre_norm: whether the tokens are normalised before the first block (CLIP).
         final_norm: whether they are normalised behind the last.
+        attention_norm: whether the output of attention is normalised before its last product.
+        mlp_norm: whether the hidden layer of the MLP is normalised (EVA-02).
+        attention_pool: whether tokens are pooled by an attention (SigLIP).
         fc_norm: whether the mean of the patches has a norm of its own (MAE, fine-tuned).
         proj_dim: width behind the matrix into the space shared with text; 0 for none.
         classes: outputs of the linear classifier; 0 for none.
-        feature: the tap to read by default; where empty ``fc_norm``, else ``cls``, else
-            ``patch_mean``, whichever there is.
+        feature: the tap to read by default; where empty ``attention_pool``, else ``fc_norm``,
+            else ``cls``, else ``patch_mean``, whichever there is.
     """
 
     family: ClassVar[Family] = "vit"
@@ -72,6 +79,9 @@ class ViTSpec(EncoderSpec):
         "pre_norm",
         "final_norm",
         "fc_norm",
+        "attention_norm",
+        "mlp_norm",
+        "attention_pool",
         "proj_dim",
         "classes",
         "feature",
@@ -90,12 +100,15 @@ class ViTSpec(EncoderSpec):
     layer_norm_eps: float = 1e-6
     gelu: Literal["exact", "tanh", "quick"] = "exact"
     mlp: Literal["gelu", "swiglu"] = "gelu"
-    positions: Literal["learned", "rope"] = "learned"
+    positions: Literal["learned", "rope", "both"] = "learned"
     position_resize: Resize = "bicubic"
     patch_bias: bool = True
     pre_norm: bool = False
     final_norm: bool = True
     fc_norm: bool = False
+    attention_norm: bool = False
+    mlp_norm: bool = False
+    attention_pool: bool = False
     proj_dim: int = 0
     classes: int = 0
     feature: str = ""
@@ -105,13 +118,13 @@ class ViTSpec(EncoderSpec):
         self._check_positive("patch", "embed_dim", "layers", "heads", "mlp_dim")
         self._check_choice("gelu", "exact", "tanh", "quick")
         self._check_choice("mlp", "gelu", "swiglu")
-        self._check_choice("positions", "learned", "rope")
+        self._check_choice("positions", "learned", "rope", "both")
         self._check_choice("position_resize", "bicubic", "antialias", "offset")
         if self.image_size % self.patch:
             raise self._error("image_size", f"expected a multiple of the patch ({self.patch})")
         if self.embed_dim % self.heads:
             raise self._error("heads", f"expected a divisor of embed_dim ({self.embed_dim})")
-        if self.positions == "rope" and self.head_dim % 4:
+        if self.positions != "learned" and self.head_dim % 4:
             raise self._error("heads", "rotary positions need a width of a head that 4 divides")
         if self.proj_dim and not self.class_token:
             raise self._error("proj_dim", "there is no class token to project: expected 0")
@@ -137,6 +150,8 @@ class ViTSpec(EncoderSpec):
     def default_tap(self) -> str:
         if self.feature:
             return self.feature
+        if self.attention_pool:
+            return "attention_pool"
         return "fc_norm" if self.fc_norm else "cls" if self.class_token else "patch_mean"
 
     @property
@@ -155,6 +170,8 @@ class ViTSpec(EncoderSpec):
             widths["cls"] = dim
         if self.fc_norm:
             widths["fc_norm"] = dim
+        if self.attention_pool:
+            widths["attention_pool"] = dim
         if self.proj_dim:
             widths["proj"] = self.proj_dim
         if self.classes:
@@ -170,7 +187,7 @@ class ViTSpec(EncoderSpec):
         ``patch_mean``; so are the joined features, unless one is the default.
         """
         output = "cls" if self.class_token else "patch_mean"
-        behind = {output, "fc_norm", "proj", self.default_tap}
+        behind = {output, "fc_norm", "attention_pool", "proj", self.default_tap}
         # Without a norm between the two, the last block is the output already.
         repeated = f"blocks.{self.layers - 1}"
         if self.final_norm or self.default_tap == repeated:
@@ -204,6 +221,8 @@ class ViTSpec(EncoderSpec):
             "fc_norm": self.fc_norm,
         }.items():
             shapes |= affine(norm, dim) if there else {}
+        if self.attention_pool:
+            shapes |= prefixed("attn_pool", self._pool_shapes)
         if self.proj_dim:
             shapes["proj.weight"] = (self.proj_dim, dim)
         return shapes | (classifier(self.classes, self.width()) if self.classes else {})
@@ -214,6 +233,8 @@ class ViTSpec(EncoderSpec):
         shapes = affine("norm1", dim) | affine("norm2", dim)
         shapes |= affine("attn.qkv", 3 * dim, dim, bias=self.qkv_bias)
         shapes |= affine("attn.proj", dim, dim)
+        shapes |= affine("attn.norm", dim) if self.attention_norm else {}
+        shapes |= affine("mlp.norm", hidden) if self.mlp_norm else {}
         if self.mlp == "swiglu":
             shapes |= affine("mlp.w12", 2 * hidden, dim) | affine("mlp.w3", dim, hidden)
         else:
@@ -221,3 +242,11 @@ class ViTSpec(EncoderSpec):
         if self.layer_scale:
             shapes |= {"ls1.gamma": (dim,), "ls2.gamma": (dim,)}
         return shapes
+
+    @property
+    def _pool_shapes(self) -> Shapes:
+        dim, hidden = self.embed_dim, self.mlp_dim
+        shapes: Shapes = {"latent": (1, 1, dim)}
+        shapes |= affine("q", dim, dim) | affine("kv", 2 * dim, dim) | affine("proj", dim, dim)
+        shapes |= affine("norm", dim)
+        return shapes | affine("mlp.fc1", hidden, dim) | affine("mlp.fc2", dim, hidden)

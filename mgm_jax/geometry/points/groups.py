@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.points.tensors import off_torch
 
 _LIMIT = 2**63
 
@@ -56,7 +57,8 @@ def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
     """Turn one label a point into dense codes.
 
     Args:
-        groups: integers or strings, shape ``[n]``; floats are taken where they are whole
+        groups: integers or strings, shape ``[n]``, as NumPy, JAX, PyTorch or pandas hold them
+            (categories and types with missing values too); floats are taken where they are whole
             numbers. None puts all points into one group with value 0.
         n: number of points.
         name: what the caller names the argument, for the error message.
@@ -65,7 +67,8 @@ def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
         The partition, with codes in the sorted order of the labels, whatever order they come in.
 
     Raises:
-        InputError: not one label a point, missing labels, or labels that are no names.
+        InputError: not one label a point, missing labels (None, NaN, NaT or NA), labels that are
+            no names, or numbers beside strings; the rows are named.
 
     Example:
         >>> encode_groups(["cat", "ant", "cat"], 3).codes.tolist()
@@ -91,6 +94,7 @@ def _as_labels(groups: Any, *, name: str) -> np.ndarray:
     """Labels as an array that keeps what is missing, and keeps numbers and strings apart."""
     if isinstance(groups, np.ma.MaskedArray):
         _refuse_missing(np.flatnonzero(np.ma.getmaskarray(groups)), name=name)
+    groups = off_torch(groups)
     try:
         labels = np.asarray(groups)
         if labels.dtype.kind in "US" and isinstance(groups, list | tuple):
@@ -111,10 +115,11 @@ def _as_names(labels: np.ndarray, *, name: str) -> np.ndarray:
         for kind in (str, bytes):
             if all(isinstance(label, kind) for label in labels):
                 return labels.astype(kind)
-        if not all(isinstance(label, (int, np.integer)) for label in labels):
-            kinds = sorted({type(label).__name__ for label in labels})
+        if not all(isinstance(label, int | np.integer | np.bool_) for label in labels):
+            if all(isinstance(label, int | float | np.number | np.bool_) for label in labels):
+                return _as_names(labels.astype(np.float64), name=name)
             raise InputError(
-                f"{name} must be all integers or all strings; got {name_some(kinds)}. "
+                f"{name} must be all integers or all strings; got {_kinds(labels)}. "
                 "Convert the labels to strings."
             )
         _refuse_large(
@@ -137,6 +142,17 @@ def _as_names(labels: np.ndarray, *, name: str) -> np.ndarray:
             "Convert the labels to strings."
         )
     return labels
+
+
+def _kinds(labels: np.ndarray) -> str:
+    """The types among labels, each with the rows that hold it."""
+    rows: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows.setdefault(type(label).__name__, []).append(row)
+    return "; ".join(
+        f"{kind} in {len(found)} rows (rows {name_some(found)})"
+        for kind, found in sorted(rows.items())
+    )
 
 
 def _is_missing(label: object) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +12,30 @@ from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode import array_to_rgb
-from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.image_source import ImageChanged, ImageSource
+from mgm_jax.images.limits import LIMITS, Limits
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")
 
 
 def array_source(
-    images: np.ndarray, labels: ArrayLike | None = None, *, name: str = "array"
+    images: np.ndarray,
+    labels: ArrayLike | None = None,
+    *,
+    name: str = "array",
+    value_range: ValueRange | None = None,
 ) -> ImageSource:
     """Source of the images of one array; the id of an image is its row.
 
     Args:
-        images: ``[n, h, w]`` or ``[n, h, w, c]`` with 1, 3 or 4 channels; uint8, uint16, bool, or
-            floats in [0, 1].
+        images: ``[n, h, w]`` or ``[n, h, w, c]`` with 1, 3 or 4 channels; uint8, uint16, bool,
+            floats in [0, 1], or any numbers with a value range.
         labels: ``[n]`` whole numbers or texts; each value is a class, a number below 0 means no
             label. None for no labels.
         name: what to call the source.
+        value_range: of values deeper than eight bits, the ones of black and white.
 
     Raises:
         InputError: shapes, types or values that are none of these.
@@ -40,16 +49,30 @@ def array_source(
             f"got {list(images.shape)}."
         )
     # One look at the first image finds a wrong shape or type before any work is done.
-    array_to_rgb(images[0], name=f"{name}, image 0")
+    value_range = check_value_range(value_range)
+    array_to_rgb(images[0], name=f"{name}, image 0", value_range=value_range)
     codes, classes = encode_labels(labels, n=images.shape[0], name=name)
     width = len(str(images.shape[0] - 1))
+    fingerprints = [_fingerprint(image) for image in images]
+    rule = "" if value_range is None else f"@{value_range[0]!r}..{value_range[1]!r}"
+
+    def read(row: int) -> np.ndarray:
+        # A copy: an array in a file may change between the check and the use.
+        image, title = np.array(images[row]), f"{name}, image {row}"
+        if _fingerprint(image) != fingerprints[row]:
+            raise ImageChanged(
+                f"{title} is not the image that it was when the set was opened: the array was "
+                "changed in the meantime. Nothing was kept of the new one."
+            )
+        return array_to_rgb(image, name=title, value_range=value_range)
+
     return ImageSource(
         name=name,
         ids=tuple(f"{row:0{width}d}" for row in range(images.shape[0])),
         labels=codes,
         classes=classes,
-        fingerprints=tuple(_fingerprint(image) for image in images),
-        reader=lambda row: array_to_rgb(images[row], name=f"{name}, image {row}"),
+        fingerprints=tuple(one + rule for one in fingerprints),
+        reader=read,
     )
 
 
@@ -88,7 +111,13 @@ def encode_labels(
 
 
 def file_source(
-    path: Path, labels: ArrayLike | Path | str | None = None, *, name: str | None = None
+    path: Path,
+    labels: ArrayLike | Path | str | None = None,
+    *,
+    name: str | None = None,
+    split: str | None = None,
+    value_range: ValueRange | None = None,
+    limits: Limits = LIMITS,
 ) -> ImageSource:
     """Source of the images in an .npz file (``images``, ``labels``) or an .npy file.
 
@@ -96,38 +125,72 @@ def file_source(
         path: the file. An .npy file stays on disk and is read image by image.
         labels: labels, or an .npy file that holds them; None for those of the .npz file.
         name: what to call the source; None for the name of the file.
+        split: of an .npz file with several, the one to take: ``train`` finds ``x_train`` and
+            ``y_train``, or ``train_images`` and ``train_labels``.
+        value_range: of values deeper than eight bits, the ones of black and white.
+        limits: of what an .npz file may unpack to.
 
     Raises:
-        InputError: no such file, no array of images in it, or pickled objects, which are never
-            loaded.
+        InputError: no such file, no array of images in it, one that is compressed too far, or
+            pickled objects, which are never loaded.
     """
-    content = _load(path)
+    content = _load(path, split=split, limits=limits)
     if isinstance(content, np.ndarray):
         images = content
     else:
-        key = next((k for k in IMAGE_KEYS if k in content), None)
-        if key is None:
-            raise InputError(
-                f"{path} has no array called {' or '.join(IMAGE_KEYS)}; "
-                f"it has {', '.join(content) or 'none'}."
-            )
-        images = content[key]
+        images = content.pop("images")
         if labels is None:
-            labels = next((content[k] for k in LABEL_KEYS if k in content), None)
+            labels = content.pop("labels", None)
     if isinstance(labels, str | Path):
-        stored = _load(Path(labels))
+        stored = _load(Path(labels), split=None, limits=limits)
         if not isinstance(stored, np.ndarray):
             raise InputError(f"{labels}: labels must be in an .npy file of one array.")
         labels = stored
-    return array_source(images, labels, name=name or path.stem)
+    title = path.stem if split is None else f"{path.stem}/{split}"
+    return array_source(images, labels, name=name or title, value_range=value_range)
 
 
-def _load(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+def _load(path: Path, *, split: str | None, limits: Limits) -> np.ndarray | dict[str, np.ndarray]:
     try:
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             with np.load(path, allow_pickle=False) as archive:
-                wanted = {*IMAGE_KEYS, *LABEL_KEYS} & set(archive.files) or set(archive.files[:1])
-                return {key: archive[key] for key in sorted(wanted)}
+                keys = _keys(archive.files, path, split)
+                _check_sizes(archive.zip, keys.values(), path, limits)
+                return {what: archive[key] for what, key in keys.items()}
         return np.load(path, mmap_mode="r", allow_pickle=False)
+    except InputError:
+        raise
     except Exception as error:  # a damaged zip or header raises one of many types
         raise InputError(f"{path} cannot be read as NumPy arrays: {error}") from error
+
+
+def _keys(known: list[str], path: Path, split: str | None) -> dict[str, str]:
+    """Names in an .npz file of the ``images`` and, where it has them, the ``labels``."""
+
+    def names(kinds: tuple[str, ...]) -> list[str]:
+        if split is None:
+            return list(kinds)
+        return [form for kind in kinds for form in (f"{kind}_{split}", f"{split}_{kind}")]
+
+    images = next((key for key in names(IMAGE_KEYS) if key in known), None)
+    if images is None:
+        wanted = " or ".join(names(IMAGE_KEYS))
+        raise InputError(
+            f"{path} has no array called {wanted}; it has {', '.join(known) or 'none'}. "
+            "Of x_train and x_test, or train_images and test_images, split: takes one."
+        )
+    labels = next((key for key in names(LABEL_KEYS) if key in known), None)
+    return {"images": images} | ({} if labels is None else {"labels": labels})
+
+
+def _check_sizes(
+    archive: zipfile.ZipFile | None, keys: Iterable[str], path: Path, limits: Limits
+) -> None:
+    """Refuse, before anything is unpacked, what would unpack to too much."""
+    stored = unpacked = 0
+    for member in archive.infolist() if archive is not None else ():
+        if member.filename.removesuffix(".npy") in keys:
+            stored += member.compress_size
+            unpacked += member.file_size
+    limits.check("unpacked_bytes", unpacked, name=str(path), what="bytes when unpacked")
+    limits.check_ratio(unpacked, stored, name=str(path))

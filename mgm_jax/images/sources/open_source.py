@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.images.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, image_suffixes
+from mgm_jax.images.grey_depth import ValueRange, check_value_range
 from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.limits import LIMITS, Limits
+from mgm_jax.images.regular_file import kind_of
 
 __all__ = ["ImageSource", "open_source"]
 
@@ -21,15 +27,19 @@ def open_source(
     split: str | None = None,
     labels: ArrayLike | Path | str | None = None,
     depth: int = 1,
+    value_range: ValueRange | None = None,
+    limits: Limits = LIMITS,
+    warn: bool = True,
 ) -> ImageSource:
     """Open a set of images.
 
     ============================  ===============================================================
     ``path_or_name``              images
     ============================  ===============================================================
-    a folder                      image files; folders inside are classes; with ``split`` the
-                                  folder of that name inside
-    a ``.zip`` archive            the same, read where it lies
+    a folder                      image files; folders inside are classes; folders called like
+                                  splits are splits, of which ``split`` takes one
+    a ``.zip`` or ``.tar``        the same, read where it lies; a tar may be compressed by gzip,
+    archive                       bzip2, xz or zstd
     a ``.npz`` or ``.npy`` file   an array ``[n, h, w(, c)]``; ``labels`` from the .npz file or
                                   handed in, as values or as an .npy file
     an ``idx3-ubyte(.gz)`` file   images as MNIST has them; labels from the file beside it
@@ -40,10 +50,19 @@ def open_source(
                                   the name alone
     ============================  ===============================================================
 
-    ``depth`` is the number of folders, in a folder or archive, that name a class.
+    Args:
+        path_or_name: what to open.
+        split: take one split alone.
+        labels: of an array file.
+        depth: how many folders, in a folder or archive, name a class.
+        value_range: the values of black and white of images deeper than eight bits, where these
+            are not 0 and 65535 or, of floats, 0 and 1.
+        limits: of sizes and numbers, against files that are made to fill a memory.
+        warn: warn of files that are passed over and might be images; ``passed_over`` and
+            ``notes`` of the source say it anyhow.
 
     Returns:
-        The source; images are decoded only when they are read.
+        The source; files are read once, to know their content, and decoded when they are read.
 
     Raises:
         InputError: nothing of this kind is there, or an option that does not apply to it.
@@ -51,39 +70,57 @@ def open_source(
     >>> len(open_source("digits").classes)
     10
     """
+    source = _open(
+        path_or_name,
+        split=split,
+        labels=labels,
+        depth=depth,
+        value_range=check_value_range(value_range),
+        limits=limits,
+    )
+    doubtful = [str(one) for one in source.passed_over if not one.harmless]
+    if warn and (doubtful or source.notes):
+        told = "; ".join((*(f"passed over: {one}" for one in doubtful), *source.notes))
+        warnings.warn(f"{source.name}: {told}", stacklevel=2)
+    return source
+
+
+def _open(
+    path_or_name: str | Path,
+    *,
+    split: str | None,
+    labels: ArrayLike | Path | str | None,
+    depth: int,
+    value_range: ValueRange | None,
+    limits: Limits,
+) -> ImageSource:
     text = str(path_or_name)
     if text.startswith(TFDS_PREFIX):
-        _refuse(text, labels=labels, depth=_deep(depth))
+        _refuse(text, labels=labels, depth=_deep(depth), value_range=value_range)
         return _open_tfds(text.removeprefix(TFDS_PREFIX), split)
     if text.startswith(ROWS_PREFIX):
         from mgm_jax.images.sources.rows import rows_source
 
-        _refuse(text, split=split, labels=labels, depth=_deep(depth))
+        _refuse(text, split=split, labels=labels, depth=_deep(depth), value_range=value_range)
         return rows_source(Path(text.removeprefix(ROWS_PREFIX)).expanduser())
     path = Path(path_or_name).expanduser()
-    if path.is_dir():
-        from mgm_jax.images.sources.folder import folder_source
-
+    if opener := _opener_of_files(path):
         _refuse(text, labels=labels)
-        inside = path if split is None else path / split
-        title = path.resolve().name if split is None else f"{path.resolve().name}/{split}"
-        return folder_source(inside, name=title, depth=depth)
-    if path.suffix == ".zip":
-        from mgm_jax.images.sources.archive import archive_source
-
-        _refuse(text, labels=labels)
-        return archive_source(path, split=split, depth=depth)
+        return opener(path, split=split, depth=depth, value_range=value_range, limits=limits)
     _refuse(text, depth=_deep(depth))
-    if path.suffix in (".npz", ".npy"):
+    suffix = path.suffix.lower()
+    if suffix in (".npz", ".npy"):
         from mgm_jax.images.sources.arrays import file_source
 
-        _refuse(text, split=split)
-        return file_source(path, labels)
+        if suffix == ".npy":
+            _refuse(text, split=split)
+        return file_source(path, labels, split=split, value_range=value_range, limits=limits)
+    _refuse(text, value_range=value_range)
     if path.is_file() and "ubyte" in path.name:
         from mgm_jax.images.sources.idx import idx_source
 
         _refuse(text, split=split, labels=labels)
-        return idx_source(path)
+        return idx_source(path, limits=limits)
     if text == "digits":
         from mgm_jax.images.sources.digits import digits_source
 
@@ -95,9 +132,43 @@ def open_source(
         _refuse(text, split=split, labels=labels)
         return photo_patches_source()
     raise InputError(
-        f"No images at {text!r}: expected a folder, a .zip, .npz, .npy or idx3-ubyte file, "
-        "'digits', 'photo-patches', 'rows:FOLDER' or 'tfds:NAME/SPLIT'."
+        f"No images at {text!r}: expected a folder, a .zip, .tar, .npz, .npy or idx3-ubyte file, "
+        f"'digits', 'photo-patches', 'rows:FOLDER' or 'tfds:NAME/SPLIT'.{_not_these(path)}"
     )
+
+
+def _opener_of_files(path: Path) -> Callable[..., ImageSource] | None:
+    """What opens a folder or an archive of image files; None where the path is neither."""
+    try:
+        kind = kind_of(path.stat().st_mode)
+    except (OSError, ValueError):
+        kind = "absent"
+    name = path.name.lower()
+    if kind == "a folder":
+        from mgm_jax.images.sources.files.folder import folder_source
+
+        return folder_source
+    if kind not in (None, "absent"):
+        raise InputError(f"{path} is {kind}; expected a folder or a file of images.")
+    if name.endswith(".zip"):
+        from mgm_jax.images.sources.files.zip_archive import zip_source
+
+        return zip_source
+    if name.endswith(TAR_SUFFIXES):
+        from mgm_jax.images.sources.files.tar_archive import tar_source
+
+        return tar_source
+    return None
+
+
+def _not_these(path: Path) -> str:
+    """More on a file that is there and cannot be a source."""
+    if not path.is_file():
+        return ""
+    suffix = path.suffix.lower()
+    if suffix in image_suffixes():
+        return " This is one image: name the folder that it lies in."
+    return f" This is {UNREAD_SUFFIXES[suffix]}." if suffix in UNREAD_SUFFIXES else ""
 
 
 def _open_tfds(text: str, split: str | None) -> ImageSource:

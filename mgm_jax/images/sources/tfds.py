@@ -7,6 +7,9 @@ TensorFlow itself is never imported: the metadata tells the features, the record
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,11 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode import array_to_rgb, decode_image
-from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.progress import progress
+
+# Keys whose value TFDS takes for a class; the last one in files of its older versions.
+_CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
 
 
 def tfds_source(name: str, split: str, *, data_dir: str | Path | None = None) -> ImageSource:
@@ -44,9 +50,15 @@ def tfds_source(name: str, split: str, *, data_dir: str | Path | None = None) ->
 
     def read(position: int) -> np.ndarray:
         content = records[position][image_key]
+        named = f"{title}, image {ids[position]}"
+        if _fingerprint(content) != fingerprints[position]:
+            raise ImageChanged(
+                f"{named} is not the image that it was when the set was opened: its file was "
+                "replaced in the meantime. Nothing was kept of the new one."
+            )
         if isinstance(content, bytes):
-            return decode_image(content, name=f"{title}, image {ids[position]}")
-        return array_to_rgb(np.asarray(content), name=f"{title}, image {ids[position]}")
+            return decode_image(content, name=named)
+        return array_to_rgb(np.asarray(content), name=named)
 
     return ImageSource(
         name=title,
@@ -59,21 +71,65 @@ def tfds_source(name: str, split: str, *, data_dir: str | Path | None = None) ->
 
 
 def _builder(name: str, data_dir: str | Path | None) -> Any:
-    """Read-only builder from the files of a data set; its own Python module is not run."""
+    """Read-only builder from the files of a data set; no Python module of its own is imported."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core import read_only_builder
+    from tensorflow_datasets.core.utils import file_utils
 
     try:
         if (Path(name) / "dataset_info.json").is_file():
+            _refuse_foreign_features(Path(name))
             return tfds.builder_from_directory(str(name))
         place = {} if data_dir is None else {"data_dir": str(data_dir)}
+        for folder in file_utils.list_data_dirs(given_data_dir=place.get("data_dir")):
+            # "cifar10/config:3.0.2" lies below the folder "cifar10".
+            _refuse_foreign_features(Path(folder).expanduser() / re.split("[/:]", name)[0])
         return read_only_builder.builder_from_files(name, **place)
+    except InputError:
+        raise
     except Exception as error:  # TFDS raises its own types, which it does not export
         raise InputError(
             f"The TFDS data set {name!r} is not prepared here: {error}\nPrepare it once, where "
             "TensorFlow is installed, with "
             f"tfds.builder({name!r}, file_format='array_record').download_and_prepare()."
         ) from error
+
+
+def _refuse_foreign_features(folder: Path) -> None:
+    """Refuse files that name a class for TFDS to import that is not its own.
+
+    TFDS imports the module of every class that ``features.json`` names, whatever it does when it
+    is imported.
+    """
+    for file in sorted(folder.rglob("features.json")):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{file} is damaged ({error}); prepare the data set again.") from error
+        for named in _class_names(content):
+            if not named.startswith("tensorflow_datasets."):
+                raise InputError(
+                    f"{file} names the class {named!r}, which is not one of TFDS and would be "
+                    "imported and run. If you trust it, read the data set with TFDS yourself and "
+                    "hand its images over as arrays."
+                )
+
+
+def _class_names(content: Any) -> Iterator[str]:
+    """Every class that a description of features names, at any depth, also in texts of JSON."""
+    if isinstance(content, list):
+        for one in content:
+            yield from _class_names(one)
+    if isinstance(content, str) and content.lstrip().startswith(("{", "[")):
+        try:
+            yield from _class_names(json.loads(content))
+        except ValueError:
+            return
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in _CLASS_KEYS and isinstance(value, str) and "." in value:
+                yield value
+            yield from _class_names(value)
 
 
 def _features(builder: Any) -> tuple[str, str | None, tuple[str, ...]]:
@@ -117,13 +173,16 @@ def _read_facts(
     with progress(f"read {title}", total=len(records), unit="image") as bar:
         for position in range(len(records)):
             record = records[position]
-            content = record[image_key]
-            content = content if isinstance(content, bytes) else np.asarray(content).tobytes()
-            fingerprints.append(hashlib.sha256(content).hexdigest())
+            fingerprints.append(_fingerprint(record[image_key]))
             if label_key is not None:
                 labels[position] = int(record[label_key])
             bar.advance()
     return labels, tuple(fingerprints)
+
+
+def _fingerprint(content: Any) -> str:
+    content = content if isinstance(content, bytes) else np.asarray(content).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _places(builder: Any, split: str, count: int) -> range:

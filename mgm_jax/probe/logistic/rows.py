@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -51,7 +50,7 @@ class HeldRows:
         self._mesh = mesh
         self.count, self.width = z.shape
         if mesh is None:
-            self._z, self._codes = jnp.asarray(z), jnp.asarray(codes)
+            self._z, self._codes = place_whole((z, codes), None)
         else:
             self._z, self._codes = shard_rows(z, mesh), shard_rows(codes, mesh)
 
@@ -79,5 +78,6 @@ def filled(n: int, *, parts: int = 1) -> int:
 def place_whole(tree: Any, mesh: Mesh | None) -> Any:
     """Arrays of the host on the device, or whole on every device of a mesh."""
     if mesh is None:
-        return jax.tree.map(jnp.asarray, tree)
+        # `asarray` would compile a program for every shape.
+        return jax.device_put(tree, may_alias=False)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.probe.labelled import encode_labels
 
 
 def leep(probabilities: Any, labels: Any) -> float:
@@ -36,7 +37,7 @@ def leep(probabilities: Any, labels: Any) -> float:
         >>> leep([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
         0.0
     """
-    source = np.asarray(probabilities, np.float64)
+    source = np.asarray(off_torch(probabilities), np.float64)
     if source.ndim != 2 or not source.size:
         raise InputError(f"probabilities must have shape [n, z]; got {source.shape}.")
     bad = ~np.isfinite(source).all(axis=1) | (source < 0).any(axis=1)
@@ -48,7 +49,7 @@ def leep(probabilities: Any, labels: Any) -> float:
         )
     # Sums are 1 up to the rounding of a narrow type, and no chance may exceed certainty.
     source = source / source.sum(axis=1, keepdims=True)
-    groups = encode_groups(labels, len(source), name="labels")
+    groups = encode_labels(labels, len(source))
     joint = np.zeros((len(groups), source.shape[1]))
     np.add.at(joint, groups.codes, source)
     total = joint.sum(axis=0)

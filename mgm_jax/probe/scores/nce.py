@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.probe.labelled import encode_labels
 
 
 def nce(source_labels: Any, labels: Any) -> float:
@@ -32,8 +33,8 @@ def nce(source_labels: Any, labels: Any) -> float:
         >>> nce([0, 0, 1, 1], ["a", "a", "b", "b"])
         0.0
     """
-    target = encode_groups(labels, len(labels), name="labels")
-    source = encode_groups(source_labels, len(target.codes), name="source_labels")
+    target = encode_labels(labels, np.size(off_torch(labels)))
+    source = encode_labels(source_labels, len(target.codes), name="source_labels")
     pairs = source.codes.astype(np.int64) * len(target) + target.codes
     joint = np.bincount(pairs, minlength=len(source) * len(target)).astype(np.float64)
     joint = joint.reshape(len(source), len(target)) / len(target.codes)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.probe.knn import knn_accuracy
 from mgm_jax.probe.scores.gbc import gbc
 from mgm_jax.probe.scores.h_score import h_score
@@ -108,8 +109,9 @@ def transfer_scores(
     points = np.asarray(check_points(x, name="x"), np.float32)
     computed = {name: _COMPUTE[name](points, labels) for name in scores}
     if source_probabilities is not None:
-        computed["leep"] = leep(source_probabilities, labels)
-        computed["nce"] = nce(np.asarray(source_probabilities).argmax(axis=1), labels)
+        chances = np.asarray(off_torch(source_probabilities))
+        computed["leep"] = leep(chances, labels)
+        computed["nce"] = nce(chances.argmax(axis=1), labels)
     return TransferScores(**computed)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.seals import check_sum
 
 
 def read_table(
@@ -26,6 +27,7 @@ def read_table(
         raise InputError(
             f"{path}: the table is missing. Finish the study with `mgm run` before its report."
         )
+    check_sum(path)
     frame = _read(path, columns, only=only)
     if frame.empty:
         raise InputError(f"{path}: the table has no rows, so there is nothing to report.")
@@ -39,6 +41,8 @@ def read_optional_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         InputError: the file is damaged, or has rows and lacks columns.
     """
     nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    if path.is_file():
+        check_sum(path)
     if not path.is_file() or not _rows(path):
         return nothing
     return _read(path, columns)

@@ -14,6 +14,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.report.data.definitions import KEY_METRICS, PANEL_METRICS
 from mgm_jax.report.data.optional_tables import OptionalTables, read_optional_tables
 from mgm_jax.report.data.reading import read_table
+from mgm_jax.seals import check_sum
 
 CELL = ("encoder", "images", "setting", "strength", "tap")
 _SUMMARY = (*CELL, "family", "paradigm", "metric", "mean", "low", "high", "groups", "points")
@@ -160,6 +161,7 @@ def _layered(summary: pd.DataFrame) -> list[str]:
 def _read_study(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
+    check_sum(path)
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

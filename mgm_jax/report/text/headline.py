@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.analysis import Collapse, collapse_statement
+from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
 from mgm_jax.errors import InputError
 from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.strengths import at_reference_strength
@@ -64,6 +65,9 @@ def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
     if collapse is not None and collapse.claim != "untested":
         return Headline(title=collapse.headline, lead=collapse.statement)
     rows = _candidates(tables)
+    if rows.empty:
+        # Controls are no finding beside encoders; a study of nothing else is about them.
+        rows = _candidates(tables, controls=True)
     if len(set(rows["model"])) >= 2:
         found = _largest_gap(rows, percent=tables.percent)
         if found is not None:
@@ -82,12 +86,13 @@ def _of_prediction(verdicts: list[Verdict]) -> Headline:
     return Headline(title=first.title, lead=lead)
 
 
-def _candidates(tables: StudyTables) -> pd.DataFrame:
-    """Rows that may make the headline: key metrics on the first image set, without the control."""
+def _candidates(tables: StudyTables, *, controls: bool = False) -> pd.DataFrame:
+    """Rows that may make the headline: key metrics on the first image set, of no control."""
     metrics = [name for name in tables.key_metrics if name not in _NOT_IN_HEADLINE]
     rows = at_reference_strength(tables.summary)
     inside = (rows["images"] == tables.image_sets[0]) & rows["metric"].isin(metrics)
-    return rows.loc[inside & (rows["family"] != "pixels") & rows["mean"].notna()]
+    of_kind = (rows["family"] == CONTROL_FAMILY) == controls
+    return rows.loc[inside & of_kind & rows["mean"].notna()]
 
 
 def _largest_gap(rows: pd.DataFrame, *, percent: str) -> Headline | None:
@@ -140,7 +145,7 @@ def _describe(rows: pd.DataFrame, tables: StudyTables) -> Headline:
     if rows.empty:
         return Headline(
             title="No metric could be measured.",
-            lead="Every value is missing; the failures below say why.",
+            lead="Every value is missing; what was left out is named below.",
         )
     metric = rows["metric"].iloc[0]
     cells = rows.loc[rows["metric"] == metric].drop_duplicates("setting")

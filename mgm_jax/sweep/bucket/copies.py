@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from mgm_jax.files import file_sha256
+from mgm_jax.files import DAMAGED, file_sha256
 from mgm_jax.progress import Bar
+from mgm_jax.seals import SUMS
 from mgm_jax.sweep.bucket.objects import CONTENTS, LEASE, Bucket, is_name_within
 
 #: A request is tens of milliseconds of waiting, and an output has many thousand small files.
@@ -29,7 +30,7 @@ _FOLDERS = ("embeddings", "failed", "records", "studies")
 _SUFFIXES = (".csv", ".html", ".json", ".parquet", ".yaml")
 
 #: Readers look at these first, so they come last.
-LAST = ("study.json", "report.html")
+LAST = (SUMS, "study.json", "report.html")
 
 _Signature = tuple[int, int, int]
 _R = TypeVar("_R")
@@ -42,12 +43,12 @@ def is_copied(name: str) -> bool:
     [True, False, False, False]
     """
     parts = name.split("/")
-    hidden = any(part.startswith(".") for part in parts) or name.endswith(".__lock")
+    hidden = any(part.startswith(".") for part in parts) or name.endswith((".__lock", DAMAGED))
     if hidden or not is_name_within(name):
         return False
     if len(parts) > 1:
         return parts[0] in _FOLDERS
-    return name.endswith(_SUFFIXES) and name not in (CONTENTS, LEASE)
+    return name == SUMS or (name.endswith(_SUFFIXES) and name not in (CONTENTS, LEASE))
 
 
 def rank(name: str) -> int:

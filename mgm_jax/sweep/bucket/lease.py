@@ -4,7 +4,8 @@ An object store has no lock that dies with its process. So the lease is a claim 
 every half minute; whoever finds one that nobody renews for three minutes takes it over. No clocks
 of two machines are compared for that, except where a lease is an hour old.
 
-What it promises: a second run is refused, or waits three minutes and takes over from a dead one.
+What it promises: a second run is refused, or waits three minutes and takes over from a dead one; of
+several that do so at once, one. Both rest on objects that are only made where there is none.
 What it cannot: of two runs that start within the same second on a store without conditional writes,
 or of one that slept for minutes and wakes, both may write for as long as one request takes. Every
 object is told by its sha256, so what the two leave of each other is whole or counts as absent.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
+from mgm_jax.files import safe_name
 from mgm_jax.sweep.bucket.objects import LEASE, Bucket
 
 #: Seconds between two renewals.
@@ -65,6 +67,7 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._since = time.time()
         self._stop = threading.Event()
+        self._claims: list[str] = []
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -85,6 +88,8 @@ class Lease:
             with suppress(Exception):
                 if _token_of(self._bucket.read(LEASE)) == self._token:
                     self._bucket.remove(LEASE)
+                    for name in self._claims:
+                        self._bucket.remove(name)
 
     def check(self) -> None:
         """Go on, where the bucket is still ours.
@@ -100,29 +105,44 @@ class Lease:
             raise LeaseLost(f"{_who(said)} has taken it over")
 
     def _take(self) -> None:
-        said = self._bucket.read(LEASE)
-        sure = False
+        name, said = LEASE, self._bucket.read(LEASE)
+        first, self._claims = said, []
         # Our own, where an earlier try was answered by an error and succeeded all the same.
-        if said is not None and _token_of(said) != self._token:
-            self._wait_for(said)
+        while said is not None and _token_of(said) != self._token:
+            if not self._outlasts(name, said):
+                return self._take()
+            # Two that wait for the same dead run both find it dead: whoever makes the object that
+            # is named after it takes over.
+            name = _claim_on(said)
+            self._claims.append(name)
+            said = self._bucket.read(name)
+        sure = False
         if said is None:
             try:
-                sure = self._bucket.write_new(LEASE, self._content())
+                sure = self._bucket.write_new(name, self._content())
             except FileExistsError:
-                raise self._refused(self._bucket.read(LEASE) or b"") from None
-        else:
+                raise self._refused(self._bucket.read(name) or b"") from None
+        if not sure:
+            time.sleep(_SETTLE)
+            found = self._bucket.read(name)
+            if _token_of(found) != self._token:
+                raise self._refused(found or b"")
+        if name != LEASE:
+            now = self._bucket.read(LEASE)
+            if _token_of(now) not in (_token_of(first), self._token):
+                # Someone took over and ended while we waited, and a third began.
+                self._bucket.remove(name)
+                raise self._refused(now or b"")
             self._bucket.write(LEASE, self._content())
-        if sure:
-            return
-        time.sleep(_SETTLE)
-        found = self._bucket.read(LEASE)
-        if _token_of(found) != self._token:
-            raise self._refused(found or b"")
 
-    def _wait_for(self, said: bytes) -> None:
-        """Return when a lease proves to be that of a dead run."""
+    def _outlasts(self, name: str, said: bytes) -> bool:
+        """Wait until a lease proves to be that of a dead run; False where it is given back.
+
+        Raises:
+            InputError: it is renewed.
+        """
         if _is_dead(said):
-            return
+            return True
         self._say(
             f"{self._bucket.url}: held by {_who(said)}; "
             f"taken over unless it is renewed within {self._stale:.0f} s"
@@ -130,11 +150,12 @@ class Lease:
         end = time.monotonic() + self._stale
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, self._renew / 3))
-            now = self._bucket.read(LEASE)
+            now = self._bucket.read(name)
             if now is None:
-                return
+                return False
             if now != said:
                 raise self._refused(now)
+        return True
 
     def _keep(self) -> None:
         while not self._stop.wait(self._renew):
@@ -182,6 +203,11 @@ def _read(said: bytes | None) -> dict[str, Any]:
 
 def _token_of(said: bytes | None) -> str | None:
     return _read(said).get("token")
+
+
+def _claim_on(said: bytes) -> str:
+    """Name of the object that whoever takes over from a dead run makes; only one can."""
+    return f"lease-after-{safe_name(str(_token_of(said)))}.json"
 
 
 def _who(said: bytes) -> str:

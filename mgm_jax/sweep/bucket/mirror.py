@@ -37,6 +37,9 @@ _LONGEST_WAIT = 600.0
 # Seconds between tries, where somebody waits for the end of them.
 _PATIENCE = (1.0, 4.0, 15.0)
 
+# Seconds that a sending may take on when the run is asked to stop: schedulers kill after thirty.
+_GRACE = 10.0
+
 # In the working folder: what the bucket held when it was last sent to.
 _NOTE = ".bucket.json"
 
@@ -85,8 +88,8 @@ def mirrored(
         mirror.start()
         try:
             yield folder
-        except BaseException:
-            if problem := mirror.finish():
+        except BaseException as error:
+            if problem := mirror.finish(hurry=isinstance(error, KeyboardInterrupt)):
                 say(problem)
             raise
         if problem := mirror.finish():
@@ -156,11 +159,19 @@ class _Mirror:
         """Begin to send, every so often, what is new."""
         self._thread.start()
 
-    def finish(self) -> str | None:
-        """Send everything that is left; what went wrong, in words, where it could not be."""
+    def finish(self, *, hurry: bool = False) -> str | None:
+        """Send everything that is left; what went wrong, in words, where it could not be.
+
+        Args:
+            hurry: try once, as whoever asked for the end does not wait for long.
+        """
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=_GRACE if hurry else None)
         error: Exception | None = self._lost
+        if self._thread.is_alive():
+            error = TimeoutError(f"the last sending takes longer than {_GRACE:.0f} s")
+        if hurry:
+            self._patience = ()
         if error is None:
             try:
                 total = len(output_files(self._out))

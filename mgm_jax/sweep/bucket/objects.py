@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ CONTENTS = "contents.json"
 
 #: Beside the copies while somebody writes there: who does.
 LEASE = "lease.json"
+
+
+# Where fsspec's part takes the first of a path for a bucket, and folders are but parts of names.
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"})
 
 
 class _NotAsSaid(Exception):
@@ -111,7 +116,8 @@ class Bucket:
             with whole_file(path) as part:
                 part.write_bytes(content)
             return
-        self.storage.pipe_file(path, content)
+        with self._in_bucket():
+            self.storage.pipe_file(path, content)
 
     def write_new(self, name: str, content: bytes) -> bool:
         """Write a small object where there is none.
@@ -132,9 +138,10 @@ class Bucket:
         try:
             # Conditional on S3 and Google's storage where fsspec's part for them knows of it,
             # which it does not tell.
-            self.storage.pipe_file(path, content, mode="create")
+            with self._in_bucket():
+                self.storage.pipe_file(path, content, mode="create")
         except TypeError:
-            self.storage.pipe_file(path, content)
+            self.write(name, content)
             return False
         return "memory" in _protocols(self.storage)
 
@@ -169,7 +176,28 @@ class Bucket:
         if self.storage.exists(f"{self.root}/{name}"):
             self.storage.rm_file(f"{self.root}/{name}")
 
+    @contextmanager
+    def _in_bucket(self) -> Iterator[None]:
+        """A body that writes; a bucket that does not exist is one message."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if not self._is_object_store:
+                raise
+            bucket = self.root.partition("/")[0]
+            raise InputError(
+                f"{self.url}: there is no bucket {bucket!r} ({error}); check the spelling, or "
+                "create it first"
+            ) from error
+
+    @property
+    def _is_object_store(self) -> bool:
+        return not _OBJECT_STORES.isdisjoint(_protocols(self.storage))
+
     def _make_folder(self, path: str) -> None:
+        if self._is_object_store:
+            # There are no folders, and fsspec would create the bucket of a mistyped address.
+            return
         folder = path.rpartition("/")[0]
         if folder not in self._made:
             self.storage.makedirs(folder, exist_ok=True)

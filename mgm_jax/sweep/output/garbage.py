@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.files import DAMAGED
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import read_layouts
 from mgm_jax.sweep.output.ledger import FOLDER as FAILED
@@ -48,17 +50,25 @@ def find_garbage(out: Path, *, forget: tuple[str, ...] = ()) -> Garbage:
 
     Args:
         out: the output folder.
-        forget: origins or names of studies that no longer count.
+        forget: origins, paths or names of studies that no longer count.
 
     Raises:
-        InputError: no study was run in ``out``.
+        InputError: no study was run in ``out``, or none of those that ``forget`` names.
     """
     layouts = read_layouts(out)
-    dropped = {p: f for p, f in layouts.items() if f.origin in forget or f.name in forget}
+    dropped = {}
+    for one in forget:
+        meant = {one, str(Path(one).expanduser().resolve())}
+        of_one = {p: f for p, f in layouts.items() if f.origin in meant or f.name == one}
+        if not of_one:
+            known = name_some(f"{files.name} ({files.origin})" for files in layouts.values())
+            raise InputError(f"{out}: no study {one!r} was run here, but {known}")
+        dropped |= of_one
     kept = [files for path, files in layouts.items() if path not in dropped]
     wanted = {out / name for files in kept for name in files.paths()}
     paths = [path for path in _owned(out) if path not in wanted]
-    paths += [path for path in _leftovers(out) if not any(p in path.parents for p in paths)]
+    found = set(paths)
+    paths += [path for path in _leftovers(out) if found.isdisjoint([path, *path.parents])]
     return Garbage(
         out=out,
         kept_for=tuple((files.name, files.origin) for files in kept),
@@ -95,7 +105,7 @@ def _leftovers(out: Path) -> Iterator[Path]:
     for where, _, names in os.walk(out):
         for name in names:
             # TensorStore writes NAME.__lock and renames it.
-            if name.startswith(LEFTOVER) or name.endswith(".__lock"):
+            if name.startswith(LEFTOVER) or name.endswith((".__lock", DAMAGED)):
                 yield Path(where) / name
 
 

@@ -14,7 +14,8 @@ from typing import TextIO
 
 from mgm_jax.errors import InputError
 
-_LOCK = ".lock"
+#: In an output folder: held while a run writes there.
+LOCK = ".lock"
 
 
 @contextmanager
@@ -22,10 +23,9 @@ def hold(out: Path) -> Iterator[None]:
     """Hold an output folder for this process; the lock dies with it.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or it is no folder that can be written to.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / _LOCK).open("a+") as file:
+    with _opened(out) as file:
         if not _locked(file):
             file.seek(0)
             raise InputError(
@@ -36,6 +36,17 @@ def hold(out: Path) -> Iterator[None]:
         file.write(json.dumps({"host": socket.gethostname(), "process": os.getpid()}))
         file.flush()
         yield
+
+
+def _opened(out: Path) -> TextIO:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return (out / LOCK).open("a+")
+    except OSError as error:
+        raise InputError(
+            f"{out}: is no folder that can be written to ({error.strerror}: {error.filename}); "
+            "make it one, or give another folder"
+        ) from error
 
 
 def _locked(file: TextIO) -> bool:
@@ -52,7 +63,7 @@ def _locked(file: TextIO) -> bool:
 def holder(out: Path) -> str | None:
     """Who writes into an output folder at the moment; None where nobody does."""
     try:
-        file = (out / _LOCK).open("r")
+        file = (out / LOCK).open("r")
     except OSError:
         return None
     with file:

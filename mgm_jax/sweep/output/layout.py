@@ -8,13 +8,13 @@ another study has one of its own, so that several can share one folder.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import safe_name, whole_file
+from mgm_jax.files import safe_name
+from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.plan.cells import SEMANTIC
 from mgm_jax.sweep.plan.workload import Workload
@@ -61,6 +61,7 @@ class StudyFiles:
         encoders: folders of converted checkpoints.
         cells: all cells.
         canvases: files of decoded images.
+        unloaded: encoders that could not be loaded: name and why.
     """
 
     name: str
@@ -69,6 +70,7 @@ class StudyFiles:
     encoders: tuple[str, ...]
     cells: tuple[CellFiles, ...]
     canvases: tuple[str, ...] = ()
+    unloaded: tuple[tuple[str, str], ...] = ()
 
     def paths(self) -> Iterator[str]:
         """Everything the study refers to."""
@@ -129,10 +131,10 @@ def write_layout(work: Workload, *, origin: str) -> Path:
         ),
         cells=tuple(cells),
         canvases=tuple(_below(work, path) for path in work.canvases),
+        unloaded=tuple((one.where, one.what) for one in work.unloaded),
     )
     path = work.out / FOLDER / f"{_key(origin)}.json"
-    with whole_file(path) as part:
-        part.write_text(json.dumps(asdict(files), ensure_ascii=False), encoding="utf-8")
+    write_sealed(path, asdict(files))
     return path
 
 
@@ -150,19 +152,29 @@ def read_layouts(out: Path) -> dict[Path, StudyFiles]:
 
 def _read(path: Path) -> StudyFiles:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_sealed(path)
         cells = tuple(
             CellFiles(**cell | {"failures": tuple(cell["failures"])}) for cell in content["cells"]
         )
-        # An account from before canvases were kept has no entry for them.
-        lists = {name: tuple(content.get(name, ())) for name in ("encoders", "canvases")}
-        files = StudyFiles(**content | lists | {"cells": cells})
+        unloaded = tuple((str(name), str(what)) for name, what in content["unloaded"])
+        files = StudyFiles(
+            name=str(content["name"]),
+            origin=str(content["origin"]),
+            digest=str(content["digest"]),
+            encoders=tuple(content["encoders"]),
+            cells=cells,
+            canvases=tuple(content["canvases"]),
+            unloaded=unloaded,
+        )
         # It may have come from a bucket, and others remove and copy what it names.
         if outside := [name for name in files.paths() if not _is_below(name)]:
             raise ValueError(f"it names {outside[0]!r}, outside the folder")
         return files
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error}); run its study again, or delete it") from error
+        raise InputError(
+            f"{path}: damaged, or of an earlier version ({error}); run its study again, or delete "
+            "the file where the study no longer counts"
+        ) from error
 
 
 def _below(work: Workload, path: Path) -> str:

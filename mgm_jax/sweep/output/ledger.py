@@ -6,13 +6,12 @@ of the same name or other versions of the libraries try anew by themselves.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mgm_jax.embeddings import library_versions
-from mgm_jax.files import whole_file
+from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.sweep.plan.cells import Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
 from mgm_jax.sweep.run.transfer import TransferCell
@@ -48,16 +47,23 @@ class Ledger:
     def add(self, cell: Cell | TransferCell, stage: Stage, error: Exception) -> Failure:
         """Note that a stage of a cell failed."""
         what = str(error) or type(error).__name__
-        content = {"cell": cell.label, "stage": stage, "error": what, "versions": _versions()}
-        with whole_file(self.path(cell, stage)) as part:
-            part.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        content = {
+            "cell": cell.label,
+            "stage": stage,
+            "error": what,
+            "versions": _versions(),
+            "on_error": self.work.study.on_error,
+        }
+        write_sealed(self.path(cell, stage), content, indent=2)
         return _failure(cell, what)
 
     def find(self, cell: Cell | TransferCell, stage: Stage) -> Failure | None:
         """What is known of a failed stage; None where it may be tried."""
         try:
-            content = json.loads(self.path(cell, stage).read_text(encoding="utf-8"))
-            if content["versions"] != _versions():
+            content = read_sealed(self.path(cell, stage))
+            # Skipping what is wrong with one image may be what it takes.
+            mode = content.get("on_error", "raise")
+            if content["versions"] != _versions() or mode != self.work.study.on_error:
                 return None
             return _failure(cell, str(content["error"]))
         except (OSError, ValueError, KeyError, TypeError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 
+from mgm_jax.seals import read_sealed
 from mgm_jax.sweep.output.hold import holder
 from mgm_jax.sweep.output.layout import CellFiles, StudyFiles, read_layouts
 
@@ -66,6 +66,10 @@ class StudyStatus:
             )
             if not self.holder:
                 lines.append("  `mgm run` with the same study goes on from here")
+        if lost := self.files.unloaded:
+            lines.append(f"  {len(lost)} encoder(s) not among them, as they could not be loaded:")
+            # What a converter says may run over lines; the report has all of them.
+            lines += [f"  {name}: {what.splitlines()[0]}" for name, what in lost]
         lines += [f"  failed: {label}: {what}" for label, what in self.errors]
         if self.errors:
             lines.append("  `mgm run --retry-failed` with the same study tries these again")
@@ -127,7 +131,7 @@ def _status(files: StudyFiles, out: Path, who: str | None) -> StudyStatus:
 def _error(out: Path, cell: CellFiles) -> str | None:
     for name in cell.failures:
         try:
-            failure = json.loads((out / name).read_text(encoding="utf-8"))
+            failure = read_sealed(out / name)
             where, what = str(failure["cell"]), str(failure["error"])
             return what if where == cell.label else f"not tried, as {where} failed: {what}"
         except FileNotFoundError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgm_jax.sweep.output.given_scores import given_rows
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import Cell
 from mgm_jax.sweep.run.transfer import ROW_COLUMNS, Outcome, TransferCell
@@ -21,9 +22,25 @@ _DTYPES = dict.fromkeys(("value", "low", "high", "level", "strength"), "float64"
 }
 
 
-def write_transfer(found: Sequence[tuple[TransferCell, Outcome]], *, out: Path) -> int:
-    """Write ``transfer.parquet`` and ``transfer.csv``; returns the number of rows."""
+def write_transfer(
+    found: Sequence[tuple[TransferCell, Outcome]],
+    *,
+    out: Path,
+    given: pd.DataFrame | None = None,
+    cells: Sequence[Cell] = (),
+) -> int:
+    """Write ``transfer.parquet`` and ``transfer.csv``; returns the number of rows.
+
+    Args:
+        found: what the measures found.
+        out: folder of the tables.
+        given: scores that the study brings ``[models, tasks]``.
+        cells: of the models that these may name.
+    """
     rows = [_subject_columns(job.cell) | row for job, outcome in found for row in outcome.rows]
+    if given is not None:
+        subjects = {cell.subject.name: _subject_columns(cell) for cell in cells}
+        rows += [subjects[row["encoder"]] | row for row in given_rows(given)]
     table = pd.DataFrame(rows, columns=[*SUBJECT_COLUMNS, *ROW_COLUMNS]).astype(_DTYPES)
     write_table(table, out / _TABLE)
     return len(table)

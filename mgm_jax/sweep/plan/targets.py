@@ -12,9 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images import ImageSource, open_source
-from mgm_jax.study import ImagesEntry, Transfer
+from mgm_jax.images import ImageSource, Limits, open_source
+from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
+
+#: What the source of a target begins with that is a set of features of the study.
+FEATURES = "features:"
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
@@ -54,12 +57,34 @@ class Split(NamedTuple):
 
 def open_images(entry: ImagesEntry, *, base: Path) -> ImageSet:
     """Open the image set that an entry of a study names, and draw from it."""
-    source = _open(entry.source, entry, base=base)
+    source = _open(entry.source, entry, split=entry.split, base=base)
     if entry.classes is not None:
         source = source.only(entry.classes)
     if entry.per_class or entry.count:
         source = source.take(per_class=entry.per_class, count=entry.count, seed=entry.seed)
     return ImageSet(name=entry.name or source.name, source=source)
+
+
+def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | None:
+    """The set of features that ``features:NAME`` names, whole; None for any other source."""
+    if not entry.source.startswith(FEATURES):
+        return None
+    name = entry.source.removeprefix(FEATURES)
+    found = next((one for one in others if one.name == name), None)
+    drawn: dict[str, object] = {
+        "classes": entry.classes,
+        "per_class": entry.per_class,
+        "count": entry.count,
+    }
+    drawn |= {"test": entry.test, "split": entry.split, "test_split": entry.test_split}
+    given = [key for key, value in drawn.items() if value is not None]
+    if found is None or given:
+        raise InputError(
+            f"transfer: {entry.source} must name a set of features of the study and stand alone; "
+            f"the study has {', '.join(one.name for one in others)}"
+            + (f"; leave out {' and '.join(given)}" if given else "")
+        )
+    return found
 
 
 def open_targets(
@@ -72,9 +97,10 @@ def open_targets(
     """
     targets = []
     for entry in transfer.targets:
-        images = open_images(entry, base=base)
-        if entry.test is not None:
-            test = _open(entry.test, entry, base=base)
+        images = _of_features(entry, others) or open_images(entry, base=base)
+        has_test = entry.test is not None or entry.test_split is not None
+        if has_test:
+            test = _open(entry.test or entry.source, entry, split=entry.test_split, base=base)
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
@@ -92,7 +118,7 @@ def open_targets(
             )
         if same:
             images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
-        targets.append(Target(images=images, has_test=entry.test is not None))
+        targets.append(Target(images=images, has_test=has_test))
     names = [one.images.name for one in targets]
     if len(set(names)) < len(names):
         raise InputError(
@@ -158,11 +184,20 @@ def split_target(
     return Split(train, validation, test, tuple(left_out))
 
 
-def _open(source: str, entry: ImagesEntry, *, base: Path) -> ImageSource:
+def _open(source: str, entry: ImagesEntry, *, split: str | None, base: Path) -> ImageSource:
     prefix, colon, rest = source.rpartition("rows:")
     path = base / Path(rest if colon else source).expanduser()
     place = f"rows:{path}" if colon and not prefix else path if path.exists() else source
-    return open_source(place, depth=entry.depth)
+    limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
+    return open_source(
+        place,
+        split=split,
+        depth=entry.depth,
+        value_range=entry.value_range,
+        limits=Limits(**limits),
+        # The run's summary and its report say it.
+        warn=False,
+    )
 
 
 def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
@@ -184,4 +219,6 @@ def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
         classes=classes,
         fingerprints=(*train.fingerprints, *test.fingerprints),
         reader=read,
+        passed_over=(*train.passed_over, *test.passed_over),
+        notes=(*train.notes, *(f"test images: {note}" for note in test.notes)),
     )

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
 from mgm_jax.embeddings import ViewPlan, manifest_for
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import StoredFeatures
 from mgm_jax.images import (
     CACHE_LIMIT,
     CanvasCache,
@@ -19,7 +22,8 @@ from mgm_jax.images import (
     find_setting,
     setting_from_config,
 )
-from mgm_jax.study import EncoderEntry, Study
+from mgm_jax.study import EncoderEntry, FeaturesEntry, Study
+from mgm_jax.sweep.output.given_scores import read_scores
 from mgm_jax.sweep.plan.cells import (
     SEMANTIC,
     Cell,
@@ -27,6 +31,13 @@ from mgm_jax.sweep.plan.cells import (
     ImageSet,
     settings_of,
     spread_over_classes,
+)
+from mgm_jax.sweep.plan.features import (
+    FeatureSet,
+    feature_cell,
+    feature_cells,
+    names_of,
+    open_feature_sets,
 )
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
@@ -52,6 +63,7 @@ class Workload:
         targets: the image sets that encoders are transferred to.
         cells: all cells that are measured; on each image set those without augmentation first.
         transfers: every measure of every encoder on every target.
+        scores: of transfer that the study brings ``[models, tasks]``; None for none.
         unloaded: encoders that could not be loaded.
         converted: folders of the converted checkpoints.
         retry_images: embed images again that an earlier run could not read.
@@ -66,6 +78,7 @@ class Workload:
     targets: tuple[Target, ...]
     cells: tuple[Cell, ...]
     transfers: tuple[TransferCell, ...]
+    scores: pd.DataFrame | None = None
     unloaded: tuple[Failure, ...] = ()
     converted: tuple[Path, ...] = ()
     retry_images: bool = False
@@ -110,6 +123,8 @@ class Workload:
             return ()
         found: dict[Path, None] = {}
         for cell in self.embedded:
+            if isinstance(cell.subject.encoder, StoredFeatures):
+                continue
             look = cell.subject.encoder.preprocess
             path = self.cache.path(
                 cell.images.source, resize=look.resize, interpolation=look.interpolation
@@ -181,18 +196,25 @@ def prepare(
         convert=None if convert is None else _noting(convert, converted),
         on_failure=note,
     )
-    if not subjects:
+    stored = open_feature_sets(study, base=base, cache=out / "encoders", convert=convert)
+    if not subjects and not stored:
         raise InputError(f"encoders: {unloaded[0].where}: {unloaded[0].what}")
-    targets = () if study.transfer is None else open_targets(study.transfer, sources, base=base)
+    _distinct(sources, stored, subjects)
+    everything = (*sources, *(one.images for one in stored))
+    targets = () if study.transfer is None else open_targets(study.transfer, everything, base=base)
     return Workload(
         study=study,
         out=out,
         base=base,
         convert=convert,
-        sources=sources,
+        sources=everything,
         targets=targets,
-        cells=tuple(cell for images in sources for cell in _cells(study, subjects, images)),
-        transfers=tuple(_transfers(study, subjects, targets)),
+        cells=(
+            *(cell for images in sources for cell in _cells(study, subjects, images)),
+            *(cell for one in stored for cell in feature_cells(study, one)),
+        ),
+        transfers=tuple(_transfers(study, subjects, stored, targets)),
+        scores=_scores(study, [*(s.name for s in subjects), *names_of(stored)], base=base),
         unloaded=tuple(unloaded),
         converted=tuple(converted),
         retry_images=retry_images,
@@ -203,7 +225,7 @@ def prepare(
 def _noting(convert: Convert, folders: list[Path]) -> Convert:
     """The same conversion, which notes the folders that it hands back."""
 
-    def noted(file: Path, entry: EncoderEntry, cache: Path) -> Path:
+    def noted(file: Path, entry: EncoderEntry | FeaturesEntry, cache: Path) -> Path:
         folders.append(convert(file, entry, cache))
         return folders[-1]
 
@@ -243,16 +265,44 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
             yield _cell(study, subject, tap, images, plan)
 
 
+def _scores(study: Study, models: Sequence[str], *, base: Path) -> pd.DataFrame | None:
+    if study.transfer is None or study.transfer.score_table is None:
+        return None
+    return read_scores(base / study.transfer.score_table, models=models)
+
+
+def _distinct(
+    sources: Sequence[ImageSet], stored: Sequence[FeatureSet], subjects: Sequence[Subject]
+) -> None:
+    """Refuse names that encoders and features, or their image sets, share."""
+    names = {subject.name for subject in subjects}
+    twice = {subject.name for one in stored for subject in one.subjects} & names
+    twice |= {one.images.name for one in stored} & {one.name for one in sources}
+    if twice:
+        raise InputError(
+            f"features: the name(s) {name_some(sorted(twice))} are taken by an encoder or an image "
+            "set of the study; give the features others (name:, images:)"
+        )
+
+
 def _transfers(
-    study: Study, subjects: Sequence[Subject], targets: Sequence[Target]
+    study: Study,
+    subjects: Sequence[Subject],
+    stored: Sequence[FeatureSet],
+    targets: Sequence[Target],
 ) -> Iterator[TransferCell]:
-    """Every measure of every encoder's default feature on every target's images as they are."""
+    """Every measure of every encoder's default feature on every target's images as they are.
+
+    Encoders look at images, and features at the images that they were computed from.
+    """
     if study.transfer is None:
         return
     for target in targets:
         plan = _everything(target.images.source)
-        for subject in subjects:
-            cell = _cell(study, subject, subject.encoder.default_tap, target.images, plan)
+        own = next((one for one in stored if one.images.source is target.images.source), None)
+        for subject in subjects if own is None else own.subjects:
+            make = _cell if own is None else feature_cell
+            cell = make(study, subject, subject.encoder.default_tap, target.images, plan)
             for measure in (*study.transfer.probes, *study.transfer.scores):
                 yield TransferCell(cell=cell, target=target, measure=measure)
 

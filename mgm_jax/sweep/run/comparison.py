@@ -30,11 +30,13 @@ from mgm_jax.analysis.clusters.stability import (
 )
 from mgm_jax.analysis.similarity import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
+from mgm_jax.encoders.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
+from mgm_jax.sweep.run.directions import have_direction
 from mgm_jax.sweep.run.prediction import mgm_columns, prediction_tables
 
 TABLES = (
@@ -154,6 +156,9 @@ def _agreements(
         # A label that all share, or none does, is no partition to agree with.
         if min(tried) < 2 or not 1 < named.nunique() < len(named):
             continue
+        # A p-value must not rest on a guess; the study's paradigm: confirms or corrects it.
+        if named.map(is_guessed).any():
+            continue
         cuts = agreement_over_cuts(
             found.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
         )
@@ -225,4 +230,8 @@ def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, 
     rows = spread_over_classes(source, MOST_IMAGES, seed=study.seed)
     good = ~np.any([store.failed_rows for store in stores.values()], axis=0)
     rows = rows[good[rows]]
-    return {name: store.read()[rows] for name, store in stores.items()}
+    found = {name: store.read()[rows] for name, store in stores.items()}
+    if study.on_error == "skip":
+        directed = np.all([have_direction(x) for x in found.values()], axis=0)
+        found = {name: x[directed] for name, x in found.items()}
+    return found

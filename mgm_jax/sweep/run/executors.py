@@ -62,8 +62,13 @@ def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Fai
         if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
             return [do_task(task, work, bar=bar) for task in tasks]
         pool = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_AT_ONCE))
+        stopped = False
         try:
             return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))
+        except KeyboardInterrupt:
+            stopped = True
+            raise
         finally:
-            # An interrupted run, or one that an error ends, does not start what still waits.
-            pool.shutdown(cancel_futures=True)
+            # After an error, what still waits is not started; after a signal, what is at work ends
+            # with the process.
+            pool.shutdown(wait=not stopped, cancel_futures=True)

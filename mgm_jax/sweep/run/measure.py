@@ -40,15 +40,18 @@ class Reference:
         distance: root-mean-square distance of two different images on the sphere, centred as the
             cells are: the unit of the relative diameter. NaN where all images are one point.
         panel: metrics of the encoder as a whole, by name.
+        left_out: ids of images whose embeddings have no direction.
     """
 
     mean: np.ndarray
     distance: float
     panel: dict[str, float]
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that :meth:`from_json` reads back to the same digits."""
-        return {"mean": self.mean.tolist(), "distance": self.distance, "panel": self.panel}
+        content = {"mean": self.mean.tolist(), "distance": self.distance, "panel": self.panel}
+        return content | ({"left_out": list(self.left_out)} if self.left_out else {})
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Reference:
@@ -57,6 +60,7 @@ class Reference:
             mean=np.asarray(content["mean"]),
             distance=content["distance"],
             panel=content["panel"],
+            left_out=tuple(content.get("left_out", ())),
         )
 
 

@@ -92,6 +92,11 @@ class RayExecutor:
                 place = waiting.pop(done)
                 results[place] = self._result(done, tasks[place], work)
                 bar.advance(_units(tasks[place], work))
+        except KeyboardInterrupt:
+            # A cluster of this program's own ends with it, and leaves the workers of another.
+            ray.shutdown()
+            waiting.clear()
+            raise
         finally:
             for left in waiting:
                 ray.cancel(left, force=True)

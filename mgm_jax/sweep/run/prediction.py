@@ -11,7 +11,9 @@ from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, same_model
+from mgm_jax.encoders.methods import is_guessed
 from mgm_jax.study import Study
+from mgm_jax.sweep.output.given_scores import GIVEN
 
 #: Metrics that enter clusters and predictions: the properties of the manifold graph, and the two
 #: of them that the cone of the features and the width confound once more without that.
@@ -83,7 +85,7 @@ def prediction_tables(
 
 
 def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
-    """One row an encoder, one column a task ``target · measure``.
+    """One row an encoder, one column a task: ``target · measure``, or a task of given scores.
 
     Of several metrics of a measure (top-1, mean per class) the first in the table counts.
     """
@@ -96,6 +98,8 @@ def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
         if measure is not None:
             own = block[block["measure"] == measure].drop_duplicates("encoder")
             columns[f"{target} · {measure}"] = own.set_index("encoder")["value"]
+    for task, block in transfer.loc[transfer["kind"] == GIVEN].groupby("images", sort=False):
+        columns[str(task)] = block.set_index("encoder")["value"]
     return pd.DataFrame(columns)
 
 
@@ -119,6 +123,9 @@ def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Seri
     """
     for name in ("family", "paradigm", "architecture"):
         labels: Any = metrics[name].astype(str)
+        # A p-value must not rest on a guess.
+        if labels.map(is_guessed).any():
+            continue
         fewest = min(len(set(labels[scores[task].notna()])) for task in scores.columns)
         if LEAST_FAMILIES <= fewest < len(labels):
             return name, labels

@@ -7,35 +7,43 @@ again ends with the same tables as one that was not.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pyarrow import parquet
+
 from mgm_jax.embeddings import library_versions
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.files import whole_file
 from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.progress import progress
+from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
+from mgm_jax.sweep.output.faults import output_error
+from mgm_jax.sweep.output.healing import set_aside_all_damaged
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
+from mgm_jax.sweep.output.origins import encoder_origins
 from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
+from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
 from mgm_jax.sweep.run.executors import Executor, LocalExecutor
 from mgm_jax.sweep.run.measure import Reference
 from mgm_jax.sweep.run.retry import forget_failures
 from mgm_jax.sweep.run.tasks import (
     embed_tasks,
     measure_tasks,
-    no_space,
     read_outcome,
     read_reference,
     transfer_tasks,
@@ -61,6 +69,7 @@ class StudyResult:
         small: of every image set with manifolds that are too small to be measured, how many
             points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
+        notes: what was passed over in the image sets, and what was understood of their layout.
     """
 
     out: Path
@@ -69,6 +78,7 @@ class StudyResult:
     failures: tuple[Failure, ...]
     small: tuple[str, ...] = ()
     writes: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def run_study(
@@ -82,6 +92,8 @@ def run_study(
     origin: str | None = None,
     executor: Executor | None = None,
     cache_limit: int = CACHE_LIMIT,
+    keep: str | None = None,
+    say: Callable[[str], None] = warnings.warn,
 ) -> StudyResult:
     """Embed, measure and probe everything that ``study`` names.
 
@@ -100,11 +112,13 @@ def run_study(
         executor: where the work is done; by default in this process, on all of its devices.
         cache_limit: bytes that decoded images may take below ``out``, at least 0, which keeps
             none; no result depends on it.
+        keep: name of a file in ``out`` that the study is written to; None writes none.
+        say: told what an earlier run has left damaged, which is set aside and made again.
 
     Raises:
-        InputError: something the study names does not exist, ``out`` is no folder or another run
-            holds it, an image cannot be read and the study does not skip such, or no space is
-            left.
+        InputError: something the study names does not exist, ``out`` is no folder, cannot be
+            written or another run holds it, or an image cannot be read and the study does not
+            skip such.
     """
     refuse_url(out)
     out, base = Path(out), Path(base)
@@ -119,6 +133,9 @@ def run_study(
             with executor.first():
                 if executor.writes:
                     held.enter_context(hold(out))
+                    if keep is not None:
+                        with whole_file(out / keep) as part:
+                            part.write_text(study.to_yaml(), encoding="utf-8")
                 work = prepare(
                     study,
                     out,
@@ -131,11 +148,13 @@ def run_study(
                     write_layout(work, origin=origin or study.name)
                     if retry_failed:
                         forget_failures(work)
+                    set_aside_all_damaged(work, say=say)
             failures = [*work.unloaded, *_embed(work, executor)]
             if until != "embed":
                 measured, references = _measure(work, executor)
             if until == "probe":
                 found = _transfer(work, executor)
+            failures += _left_out(measured, references)
             failures += _failed_cells(work)
             with executor.first():
                 if executor.writes and until != "embed":
@@ -143,23 +162,26 @@ def run_study(
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
-                    rows = write_transfer(found, out=out)
+                    rows = write_transfer(found, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
                     _write_account(
                         study,
-                        [*work.sources, *(target.images for target in work.targets)],
+                        _image_sets(work),
                         failures,
                         cells=len(measured),
                         small=small,
                         transfer={"rows": rows, "left_out": left_out_of(found)},
+                        encoders=encoder_origins([cell.subject for cell in work.cells]),
                         out=out,
                     )
                 if executor.writes and until == "probe":
                     compare_encoders([cell for cell, _ in references], study=study, out=out)
+                if executor.writes:
+                    _write_sums(out)
     except OSError as error:
-        if not out_of_space(error):
-            raise
-        raise no_space(out, error) from error
+        if known := output_error(out, error):
+            raise known from error
+        raise
     return StudyResult(
         out=out,
         cells=len(measured),
@@ -167,7 +189,13 @@ def run_study(
         failures=tuple(failures),
         small=small,
         writes=executor.writes,
+        notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
     )
+
+
+def _write_sums(out: Path) -> None:
+    tables = [path.name for kind in ("*.parquet", "*.csv") for path in out.glob(kind)]
+    write_sums(out, [name for name in tables if not name.startswith(".")] + ["study.json"])
 
 
 def _embed(work: Workload, executor: Executor) -> list[Failure]:
@@ -223,6 +251,28 @@ def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Ou
     ]
 
 
+def _image_sets(work: Workload) -> list[ImageSet]:
+    """The image sets and the targets, each once."""
+    sets = [*work.sources, *(target.images for target in work.targets)]
+    return list({one.name: one for one in sets}.values())
+
+
+def _left_out(
+    measured: Sequence[Measured], references: Sequence[tuple[Cell, Reference]]
+) -> list[Failure]:
+    """The images that encoders gave no direction to, as the results themselves say."""
+    failures = {
+        failure: None
+        for cell, reference in references
+        for failure in lost_directions(cell, reference.left_out)
+    }
+    for one in measured:
+        told = parquet.read_schema(one.records).pandas_metadata or {}
+        ids = (told.get("attributes") or {}).get(LEFT_OUT, ())
+        failures |= dict.fromkeys(lost_directions(one.cell, ids))
+    return list(failures)
+
+
 def _failed_cells(work: Workload) -> list[Failure]:
     ledger = Ledger(work=work)
     found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
@@ -239,6 +289,7 @@ def _write_account(
     cells: int,
     small: Sequence[str],
     transfer: dict[str, object],
+    encoders: list[dict[str, object]],
     out: Path,
 ) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
@@ -257,7 +308,13 @@ def _write_account(
         "cells": cells,
         "small_manifolds": list(small),
         "transfer": transfer,
+        "encoders": encoders,
         "failures": unread,
+        "passed_over": {
+            one.name: [dataclasses.asdict(what) for what in one.source.passed_over]
+            for one in sources
+        },
+        "image_notes": {one.name: list(one.source.notes) for one in sources},
         "failed_cells": [[f.where, f.what] for f in failures if not f.is_image],
         # The page of a study lists it, so that tables of two versions are told apart.
         "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},

@@ -6,28 +6,32 @@ same bytes: executors differ in where tasks are done and in nothing else.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
+from typing import cast
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
-from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.encoders import Encoder
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import StoredFeatures, copy_features
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
+from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.output.faults import output_error, own_files
 from mgm_jax.sweep.output.ledger import Ledger, Stage
+from mgm_jax.sweep.output.records import write_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
+from mgm_jax.sweep.run.directions import LEFT_OUT, have_direction, keep_directions, said_of
 from mgm_jax.sweep.run.measure import (
     MOST_FEATURES_OF_VIEWS,
     Reference,
@@ -111,17 +115,18 @@ def do_task(task: Task, work: Workload, *, bar: Bar) -> list[Failure]:
         The images that could not be read.
 
     Raises:
-        InputError: an image that cannot be read where the study does not skip such, or a disk
-            that is full: what ends the whole study.
+        InputError: an image that cannot be read where the study does not skip such, or an output
+            folder that cannot be used: what ends the whole study.
     """
     try:
         if task.stage == "transfer":
             return _transfer([work.transfers[i] for i in task.cells], work, bar=bar)
         return _do(task, [work.embedded[i] for i in task.cells], work, bar)
     except Exception as error:
-        if isinstance(error, InputError) or not out_of_space(error):
+        known = output_error(work.out, error)
+        if known is None or known is error:
             raise
-        raise no_space(work.out, error) from error
+        raise known from error
 
 
 def _do(task: Task, cells: Sequence[Cell], work: Workload, bar: Bar) -> list[Failure]:
@@ -152,15 +157,11 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def no_space(out: Path, error: Exception) -> InputError:
-    """The error of a disk that is full."""
-    return InputError(f"{out}: no space is left ({error}); make room, and the same command goes on")
-
-
 def read_reference(cell: Cell, work: Workload) -> Reference:
     """The reference of a cell, from the disk."""
     # Read back even when just computed: a resumed run must start from the very same digits.
-    return Reference.from_json(json.loads(work.reference_path(cell).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Reference.from_json(read_sealed(work.reference_path(cell)))
 
 
 def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -170,18 +171,25 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
         if ledger.find(cell, "embed") or ledger.find(work.reference_of(cell), "embed"):
             bar.advance(cell.manifest.rows)
             continue
-        try:
+        with own_files(work.out):
             store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest)
-            open_cells.append((cell, store))
-        except InputError as error:
-            _note(cell, "embed", error, work)
+        open_cells.append((cell, store))
+    for cell, store in open_cells:
+        if isinstance(cell.subject.encoder, StoredFeatures):
+            try:
+                copy_features(cell.subject.encoder, cell.tap, store)
+            except InputError as error:
+                _note(cell, "embed", error, work)
             bar.advance(cell.manifest.rows)
+    open_cells = [
+        pair for pair in open_cells if not isinstance(pair[0].subject.encoder, StoredFeatures)
+    ]
     failures: list[Failure] = []
     start = bar.done
     while open_cells:
         try:
             report = embed(
-                [cell.subject.encoder for cell, _ in open_cells],
+                [cast("Encoder", cell.subject.encoder) for cell, _ in open_cells],
                 cells[0].images.source,
                 cells[0].plan,
                 [store for _, store in open_cells],
@@ -227,18 +235,19 @@ def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list
 
 def read_outcome(job: TransferCell, work: Workload) -> Outcome:
     """What a measure on a target found, from the disk."""
-    return Outcome(**json.loads(work.transfer_path(job).read_text(encoding="utf-8")))
+    with own_files(work.out):
+        return Outcome(**read_sealed(work.transfer_path(job)))
 
 
 def _outcome(job: TransferCell, work: Workload) -> None:
     path, transfer = work.transfer_path(job), work.study.transfer
     if path.exists() or transfer is None:
         return
-    x, rows = _stored(job.cell, work)
+    x, rows, left_out = _stored(job, work)
     found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
+    found = found._replace(left_out=[*found.left_out, *said_of(left_out)])
     # No names of encoders or image sets in here: renaming one must not measure it again.
-    with whole_file(path) as part:
-        part.write_text(json.dumps(found._asdict()), encoding="utf-8")
+    write_sealed(path, found._asdict())
 
 
 def _is_of(error: EncoderFailure, cell: Cell) -> bool:
@@ -246,25 +255,42 @@ def _is_of(error: EncoderFailure, cell: Cell) -> bool:
 
 
 def _note(cell: Cell | TransferCell, stage: Stage, error: Exception, work: Workload) -> None:
-    if out_of_space(error):
+    if known := output_error(work.out, error):
         # Not the cell's fault, and the next one would fare no better.
-        raise no_space(work.out, error) from error
+        raise known from error
     Ledger(work=work).add(cell, stage, error)
 
 
-def _stored(cell: Cell, work: Workload) -> tuple[Features, np.ndarray]:
-    """Embeddings of the images that could be read, not read yet, and which rows they are."""
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    good = ~store.failed_rows
+def _stored(job: TransferCell, work: Workload) -> tuple[Features, np.ndarray, tuple[str, ...]]:
+    """Embeddings of the images that can be used, not read yet, which rows, and those left out."""
+    cell = job.cell
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        good = ~store.failed_rows
+    left_out: tuple[str, ...] = ()
+    skip = work.study.on_error == "skip"
+    # Votes of neighbours need directions; where images are skipped, all measures skip the same.
+    if skip or job.measure == "knn":
+        slices = map(cell.manifest.chunk_slice, range(cell.manifest.chunks))
+        directed = np.concatenate([have_direction(store.read(rows)) for rows in slices])
+        lost = np.flatnonzero(good & ~directed)
+        if lost.size and (not skip or 2 * lost.size > good.sum()):
+            raise InputError(
+                f"{cell.subject.name} gives only zeros at {cell.tap} for {lost.size} images: "
+                f"{name_some(cell.points()[lost])}. Remove them, or skip them with on_error: skip"
+            )
+        left_out = tuple(cell.points()[lost].tolist())
+        good &= directed
     found = Features.of(store, name=f"embeddings of {cell.label}")
-    return found if good.all() else found.take(good), np.flatnonzero(good)
+    return found if good.all() else found.take(good), np.flatnonzero(good), left_out
 
 
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
     """The same, read."""
-    store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
-    rows = np.flatnonzero(~store.failed_rows)
-    x = store.read()
+    with own_files(work.out):
+        store = EmbeddingStore.open(work.embeddings_path(cell), cell.manifest, create=False)
+        rows = np.flatnonzero(~store.failed_rows)
+        x = store.read()
     # A choice of rows is a copy, of which large sets have no need where none has failed.
     return x if len(rows) == len(x) else x[rows], rows
 
@@ -273,26 +299,31 @@ def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:
     """The un-augmented embeddings, where all views of a cell are measured together."""
     if cell.setting == SEMANTIC or cell.manifest.width > MOST_FEATURES_OF_VIEWS:
         return None
-    return _good_rows(work.reference_of(cell), work)[0]
+    return _measurable(work.reference_of(cell), work)[0]
+
+
+def _measurable(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Embeddings that can be measured, which rows they are, and the images left out."""
+    x, rows = _good_rows(cell, work)
+    return keep_directions(x, rows, cell, skip=work.study.on_error == "skip")
 
 
 def _reference(cell: Cell, work: Workload) -> None:
     path = work.reference_path(cell)
     if path.exists():
         return
-    x, rows = _good_rows(cell, work)
+    x, rows, left_out = _measurable(cell, work)
     reference = measure_reference(
         x, cell.labels()[rows], seed=work.study.seed, center=work.study.metrics.center
     )
-    with whole_file(path) as part:
-        part.write_text(json.dumps(reference.to_json()), encoding="utf-8")
+    write_sealed(path, replace(reference, left_out=left_out).to_json())
 
 
 def _records(cell: Cell, work: Workload) -> None:
     path = work.record_path(cell)
     if path.exists():
         return
-    x, rows = _good_rows(cell, work)
+    x, rows, left_out = _measurable(cell, work)
     table = measure_points(
         x,
         cell.groups()[rows],
@@ -301,12 +332,13 @@ def _records(cell: Cell, work: Workload) -> None:
         seed=work.study.seed,
         plain=_plain_rows(cell, work),
     )
+    if left_out:
+        table.attrs[LEFT_OUT] = list(left_out)
     rows = rows[table.index]
     # No names of encoders or image sets in here: renaming one must not measure it again.
     table.insert(1, "point", cell.points()[rows])
     table.insert(2, "view", cell.view_numbers()[rows])
-    with whole_file(path) as part:
-        table.to_parquet(part, index=False)
+    write_table_record(path, table)
 
 
 def _by_encoder(work: Workload, group: list[int], *, parts: int) -> Iterator[list[int]]:

@@ -11,8 +11,12 @@ from scipy import stats
 from scipy.cluster import hierarchy
 from sklearn.metrics import adjusted_rand_score
 
-from mgm_jax.analysis import agreement_over_cuts, cluster_models, label_agreement
-from mgm_jax.analysis.clusters import stability as cluster_stability
+from mgm_jax.analysis import (
+    agreement_over_cuts,
+    cluster_models,
+    cluster_stability,
+    label_agreement,
+)
 from mgm_jax.analysis.clusters.manifold_draws import ManifoldDraws
 from mgm_jax.analysis.clusters.stability import adjusted_rand
 from mgm_jax.errors import InputError

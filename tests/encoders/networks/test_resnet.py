@@ -39,10 +39,12 @@ def test_every_tap_equals_torchvision(name: str, torchvision: ModuleType) -> Non
 
 
 @pytest.mark.parametrize(
-    ("inner_factor", "channels"), [(1, 32), (2, 64)], ids=["narrow", "wide inside"]
+    ("inner_factor", "channels", "groups"),
+    [(1, 32, 1), (2, 64, 1), (2, 64, 32)],
+    ids=["narrow", "wide inside", "ResNeXt"],
 )
 def test_width_equals_torchvision(
-    inner_factor: int, channels: int, torchvision: ModuleType
+    inner_factor: int, channels: int, groups: int, torchvision: ModuleType
 ) -> None:
     from torchvision.models.resnet import Bottleneck, ResNet
 
@@ -57,9 +59,12 @@ def test_width_equals_torchvision(
         block="bottleneck",
         channels=channels,
         inner_factor=inner_factor,
+        groups=groups,
         image_size=40,
     )
-    network = Narrow(Bottleneck, [1, 1, 1, 1], width_per_group=64 * inner_factor)
+    network = Narrow(
+        Bottleneck, [1, 1, 1, 1], groups=groups, width_per_group=64 * inner_factor // groups
+    )
     if channels != 64:
         import torch
 

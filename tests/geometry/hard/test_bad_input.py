@@ -193,7 +193,7 @@ BAD_GROUPS: dict[str, tuple[Any, str]] = {
     "NA among strings": (pd.array(_last_but(pd.NA), "string"), r"\(rows 47\)"),
     "no category": (pd.Categorical(_labels(7, None).tolist()), r"no label in 1 rows \(rows 7\)"),
     "masked": (np.ma.masked_array(LABELS, LABELS == 2), r"no label in 4 rows \(rows 8, 9, 10, 11"),
-    "numbers and strings": ([1, "1"] * 24, "all integers or all strings; got int, str"),
+    "numbers and strings": ([1, "1"] * 24, "all integers or all strings; got int in 24 rows"),
     "paths": ([Path(label) for label in _letters()], "Convert the labels to strings"),
     "fractions": (LABELS + 0.5, "fractions or infinity in 48 rows"),
     "infinity": (_labels(7, np.inf, float), r"fractions or infinity in 1 rows \(rows 7\)"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,14 @@ def test_codes_are_what_numpy_finds(values: list[int]) -> None:
     assert groups.codes.dtype == np.int32
 
 
+@pytest.mark.parametrize("kind", ["int64", "float32", "bfloat16", "gradient"])
+def test_tensors_of_torch_are_labels(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([2.0, 1.0, 2.0], requires_grad=kind == "gradient")
+    values = values if kind == "gradient" else values.to(getattr(torch, kind))
+    assert encode_groups(values, 3).codes.tolist() == [1, 0, 1]
+
+
 def test_no_groups_are_one_group() -> None:
     groups = encode_groups(None, 4)
     assert len(groups) == 1 and groups.codes.tolist() == [0] * 4 and groups.sizes.tolist() == [4]
@@ -37,6 +47,13 @@ def test_no_groups_are_one_group() -> None:
         np.array([2.0, 1.0, 2.0]),
         np.array([2, 1, 2], object),
         np.array([True, False, True]),
+        np.array([2.0, 1, True], object) + np.array([0, 0, 1]),
+        pd.Categorical(["b", "a", "b"]),
+        pd.Series(["b", "a", "b"], dtype="string"),
+        pd.array([2, 1, 2], dtype="Int64"),
+        pd.array([2.0, 1.0, 2.0], dtype="Float64"),
+        pd.Index([2, 1, 2]),
+        jnp.array([2, 1, 2]),
     ],
 )
 def test_any_names_will_do(values: object) -> None:
@@ -51,8 +68,13 @@ def test_any_names_will_do(values: object) -> None:
         (np.array(["a", None, np.nan], object), r"no label in 2 rows \(rows 1, 2\)"),
         ([0.5, 1.0, 1.0], "fractions"),
         ([np.inf, 1.0, 1.0], "infinity"),
-        (np.array(["a", 1, "b"], object), "got int, str"),
+        (np.array(["a", 1, "b"], object), r"got int in 1 rows \(rows 1\); str in 2 rows"),
         (np.zeros(3, complex), "complex"),
+        (pd.Categorical(["a", None, "b"]), r"no label in 1 rows \(rows 1\)"),
+        (pd.array([1, 2, None], dtype="Int64"), r"no label in 1 rows \(rows 2\)"),
+        (pd.Series([None, "a", "b"], dtype="string"), r"no label in 1 rows \(rows 0\)"),
+        ([1, None, 2.0], r"no label in 1 rows \(rows 1\)"),
+        ([1.5, 1, True], r"fractions or infinity in 1 rows \(rows 0\)"),
     ],
 )
 def test_unusable_labels_are_described(values: object, message: str) -> None:

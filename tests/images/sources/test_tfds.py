@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -96,3 +98,28 @@ def test_what_is_missing_is_named(data_dir):
         tfds_source("huge_pets", "train", data_dir=data_dir)
     with pytest.raises(InputError, match=r"'valid' of tiny_pets/1\.2\.0.*\n.*train, test"):
         tfds_source("tiny_pets", "valid", data_dir=data_dir)
+
+
+def test_a_class_that_is_not_of_tfds_is_never_imported(data_dir, tmp_path, monkeypatch):
+    """The module of the class would be imported, and with it whatever lies in the path."""
+    (tmp_path / "planted.py").write_text("raise SystemExit('the planted module was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "sets" / "tiny_pets" / "1.2.0"
+    shutil.copytree(data_dir / "tiny_pets" / "1.2.0", folder)
+    features = folder / "features.json"
+    told = features.read_text()
+    inner = json.dumps({"type": "planted.Image", "content": {}})
+    for changed in (
+        told.replace("tensorflow_datasets.core.features.image_feature", "planted"),
+        told.replace("tensorflow_datasets.core.features.features_dict", "planted"),
+        json.dumps(json.loads(told) | {"jsonFeature": {"json": inner}}),
+    ):
+        assert changed != told
+        features.write_text(changed)
+        for open_it in (
+            lambda: open_source(f"tfds:{folder}/train"),
+            lambda: tfds_source("tiny_pets", "train", data_dir=tmp_path / "sets"),
+        ):
+            with pytest.raises(InputError, match=r"'planted\..*not one of TFDS"):
+                open_it()
+    assert "planted" not in sys.modules

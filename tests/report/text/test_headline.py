@@ -56,6 +56,16 @@ def test_one_encoder_is_described(study: Study):
     assert title.endswith(" on semantic manifolds.")
 
 
+def test_controls_alone_are_described(study: Study):
+    tables = read_tables(study("one"))
+    alone = replace(tables, summary=tables.summary.assign(family="pixels"))
+    assert find_headline(alone, None) == find_headline(tables, None)
+    # Beside an encoder they make no headline.
+    pixels = alone.summary.assign(model="raw pixels", mean=1e3)
+    both = pd.concat([tables.summary, pixels], ignore_index=True)
+    assert find_headline(replace(tables, summary=both), None) == find_headline(tables, None)
+
+
 def test_nothing_measured_is_said(study: Study):
     tables = read_tables(study("one"))
     empty = replace(tables, summary=tables.summary.assign(mean=np.nan))

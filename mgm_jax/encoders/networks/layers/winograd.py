@@ -1,4 +1,4 @@
-"""A 3x3 convolution by Winograd's minimal filtering, for processors.
+"""A 3x3 convolution by Winograd's minimal filtering, for the CPU.
 
 Every 2x2 patch of the output is computed from the 4x4 patch of the input around it: both patch and
 kernel are transformed, multiplied place by place, and the sum over channels transformed back. That

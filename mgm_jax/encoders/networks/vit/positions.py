@@ -18,6 +18,10 @@ from mgm_jax.encoders.spec import Resize, ViTSpec
 # Added to the wanted side before it is divided by the stored one (DINO, DINOv2).
 _OFFSET = 0.1
 
+# Side of the grid to which EVA-02 scales the numbers of rows and columns, and the base of its
+# frequencies.
+_INDEXED_GRID, _INDEXED_BASE = 16, 10_000.0
+
 
 def resize_matrix(stored: int, wanted: int, *, how: Resize) -> np.ndarray:
     """Weights ``[wanted, stored]`` that take one side of a grid to another length.
@@ -103,6 +107,30 @@ def rotary_tables(periods: jax.Array, rows: int, columns: int) -> tuple[jax.Arra
     angles = 2 * np.pi * jnp.asarray(places, jnp.float32) / periods.astype(jnp.float32)
     angles = jnp.tile(angles.reshape(rows * columns, -1), (1, 2))
     return jnp.sin(angles), jnp.cos(angles)
+
+
+def indexed_tables(head_dim: int, rows: int, columns: int) -> tuple[jax.Array, jax.Array]:
+    """Sines and cosines ``[rows * columns, head_dim]`` of EVA-02.
+
+    The angle of row ``i`` of ``n`` is ``16 i / n`` over periods from 1 to below 10 000; rows have
+    the first half of the width, columns the second, two neighbouring entries an angle.
+    """
+    down, across = (np.arange(n) * _INDEXED_GRID / n for n in (rows, columns))
+    quarter = head_dim // 4
+    periods = _INDEXED_BASE ** (np.arange(quarter) / quarter)
+    places = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    angles = np.repeat((places / periods).reshape(rows * columns, -1), 2, axis=-1)
+    return jnp.asarray(np.sin(angles), jnp.float32), jnp.asarray(np.cos(angles), jnp.float32)
+
+
+def rotate_pairs(x: jax.Array, tables: tuple[jax.Array, jax.Array], *, skip: int) -> jax.Array:
+    """As :func:`rotate`, each entry turned with its neighbour instead of half a width away."""
+    sine, cosine = tables
+    patches = x[..., skip:, :].astype(jnp.float32)
+    pairs = patches.reshape(*patches.shape[:-1], -1, 2)
+    turned = jnp.stack([-pairs[..., 1], pairs[..., 0]], axis=-1).reshape(patches.shape)
+    turned = patches * cosine + turned * sine
+    return jnp.concatenate([x[..., :skip, :], turned.astype(x.dtype)], axis=-2)
 
 
 def rotate(x: jax.Array, tables: tuple[jax.Array, jax.Array], *, skip: int) -> jax.Array:

@@ -7,8 +7,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.networks.layers.product import Dense
-from mgm_jax.encoders.networks.vit.block import Block, PatchEmbed, layer_norm
-from mgm_jax.encoders.networks.vit.positions import learned_positions, rotary_tables
+from mgm_jax.encoders.networks.vit.block import AttentionPool, Block, PatchEmbed, layer_norm
+from mgm_jax.encoders.networks.vit.positions import (
+    indexed_tables,
+    learned_positions,
+    rotary_tables,
+)
 from mgm_jax.encoders.spec import LOGITS, ViTSpec
 
 
@@ -42,6 +46,8 @@ class ViT(nn.Module):
             shape = (1, spec.class_token + spec.grid**2, spec.embed_dim)
             stored = self.param("pos_embed", nn.initializers.normal(0.02), shape)
             x = x + learned_positions(stored, rows, columns, spec=spec).astype(x.dtype)
+        if spec.positions == "both":
+            tables = indexed_tables(spec.head_dim, rows, columns)
         if spec.registers:
             registers = self._tokens("register_tokens", spec.registers, x)
             first = int(spec.class_token)
@@ -68,6 +74,8 @@ class ViT(nn.Module):
             made["cls_last4"] = jnp.concatenate([norm(one) for one in four], axis=-1)
         if spec.fc_norm:
             made["fc_norm"] = layer_norm(spec, "fc_norm")(_patch_mean(last, spec))
+        if spec.attention_pool:
+            made["attention_pool"] = AttentionPool(spec, name="attn_pool")(tokens)
         if spec.proj_dim:
             made["proj"] = Dense(spec.proj_dim, use_bias=False, name="proj")(made["cls"])
         if spec.classes:

@@ -1,0 +1,57 @@
+"""The spec of a MobileNetV2 or an EfficientNet-Lite from the shapes of its canonical weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from mgm_jax.encoders import MobileNetSpec
+from mgm_jax.errors import InputError
+
+_BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.conv_dw\.weight")
+
+
+def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
+    """Widths, kernels and blocks; no weight reveals strides, padding and epsilon.
+
+    Strides are those of both published families.
+
+    Raises:
+        InputError: another number of stages than both have, or a block without its parts.
+    """
+    places = {
+        (int(match[1]), int(match[2])): value.shape
+        for name, value in state.items()
+        if (match := _BLOCK.fullmatch(name))
+    }
+    stages = sorted({stage for stage, _ in places})
+    strides = MobileNetSpec().strides
+    if stages != list(range(len(strides))) or any((stage, 0) not in places for stage in stages):
+        raise InputError(
+            f"expected {len(strides)} stages of inverted residuals, as in MobileNetV2, found "
+            f"{len(stages)}; no weight reveals the strides of another network"
+        )
+    widened = [f"blocks.{stage}.0.conv_pwl.weight" in state for stage in stages]
+    last = [
+        f"blocks.{stage}.0.{'conv_pwl' if wide else 'conv_pw'}.weight"
+        for stage, wide in zip(stages, widened, strict=True)
+    ]
+    missing = [
+        name for name in (*last, "conv_stem.weight", "conv_head.weight") if name not in state
+    ]
+    if missing:
+        raise InputError(f"{missing[0]} is missing, and the architecture depends on it")
+    channels = tuple(state[name].shape[0] for name in last)
+    stem = state["conv_stem.weight"].shape[0]
+    inputs = (stem, *channels[:-1])
+    return MobileNetSpec(
+        stem=stem,
+        expand=tuple(places[stage, 0][0] // inputs[stage] for stage in stages),
+        kernels=tuple(places[stage, 0][-1] for stage in stages),
+        strides=strides,
+        channels=channels,
+        repeats=tuple(sum(stage == one for one, _ in places) for stage in stages),
+        head=state["conv_head.weight"].shape[0],
+    )

@@ -1,0 +1,382 @@
+"""Arrays of features in files: opened without being read, then read block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.files import file_sha256
+
+Block = Callable[[int, int], np.ndarray]
+"""From the first row and the one after the last to these rows."""
+
+# Names of columns that say which image a row belongs to and what it shows.
+ID_COLUMNS = ("id", "image", "path", "file", "filename")
+LABEL_COLUMNS = ("label", "class", "target")
+
+_SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+_PARQUET_ROWS = 8192
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureFile:
+    """An array of features in a file or in several shards of it.
+
+    Attributes:
+        path: the file, or the first of the shards.
+        shape: ``[n, d]``, or ``[images, views, d]``.
+        digest: sha256 of the content and of which array of it this is.
+        ids: one text a row, where the file states them.
+        labels: one label a row, where the file states them.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    digest: str
+    read: Block = field(repr=False)
+    ids: tuple[str, ...] | None = field(default=None, repr=False)
+    labels: tuple[Any, ...] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+def open_features(paths: Sequence[Path], *, key: str | None = None) -> FeatureFile:
+    """Open an array in a file, or in shards that follow each other.
+
+    Args:
+        paths: ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.h5`` or ``.hdf5`` files, or
+            folders of zarr; several are joined along their rows, in the order given.
+        key: which array, of files that hold several: the name of a tensor, data set or column.
+
+    Returns:
+        The array. Nothing of it is in memory; compressed ``.npz`` members and Parquet are read
+        from front to back, so blocks are best asked for in their order.
+
+    Raises:
+        InputError: a file of another format, a key that is not there or is needed, no floating
+            point numbers, not two or three axes, shards that do not fit.
+    """
+    if not paths:
+        raise InputError("features: source must name at least one file; got none.")
+    parts = [_open(path, key) for path in paths]
+    first = parts[0]
+    for part in parts:
+        if len(part.shape) not in (2, 3) or 0 in part.shape:
+            raise InputError(
+                f"features: {part.path} must hold [n, d], or [images, views, d], with none of them "
+                f"0; got shape {part.shape}."
+            )
+        if part.shape[1:] != first.shape[1:]:
+            raise InputError(
+                f"features: shards must have rows of one shape; {first.path} has "
+                f"{first.shape[1:]} and {part.path} has {part.shape[1:]}."
+            )
+    if len(parts) == 1:
+        return first
+    ends = np.cumsum([len(part) for part in parts])
+
+    def read(start: int, stop: int) -> np.ndarray:
+        blocks = [
+            part.read(max(start - (end - len(part)), 0), min(stop - (end - len(part)), len(part)))
+            for part, end in zip(parts, ends, strict=True)
+            if start < end and stop > end - len(part)
+        ]
+        return np.concatenate(blocks)
+
+    total = hashlib.sha256("/".join(part.digest for part in parts).encode())
+    stated = all(part.ids is not None for part in parts)
+    labelled = all(part.labels is not None for part in parts)
+    return FeatureFile(
+        path=first.path,
+        shape=(int(ends[-1]), *first.shape[1:]),
+        digest=total.hexdigest(),
+        read=read,
+        ids=tuple(i for part in parts for i in part.ids or ()) if stated else None,
+        labels=tuple(i for part in parts for i in part.labels or ()) if labelled else None,
+    )
+
+
+def _open(path: Path, key: str | None) -> FeatureFile:
+    opener = _OPENERS.get(path.suffix.lower())
+    if path.is_dir():
+        opener = _zarr
+    if not path.exists():
+        raise InputError(f"features: {path} does not exist.")
+    if opener is None:
+        raise InputError(
+            f"features: {path} has none of the suffixes {', '.join(SUFFIXES)} and is no folder of "
+            "zarr; save the array in one of these formats."
+        )
+    try:
+        return opener(path, key)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"features: {path} cannot be read as {path.suffix or 'zarr'} ({error})."
+        ) from error
+
+
+def _npy(path: Path, key: str | None) -> FeatureFile:
+    if key is not None:
+        raise InputError(f"features: {path} holds one array; leave key out, got {key!r}.")
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return _of_array(path, array, key)
+
+
+def _npz(path: Path, key: str | None) -> FeatureFile:
+    with np.load(path, allow_pickle=False) as archive:
+        names = list(archive.files)
+        stated = {name: archive[name] for name in (*ID_COLUMNS, *LABEL_COLUMNS) if name in names}
+    name = _chosen(path, key, [one for one in names if one not in stated])
+    member = f"{name}.npy"
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        shape, fortran, dtype = _npy_header(file)
+    if fortran:
+        raise InputError(
+            f"features: {path}: {name} is stored column by column; save a C-ordered array."
+        )
+    _check_type(path, dtype)
+    width = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+    state: dict[str, Any] = {"row": 0, "file": None}
+
+    def read(start: int, stop: int) -> np.ndarray:
+        # A compressed member can only be read from its front: go on where the last block ended.
+        if state["file"] is None or start < state["row"]:
+            archive = zipfile.ZipFile(path)
+            state["file"], state["row"] = archive.open(member), 0
+            _npy_header(state["file"])
+        while state["row"] < start:
+            skipped = min(start - state["row"], max(1, 2**24 // max(width, 1)))
+            state["file"].read(skipped * width)
+            state["row"] += skipped
+        raw = state["file"].read((stop - start) * width)
+        if len(raw) != (stop - start) * width:
+            raise InputError(f"features: {path}: {name} ends before row {stop}.")
+        state["row"] = stop
+        return np.frombuffer(raw, dtype).reshape(stop - start, *shape[1:])
+
+    ids = next((stated[one] for one in ID_COLUMNS if one in stated), None)
+    labels = next((stated[one] for one in LABEL_COLUMNS if one in stated), None)
+    return FeatureFile(
+        path=path,
+        shape=shape,
+        digest=_digest(path, name),
+        read=read,
+        ids=None if ids is None else tuple(str(one) for one in ids.tolist()),
+        labels=None if labels is None else tuple(labels.tolist()),
+    )
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    reader = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    return reader(file)
+
+
+def _safetensors(path: Path, key: str | None) -> FeatureFile:
+    import ml_dtypes
+
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= min(size - 8, 10**8):
+            raise InputError(f"features: {path} has no header of safetensors.")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    name = _chosen(path, key, list(header))
+    entry = header[name]
+    if entry["dtype"] == "BF16":
+        dtype = np.dtype(ml_dtypes.bfloat16)
+    else:
+        dtype = np.dtype(_SAFETENSORS_TYPES.get(entry["dtype"], "O"))
+    _check_type(path, dtype)
+    start, _ = entry["data_offsets"]
+    array = np.memmap(path, dtype, "r", 8 + length + start, tuple(entry["shape"]))
+    return _of_array(path, array, name)
+
+
+def _parquet(path: Path, key: str | None) -> FeatureFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    schema = file.schema_arrow
+
+    def is_vector(kind: Any) -> bool:
+        return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+
+    vectors = [one.name for one in schema if is_vector(one.type)]
+    numbers = [one.name for one in schema if pa.types.is_floating(one.type)]
+    if key is not None or len(vectors) == 1:
+        columns = [_chosen(path, key, vectors)]
+    elif numbers and not vectors:
+        columns = numbers
+    else:
+        raise InputError(
+            f"features: {path} must have a column of lists, or columns of floating-point numbers; "
+            f"it has {name_some(schema.names)}. Give key: the name of the column."
+        )
+    rows = file.metadata.num_rows
+
+    def blocks() -> Iterator[np.ndarray]:
+        for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
+            if columns[0] in vectors:
+                lists = batch.column(0)
+                if lists.null_count:
+                    raise InputError(f"features: {path}: {columns[0]} has rows without a value.")
+                flat = lists.flatten().to_numpy(zero_copy_only=False)
+                if len(lists) and len(flat) % len(lists):
+                    raise InputError(
+                        f"features: {path}: the lists of {columns[0]} differ in length."
+                    )
+                yield flat.reshape(len(lists), -1)
+            else:
+                yield np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], axis=1)
+
+    first = next(blocks())
+    _check_type(path, first.dtype)
+    state: dict[str, Any] = {"row": 0, "blocks": blocks(), "held": first[:0]}
+
+    def read(start: int, stop: int) -> np.ndarray:
+        if start < state["row"]:
+            state.update(row=0, blocks=blocks(), held=first[:0])
+        while state["row"] + len(state["held"]) < stop:
+            # Rows before the first that is asked for are let go.
+            drop = min(max(start - state["row"], 0), len(state["held"]))
+            state["held"], state["row"] = state["held"][drop:], state["row"] + drop
+            more = next(state["blocks"])
+            if more.shape[1:] != first.shape[1:]:
+                raise InputError(f"features: {path}: the lists of {columns[0]} differ in length.")
+            state["held"] = np.concatenate([state["held"], more])
+        drop = start - state["row"]
+        state["held"], state["row"] = state["held"][drop:], start
+        return state["held"][: stop - start]
+
+    def column(names: Sequence[str]) -> tuple[Any, ...] | None:
+        name = next((one for one in names if one in schema.names and one not in columns), None)
+        if name is None:
+            return None
+        return tuple(pq.read_table(path, columns=[name]).column(0).to_pylist())
+
+    ids = column(ID_COLUMNS)
+    return FeatureFile(
+        path=path,
+        shape=(rows, *first.shape[1:]),
+        digest=_digest(path, ",".join(columns)),
+        read=read,
+        ids=None if ids is None else tuple(map(str, ids)),
+        labels=column(LABEL_COLUMNS),
+    )
+
+
+def _hdf5(path: Path, key: str | None) -> FeatureFile:
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError(f"features: {path} needs h5py: pip install 'mgm_jax[hdf5]'.") from error
+    file = h5py.File(path, "r")
+    names: list[str] = []
+    file.visititems(
+        lambda name, one: (
+            names.append(name)
+            if isinstance(one, h5py.Dataset) and one.ndim in (2, 3) and one.dtype.kind == "f"
+            else None
+        )
+    )
+    name = _chosen(path, key, names)
+    return _of_array(path, file[name], name)
+
+
+def _zarr(path: Path, key: str | None) -> FeatureFile:
+    import tensorstore as ts
+
+    where = path if key is None else path / key
+    # A store of embeddings of this project holds its array below the folder.
+    if key is None and (path / "embeddings.zarr").is_dir():
+        where = path / "embeddings.zarr"
+    driver = "zarr3" if (where / "zarr.json").is_file() else "zarr"
+    if driver == "zarr" and not (where / ".zarray").is_file():
+        inside = sorted(p.parent.name for p in where.glob("*/zarr.json")) + sorted(
+            p.parent.name for p in where.glob("*/.zarray")
+        )
+        raise InputError(
+            f"features: {where} is no array of zarr"
+            + (f"; give key: one of {name_some(inside)}." if inside else ".")
+        )
+    array = ts.open(
+        {"driver": driver, "kvstore": {"driver": "file", "path": str(where.resolve())}},
+        read=True,
+        open=True,
+    ).result()
+    dtype = array.dtype.numpy_dtype
+    _check_type(path, dtype)
+    total = hashlib.sha256()
+    for part in sorted(p for p in where.rglob("*") if p.is_file()):
+        total.update(f"{part.relative_to(where).as_posix()}:{file_sha256(part)}".encode())
+    return FeatureFile(
+        path=path,
+        shape=tuple(array.shape),
+        digest=total.hexdigest(),
+        read=lambda start, stop: array[start:stop].read().result(),
+    )
+
+
+_OPENERS: dict[str, Callable[[Path, str | None], FeatureFile]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".parquet": _parquet,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+}
+
+SUFFIXES = tuple(_OPENERS)
+"""Files that are read here; a folder of zarr and ``.pt`` files (through the converters) beside."""
+
+
+def _of_array(path: Path, array: Any, key: str | None) -> FeatureFile:
+    _check_type(path, array.dtype)
+    return FeatureFile(
+        path=path,
+        shape=tuple(array.shape),
+        digest=_digest(path, key or ""),
+        read=lambda start, stop: np.asarray(array[start:stop]),
+    )
+
+
+def _chosen(path: Path, key: str | None, names: Sequence[str]) -> str:
+    if key is not None:
+        if key not in names:
+            raise InputError(
+                f"features: {path} has no array {key!r}; it has {name_some(names) or 'none'}."
+            )
+        return key
+    if len(names) != 1:
+        raise InputError(
+            f"features: {path} holds {len(names)} arrays ({name_some(names) or 'none'}); give key: "
+            "the name of the one to take."
+        )
+    return names[0]
+
+
+def _check_type(path: Path, dtype: np.dtype[Any]) -> None:
+    if dtype.kind != "f" and dtype.name != "bfloat16":
+        raise InputError(f"features: {path} must hold floating-point numbers; got {dtype}.")
+
+
+def _digest(path: Path, key: str) -> str:
+    return hashlib.sha256(f"{file_sha256(path)}:{key}".encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""Which image a row of features belongs to: ids and labels, and agreement between models."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.features.files import ID_COLUMNS, LABEL_COLUMNS, FeatureFile
+from mgm_jax.images import ImageSource
+
+
+def feature_images(
+    file: FeatureFile,
+    *,
+    name: str,
+    labels: Path | Sequence[Any] | None = None,
+    ids: Path | Sequence[Any] | None = None,
+) -> ImageSource:
+    """The images that features were computed from, as far as the features tell: no pixels.
+
+    Args:
+        file: the features.
+        name: of the image set in the tables.
+        labels: one label a row, or a file of them: ``.npy``, ``.txt`` (a line each), or ``.csv``
+            or ``.parquet`` with a column ``label`` (``class``, ``target``) or a single one, which
+            a column ``id`` puts in the order of the features; None takes what the file states.
+        ids: one text an image, or a file of them, likewise; None takes what the file states, or
+            the row numbers.
+
+    Raises:
+        InputError: numbers that differ, ids that repeat or are not those of the labels.
+    """
+    n = len(file)
+    found_ids = file.ids if ids is None else _column(ids, ID_COLUMNS, what="ids")[0]
+    if found_ids is not None and len(found_ids) != n:
+        raise InputError(
+            f"features: ids must be one a row: {file.path} has {n} rows, and there are "
+            f"{len(found_ids)} ids."
+        )
+    image_ids = tuple(str(i) for i in range(n)) if found_ids is None else tuple(map(str, found_ids))
+    values = file.labels
+    if labels is not None:
+        values, of_ids = _column(labels, LABEL_COLUMNS, what="labels")
+        if of_ids is not None and found_ids is not None:
+            place = dict(zip(map(str, of_ids), values, strict=True))
+            lacking = [one for one in image_ids if one not in place]
+            if lacking:
+                raise InputError(
+                    f"features: labels must name every image of {file.path}; {len(lacking)} of "
+                    f"{n} are missing: {name_some(lacking)}."
+                )
+            values = [place[one] for one in image_ids]
+        if len(values) != n:
+            raise InputError(
+                f"features: labels must be one a row: {file.path} has {n} rows, and there are "
+                f"{len(values)} labels."
+            )
+    names = [_label(value) for value in values] if values is not None else [""] * n
+    classes = tuple(sorted(set(names) - {""}))
+    place = {one: number for number, one in enumerate(classes)}
+
+    def no_pixels(position: int) -> np.ndarray:
+        raise InputError(f"{name}: the set holds features alone, no images to look at.")
+
+    return ImageSource(
+        name=name,
+        ids=image_ids,
+        labels=np.array([place.get(one, -1) for one in names], np.int32),
+        classes=classes,
+        # Which images these are is all that is known; the features carry the content.
+        fingerprints=tuple(hashlib.sha256(one.encode()).hexdigest()[:16] for one in image_ids),
+        reader=no_pixels,
+    )
+
+
+def rows_of(file: FeatureFile, images: ImageSource, *, ids: Sequence[str] | None) -> np.ndarray:
+    """Row of the features of each image, ``[n]``: models are compared on the same images.
+
+    Args:
+        file: the features of one model.
+        images: the images, in the order that all models are measured in.
+        ids: image of each row of the file; None where none are stated: then the rows count.
+
+    Raises:
+        InputError: other images than those, with both counts.
+    """
+    if ids is None:
+        if len(file) != len(images):
+            raise InputError(
+                f"features: {file.path} has {len(file)} rows, and {images.name} has {len(images)} "
+                "images; give ids where models saw different images, or leave the model out."
+            )
+        return np.arange(len(file))
+    place = {one: row for row, one in enumerate(ids)}
+    if len(place) != len(ids):
+        raise InputError(f"features: ids of {file.path} must differ; some are there twice.")
+    missing = [one for one in images.ids if one not in place]
+    foreign = len(place) - (len(images) - len(missing))
+    if missing or foreign:
+        raise InputError(
+            f"features: {file.path} must have the images of {images.name}; {len(missing)} of "
+            f"{len(images)} are missing ({name_some(missing) or 'none'}) and {foreign} of its "
+            f"{len(ids)} are others. Keep the images that all models have."
+        )
+    return np.array([place[one] for one in images.ids], np.int64)
+
+
+def _column(
+    source: Path | Sequence[Any], names: Sequence[str], *, what: str
+) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    """Values of a sequence or file, and the ids beside them where there are some."""
+    if not isinstance(source, Path):
+        return list(source), None
+    if not source.is_file():
+        raise InputError(f"features: {what}: {source} is no file.")
+    suffix = source.suffix.lower()
+    try:
+        if suffix == ".npy":
+            return np.load(source, allow_pickle=False).tolist(), None
+        if suffix == ".txt":
+            return source.read_text(encoding="utf-8").splitlines(), None
+        if suffix in (".csv", ".tsv"):
+            with source.open(newline="", encoding="utf-8") as file:
+                rows = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
+                columns: dict[str, list[Any]] = {name: [] for name in rows.fieldnames or ()}
+                for row in rows:
+                    for name, values in columns.items():
+                        values.append(row[name])
+        elif suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            columns = pq.read_table(source).to_pydict()
+        else:
+            raise InputError(
+                f"features: {what}: {source} must be .csv, .tsv, .parquet, .npy or .txt."
+            )
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"features: {what}: {source} cannot be read ({error}).") from error
+    beside = next((columns[one] for one in ID_COLUMNS if one in columns), None)
+    chosen = next((one for one in names if one in columns), None)
+    if chosen is None and len(columns) == 1:
+        chosen = next(iter(columns))
+    if chosen is None:
+        raise InputError(
+            f"features: {what}: {source} must have a column {' or '.join(names[:2])}; it has "
+            f"{name_some(columns)}."
+        )
+    return columns[chosen], None if chosen in ID_COLUMNS else beside
+
+
+def _label(value: Any) -> str:
+    """Name of a class; empty for an image without one."""
+    if value is None or value == "" or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,163 @@
+"""Which files are read as images, which are passed over, and why.
+
+What Pillow opens here is read, but for formats that it only names or hands to another program
+(PostScript goes to Ghostscript). The tables below say the same to people: the page on inputs is
+made from them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+#: Formats of Pillow that are never opened, by its own names.
+CLOSED_FORMATS = frozenset(("EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF"))
+
+_CONVERT = "convert it to PNG or JPEG"
+
+#: Suffixes of files that hold pictures or might, which are not read; and what to do.
+UNREAD_SUFFIXES = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), f"HEIF, which Pillow cannot decode; {_CONVERT}"),
+    ".jxl": f"JPEG XL, which Pillow cannot decode; {_CONVERT}",
+    **dict.fromkeys((".svg", ".svgz", ".wmf", ".emf"), f"a drawing without pixels; {_CONVERT}"),
+    **dict.fromkeys((".pdf", ".eps", ".ps", ".ai", ".djvu"), f"a page, no picture; {_CONVERT}"),
+    **dict.fromkeys(
+        (".dng", ".cr2", ".cr3", ".crw", ".nef", ".arw", ".orf", ".raf", ".rw2", ".raw"),
+        f"the raw data of a camera; develop it and {_CONVERT}",
+    ),
+    **dict.fromkeys((".dcm", ".nii", ".mha"), f"a medical scan; {_CONVERT}"),
+    **dict.fromkeys((".exr", ".hdr"), f"more range than eight bits can show; {_CONVERT}"),
+    **dict.fromkeys((".xcf", ".kra", ".clip"), f"a painting program's own; {_CONVERT}"),
+    **dict.fromkeys(
+        (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv"),
+        "a film; take frames out of it",
+    ),
+    **dict.fromkeys(
+        (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".tbz2", ".txz", ".7z", ".rar"),
+        "an archive within the set; name it as a source of its own, or unpack it",
+    ),
+    **dict.fromkeys(
+        (".npy", ".npz", ".h5", ".hdf5", ".hdf", ".parquet", ".arrow", ".tfrecord"),
+        "an array or table; name it as a source of its own",
+    ),
+}
+
+#: Suffixes of files that accompany images and are none.
+DOCUMENT_SUFFIXES = frozenset(
+    (
+        *(".txt", ".md", ".rst", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".yaml", ".yml"),
+        *(".html", ".htm", ".css", ".js", ".py", ".ipynb", ".sh", ".m", ".mat", ".pkl", ".pt"),
+        *(".log", ".lst", ".list", ".ini", ".cfg", ".toml", ".lock", ".bib", ".tex", ".doc"),
+        *(".docx", ".xls", ".xlsx", ".db", ".sha256", ".md5", ".sqlite"),
+    )
+)
+
+#: Suffixes of tar archives.
+TAR_SUFFIXES = (
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz"),
+    *(".tar.xz", ".txz", ".tar.zst", ".tzst"),
+)
+
+HIDDEN = "hidden, or written by the system"
+DOCUMENT = "no image by its name"
+STRANGE = "no image by its name, of a kind that is not known"
+NO_SUFFIX = "no suffix, so not known to be an image"
+
+#: Reasons that need no warning: nobody takes such files for images.
+HARMLESS = frozenset((HIDDEN, DOCUMENT))
+
+_SYSTEM_NAMES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"))
+_PLAIN_NAMES = frozenset(("readme", "license", "licence", "copying", "makefile", "checksums"))
+_SYSTEM_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information")
+
+
+@lru_cache(maxsize=1)
+def open_formats() -> tuple[str, ...]:
+    """Names of the formats that are opened, in the order in which Pillow tries them."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.ID if name not in CLOSED_FORMATS)
+
+
+@lru_cache(maxsize=1)
+def image_suffixes() -> dict[str, str]:
+    """Format of every suffix that is read.
+
+    >>> image_suffixes()[".jpeg"], ".eps" in image_suffixes()
+    ('JPEG', False)
+    """
+    from PIL import Image
+
+    formats = set(open_formats())
+    return {
+        suffix: name
+        for suffix, name in sorted(Image.registered_extensions().items())
+        if name in formats and suffix not in UNREAD_SUFFIXES
+    }
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is hidden, or the system's own.
+
+    >>> is_hidden(".DS_Store"), is_hidden("__MACOSX"), is_hidden("Thumbs.db"), is_hidden("a.png")
+    (True, True, True, False)
+    """
+    lower = name.lower()
+    return name.startswith(".") or lower in _SYSTEM_NAMES or lower in _SYSTEM_FOLDERS
+
+
+def why_passed_over(path: str) -> str | None:
+    """Why a file is not read, by its path in the set; None where it is.
+
+    >>> why_passed_over("cats/1.JPEG"), why_passed_over("cats/._1.JPEG")
+    (None, 'hidden, or written by the system')
+    """
+    pure = PurePosixPath(path)
+    if any(map(is_hidden, pure.parts)):
+        return HIDDEN
+    suffix = pure.suffix.lower()
+    if suffix in image_suffixes():
+        return None
+    if suffix in UNREAD_SUFFIXES:
+        return UNREAD_SUFFIXES[suffix]
+    if suffix in DOCUMENT_SUFFIXES or (not suffix and pure.name.lower() in _PLAIN_NAMES):
+        return DOCUMENT
+    return STRANGE if suffix else NO_SUFFIX
+
+
+# What the first bytes of a file say that is no picture, or none that is opened.
+_HEADS = (
+    (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with `git lfs pull`"),
+    (b"<!doctype html", "a web page, as servers send instead of a file: download it again"),
+    (b"<html", "a web page, as servers send instead of a file: download it again"),
+    (b"<svg", f"an SVG drawing: {_CONVERT}"),
+    (b"<?xml", "an XML text"),
+    (b"%pdf", f"a PDF page: {_CONVERT}"),
+    (b"%!ps", f"a PostScript page: {_CONVERT}"),
+    (b"\xc5\xd0\xd3\xc6", f"a PostScript page: {_CONVERT}"),
+    (b"pk\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "compressed by gzip"),
+    (b"\xff\x0a", f"JPEG XL: {_CONVERT}"),
+    (b"\0\0\0\x0cjxl ", f"JPEG XL: {_CONVERT}"),
+    (b"{", "a JSON text"),
+    (b"\x89hdf", "an HDF5 file"),
+)
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def what_it_is(content: bytes) -> str | None:
+    """In words what a content is that is not opened as an image; None where nothing tells.
+
+    >>> what_it_is(b"")
+    'empty (0 bytes)'
+    """
+    if not content:
+        return "empty (0 bytes)"
+    if not content.strip(b"\0"):
+        return f"{len(content):,} bytes of zero, as a copy leaves that was not finished"
+    if content[4:8] == b"ftyp":
+        heif = content[8:12] in _HEIF
+        return f"HEIF, which Pillow cannot decode: {_CONVERT}" if heif else "a film"
+    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return next((what for head, what in _HEADS if start.startswith(head)), None)

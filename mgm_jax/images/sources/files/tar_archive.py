@@ -1,0 +1,163 @@
+"""Image files in a tar archive, compressed or not, one folder a class."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from mgm_jax.errors import InputError
+from mgm_jax.files import out_of_space
+from mgm_jax.images.formats import TAR_SUFFIXES, why_passed_over
+from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.limits import FREE_BYTES, LIMITS, Limits
+from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
+from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.files.zip_archive import member_path
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PIECE = 2**20
+
+
+def tar_source(
+    path: Path,
+    *,
+    name: str | None = None,
+    split: str | None = None,
+    depth: int = 1,
+    value_range: ValueRange | None = None,
+    limits: Limits = LIMITS,
+) -> ImageSource:
+    """Source of the image files in a tar archive.
+
+    Classes, ids and digest are those of the folder that the archive would unpack to. A compressed
+    archive, which cannot be read at random, is decompressed once into a file without a name in the
+    folder for temporary files, which goes with the source.
+
+    Args:
+        path: the archive: plain, or compressed by gzip, bzip2, xz or zstd.
+        name: what to call the source; None for the name of the file.
+        split: take one split alone, the folder of that name or meaning.
+        depth: how many folders name a class; with 2 ``greek/alpha`` is one.
+        value_range: of values deeper than eight bits, the ones of black and white.
+        limits: of sizes and numbers.
+
+    Raises:
+        InputError: no archive, damaged, too large, no room to decompress it, no images in it, or
+            images beside the folders of classes.
+    """
+    where = visible(str(path))
+    passed_over = PassedOverFiles()
+    members: dict[str, tuple[int, int]] = {}
+    file = _plain(path, where, limits)
+    for inner, member in _members(file, where):
+        reason = why_passed_over(inner)
+        if "../" in f"{inner}/":
+            reason = "names that lead out of the archive"
+        elif reason is None and (member.issym() or member.islnk()):
+            reason = "links within the archive, not followed"
+        elif reason is None and (not member.isreg() or member.issparse()):
+            reason = "no regular files"
+        elif reason is None and inner in members:
+            passed_over.add(inner, "earlier versions of files that the archive holds again")
+        if reason is not None:
+            passed_over.add(inner, reason)
+            continue
+        members[inner] = member.offset_data, member.size
+        limits.check("files", len(members), name=where, what="image files")
+    paths = sorted(members)
+
+    def read(position: int) -> bytes:
+        start, size = members[paths[position]]
+        title = f"{where}/{visible(paths[position])}"
+        limits.check("file_bytes", size, name=title, what="bytes")
+        content = os.pread(file.fileno(), size, start)
+        if len(content) != size:
+            raise InputError(f"{title} is cut short: {len(content)} of {size} bytes are there.")
+        return content
+
+    stem = path.name
+    for suffix in sorted(TAR_SUFFIXES, key=len, reverse=True):
+        if stem.lower().endswith(suffix):
+            stem = visible(stem[: -len(suffix)])
+            break
+    return source_of_files(
+        FileListing(where=where, paths=paths, read=read, passed_over=passed_over),
+        name=name or (stem if split is None else f"{stem}/{split}"),
+        depth=depth,
+        split=split,
+        value_range=value_range,
+        limits=limits,
+    )
+
+
+def _members(file: IO[bytes], where: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Path and facts of every member but folders."""
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
+            for member in archive:
+                inner = member_path(member.name)
+                if inner and not member.isdir():
+                    yield inner, member
+    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+        raise InputError(f"{where} cannot be read as a tar archive: {error}") from error
+
+
+def _plain(path: Path, where: str, limits: Limits) -> IO[bytes]:
+    """The archive, or what it decompresses to, to be read at random."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{where} cannot be read: {error.strerror or error}.") from error
+    head = file.read(8)
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if kind is None:
+        return file
+    target = tempfile.TemporaryFile()  # noqa: SIM115
+    stored = path.stat().st_size
+    unpacked = 0
+    try:
+        with file:
+            file.seek(0)
+            for piece in _pieces(file, kind):
+                unpacked += len(piece)
+                limits.check("unpacked_bytes", unpacked, name=where, what="bytes when unpacked")
+                limits.check_ratio(unpacked, stored, name=where)
+                if unpacked > FREE_BYTES and shutil.disk_usage(tempfile.gettempdir()).free < 2**28:
+                    raise InputError(
+                        f"{where}: no room to decompress it in {tempfile.gettempdir()}; set "
+                        "TMPDIR to another folder, or decompress it yourself."
+                    )
+                target.write(piece)
+        target.flush()
+    except InputError:
+        raise
+    except Exception as error:  # every decompressor has errors of its own
+        if out_of_space(error):
+            raise InputError(
+                f"{where}: no room to decompress it in {tempfile.gettempdir()}; set TMPDIR to "
+                "another folder, or decompress it yourself."
+            ) from error
+        raise InputError(f"{where} cannot be decompressed ({kind}): {error}") from error
+    return target
+
+
+def _pieces(file: IO[bytes], kind: str) -> Iterator[bytes]:
+    stream: Any
+    if kind == "zstd":
+        import pyarrow
+
+        stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, mode="r"), kind)
+    else:
+        stream = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind](file)
+    while piece := stream.read(_PIECE):
+        yield bytes(piece)

@@ -1,0 +1,220 @@
+"""A study of arrays in memory: the whole tool from one call, and what it found in one value."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mgm_jax.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TABLES = (
+    *("summary", "models", "groups", "points", "clusters", "cluster_agreement", "similarity"),
+    *("transfer", "prediction", "predictions", "features"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StudyResults:
+    """Every table of a study, and its report.
+
+    Attributes:
+        folder: where they lie, as Parquet and CSV.
+        tables: those that the study gave ground for, by name: ``summary`` (means with intervals),
+            ``models`` (a row a model), ``groups``, ``points``, ``clusters``,
+            ``cluster_agreement``, ``similarity``, ``transfer``, ``prediction``, ``predictions``,
+            ``features``.
+        headline: what was found, in a sentence or two.
+        page: the report.
+    """
+
+    folder: Path
+    tables: Mapping[str, pd.DataFrame]
+    headline: str
+    page: Path
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        """A table as an attribute, such as ``results.summary``."""
+        if name.startswith("_") or name not in self.tables:
+            raise AttributeError(
+                f"StudyResults has no table {name!r}; it has {', '.join(self.tables)}"
+            )
+        return self.tables[name]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The summary: a row a model, setting and metric, means with intervals."""
+        return self.tables["summary"]
+
+    def __repr__(self) -> str:
+        """The headline and where the rest is."""
+        return f"StudyResults({self.headline} Tables: {', '.join(self.tables)}; {self.page})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline and the first rows of ``models``."""
+        import html
+
+        models = self.tables["models"].iloc[:, :12].head(12)
+        return (
+            f"<p>{html.escape(self.headline)}</p>{models.to_html(index=False, float_format='%.4g')}"
+            f"<p>{html.escape(str(self.page))}</p>"
+        )
+
+
+def study(
+    *,
+    features: Mapping[str, Any],
+    labels: Sequence[Any] | np.ndarray | None = None,
+    ids: Sequence[Any] | np.ndarray | None = None,
+    scores: pd.DataFrame | str | Path | None = None,
+    probes: Sequence[str] = (),
+    families: Mapping[str, str] | None = None,
+    paradigms: Mapping[str, str] | None = None,
+    out: str | Path = "results",
+    name: str = "study",
+    **options: Any,
+) -> StudyResults:
+    """Measure, cluster, compare and predict from features in memory; ``mgm run`` in one call.
+
+    What is done already in ``out`` is not done again; a changed array is measured anew.
+
+    Args:
+        features: name of each model to its features of the same images in the same order,
+            ``[n, d]``, or ``[images, views, d]``: NumPy, JAX, PyTorch or pandas; or to a file of
+            them (``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.h5``, a folder of zarr).
+        labels: one label an image; None makes one cloud of all images.
+        ids: one name an image; None counts them.
+        scores: known scores of transfer, a row a model (the index, or the first column of a file)
+            and a column a task; None predicts nothing, unless there are probes.
+        probes: of ``linear``, ``ridge``, ``knn``, ``few-shot``: measured on the labels.
+        families: name of a model to its family, for comparisons and held-out prediction.
+        paradigms: name of a model to how it was trained.
+        out: folder of the results.
+        name: title of the report.
+        **options: further keys of a study, such as ``metrics={"k": 20}``, ``seed=1``.
+
+    Returns:
+        Every table, the headline and the page.
+
+    Raises:
+        InputError: arrays that do not fit each other or the labels; what a study may not have.
+
+    Example:
+        >>> import tempfile
+        >>> x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+        >>> found = study(features={"a": x, "b": x**3}, labels=np.arange(60) % 3,
+        ...               metrics={"k": 5, "resamples": 100}, out=tempfile.mkdtemp())
+        >>> sorted(set(found.summary["encoder"]))
+        ['a', 'b']
+    """
+    from mgm_jax.report import headline_of_results, write_report
+    from mgm_jax.study import make_study
+    from mgm_jax.sweep import run_study
+
+    if not features:
+        raise InputError("features must name at least one model; got none.")
+    folder = Path(out)
+    inputs = folder / "inputs"
+    inputs.mkdir(parents=True, exist_ok=True)
+    written = {one: _file(inputs, one, value) for one, value in features.items()}
+    beside = {
+        key: str(_column(inputs / f"{key}.csv", key[:-1], values))
+        for key, values in (("labels", labels), ("ids", ids))
+        if values is not None
+    }
+    entries = [
+        {"name": one, "source": str(path.resolve()), **beside}
+        | ({"family": families[one]} if families and one in families else {})
+        | ({"paradigm": paradigms[one]} if paradigms and one in paradigms else {})
+        for one, path in written.items()
+    ]
+    content: dict[str, Any] = {"name": name, "features": entries, "augmentation": None, **options}
+    transfer: dict[str, Any] = {}
+    if probes:
+        transfer |= {"targets": [{"source": "features:images"}], "probes": list(probes)}
+        transfer |= {"scores": []}
+    if scores is not None:
+        transfer["score_table"] = str(_scores(inputs, scores))
+    if transfer:
+        content["transfer"] = transfer | content.get("transfer", {})
+    run_study(make_study(content, where="study"), folder, base=Path.cwd())
+    page = write_report(folder)
+    headline = headline_of_results(folder)
+    return StudyResults(
+        folder=folder,
+        tables=_tables(folder),
+        headline=f"{headline.title} {headline.lead}".strip(),
+        page=page,
+    )
+
+
+def open_report(results: StudyResults | str | Path) -> Path:
+    """Write the page of finished results and open it in a browser, where there is one.
+
+    Args:
+        results: from :func:`study`, or a folder of results.
+
+    Returns:
+        The page.
+    """
+    import webbrowser
+
+    from mgm_jax.report import write_report
+
+    folder = results.folder if isinstance(results, StudyResults) else Path(results)
+    page = write_report(folder)
+    webbrowser.open(page.resolve().as_uri())
+    return page
+
+
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    files = {name: folder / f"{name}.parquet" for name in _TABLES}
+    return {name: pd.read_parquet(file) for name, file in files.items() if file.is_file()}
+
+
+def _file(folder: Path, name: str, value: Any) -> Path:
+    """Features in a file: the one that is named, or one that is written."""
+    from mgm_jax.files import safe_name, whole_file
+
+    if isinstance(value, str | Path):
+        return Path(value)
+    if hasattr(value, "detach"):
+        value = value.detach().float().cpu().numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise InputError(f"features[{name!r}] must hold numbers; got {array.dtype}.")
+    path = folder / f"{safe_name(str(name))}.npy"
+    with whole_file(path) as part:
+        np.save(part, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+    return path
+
+
+def _column(path: Path, name: str, values: Any) -> Path:
+    from mgm_jax.files import whole_file
+
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([name])
+        writer.writerows([["" if value is None else value] for value in list(values)])
+    return path
+
+
+def _scores(folder: Path, scores: Any) -> Path:
+    from mgm_jax.files import whole_file
+
+    if isinstance(scores, str | Path):
+        return Path(scores).resolve()
+    path = folder / "scores.csv"
+    with whole_file(path) as part:
+        scores.to_csv(part, index_label="model")
+    return path.resolve()

@@ -1,0 +1,65 @@
+"""Scores of transfer that a study brings in a table, instead of probes that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mgm_jax.errors import InputError, name_some
+
+#: Kind of these rows in the table ``transfer``, beside ``probe`` and ``score``.
+GIVEN = "given"
+
+
+def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:
+    """Scores ``[models, tasks]`` of a file, the rows of the study's models.
+
+    Args:
+        path: ``.csv`` or ``.parquet``: the name of the model in the first column, a column a task.
+        models: names in the study; others in the file are left out.
+
+    Raises:
+        InputError: no such file, columns that are no numbers, a model twice, or none of them.
+    """
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".parquet"):
+        raise InputError(f"transfer: scores must be a .csv or .parquet file; {path} is none.")
+    try:
+        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise InputError(f"transfer: scores: {path} cannot be read ({error}).") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    names = table.iloc[:, 0].astype(str) if table.shape[1] else pd.Series(dtype=str)
+    values = table.iloc[:, 1:]
+    texts = [str(name) for name in values if not pd.api.types.is_numeric_dtype(values[name])]
+    if values.shape[1] == 0 or texts:
+        raise InputError(
+            f"transfer: scores: {path} must have the model in its first column and numbers in the "
+            f"others; {name_some(texts) or 'there are no others'}."
+        )
+    if names.duplicated().any():
+        raise InputError(
+            f"transfer: scores: {path} must have each model once; more than once: "
+            f"{name_some(names[names.duplicated()])}."
+        )
+    values = values.set_axis(pd.Index(names), axis=0).astype(float)
+    known = [name for name in models if name in values.index]
+    if not known:
+        raise InputError(
+            f"transfer: scores: {path} must name models of the study ({name_some(models)}); it has "
+            f"{name_some(names)}."
+        )
+    return values.loc[known]
+
+
+def given_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the table ``transfer``, a row a model and task, those without a value left out."""
+    same = {"kind": GIVEN, "measure": GIVEN, "metric": "score"}
+    return [
+        {"encoder": model, "images": str(task), **same, "value": value}
+        for task in scores
+        for model, value in scores[task].dropna().items()
+    ]

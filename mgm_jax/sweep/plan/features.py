@@ -1,0 +1,186 @@
+"""Features that a study names instead of encoders: opened, aligned, and laid out in cells."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mgm_jax.embeddings import ViewPlan, manifest_for
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_features, rows_of
+from mgm_jax.features.stored import SETTING
+from mgm_jax.images import ImageSource, Setting, find_setting
+from mgm_jax.study import FeaturesEntry, Study
+from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, ImageSet
+from mgm_jax.sweep.subjects import Convert, Subject
+
+#: Rows of one chunk of a store, as of embeddings.
+CHUNK_ROWS = 512
+
+# Files of tensors in a pickle, which the converters read with PyTorch's restricted reader.
+_PICKLED = (".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSet:
+    """Models of which features of the same images are at hand.
+
+    Attributes:
+        images: their images.
+        subjects: the models.
+    """
+
+    images: ImageSet
+    subjects: tuple[Subject, ...]
+
+
+def open_feature_sets(
+    study: Study, *, base: Path, cache: Path, convert: Convert | None
+) -> tuple[FeatureSet, ...]:
+    """Open all features that a study names; those of one ``images`` are aligned by their ids.
+
+    Raises:
+        InputError: files that are not there or do not fit, other images, names that repeat.
+    """
+    sets: dict[str, FeatureSet] = {}
+    for entry in study.features:
+        for one in _expanded(entry, base=base):
+            layers = _layers(one, base=base, cache=cache, convert=convert)
+            first = next(iter(layers.values()))
+            own = feature_images(
+                first,
+                name=entry.images,
+                labels=None if entry.labels is None else base / entry.labels,
+                ids=None if entry.ids is None else base / entry.ids,
+            )
+            known = sets.get(entry.images)
+            images = known.images if known else ImageSet(name=entry.images, source=own)
+            stated = own.ids if entry.ids is not None or first.ids is not None else None
+            rows = rows_of(first, images.source, ids=stated)
+            _same_labels(own, images, rows, first)
+            subject = _subject(one, layers, rows)
+            others = known.subjects if known else ()
+            if subject.name in names_of(tuple(sets.values())):
+                raise InputError(
+                    f"features: the name {subject.name} stands for more than one model; give each "
+                    "entry a name of its own"
+                )
+            sets[entry.images] = FeatureSet(images=images, subjects=(*others, subject))
+    return tuple(sets.values())
+
+
+def feature_cells(study: Study, one: FeatureSet) -> Iterator[Cell]:
+    """All cells of a set of features, those of one row an image first."""
+    everything = tuple(range(len(one.images.source)))
+    plain = ViewPlan(indices=everything, setting=find_setting(SEMANTIC), chunk_images=CHUNK_ROWS)
+    for subject in one.subjects:
+        for tap in subject.taps:
+            yield feature_cell(study, subject, tap, one.images, plain)
+    for subject in one.subjects:
+        model = subject.encoder
+        views = model.views if isinstance(model, StoredFeatures) else None
+        if views is None:
+            continue
+        plan = ViewPlan(
+            indices=everything,
+            setting=Setting(name=SETTING),
+            views=views,
+            chunk_images=max(1, CHUNK_ROWS // views),
+        )
+        for tap in subject.taps:
+            yield feature_cell(study, subject, tap, one.images, plan)
+
+
+def feature_cell(
+    study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan
+) -> Cell:
+    """The cell of one layer of stored features."""
+    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
+    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
+
+
+def _expanded(entry: FeaturesEntry, *, base: Path) -> Iterator[FeaturesEntry]:
+    """One entry a file of a glob; several sources of one entry are shards of one array."""
+    if len(entry.source) != 1:
+        yield entry
+        return
+    (source,) = entry.source
+    path = base / Path(source).expanduser()
+    if path.exists() or not glob.has_magic(source):
+        yield entry
+        return
+    files = sorted(glob.glob(str(path), recursive=True))
+    if not files:
+        raise InputError(f"features: no file matches {source!r} below {base}")
+    for file in files:
+        name = entry.name
+        if len(files) > 1:
+            # One name for many files would clash; it becomes the prefix of their stems.
+            name = "-".join(filter(None, (entry.name, Path(file).stem)))
+        yield entry.model_copy(update={"source": (file,), "name": name})
+
+
+def _layers(
+    entry: FeaturesEntry, *, base: Path, cache: Path, convert: Convert | None
+) -> dict[str, FeatureFile]:
+    paths = []
+    for source in entry.source:
+        path = base / Path(source).expanduser()
+        if path.suffix.lower() in _PICKLED and path.is_file():
+            if convert is None:
+                raise InputError(f"features: {path} is a pickle; run it through the mgm command")
+            path = convert(path, entry, cache)
+        paths.append(path)
+    keys = entry.layers or {"features": entry.key}
+    layers = {tap: open_features(paths, key=key) for tap, key in keys.items()}
+    shapes = {tap: file.shape[:-1] for tap, file in layers.items()}
+    if len(set(shapes.values())) > 1:
+        raise InputError(
+            f"features: layers of {paths[0]} must have the same images and views; got "
+            + ", ".join(f"{tap}: {list(shape)}" for tap, shape in shapes.items())
+        )
+    return layers
+
+
+def _same_labels(own: ImageSource, images: ImageSet, rows: np.ndarray, file: FeatureFile) -> None:
+    """Labels that two models state of one image must be the same."""
+    ours, theirs = images.source, own
+    if theirs is ours or not theirs.classes or not ours.classes:
+        return
+    names = [(*theirs.classes, "")[theirs.labels[row]] for row in rows]
+    known = [(*ours.classes, "")[label] for label in ours.labels]
+    differ = [i for i, a, b in zip(ours.ids, names, known, strict=True) if a != b]
+    if differ:
+        raise InputError(
+            f"features: labels of {file.path} must be those of the other models of {images.name}; "
+            f"{len(differ)} of {len(ours)} images differ: {name_some(differ)}"
+        )
+
+
+def _subject(entry: FeaturesEntry, layers: dict[str, FeatureFile], rows: np.ndarray) -> Subject:
+    first = next(iter(layers.values()))
+    meta = {"architecture": entry.architecture or "features"}
+    model = StoredFeatures(
+        name=entry.name or first.path.stem,
+        layers=layers,
+        rows=rows,
+        family=entry.family or "features",
+        meta=meta,
+    )
+    return Subject(
+        name=model.name,
+        encoder=model,
+        family=model.family,
+        paradigm=entry.paradigm or "unknown",
+        seed=None,
+        taps=model.taps,
+    )
+
+
+def names_of(sets: Sequence[FeatureSet]) -> list[str]:
+    """Names of all models."""
+    return [subject.name for one in sets for subject in one.subjects]

@@ -1,0 +1,56 @@
+"""MobileNetV2 and EfficientNet-Lite0: timm's and torchvision's names, both paddings, every tap."""
+
+from __future__ import annotations
+
+import pytest
+
+from mgm_converters import convert
+from mgm_jax.encoders import ARCHITECTURES, Preprocess
+from tests.converters.maps import assert_parity
+
+torch = pytest.importorskip("torch")
+
+# Strided windows meet odd and even maps: 36, 18, 9, 5, 3.
+PREPROCESS = Preprocess(size=36, resize=36, mean=(0.4,) * 3, std=(0.3,) * 3)
+
+
+def places_of(spec, block):
+    return {
+        f"blocks.{stage}.{i}": block(stage, i)
+        for stage, count in enumerate(spec.repeats)
+        for i in range(count)
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "named"),
+    [
+        ("mobilenetv2_100", "mobilenet_v2", False),
+        ("tf_efficientnet_lite0", "tf_efficientnet_lite0", True),
+    ],
+)
+def test_timm(timm, write, randomised, name, ours, named):
+    live = randomised(timm.create_model(name, pretrained=False))
+    model = ours if named else None
+    conversion = convert(write(live.state_dict()), model=model, preprocess=PREPROCESS)
+    assert conversion.report.architecture == ours or named
+    spec = conversion.encoder.spec
+    assert spec.padding == ARCHITECTURES[ours].spec.padding
+    places = {"stem": "bn1", "head": "bn2"} | places_of(spec, lambda s, i: f"blocks.{s}.{i}")
+    assert_parity(conversion.encoder, live, places, bfloat16=named, deep=True)
+
+
+def test_torchvision(torchvision, write, randomised):
+    live = randomised(torchvision.models.mobilenet_v2())
+    conversion = convert(write(live.state_dict()), preprocess=PREPROCESS)
+    assert conversion.report.architecture == "mobilenet_v2"
+    spec = conversion.encoder.spec
+    numbers = iter(range(1, 18))
+    places = {"stem": "features.0"} | places_of(spec, lambda s, i: f"features.{next(numbers)}")
+    assert_parity(conversion.encoder, live, places | {"head": "features.18"}, bfloat16=False)
+
+
+def test_lite_is_told_from_mobilenet(timm, write):
+    live = timm.create_model("efficientnet_lite0", pretrained=False)
+    conversion = convert(write(live.state_dict()), preprocess=PREPROCESS, verify=False)
+    assert conversion.report.architecture == "efficientnet_lite0"

@@ -1,0 +1,139 @@
+"""Features in the place of encoders: aligned, measured, compared, predicted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mgm_jax as mgm
+from mgm_jax.study import make_study
+from mgm_jax.sweep import run_study
+
+LABELS = np.repeat(np.arange(4), 15)
+OPTIONS = {"metrics": {"k": 8, "resamples": 100}}
+
+
+def models(count: int = 7) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(4, 16))
+    return {
+        f"m{i}": ((0.3 + 0.3 * i) * centres[LABELS] + random.normal(size=(60, 16))).astype("f4")
+        for i in range(count)
+    }
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> mgm.StudyResults:
+    scores = pd.DataFrame({"cars": np.linspace(0.2, 0.8, 7)}, index=list(models()))
+    return mgm.study(
+        features=models(),
+        labels=[f"c{label}" for label in LABELS],
+        scores=scores,
+        probes=["knn"],
+        out=tmp_path_factory.mktemp("study"),
+        **OPTIONS,
+    )
+
+
+def test_the_metrics_are_those_of_the_arrays(found: mgm.StudyResults) -> None:
+    right = mgm.manifold_metrics(models()["m3"], groups=LABELS, k=8).to_pandas()
+    points = found.points[found.points["encoder"] == "m3"]
+    np.testing.assert_allclose(points["nnk_degree"], right["nnk_degree"])
+    np.testing.assert_allclose(points["nnk_diameter"], right["nnk_diameter"])
+
+
+def test_every_table_is_there_and_shows_itself(found: mgm.StudyResults) -> None:
+    wanted = {"summary", "models", "groups", "points", "clusters", "similarity"}
+    assert wanted | {"transfer", "prediction"} <= set(found.tables)
+    assert found.page.is_file()
+    assert set(found.transfer["kind"]) == {"probe", "given"}
+    assert {"cars", "images · knn"} <= set(found.prediction["task"])
+    assert found.headline in repr(found)
+    assert "<table" in found._repr_html_()
+    with pytest.raises(AttributeError, match="no table 'nothing'"):
+        _ = found.nothing
+
+
+def test_the_knn_probe_is_that_of_the_arrays(found: mgm.StudyResults) -> None:
+    rows = found.transfer[found.transfer["metric"] == "top1"]
+    assert list(rows["encoder"]) == list(models())
+    assert rows["value"].iloc[-1] > rows["value"].iloc[0]
+
+
+def test_other_orders_are_aligned_by_id(tmp_path: Path) -> None:
+    x = models(2)
+    order = np.random.default_rng(1).permutation(60)
+    np.savez(tmp_path / "a.npz", a=x["m0"], id=np.array([f"i{i}" for i in range(60)]))
+    np.savez(tmp_path / "b.npz", a=x["m1"][order], id=np.array([f"i{i}" for i in order]))
+    table = "id,label\n" + "\n".join(f"i{i},c{LABELS[i]}" for i in order)
+    (tmp_path / "labels.csv").write_text(table)
+    entries = [{"source": f"{n}.npz", "key": "a", "labels": "labels.csv"} for n in "ab"]
+    study = make_study({"features": entries, "augmentation": None, **OPTIONS})
+    run_study(study, tmp_path / "out", base=tmp_path)
+    points = pd.read_parquet(tmp_path / "out" / "points.parquet")
+    own = points[points["encoder"] == "b"]
+    assert list(own["point"]) == [f"i{i}" for i in range(60)]
+    right = mgm.manifold_metrics(x["m1"], groups=LABELS, k=8).to_pandas()
+    np.testing.assert_allclose(own["nnk_diameter"], right["nnk_diameter"])
+
+
+def test_views_are_augmentation_manifolds(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    views = random.normal(size=(12, 1, 16)) + 0.1 * random.normal(size=(12, 9, 16))
+    found = mgm.study(features={"v": views}, out=tmp_path, **OPTIONS)
+    assert set(found.points["setting"]) == {"semantic", "views"}
+    flat = views.reshape(-1, 16).astype(np.float32)
+    right = mgm.manifold_metrics(flat, groups=np.repeat(np.arange(12), 9), k=8).to_pandas()
+    own = found.points[found.points["setting"] == "views"]
+    np.testing.assert_allclose(own["nnk_diameter"], right["nnk_diameter"])
+
+
+def test_a_changed_array_is_measured_again_and_others_are_not(tmp_path: Path) -> None:
+    x = models(2)
+    first = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()}
+    changed = x | {"m1": x["m1"] + 1}
+    second = mgm.study(features=changed, labels=LABELS, out=tmp_path, **OPTIONS)
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "records").iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) > len(before)
+    assert not first.models["rankme"].equals(second.models["rankme"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"m1": np.ones((50, 16), "f4")}, "50 rows, and images has 60"),
+        ({"m1": np.array([["a"]])}, "must hold numbers"),
+    ],
+)
+def test_other_images_are_refused(
+    change: dict[str, np.ndarray], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(mgm.InputError, match=named):
+        mgm.study(features=models(2) | change, out=tmp_path, **OPTIONS)
+
+
+def test_rows_that_are_not_finite_cost_their_model_alone(tmp_path: Path) -> None:
+    x = models(3)
+    x["m1"][7, 2] = np.nan
+    found = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
+    assert set(found.summary["encoder"]) == {"m0", "m2"}
+    account = json.loads((tmp_path / "study.json").read_text())
+    assert any("rows 7 hold NaN" in what for _, what in account["failed_cells"])
+
+
+def test_tensors_of_pytorch_are_unpacked(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    from mgm_converters.features import unpack_features
+    from mgm_jax.features import open_features
+
+    x = models(1)["m0"]
+    torch.save({"feats": torch.tensor(x).bfloat16().float(), "epoch": 3}, tmp_path / "x.pt")
+    file = open_features([unpack_features(tmp_path / "x.pt", tmp_path / "cache")])
+    np.testing.assert_allclose(file.read(0, 60), x, rtol=1e-2)

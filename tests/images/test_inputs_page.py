@@ -1,0 +1,28 @@
+"""The page on inputs says what the tables of the code say."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from mgm_jax.images.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, open_formats
+from mgm_jax.images.limits import LIMITS
+from mgm_jax.images.sources.files.layout import SPLIT_NAMES
+
+PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+
+
+def test_the_page_holds_every_entry_of_the_tables():
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    for suffix, why in UNREAD_SUFFIXES.items():
+        assert any(f"`{suffix}`" in line and line.endswith(f"| {why} |") for line in lines), suffix
+    for kind, names in SPLIT_NAMES.items():
+        [line] = [line for line in lines if line.startswith(f"| {kind} |")]
+        assert all(f"`{name}`" in line for name in names)
+    for one in fields(LIMITS):
+        assert f"| `{one.name}` | {getattr(LIMITS, one.name):,} |" in lines
+    text = "\n".join(lines)
+    assert all(f"`{suffix}`" in text for suffix in TAR_SUFFIXES)
+    # Pillow's own list changes with its version; these are in all of them.
+    for name in ("JPEG", "PNG", "TIFF", "GIF", "WEBP", "PPM", "BMP"):
+        assert name in open_formats() and any(line.startswith(f"| {name} |") for line in lines)

@@ -1,0 +1,56 @@
+"""What the pages and CONTRIBUTING name is there; what is public is on the page of the API."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import mgm_jax
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CALLED = {"study": "study", "report": "open_report"}
+PACKAGES = ("mgm_jax", "mgm_converters", "benchmarks", "tests")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_and_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    folders = r"mgm_jax|converters|benchmarks|tests|examples|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", text):
+        # Whoever adds something finds a place for it, not a file.
+        assert "NAME" in path or (ROOT / path).exists(), path
+    for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_dotted_names_are_those_of_modules_or_in_them(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in set(re.findall(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+", text)):
+        words = name.split(".")
+        while not _is_module(words):
+            words.pop()
+        found = importlib.import_module(".".join(words))
+        for word in name.split(".")[len(words) :]:
+            found = getattr(found, word)
+
+
+def _is_module(words: list[str]) -> bool:
+    places = (ROOT.joinpath(*words), (ROOT / "converters").joinpath(*words))
+    return any(place.is_dir() or place.with_suffix(".py").is_file() for place in places)
+
+
+def test_everything_public_is_on_the_page_of_the_api() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE))
+    for name in mgm_jax.__all__:
+        value = getattr(mgm_jax, name)
+        if isinstance(value, ModuleType):
+            # `study` and `report` are modules that can be called as well.
+            value = getattr(importlib.import_module("mgm_jax.in_memory"), CALLED[name])
+        assert f"{value.__module__}.{value.__qualname__}" in named, name
