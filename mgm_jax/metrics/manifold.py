@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.nnk.candidates import check_group_sizes, check_policy, tell_about_repeats
 from mgm_jax.geometry.nnk.kernel import KernelName, check_bandwidth, check_kernel
-from mgm_jax.geometry.points.checks import DuplicatePolicy, check_points
+from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -212,8 +212,13 @@ def manifold_metrics(
     check_policy(duplicates)
     _check_options(options, reference_distance)
     mesh = mesh_of(x) if devices is None and isinstance(x, jax.Array) else devices
-    checked = check_points(x, cosine=normalize and center is None)
-    points = _centred(np.asarray(fetch(checked), np.float32), center, normalize=normalize)
+    x = as_array(x)
+    if center is None:
+        offset = None if normalize else common_offset(x)
+        checked = check_points(x, cosine=normalize, offset=offset)
+    else:
+        checked = _centred(x, center, normalize=normalize)
+    points = np.asarray(fetch(checked), np.float32)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
     widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
@@ -256,26 +261,21 @@ def _dtype(name: str) -> type:
 
 
 def _centred(
-    points: np.ndarray, center: Literal["global"] | np.ndarray | None, *, normalize: bool
-) -> np.ndarray:
+    x: jax.Array | np.ndarray, center: Literal["global"] | np.ndarray, *, normalize: bool
+) -> jax.Array | np.ndarray:
     """Take the centre off, in float64; refuse points that then have no direction."""
-    if center is None:
-        return points
+    if isinstance(center, str) and center != "global":
+        raise InputError(f"center must be None, 'global' or a point; got {center!r}.")
+    points = check_points(x)
     if isinstance(center, str):
-        if center != "global":
-            raise InputError(f"center must be None, 'global' or a point; got {center!r}.")
-        center = points.mean(axis=0, dtype=np.float64)
+        center = np.asarray(fetch(points)).mean(axis=0, dtype=np.float64)
     middle = np.asarray(center, np.float64)
     if middle.shape != (points.shape[1],) or not np.isfinite(middle).all():
         raise InputError(
             f"center must hold {points.shape[1]} finite numbers; got shape {middle.shape}."
         )
-    moved = np.empty_like(points)
-    for start in range(0, len(points), 4096):
-        part = slice(start, start + 4096)
-        moved[part] = points[part] - middle
-    check_points(moved, name="x - center", cosine=normalize)
-    return moved
+    # Of the points as they came: what they have in common costs no digits then.
+    return check_points(np.asarray(fetch(x)), name="x - center", cosine=normalize, offset=middle)
 
 
 def _check_options(options: Options, reference_distance: float | None) -> None:

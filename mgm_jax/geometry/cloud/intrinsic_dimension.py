@@ -16,7 +16,7 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.knn.graph import KnnGraph
 from mgm_jax.geometry.knn.search import find_neighbours
-from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -104,7 +104,8 @@ def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
         True
     """
     _check_discard(discard)
-    points = check_points(x, name="x")
+    x = as_array(x)
+    points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])
     kept, distances = _distances_between_distinct(points, partition, k=2)
     return TwoNN(
@@ -171,7 +172,8 @@ def levina_bickel(
     """
     k = whole_number(k, name="k")
     _check_k(k, unbiased=unbiased)
-    points = check_points(x, name="x")
+    x = as_array(x)
+    points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])
     small = np.flatnonzero(partition.sizes <= k)
     if small.size:

@@ -15,7 +15,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.backend.precision import ScanPrecision
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.search import find_neighbours
-from mgm_jax.geometry.points.checks import DuplicatePolicy, check_points
+from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -146,8 +146,12 @@ def knn_graph(
     tile_rows = None if tile_rows is None else whole_number(tile_rows, name="tile_rows")
     tile_columns = None if tile_columns is None else whole_number(tile_columns, name="tile_columns")
     # One point alone has no neighbours, but may be looked up among others.
-    points = check_points(x, name="x", cosine=metric == "cosine", least=2 if base is None else 1)
-    others = _check_base(base, groups, points, cosine=metric == "cosine")
+    cosine = metric == "cosine"
+    x, base = as_array(x), None if base is None else as_array(base, name="base")
+    # Lengths of differences: what all points have in common is taken off before it costs digits.
+    offset = None if cosine else common_offset(x, base)
+    points = check_points(x, name="x", cosine=cosine, least=2 if base is None else 1, offset=offset)
+    others = _check_base(base, groups, points, cosine=cosine, offset=offset)
     sought = points if others is None else others
     partition = encode_groups(groups, sought.shape[0])
     own = others is None
@@ -182,13 +186,18 @@ def _check_choice(name: str, value: object, choices: Any) -> None:
 
 
 def _check_base(
-    base: Any, groups: Any, points: jax.Array | np.ndarray, *, cosine: bool
+    base: Any,
+    groups: Any,
+    points: jax.Array | np.ndarray,
+    *,
+    cosine: bool,
+    offset: np.ndarray | None,
 ) -> jax.Array | np.ndarray | None:
     if base is None:
         return None
     if groups is not None:
         raise InputError("groups and base exclude each other; got both. Leave one of them out.")
-    others = check_points(base, name="base", cosine=cosine, least=1)
+    others = check_points(base, name="base", cosine=cosine, least=1, offset=offset)
     if others.shape[1] != points.shape[1]:
         raise InputError(
             f"base must have as many columns as x, {points.shape[1]}; got {others.shape[1]}."

@@ -15,7 +15,7 @@ from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM
 from mgm_jax.geometry.local.gram import spectra_of
-from mgm_jax.geometry.points.checks import check_points, normalise
+from mgm_jax.geometry.points.checks import as_array, check_points, common_offset, normalise
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -116,7 +116,9 @@ def local_pca(
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold must be above 0 and at most 1; got {threshold}.")
-    points = check_points(x, name="x", cosine=normalize)
+    x = as_array(x)
+    offset = None if normalize else common_offset(x)
+    points = check_points(x, name="x", cosine=normalize, offset=offset)
     n = points.shape[0]
     partition = encode_groups(groups, n)
     if normalize:

@@ -34,7 +34,7 @@ from mgm_jax.geometry.nnk.neighbourhood import (
     regress,
 )
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
-from mgm_jax.geometry.points.checks import DuplicatePolicy, check_points
+from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import (
@@ -174,7 +174,10 @@ def nnk_graph(
     check_policy(duplicates)
     k = None if k is None else whole_number(k, name="k")
     mesh = mesh_of(x) if devices is None else devices
-    points = np.asarray(fetch(check_points(x, cosine=kernel == "cosine")), np.float32)
+    x = as_array(x)
+    offset = None if kernel == "cosine" else common_offset(x)
+    points = check_points(x, cosine=kernel == "cosine", offset=offset)
+    points = np.asarray(fetch(points), np.float32)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
     widths = check_bandwidth(bandwidth, len(points), kernel=kernel)

@@ -13,7 +13,12 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.backend.workers import in_order, workers_for
-from mgm_jax.geometry.points.rounding import refuse_lost_digits
+from mgm_jax.geometry.points.rounding import (
+    less_offset,
+    offset_of,
+    refuse_lost_digits,
+    tell_of_rounding,
+)
 from mgm_jax.parallel.devices import fetch, fetch_rows
 
 DuplicatePolicy = Literal["warn", "drop", "raise"]
@@ -34,20 +39,27 @@ _KEPT_DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 
 
 def check_points(
-    x: Any, *, name: str = "x", cosine: bool = False, least: int = 2
+    x: Any,
+    *,
+    name: str = "x",
+    cosine: bool = False,
+    least: int = 2,
+    offset: np.ndarray | None = None,
 ) -> jax.Array | np.ndarray:
     """Return the points as a float32 or bfloat16 array, or say what is wrong with them.
 
     NumPy arrays (memory-mapped ones too) stay what they are without a copy, and JAX arrays stay
     where they are, sharded or not. float64, float16 and integers become float32; a value too
-    large for float32 is reported as infinite.
+    large for float32 is reported as infinite. Where the points will be normalised and that
+    rounding changes which of them are near, a warning says so.
 
     Args:
-        x: points, shape ``[n, d]`` with ``d >= 1``: an array, a list of rows, a data frame, or
-            anything else that NumPy makes an array of.
+        x: points, shape ``[n, d]`` with ``d >= 1``: anything that :func:`as_array` takes.
         name: what the caller names the argument, for the error message.
         cosine: whether the points will be normalised, so that zero rows have no direction.
         least: fewest points.
+        offset: a point ``[d]`` float64 to take off before rounding, where only differences count
+            (see :func:`mgm_jax.geometry.points.rounding.offset_of`).
 
     Returns:
         The points ``[n, d]``, float32 or bfloat16.
@@ -61,13 +73,9 @@ def check_points(
         >>> check_points([[1, 2], [3, 4]]).dtype
         dtype('float32')
     """
-    points = x if isinstance(x, jax.Array) else _as_array(x, name=name)
+    points = as_array(x, name=name)
     if points.ndim != 2:
-        got = f"shape {tuple(points.shape)}" if points.ndim else type(x).__name__
-        raise InputError(
-            f"{name} must have two axes, points by features; got {got}. "
-            "Convert it to an array with one row a point first."
-        )
+        raise _not_two_axes(f"shape {tuple(points.shape)}", name=name)
     if not is_real(points.dtype):
         raise InputError(
             f"{name} must hold real numbers; got dtype {points.dtype}. Convert it to float32."
@@ -78,13 +86,35 @@ def check_points(
         raise InputError(
             f"{name} must have at least {least_rows} and 1 column; got shape {(rows, features)}."
         )
-    if points.dtype not in _KEPT_DTYPES:
-        given = points
+    given = points
+    if offset is not None:
+        points = less_offset(given, offset)
+    elif points.dtype not in _KEPT_DTYPES:
         with np.errstate(over="ignore"):
             points = given.astype(np.float32)
         refuse_lost_digits(given, points, name=name)
     _refuse_bad_rows(points, name=name, cosine=cosine)
+    if cosine and offset is None and points is not given:
+        tell_of_rounding(given, points, name=name, stacklevel=3)
     return points
+
+
+def common_offset(*clouds: Any) -> np.ndarray | None:
+    """What to take off all of some clouds before rounding, where only differences count.
+
+    Args:
+        clouds: arrays that :func:`as_array` returned, or None.
+
+    Returns:
+        A point ``[d]`` float64; None where nothing is gained, or where they are no points of one
+        width, which :func:`check_points` says.
+    """
+    arrays = [cloud for cloud in clouds if cloud is not None]
+    fit = all(one.ndim == 2 and is_real(one.dtype) and one.shape[1] for one in arrays)
+    if not fit or len({one.shape[1] for one in arrays}) > 1:
+        return None
+    offsets = [offset for offset in map(offset_of, arrays) if offset is not None]
+    return offsets[-1] if offsets else None
 
 
 def normalise(x: jax.Array | np.ndarray) -> jax.Array:
@@ -247,7 +277,62 @@ def _mix(words: jax.Array) -> jax.Array:
     return words ^ (words >> 16)
 
 
-def _as_array(x: Any, *, name: str) -> np.ndarray:
+def as_array(x: Any, *, name: str = "x") -> jax.Array | np.ndarray:
+    """Whatever holds points as an array of NumPy or JAX, of the type that it has.
+
+    JAX arrays stay where they are. Tensors of PyTorch come to the host, off the graph of their
+    gradients, bfloat16 as float32; data frames with nullable columns become float64, what is
+    missing there NaN. All else is what NumPy makes of it, without a copy where there need be none.
+
+    Args:
+        x: an array, a tensor, a list of rows, a data frame.
+        name: what the caller names the argument, for the error message.
+
+    Raises:
+        InputError: masked values, or nothing that NumPy makes an array of; no axes.
+
+    Example:
+        >>> as_array([[1, 2], [3, 4]]).shape
+        (2, 2)
+    """
+    if isinstance(x, jax.Array):
+        return x
+    if is_tensor(x):
+        x = x.detach().cpu()  # pyright: ignore[reportAttributeAccessIssue]
+        # NumPy has no such type, and float32 holds all of its values.
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    elif hasattr(x, "to_numpy") and hasattr(x, "dtypes"):
+        x = _without_nullables(x)
+    array = _of_numpy(x, name=name)
+    if not array.ndim:
+        raise _not_two_axes(type(x).__name__, name=name)
+    return array
+
+
+def _not_two_axes(got: str, *, name: str) -> InputError:
+    return InputError(
+        f"{name} must have two axes, points by features; got {got}. "
+        "Convert it to an array with one row a point first."
+    )
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether an object is a dense tensor of PyTorch, which is not imported for that."""
+    return all(hasattr(x, one) for one in ("detach", "cpu", "layout")) and (
+        str(x.layout) == "torch.strided"
+    )
+
+
+def _without_nullables(table: Any) -> Any:
+    """A data frame whose nullable columns of numbers are plain ones, NaN where none is."""
+    kinds = {getattr(kind, "kind", "O") for kind in table.dtypes}
+    plain = all(isinstance(kind, np.dtype) for kind in table.dtypes)
+    return (
+        table if plain or not kinds <= set("iuf") else table.to_numpy(np.float64, na_value=np.nan)
+    )
+
+
+def _of_numpy(x: Any, *, name: str) -> np.ndarray:
     if isinstance(x, np.ma.MaskedArray):
         rows = np.flatnonzero(np.ma.getmaskarray(x).any(axis=tuple(range(1, x.ndim))))
         if rows.size:

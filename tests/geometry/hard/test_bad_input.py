@@ -74,7 +74,7 @@ BAD_POINTS: dict[str, tuple[Any, str]] = {
     "dates": (X.astype("int64").astype("M8[s]"), r"real numbers; got dtype datetime64"),
     "spans of time": (X.astype("int64").astype("m8[s]"), r"real numbers; got dtype timedelta64"),
     "a table with text": (pd.DataFrame({"a": X[:, 0], "b": "text"}), "got dtype object"),
-    "a table with gaps": (pd.DataFrame(X).astype("Float32").mask(X > 2), "got dtype object"),
+    "a table with gaps": (pd.DataFrame(X).astype("Float32").mask(X > 2), "rows with NaN"),
 }
 
 

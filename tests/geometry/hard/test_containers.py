@@ -35,6 +35,17 @@ def _read_only(_: Path) -> np.ndarray:
     return points
 
 
+def _tensor(**options: Any) -> Callable[[Path], Any]:
+    """The points as a tensor of PyTorch, in a type that holds them exactly."""
+
+    def make(_: Path) -> Any:
+        torch = pytest.importorskip("torch")
+        options["dtype"] = getattr(torch, options.get("dtype", "float32"))
+        return torch.tensor(X, **options)
+
+    return make
+
+
 CONTAINERS: dict[str, Callable[[Path], Any]] = {
     "lists": lambda _: X.tolist(),
     "tuples of arrays": lambda _: tuple(X),
@@ -52,6 +63,10 @@ CONTAINERS: dict[str, Callable[[Path], Any]] = {
     "matrix": lambda _: np.asmatrix(X),
     "data frame": lambda _: pd.DataFrame(X, index=range(N, 0, -1)),
     "data frame of several types": lambda _: pd.DataFrame(X).astype({0: np.float64}),
+    "data frame that may have gaps": lambda _: pd.DataFrame(X).astype("Float64"),
+    "tensor with gradients": _tensor(requires_grad=True),
+    "tensor in bfloat16": _tensor(dtype="bfloat16"),
+    "tensor transposed": lambda folder: _tensor()(folder).T.contiguous().T,
     "JAX": lambda _: jnp.asarray(X),
     "bfloat16 on the host": lambda _: np.asarray(jnp.asarray(X, jnp.bfloat16)),
     "bfloat16": lambda _: jnp.asarray(X, jnp.bfloat16),
