@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,6 +13,7 @@ import mgm_jax
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CALLED = {"study": "study", "report": "open_report"}
 PACKAGES = ("mgm_jax", "mgm_converters", "benchmarks", "tests")
 
 
@@ -48,4 +50,7 @@ def test_everything_public_is_on_the_page_of_the_api() -> None:
     named = set(re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE))
     for name in mgm_jax.__all__:
         value = getattr(mgm_jax, name)
+        if isinstance(value, ModuleType):
+            # `study` and `report` are modules that can be called as well.
+            value = getattr(importlib.import_module("mgm_jax.in_memory"), CALLED[name])
         assert f"{value.__module__}.{value.__qualname__}" in named, name

@@ -66,7 +66,7 @@ def test_a_number_of_seeds_stands_for_so_many_and_all_for_every_layer() -> None:
 def test_all_problems_are_named_at_once(tmp_path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(
-        "encoders: []\nimages: [{source: digits, per_class: 0}]\nmetrics: {kernal: cosine}\n"
+        "encoders: 3\nimages: [{source: digits, per_class: 0}]\nmetrics: {kernal: cosine}\n"
     )
     with pytest.raises(InputError) as caught:
         read_study(file)

@@ -26,6 +26,9 @@ from tests.test_many_hosts import open_mpi, slurm
 
 ROOT = Path(__file__).parents[2]
 
+#: Where programs that tests start find the packages; weights of the zoo need the converters.
+PACKAGES = os.pathsep.join([str(ROOT), str(ROOT / "converters")])
+
 #: Weights of every kind, enough encoders for clusters, probes: every stage of a run. As many views
 #: as in the small study, for which everything is compiled.
 STUDY = small_study(
@@ -82,7 +85,7 @@ def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> No
     study, out = alone.parent / "study.yaml", tmp_path / "out"
     study.write_text(STUDY.to_yaml())
     job = free_port(least=2**16 - 2**12) - (2**16 - 2**12)
-    common = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    common = os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     programs = [
@@ -121,7 +124,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
 
     from mgm_jax.sweep.run.on_ray import RayExecutor
 
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", PACKAGES)
     memory = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
     try:
