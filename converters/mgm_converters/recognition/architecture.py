@@ -232,6 +232,9 @@ def _vit(state: State, *, prefix: str, heads: int | None) -> ViTSpec:
     dim, _, patch, _ = _shape(state, "patch_embed.proj.weight", 4)
     parts = _optional_parts(state)
     gated = parts["mlp"] == "swiglu"
+    # A head that pools by attention is SigLIP's, whose towers use these two.
+    if parts["attention_pool"]:
+        parts = {**parts, "gelu": "tanh", "position_resize": "antialias"}
     hidden, *_ = _shape(state, f"blocks.0.mlp.{'w12' if gated else 'fc1'}.weight", 2)
     if gated and hidden % 2:
         raise InputError(f"blocks.0.mlp.w12.weight: expected an even number of rows, got {hidden}")
@@ -243,7 +246,6 @@ def _vit(state: State, *, prefix: str, heads: int | None) -> ViTSpec:
         heads=heads or _usual_heads(state, dim, prefix),
         mlp_dim=hidden // 2 if gated else hidden,
         **parts,
-        **({"gelu": "tanh", "position_resize": "antialias"} if parts["attention_pool"] else {}),
     )
 
 

@@ -26,9 +26,13 @@ def mobilenet_activations(spec: MobileNetSpec, weights: Weights, x: Tensor) -> d
             before, after = total // 2, total - total // 2
         x = F.pad(x, (before, after, before, after))
         x = F.conv2d(x, kernel, stride=stride, groups=x.shape[1] // kernel.shape[1])
-        parts = (weights[f"{norm}.{part}"] for part in ("running_mean", "running_var"))
         return F.batch_norm(
-            x, *parts, weights[f"{norm}.weight"], weights[f"{norm}.bias"], eps=spec.batch_norm_eps
+            x,
+            weights[f"{norm}.running_mean"],
+            weights[f"{norm}.running_var"],
+            weights[f"{norm}.weight"],
+            weights[f"{norm}.bias"],
+            eps=spec.batch_norm_eps,
         )
 
     x = F.relu6(unit("conv_stem", "bn1", x, 2))

@@ -86,8 +86,8 @@ class MobileNetSpec(EncoderSpec):
                 else:
                     units.insert(0, ("conv_pw", inputs, inner, 1, 1))
                     units.append(("conv_pwl", inner, outputs, 1, 1))
-                for i, (conv, *sizes) in enumerate(units, start=1):
-                    yield ConvNorm(f"{name}.{conv}", f"{name}.bn{i}", *sizes)
+                for i, (conv, fan_in, fan_out, size, groups) in enumerate(units, start=1):
+                    yield ConvNorm(f"{name}.{conv}", f"{name}.bn{i}", fan_in, fan_out, size, groups)
                 inputs = outputs
         yield ConvNorm("conv_head", "bn2", inputs, self.head, 1)
 
