@@ -103,6 +103,16 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option(help="Augmentation setting; may be repeated.")
     ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(help="File of features, or a glob: a model a file; may be repeated."),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels of these features: .csv, .parquet, .npy, .txt.")
+    ] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Known transfer scores of these models: .csv, .parquet.")
+    ] = None,
     views: Annotated[int, typer.Option(help="Views an image, without a study file.")] = 32,
     count: Annotated[int, typer.Option(help="Images with views, without a study file.")] = 60,
     out: Out = None,
@@ -133,7 +143,7 @@ def run(
     Kubernetes or on a TPU pod they find each other; elsewhere give --coordinator, --processes
     and --process.
     """
-    from mgm_jax.first_look import quick_study
+    from mgm_jax.first_look import quick_study, study_of_features
     from mgm_jax.study import read_study
     from mgm_jax.sweep.run.choose import choose_executor
 
@@ -151,17 +161,24 @@ def run(
         ),
     )
     if study is not None:
-        if encoder or images or setting:
-            raise InputError("give either a study file or --encoder and --images, not both")
+        if encoder or images or setting or features:
+            raise InputError(
+                "give either a study file, or --encoder and --images, or --features, not both"
+            )
         if split:
             raise InputError("--split goes with --images; in a study file write split: at the set")
         where = Place(base=study.parent, file=study, work=work)
         _run(read_study(study), out, where=where, options=options)
         return
+    if features and out and not (encoder or images or setting):
+        made = study_of_features(features, labels=labels, scores=scores)
+        _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
+        return
     if not (encoder and images and out):
         raise InputError(
             "give a study file, or --encoder, --images and -o: for example\n"
-            "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/"
+            "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/\n"
+            "or, of features that are there already, --features and -o"
         )
     made = quick_study(encoder, images, setting, views=views, count=count, split=split)
     _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
@@ -450,7 +467,12 @@ def _convert(file: Path, entry: Any, cache: Path) -> Path:
     from mgm_converters import convert as convert_checkpoint
     from mgm_converters.reading.source import digest_of_source
     from mgm_jax.files import safe_name
+    from mgm_jax.study import FeaturesEntry
 
+    if isinstance(entry, FeaturesEntry):
+        from mgm_converters.features import unpack_features
+
+        return unpack_features(file, cache)
     said = entry.conversion
     parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", said.pop("model", "recognised")]
     parts += [f"{name}={value}" for name, value in sorted(said.items())]

@@ -46,6 +46,31 @@ def quick_study(
     )
 
 
+def study_of_features(
+    features: list[str], *, labels: str | None = None, scores: str | None = None
+) -> Study:
+    """A study of models of which features are at hand; see ``docs/howto/features.md``.
+
+    Args:
+        features: files, or globs of them: a model a file.
+        labels: file of their labels; None takes what the files state.
+        scores: file of known transfer scores; None predicts nothing.
+
+    Raises:
+        InputError: something that no study may have.
+    """
+    beside = {"labels": _absolute(labels)} if labels else {}
+    content: dict[str, Any] = {
+        "name": "A first look at features",
+        "features": [
+            {"source": str(Path(one).expanduser().absolute()), **beside} for one in features
+        ],
+    }
+    if scores:
+        content["transfer"] = {"scores": _absolute(scores)}
+    return make_study(content, where="options")
+
+
 def _absolute(source: str) -> str:
     """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
     path = Path(source).expanduser()

@@ -127,6 +127,26 @@ def test_rows_that_are_not_finite_cost_their_model_alone(tmp_path: Path) -> None
     assert any("rows 7 hold NaN" in what for _, what in account["failed_cells"])
 
 
+def test_the_command_line_takes_files_and_pickles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    from mgm_jax.cli import app
+
+    x = models(2)
+    np.save(tmp_path / "m0.npy", x["m0"])
+    torch.save(torch.tensor(x["m1"]), tmp_path / "m1.pt")
+    (tmp_path / "labels.csv").write_text("label\n" + "\n".join(f"c{one}" for one in LABELS))
+    files = ["--features", str(tmp_path / "*.npy"), "--features", str(tmp_path / "m1.pt")]
+    out = tmp_path / "out"
+    command = ["run", *files, "--labels", str(tmp_path / "labels.csv"), "-o", str(out)]
+    app(command, standalone_mode=False)
+    assert str(out) in capsys.readouterr().out
+    models_table = pd.read_parquet(out / "models.parquet")
+    assert [name[:2] for name in models_table["encoder"]] == ["m0", "m1"]
+
+
 def test_tensors_of_pytorch_are_unpacked(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("safetensors")

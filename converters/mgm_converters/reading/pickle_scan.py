@@ -147,7 +147,7 @@ class _Scanner(pickle._Unpickler):  # type: ignore[name-defined]
 
     def get_extension(self, code: int) -> None:
         """A name by number, which PyTorch refuses."""
-        self.stack.append(_Named)
+        self.stack.append(_Named)  # type: ignore[attr-defined]
 
     def persistent_load(self, pid: Any) -> Any:
         """A tensor's storage."""
