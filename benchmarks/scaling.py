@@ -70,7 +70,7 @@ def compiled_ring(
         names, distances, _ = jax.eval_shape(programs.arrange, table, lists)
         number = like(dtype=jnp.int32)
         lowered = {
-            "place": place_program(mesh, "cosine", 1).lower([(values, present)]),
+            "place": place_program(mesh, "cosine").lower([(values, present)]),
             "tabulate": programs.tabulate.lower(points, mean, present),
             "scan": programs.scan_turn.lower(table, table, lists, number),
             "arrange": programs.arrange.lower(table, lists),

@@ -65,7 +65,9 @@ def _table(model: type[BaseModel]) -> str:
     said = _attributes(model)
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        cells = (f"`{name}`", _kind(field), _default(field), said[name])
+        # A key that Python has another use for is a field with another name.
+        key = field.alias or name
+        cells = (f"`{key}`", _kind(field), _default(field), said.get(key) or said[name])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -8,7 +8,8 @@ import sys
 _ALONE = """
 import importlib.abc, sys, warnings
 
-known = {"jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum", "mgm_jax"}
+# JAX looks whether a debugger is there, which it can do without.
+known = {"jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum", "mgm_jax", "web_pdb"}
 refused = set()
 
 class Nothing(importlib.abc.MetaPathFinder):

@@ -19,6 +19,7 @@ from mgm_jax.cli import app
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError
+from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.sweep import (
     bucket_status,
     mirrored,
@@ -317,10 +318,10 @@ def test_no_name_leads_out_of_the_folder(finished: Path, tmp_path: Path, bucket:
     assert {path.name for path in work.parent.iterdir()} == {"work"}
 
     account = next(finished.glob("studies/*.json"))
-    said = json.loads(account.read_text())
+    said = read_sealed(account)
     said["cells"][0]["embeddings"] = "embeddings/../../elsewhere"
     (work / "studies").mkdir()
-    (work / "studies" / "evil.json").write_text(json.dumps(said))
+    write_sealed(work / "studies" / "evil.json", said)
     with pytest.raises(InputError, match="outside the folder"):
         study_status(work)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mgm_jax.images import loader
+from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.study import Study
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
 from tests.sweep.small_study import small_study
@@ -111,9 +111,9 @@ def test_gc_removes_the_images_that_no_study_looks_at(
     assert set((out / "canvases").iterdir()) == first
     # An account written before there were canvases says nothing about them.
     [account] = out.glob("studies/*.json")
-    content = json.loads(account.read_text())
+    content = read_sealed(account)
     del content["canvases"]
-    account.write_text(json.dumps(content))
+    write_sealed(account, content)
     assert {path for path, _ in find_garbage(out).paths} == first
     collect_garbage(out)
     decoded.clear()

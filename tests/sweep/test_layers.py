@@ -110,7 +110,7 @@ def test_controls_of_a_folder_a_published_name_and_a_checkpoint(
 def test_options_that_would_say_nothing_are_refused(tmp_path: Path, converted: Encoder) -> None:
     for entry, message in (
         ({"source": "mine", "seeds": 3}, "seeds only apply to random weights"),
-        ({"source": "mine", "size": 64}, "size only apply"),
+        ({"source": "mine", "size": 64}, "takes 32 pixels, the preprocessing gives 64"),
         ({"source": "dino_vits16"}, "convert it first"),
         ({"source": "pixels", "init": "random", "taps": ["pool"]}, "has no tap pool"),
         ({"source": "dino_vits15", "init": "random"}, "no known architecture or published"),

@@ -66,7 +66,7 @@ def test_part_of_a_statement_leaves_the_rest_to_the_method(tmp_path: Path) -> No
     swav = converted(tmp_path, resnet_state(), {"mgm_method": "SwAV"})
     assert swav.report.paradigm == "clustering" and swav.encoder.preprocess.std[0] == 0.228
     mine = converted(tmp_path, resnet_state(), {"mgm_method": "Mine", "mgm_paradigm": "odd"})
-    assert mine.report.paradigm == "odd" and "mgm_input" in mine.report.doubt
+    assert mine.report.paradigm == "odd" and "--mean" in mine.report.doubt
 
 
 @pytest.mark.parametrize(

@@ -53,21 +53,24 @@ def test_groups_are_estimated_apart() -> None:
     groups = np.repeat(["thread", "block"], 300)
     result = two_nn(x, groups=groups)
     assert result.groups.tolist() == ["block", "thread"]
-    assert result.dimension[1] == two_nn(x[:300]).dimension[0]
+    # Each cloud loses its own offset before it is rounded to float32.
+    assert result.dimension[1] == pytest.approx(two_nn(x[:300]).dimension[0], rel=1e-4)
     assert result.to_pandas().loc["block", "dimension"] == result.dimension[0] > 3
     averages = levina_bickel(x, k=10, groups=groups).average
-    assert averages[1] == levina_bickel(x[:300], k=10).average[0]
+    assert averages[1] == pytest.approx(levina_bickel(x[:300], k=10).average[0], rel=1e-4)
 
 
 def test_repeated_rows_change_nothing_and_are_counted() -> None:
     x = cube(2, n=200)
     repeated = np.concatenate([x, x[:50], x[:50]])
     result = two_nn(repeated)
-    assert result.dimension[0] == two_nn(x).dimension[0]
+    # The repeated rows move the offset that is taken off before rounding.
+    assert result.dimension[0] == pytest.approx(two_nn(x).dimension[0], rel=1e-4)
     assert result.left_out.tolist() == [100] and result.valid.all()
     local, plain = levina_bickel(repeated, k=8), levina_bickel(x, k=8)
-    assert local.average[0] == plain.average[0] and local.left_out.tolist() == [100]
-    np.testing.assert_array_equal(local.dimension[200:250], plain.dimension[:50])
+    assert local.average[0] == pytest.approx(plain.average[0], rel=1e-4)
+    assert local.left_out.tolist() == [100]
+    np.testing.assert_allclose(local.dimension[200:250], plain.dimension[:50], rtol=1e-3)
     assert local.repeated.sum() == 100 and not local.repeated[:200].any()
 
 
