@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.points.tensors import off_torch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,9 +187,7 @@ def _file(folder: Path, name: str, value: Any) -> Path:
 
     if isinstance(value, str | Path):
         return Path(value)
-    if hasattr(value, "detach"):
-        value = value.detach().float().cpu().numpy()
-    array = np.asarray(value)
+    array = np.asarray(off_torch(value))
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise InputError(f"features[{name!r}] must hold numbers; got {array.dtype}.")
     path = folder / f"{safe_name(str(name))}.npy"
@@ -200,12 +199,10 @@ def _file(folder: Path, name: str, value: Any) -> Path:
 def _column(path: Path, name: str, values: Any) -> Path:
     from mgm_jax.files import whole_file
 
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name])
-        writer.writerows([["" if value is None else value] for value in list(values)])
+        writer.writerows([["" if value is None else value] for value in list(off_torch(values))])
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mgm_converters.reading.arrays import is_tensor, to_array
 from mgm_converters.reading.read import read_checkpoint
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import safe_name, whole_file
@@ -50,7 +51,7 @@ def _arrays(content: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
         for key, value in content.items():
             yield from _arrays(value, str(key))
         return
-    if hasattr(content, "detach"):
-        content = content.detach().float().cpu().numpy()
-    if isinstance(content, np.ndarray) and content.dtype.kind == "f" and content.ndim in (2, 3):
-        yield name, np.ascontiguousarray(content, np.float32)
+    if is_tensor(content):
+        array = to_array(content)
+        if array.dtype.kind == "f" and array.ndim in (2, 3):
+            yield name, np.ascontiguousarray(array, np.float32)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points.checks import as_array, check_points, is_real, is_tensor
+from mgm_jax.geometry.points.checks import as_array, check_points, is_real
 from mgm_jax.geometry.points.rounding import refuse_lost_digits
-from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.geometry.points.tensors import is_tensor, off_torch
 from mgm_jax.parallel.devices import fetch, fetch_rows
 from mgm_jax.probe.logistic.loss import CHUNK
 

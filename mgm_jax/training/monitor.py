@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.points.tensors import off_torch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +124,7 @@ class Monitor:
         Warns:
             CollapseWarning: once, until the features have recovered.
         """
-        found = self._snapshot(_array(features), self.labels)
+        found = self._snapshot(off_torch(features), self.labels)
         return self.record(step, found)
 
     def record(self, step: int, snapshot: Mapping[str, Any]) -> dict[str, float]:
@@ -205,13 +206,6 @@ def collapse_in_words(
             f"the effective rank fell to {rank:.1f} from {highest:.1f}: dimensional collapse."
         )
     return said
-
-
-def _array(features: Any) -> Any:
-    """Features as JAX or NumPy holds them; a PyTorch tensor is taken off its graph and device."""
-    if hasattr(features, "detach"):
-        return features.detach().float().cpu().numpy()
-    return features
 
 
 def _read(path: Path) -> list[dict[str, float]]:

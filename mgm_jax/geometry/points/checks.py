@@ -19,6 +19,7 @@ from mgm_jax.geometry.points.rounding import (
     refuse_lost_digits,
     tell_of_rounding,
 )
+from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.parallel.devices import fetch, fetch_rows
 
 DuplicatePolicy = Literal["warn", "drop", "raise"]
@@ -297,11 +298,8 @@ def as_array(x: Any, *, name: str = "x") -> jax.Array | np.ndarray:
     """
     if isinstance(x, jax.Array):
         return x
-    if is_tensor(x):
-        x = x.detach().cpu()  # pyright: ignore[reportAttributeAccessIssue]
-        # NumPy has no such type, and float32 holds all of its values.
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    elif hasattr(x, "to_numpy") and hasattr(x, "dtypes"):
+    x = off_torch(x)
+    if hasattr(x, "to_numpy") and hasattr(x, "dtypes"):
         x = _without_nullables(x)
     array = _of_numpy(x, name=name)
     if not array.ndim:
@@ -313,13 +311,6 @@ def _not_two_axes(got: str, *, name: str) -> InputError:
     return InputError(
         f"{name} must have two axes, points by features; got {got}. "
         "Convert it to an array with one row a point first."
-    )
-
-
-def is_tensor(x: Any) -> bool:
-    """Whether an object is a dense tensor of PyTorch, which is not imported for that."""
-    return all(hasattr(x, one) for one in ("detach", "cpu", "layout")) and (
-        str(x.layout) == "torch.strided"
     )
 
 
