@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mgm_jax.geometry.local.affinity import affinity
+from mgm_jax.geometry.nnk.gram_distances import squared_distances
+from mgm_jax.geometry.nnk.kernel import shifted_cosine
+from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.nnk.sweep_operator import sweep
-
-# A weight below this makes no neighbour; the certified solver draws the same line.
-_SUPPORT_WEIGHT = 1e-6
 
 
 class Neighbourhoods(NamedTuple):
@@ -68,8 +69,8 @@ def nnk_support(gram: jax.Array) -> jax.Array:
     """
     anchors, k, _ = gram.shape
     squared = jnp.diagonal(gram, axis1=1, axis2=2)
-    target = 1 - squared / 4
-    kernel = 1 - (squared[:, :, None] + squared[:, None, :] - 2 * gram) / 4
+    target = shifted_cosine(squared)
+    kernel = shifted_cosine(squared_distances(gram))
     rounding = 16 * jnp.finfo(gram.dtype).eps
     tableau = jnp.concatenate([kernel, target[:, :, None]], axis=2)
     border = jnp.concatenate([target, jnp.ones((anchors, 1), gram.dtype)], axis=1)
@@ -95,16 +96,7 @@ def nnk_support(gram: jax.Array) -> jax.Array:
     outside = target > jnp.inf
     start = (tableau, outside, jnp.zeros((), jnp.int32), ~outside.any(axis=1))
     tableau, inside, *_ = lax.while_loop(unfinished, advance, start)
-    return inside & (tableau[:, :k, k] > _SUPPORT_WEIGHT)
-
-
-def polytope_diameter(gram: jax.Array, support: jax.Array) -> jax.Array:
-    """Largest distance between two neighbours ``[a]``; NaN where there are fewer than two."""
-    squared = jnp.diagonal(gram, axis1=1, axis2=2)
-    among = jnp.maximum(squared[:, :, None] + squared[:, None, :] - 2 * gram, 0)
-    both = support[:, :, None] & support[:, None, :]
-    largest = jnp.sqrt(jnp.max(jnp.where(both, among, 0), axis=(1, 2)))
-    return jnp.where(support.sum(axis=1) >= 2, largest, jnp.nan)
+    return inside & (tableau[:, :k, k] > SUPPORT_WEIGHT)
 
 
 def affinity_excess(
@@ -133,11 +125,8 @@ def affinity_excess(
     cross = jnp.einsum("apd,aqd->apq", *differences, precision="highest")
     left = jnp.matmul(inverses[0], cross, precision="highest")
     right = jnp.matmul(cross, inverses[1], precision="highest")
-    smaller = jnp.minimum(*dimensions)
-    chance = jnp.maximum(*dimensions) / points.shape[1]
-    squared = jnp.clip((left * right).sum(axis=(1, 2)) / jnp.maximum(smaller, 1), 0, 1)
-    defined = (smaller > 0) & (chance < 1)
-    return jnp.where(defined, (squared - chance) / jnp.where(chance < 1, 1 - chance, 1), jnp.nan)
+    overlap = (left * right).sum(axis=(1, 2))
+    return affinity(overlap, *dimensions, width=points.shape[1])[1]
 
 
 def _inverse_on_span(vectors: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -10,16 +10,16 @@ import numpy as np
 from jax import lax
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.cloud.effective_rank import POWER_LAW_RANKS, RANK_EPSILON
+from mgm_jax.geometry.local.polytope import diameter
+from mgm_jax.geometry.nnk.gram_distances import squared_distances
 from mgm_jax.training.neighbourhoods import (
     affinity_excess,
     neighbourhoods,
     nnk_support,
-    polytope_diameter,
 )
 from mgm_jax.training.spectra import spectra
 
-_SHARE_EPSILON = 1e-7
-_POWER_LAW_RANKS = (11, 100)
 _LIDAR_DELTA = 1e-4
 _DISCARDED = 0.1
 
@@ -129,7 +129,7 @@ def _of_neighbourhoods(
     mean_cosine = (jnp.vdot(total, total) - n) / (n * (n - 1))
     yardstick = jnp.sqrt(jnp.maximum(2 - 2 * mean_cosine, 0))
     potential = jnp.exp(-4 * (1 - own.cosines)).at[jnp.arange(chosen.size), chosen].set(0)
-    diameter = jnp.nanmean(polytope_diameter(own.gram, support))
+    across = jnp.nanmean(diameter(squared_distances(own.gram), support))
     excess = affinity_excess(
         unit, (chosen, own.index, support), (nearest, other.index, nnk_support(other.gram))
     )
@@ -137,7 +137,7 @@ def _of_neighbourhoods(
         "uniformity": jnp.log(jnp.sum(potential) / (chosen.size * (n - 1))),
         "mean_cosine": mean_cosine,
         "nnk_degree": jnp.mean(support.sum(axis=1)),
-        "relative_diameter": diameter / yardstick,
+        "relative_diameter": across / yardstick,
         "affinity_excess": jnp.nanmean(excess),
         "two_nn": _two_nn(own.squared),
     }
@@ -171,7 +171,7 @@ def _on_sphere(x: jax.Array) -> jax.Array:
 
 
 def _entropy_rank(values: jax.Array) -> jax.Array:
-    shares = values / jnp.sum(values) + _SHARE_EPSILON
+    shares = values / jnp.sum(values) + RANK_EPSILON
     return jnp.exp(-jnp.sum(shares * jnp.log(shares)))
 
 
@@ -179,7 +179,7 @@ def _power_law(eigenvalues: jax.Array, *, size: int) -> jax.Array:
     """Slope of log eigenvalue over log rank, ranks 11 to 100 where three of these are left."""
     ranks = jnp.arange(1, size + 1)
     usable = eigenvalues > eigenvalues[0] * size * jnp.finfo(jnp.float32).eps
-    middle = usable & (ranks >= _POWER_LAW_RANKS[0]) & (ranks <= _POWER_LAW_RANKS[1])
+    middle = usable & (ranks >= POWER_LAW_RANKS[0]) & (ranks <= POWER_LAW_RANKS[1])
     counted = jnp.where(middle.sum() >= 3, middle, usable)
     weights = jnp.where(counted, 1 / ranks, 0).astype(eigenvalues.dtype)
     weights /= weights.sum()

@@ -7,7 +7,8 @@ import numpy as np
 RANK_EPSILON = 1e-7
 """What RankMe and LiDAR add to every share."""
 
-_POWER_LAW_RANKS = (11, 100)
+POWER_LAW_RANKS = (11, 100)
+"""Ranks that alpha-ReQ is fitted over, where three of them are left."""
 
 
 def entropy_rank(values: np.ndarray, *, epsilon: float = RANK_EPSILON) -> float:
@@ -48,7 +49,7 @@ def power_law(eigenvalues: np.ndarray, *, rounding: float = 0.0) -> float:
     # activation) must not take the others out of the fit.
     floor = eigenvalues[0] * eigenvalues.size * np.finfo(np.float64).eps + rounding
     last = int(np.sum(eigenvalues > floor))
-    ranks = np.arange(_POWER_LAW_RANKS[0], min(_POWER_LAW_RANKS[1], last) + 1)
+    ranks = np.arange(POWER_LAW_RANKS[0], min(POWER_LAW_RANKS[1], last) + 1)
     if ranks.size < 3:
         ranks = np.arange(1, last + 1)
     if ranks.size < 3:
