@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from mgm_jax.features.files import SUFFIXES, FeatureFile, open_features
+from mgm_jax.features.files import SUFFIXES, FeatureFile, open_features, open_layers
 from mgm_jax.features.images import feature_images, rows_of
 from mgm_jax.features.stored import StoredFeatures, copy_features
 
@@ -20,5 +20,6 @@ __all__ = [
     "copy_features",
     "feature_images",
     "open_features",
+    "open_layers",
     "rows_of",
 ]

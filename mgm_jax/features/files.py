@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,27 @@ def open_features(paths: Sequence[Path], *, key: str | None = None) -> FeatureFi
         InputError: a file of another format, a key that is not there or is needed, no floating
             point numbers, not two or three axes, shards that do not fit.
     """
+    return open_layers(paths, {"": key})[""]
+
+
+def open_layers(paths: Sequence[Path], keys: Mapping[str, str | None]) -> dict[str, FeatureFile]:
+    """Open several arrays of one file or of its shards; see :func:`open_features`.
+
+    Args:
+        paths: the file, or its shards.
+        keys: name of each layer to the array that holds it.
+    """
     if not paths:
         raise InputError("features: source must name at least one file; got none.")
-    parts = [_open(path, key) for path in paths]
+    # However many layers a file has, it is read through once for its digest.
+    content = cache(file_sha256)
+    return {
+        name: _joined([_open(path, key, content) for path in paths]) for name, key in keys.items()
+    }
+
+
+def _joined(parts: Sequence[FeatureFile]) -> FeatureFile:
+    """Shards as one array."""
     first = parts[0]
     for part in parts:
         if len(part.shape) not in (2, 3) or 0 in part.shape:
@@ -105,7 +124,7 @@ def open_features(paths: Sequence[Path], *, key: str | None = None) -> FeatureFi
     )
 
 
-def _open(path: Path, key: str | None) -> FeatureFile:
+def _open(path: Path, key: str | None, content: Callable[[Path], str]) -> FeatureFile:
     opener = _OPENERS.get(path.suffix.lower())
     if path.is_dir():
         opener = _zarr
@@ -117,7 +136,11 @@ def _open(path: Path, key: str | None) -> FeatureFile:
             "zarr; save the array in one of these formats."
         )
     try:
-        return opener(path, key)
+        found = opener(path, key)
+        if path.is_dir():
+            return found
+        total = hashlib.sha256(f"{content(path)}:{found.digest}".encode())
+        return replace(found, digest=total.hexdigest())
     except InputError:
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -170,7 +193,7 @@ def _npz(path: Path, key: str | None) -> FeatureFile:
     return FeatureFile(
         path=path,
         shape=shape,
-        digest=_digest(path, name),
+        digest=name,
         read=read,
         ids=None if ids is None else tuple(str(one) for one in ids.tolist()),
         labels=None if labels is None else tuple(labels.tolist()),
@@ -276,7 +299,7 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
     return FeatureFile(
         path=path,
         shape=(rows, *first.shape[1:]),
-        digest=_digest(path, ",".join(columns)),
+        digest=",".join(columns),
         read=read,
         ids=None if ids is None else tuple(map(str, ids)),
         labels=column(LABEL_COLUMNS),
@@ -335,6 +358,7 @@ def _zarr(path: Path, key: str | None) -> FeatureFile:
     )
 
 
+# Each says as the digest which array it took; that of the file's content is joined to it.
 _OPENERS: dict[str, Callable[[Path, str | None], FeatureFile]] = {
     ".npy": _npy,
     ".npz": _npz,
@@ -353,7 +377,7 @@ def _of_array(path: Path, array: Any, key: str | None) -> FeatureFile:
     return FeatureFile(
         path=path,
         shape=tuple(array.shape),
-        digest=_digest(path, key or ""),
+        digest=key or "",
         read=lambda start, stop: np.asarray(array[start:stop]),
     )
 
@@ -376,7 +400,3 @@ def _chosen(path: Path, key: str | None, names: Sequence[str]) -> str:
 def _check_type(path: Path, dtype: np.dtype[Any]) -> None:
     if dtype.kind != "f" and dtype.name != "bfloat16":
         raise InputError(f"features: {path} must hold floating-point numbers; got {dtype}.")
-
-
-def _digest(path: Path, key: str) -> str:
-    return hashlib.sha256(f"{file_sha256(path)}:{key}".encode()).hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 
 from mgm_jax.embeddings import ViewPlan, manifest_for
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_features, rows_of
+from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_layers, rows_of
 from mgm_jax.features.stored import SETTING
 from mgm_jax.images import ImageSource, Setting, find_setting
 from mgm_jax.study import FeaturesEntry, Study
@@ -136,7 +136,7 @@ def _layers(
             path = convert(path, entry, cache)
         paths.append(path)
     keys = entry.layers or {"features": entry.key}
-    layers = {tap: open_features(paths, key=key) for tap, key in keys.items()}
+    layers = open_layers(paths, keys)
     shapes = {tap: file.shape[:-1] for tap, file in layers.items()}
     if len(set(shapes.values())) > 1:
         raise InputError(
