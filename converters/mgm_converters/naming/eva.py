@@ -7,8 +7,8 @@ The small networks of timm hold them joined and are named as its other vision tr
 from __future__ import annotations
 
 from mgm_converters.naming.heads import HEADS
-from mgm_converters.naming.rules import Drop, Naming, Part, Rename
-from mgm_converters.naming.vit_rules import joined, renamed
+from mgm_converters.naming.rules import Drop, Naming, Rename
+from mgm_converters.naming.vit_rules import attention_biases, joined, renamed
 
 _BLOCK = r"blocks\.(\d+)"
 
@@ -21,17 +21,7 @@ EVA02 = Naming(
         Rename(pattern=r"patch_embed\.proj\.(?:weight|bias)"),
         Rename(pattern=r"(?:norm|fc_norm)\.(?:weight|bias)"),
         *joined(_BLOCK, tuple(rf"attn\.{part}_proj" for part in "qkv"), blank=(1,)),
-        *(
-            Part(
-                pattern=rf"{_BLOCK}\.attn\.{part}_bias",
-                target=r"blocks.\1.attn.qkv.bias",
-                position=position,
-                of=3,
-                optional=True,
-                blank=(1,),
-            )
-            for position, part in enumerate("qkv")
-        ),
+        *attention_biases(_BLOCK),
         *renamed(_BLOCK, {r"attn\.proj": "attn.proj", "norm1": "norm1", "norm2": "norm2"}),
         *renamed(
             _BLOCK,

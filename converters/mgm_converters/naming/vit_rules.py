@@ -38,6 +38,24 @@ def joined(
     )
 
 
+def attention_biases(block: str) -> tuple[Rule, ...]:
+    """The rules that join the biases ``q_bias``, ``k_bias`` and ``v_bias`` of BEiT and its heirs.
+
+    The one of the keys changes no attention, so that most files leave it out.
+    """
+    return tuple(
+        Part(
+            pattern=rf"{block}\.attn\.{part}_bias",
+            target=r"blocks.\1.attn.qkv.bias",
+            position=position,
+            of=3,
+            optional=True,
+            blank=(1,),
+        )
+        for position, part in enumerate("qkv")
+    )
+
+
 def renamed(block: str, names: dict[str, str], *, optional: bool = False) -> tuple[Rule, ...]:
     """The rules that rename the weight and the bias of parts of a block."""
     return tuple(

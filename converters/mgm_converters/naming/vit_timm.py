@@ -23,8 +23,8 @@ import re
 import numpy as np
 
 from mgm_converters.naming.heads import HEADS
-from mgm_converters.naming.rules import Drop, Factor, Naming, Part, Rename, Rule
-from mgm_converters.naming.vit_rules import joined
+from mgm_converters.naming.rules import Drop, Factor, Naming, Rename, Rule
+from mgm_converters.naming.vit_rules import attention_biases, joined
 
 
 def _rules(block: str) -> tuple[Rule, ...]:
@@ -54,17 +54,7 @@ def _rules(block: str) -> tuple[Rule, ...]:
             pattern=rf"{block}\.attn\.(qkv|proj)\.(weight|bias)", target=r"blocks.\1.attn.\2.\3"
         ),
         Factor(pattern=rf"{block}\.attn\.qkv\.bias_mask", target=r"blocks.\1.attn.qkv.bias"),
-        *(
-            Part(
-                pattern=rf"{block}\.attn\.{part}_bias",
-                target=r"blocks.\1.attn.qkv.bias",
-                position=position,
-                of=3,
-                optional=True,
-                blank=(1,),
-            )
-            for position, part in enumerate("qkv")
-        ),
+        *attention_biases(block),
         Rename(
             pattern=rf"{block}\.mlp\.(fc1|fc2|w12|w3)\.(weight|bias)",
             target=r"blocks.\1.mlp.\2.\3",
