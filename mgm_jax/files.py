@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -89,6 +91,23 @@ def file_sha256(path: str | Path) -> str:
     """sha256 of a file's bytes, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safetensors_head(path: str | Path) -> tuple[dict[str, Any], int]:
+    """The head of a safetensors file, JSON behind its length in 8 bytes, and where the data begin.
+
+    Raises:
+        ValueError: it has no such head.
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= path.stat().st_size - 8:
+            raise ValueError("its head is longer than the file")
+        head = json.loads(file.read(length))
+    if not isinstance(head, dict):
+        raise ValueError("its head is no mapping")
+    return head, 8 + length
 
 
 def safe_name(text: str, *, most: int = 80) -> str:

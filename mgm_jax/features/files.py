@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import file_sha256
+from mgm_jax.files import file_sha256, safetensors_head
 
 Block = Callable[[int, int], np.ndarray]
 """From the first row and the one after the last to these rows."""
@@ -213,12 +212,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _safetensors(path: Path, key: str | None) -> FeatureFile:
     import ml_dtypes
 
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= min(size - 8, 10**8):
-            raise InputError(f"features: {path} has no header of safetensors.")
-        header = json.loads(file.read(length))
+    header, data = safetensors_head(path)
     header.pop("__metadata__", None)
     name = _chosen(path, key, list(header))
     entry = header[name]
@@ -228,7 +222,7 @@ def _safetensors(path: Path, key: str | None) -> FeatureFile:
         dtype = np.dtype(_SAFETENSORS_TYPES.get(entry["dtype"], "O"))
     _check_type(path, dtype)
     start, _ = entry["data_offsets"]
-    array = np.memmap(path, dtype, "r", 8 + length + start, tuple(entry["shape"]))
+    array = np.memmap(path, dtype, "r", data + start, tuple(entry["shape"]))
     return _of_array(path, array, name)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
+from mgm_jax.files import safetensors_head
 
 __all__ = ["ZooEncoder", "is_zoo_source", "zoo_encoders", "zoo_files"]
 
@@ -114,17 +115,13 @@ def _describe(file: Path) -> ZooEncoder:
 
 
 def _metadata(file: Path) -> Mapping[str, str]:
-    """The texts in the head of a safetensors file, which is JSON behind its length in 8 bytes.
+    """The texts in the head of a safetensors file.
 
     The library is not needed for that, and only the converters know it.
     """
     try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= file.stat().st_size - 8:
-                raise ValueError("its head is longer than the file")
-            return json.loads(stream.read(length)).get("__metadata__", {})
-    except (OSError, ValueError, AttributeError) as error:
+        return safetensors_head(file)[0].get("__metadata__", {})
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{file}: cannot be read as safetensors ({error}); install it again"
         ) from error
