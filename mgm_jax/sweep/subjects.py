@@ -25,6 +25,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry, FeaturesEntry
+from mgm_jax.sweep.plan.matching import matching_files, told_apart
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
 #: Turns a checkpoint file into a folder of Flax weights below the given one, or a pickle of
@@ -125,9 +126,7 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     elif is_zoo_source(entry.source):
         yield from _each(entry, zoo_files(entry.source))
     elif glob.has_magic(entry.source):
-        pattern = _pattern(Path(entry.source).expanduser(), base)
-        found = glob.glob(pattern, root_dir=base, recursive=True)
-        files = sorted(base / one for one in found)
+        files = matching_files(entry.source, base=base)
         if not files:
             raise InputError(f"encoders: no file matches {entry.source!r} below {base}")
         yield from _each(entry, files)
@@ -149,21 +148,6 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
         )
 
 
-def _pattern(source: Path, base: Path) -> str:
-    """A glob in which steps that exist as they are written are no patterns: ``[lr=1e-3]``."""
-    steps: list[str] = []
-    whole = True
-    for step in source.parts:
-        whole = whole and (base / Path(*steps, step)).exists()
-        steps.append(step)
-        if whole:
-            continue
-        break
-    literal = steps if whole else steps[:-1]
-    rest = source.parts[len(literal) :]
-    return str(Path(*(glob.escape(step) for step in literal), *rest))
-
-
 def _told_apart(jobs: list[Job]) -> list[Job]:
     """The jobs, with the folder joined to the name where two files have the same one."""
     named = {
@@ -171,7 +155,7 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
         for i, (entry, source, _) in enumerate(jobs)
         if isinstance(source, Path) and entry.name is None
     }
-    labels = _labels(list(dict.fromkeys(named.values())))
+    labels = told_apart(list(dict.fromkeys(named.values())), stem=_stem)
     for i, source in named.items():
         entry, _, seed = jobs[i]
         if labels[source] != _stem(source):
@@ -181,25 +165,9 @@ def _told_apart(jobs: list[Job]) -> list[Job]:
     return jobs
 
 
-def _labels(files: Sequence[Path]) -> dict[Path, str]:
-    """A name for each file: its stem, with as many folders before it as tell it from the others.
-
-    >>> _labels([Path("lr1/best.pth"), Path("lr2/best.pth"), Path("last.pth")]).values()
-    dict_values(['lr1-best', 'lr2-best', 'last'])
-    """
-    labels = {file: _stem(file) for file in files}
-    for depth in range(1, max((len(file.parts) for file in files), default=0)):
-        counts = Counter(labels.values())
-        for file in files:
-            if counts[labels[file]] > 1:
-                folders = file.parent.parts[-depth:]
-                labels[file] = "-".join((*(f.strip("/\\") for f in folders), _stem(file)))
-    return labels
-
-
 def _each(entry: EncoderEntry, files: Sequence[Path]) -> Iterator[Job]:
     """The jobs of all files that one entry stands for."""
-    labels = _labels(files)
+    labels = told_apart(files, stem=_stem)
     for file in files:
         of_file = entry
         if len(files) > 1 and entry.name:

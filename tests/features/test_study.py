@@ -12,6 +12,7 @@ import pytest
 import mgm_jax as mgm
 from mgm_jax.study import make_study
 from mgm_jax.sweep import run_study
+from mgm_jax.sweep.plan.features import names_of, open_feature_sets
 
 LABELS = np.repeat(np.arange(4), 15)
 OPTIONS = {"metrics": {"k": 8, "resamples": 100}}
@@ -102,6 +103,18 @@ def test_a_changed_array_is_measured_again_and_others_are_not(tmp_path: Path) ->
     assert before.items() <= after.items()
     assert len(after) > len(before)
     assert not first.models["rankme"].equals(second.models["rankme"])
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("[lr=1]", "[lr=2]"):
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        np.save(tmp_path / "runs" / folder / "x.npy", models(1)["m0"])
+    made = make_study({"features": [{"source": "runs/*/x.npy"}], "augmentation": None})
+    (found,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
+    assert names_of([found]) == ["[lr=1]-x", "[lr=2]-x"]
+    made = make_study({"features": [{"source": "runs/[lr=1]/*.npy"}], "augmentation": None})
+    (found,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
+    assert names_of([found]) == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mgm_jax.features.stored import SETTING
 from mgm_jax.images import ImageSource, Setting, find_setting
 from mgm_jax.study import FeaturesEntry, Study
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, ImageSet
+from mgm_jax.sweep.plan.matching import matching_files, told_apart
 from mgm_jax.sweep.subjects import Convert, Subject
 
 #: Rows of one chunk of a store, as of embeddings.
@@ -113,15 +114,16 @@ def _expanded(entry: FeaturesEntry, *, base: Path) -> Iterator[FeaturesEntry]:
     if path.exists() or not glob.has_magic(source):
         yield entry
         return
-    files = sorted(glob.glob(str(path), recursive=True))
+    files = matching_files(source, base=base)
     if not files:
         raise InputError(f"features: no file matches {source!r} below {base}")
+    labels = told_apart(files, stem=lambda file: file.stem)
     for file in files:
         name = entry.name
         if len(files) > 1:
             # One name for many files would clash; it becomes the prefix of their stems.
-            name = "-".join(filter(None, (entry.name, Path(file).stem)))
-        yield entry.model_copy(update={"source": (file,), "name": name})
+            name = "-".join(filter(None, (entry.name, labels[file])))
+        yield entry.model_copy(update={"source": (str(file),), "name": name})
 
 
 def _layers(
