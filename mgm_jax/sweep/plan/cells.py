@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mgm_jax.embeddings import Manifest, ViewPlan
+from mgm_jax.embeddings import Manifest, ViewPlan, manifest_for
 from mgm_jax.files import safe_name
-from mgm_jax.images import ImageSource
-from mgm_jax.study import Augmentation, MetricOptions
+from mgm_jax.images import ImageSource, find_setting
+from mgm_jax.study import Augmentation, MetricOptions, Study
 from mgm_jax.sweep.subjects import Subject
 
 #: Raise it when a change of the code changes the numbers of a measured cell. From 4 on the unit of
@@ -23,6 +23,9 @@ MEASURE_VERSION = 4
 
 #: The setting without augmentation: images as they are, resized and cropped.
 SEMANTIC = "semantic"
+
+#: Embeddings in one chunk, the same for every encoder: it is a part of what they are stored under.
+CHUNK_ROWS = 512
 
 #: Name of the manifold of all images that have no label.
 UNLABELLED = "unlabelled"
@@ -119,6 +122,21 @@ class Cell:
             "seed": seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def plain_plan(source: ImageSource) -> ViewPlan:
+    """Every image as it is."""
+    return ViewPlan(
+        indices=tuple(range(len(source))),
+        setting=find_setting(SEMANTIC),
+        chunk_images=CHUNK_ROWS,
+    )
+
+
+def cell_of(study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan) -> Cell:
+    """The cell of one layer of an encoder, or of stored features, under a plan."""
+    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
+    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
 
 
 @dataclass(frozen=True, kw_only=True)

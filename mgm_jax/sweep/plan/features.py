@@ -9,18 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mgm_jax.embeddings import ViewPlan, manifest_for
+from mgm_jax.embeddings import ViewPlan
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_layers, rows_of
 from mgm_jax.features.stored import SETTING
-from mgm_jax.images import ImageSource, Setting, find_setting
+from mgm_jax.images import ImageSource, Setting
 from mgm_jax.study import FeaturesEntry, Study
-from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, ImageSet
+from mgm_jax.sweep.plan.cells import CHUNK_ROWS, Cell, ImageSet, cell_of, plain_plan
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
 from mgm_jax.sweep.subjects import Convert, Subject
-
-#: Rows of one chunk of a store, as of embeddings.
-CHUNK_ROWS = 512
 
 # Files of tensors in a pickle, which the converters read with PyTorch's restricted reader.
 _PICKLED = (".pt", ".pth", ".bin")
@@ -76,32 +73,23 @@ def open_feature_sets(
 
 def feature_cells(study: Study, one: FeatureSet) -> Iterator[Cell]:
     """All cells of a set of features, those of one row an image first."""
-    everything = tuple(range(len(one.images.source)))
-    plain = ViewPlan(indices=everything, setting=find_setting(SEMANTIC), chunk_images=CHUNK_ROWS)
+    plain = plain_plan(one.images.source)
     for subject in one.subjects:
         for tap in subject.taps:
-            yield feature_cell(study, subject, tap, one.images, plain)
+            yield cell_of(study, subject, tap, one.images, plain)
     for subject in one.subjects:
         model = subject.encoder
         views = model.views if isinstance(model, StoredFeatures) else None
         if views is None:
             continue
         plan = ViewPlan(
-            indices=everything,
+            indices=plain.indices,
             setting=Setting(name=SETTING),
             views=views,
             chunk_images=max(1, CHUNK_ROWS // views),
         )
         for tap in subject.taps:
-            yield feature_cell(study, subject, tap, one.images, plan)
-
-
-def feature_cell(
-    study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan
-) -> Cell:
-    """The cell of one layer of stored features."""
-    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
-    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
+            yield cell_of(study, subject, tap, one.images, plan)
 
 
 def _expanded(entry: FeaturesEntry, *, base: Path) -> Iterator[FeaturesEntry]:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgm_jax.embeddings import ViewPlan, manifest_for
+from mgm_jax.embeddings import ViewPlan
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.images import (
     CACHE_LIMIT,
     CanvasCache,
-    ImageSource,
     Setting,
     find_setting,
     setting_from_config,
@@ -25,16 +24,18 @@ from mgm_jax.images import (
 from mgm_jax.study import EncoderEntry, FeaturesEntry, Study
 from mgm_jax.sweep.output.given_scores import read_scores
 from mgm_jax.sweep.plan.cells import (
+    CHUNK_ROWS,
     SEMANTIC,
     Cell,
     Failure,
     ImageSet,
+    cell_of,
+    plain_plan,
     settings_of,
     spread_over_classes,
 )
 from mgm_jax.sweep.plan.features import (
     FeatureSet,
-    feature_cell,
     feature_cells,
     names_of,
     open_feature_sets,
@@ -42,9 +43,6 @@ from mgm_jax.sweep.plan.features import (
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
-
-#: Embeddings in one chunk, the same for every encoder: it is a part of what they are stored under.
-CHUNK_ROWS = 512
 
 #: Folder of the decoded images.
 CANVASES = "canvases"
@@ -243,7 +241,7 @@ def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
 def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Iterator[Cell]:
     """All cells on one image set, those without augmentation first: the others refer to them."""
     source = images.source
-    plans = [_everything(source)]
+    plans = [plain_plan(source)]
     chosen: tuple[int, ...] = ()
     if study.augmentation is not None:
         count = min(study.augmentation.images, len(source))
@@ -262,7 +260,7 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
         )
     for plan, subject in itertools.product(plans, subjects):
         for tap in subject.taps:
-            yield _cell(study, subject, tap, images, plan)
+            yield cell_of(study, subject, tap, images, plan)
 
 
 def _scores(study: Study, models: Sequence[str], *, base: Path) -> pd.DataFrame | None:
@@ -298,26 +296,12 @@ def _transfers(
     if study.transfer is None:
         return
     for target in targets:
-        plan = _everything(target.images.source)
+        plan = plain_plan(target.images.source)
         own = next((one for one in stored if one.images.source is target.images.source), None)
         for subject in subjects if own is None else own.subjects:
-            make = _cell if own is None else feature_cell
-            cell = make(study, subject, subject.encoder.default_tap, target.images, plan)
+            cell = cell_of(study, subject, subject.encoder.default_tap, target.images, plan)
             for measure in (*study.transfer.probes, *study.transfer.scores):
                 yield TransferCell(cell=cell, target=target, measure=measure)
-
-
-def _everything(source: ImageSource) -> ViewPlan:
-    return ViewPlan(
-        indices=tuple(range(len(source))),
-        setting=find_setting(SEMANTIC),
-        chunk_images=CHUNK_ROWS,
-    )
-
-
-def _cell(study: Study, subject: Subject, tap: str, images: ImageSet, plan: ViewPlan) -> Cell:
-    manifest = manifest_for(subject.encoder, images.source, plan, tap=tap, dtype=study.dtype)
-    return Cell(subject=subject, tap=tap, images=images, plan=plan, manifest=manifest)
 
 
 def _setting(study: Study, name: str) -> Setting:
