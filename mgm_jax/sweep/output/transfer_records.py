@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mgm_jax.sweep.output.given_scores import given_rows
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import Cell
+from mgm_jax.sweep.plan.given_scores import given_rows
 from mgm_jax.sweep.run.transfer import ROW_COLUMNS, Outcome, TransferCell
 
 #: Columns that say whose transfer a row is.

@@ -22,7 +22,6 @@ from mgm_jax.images import (
     setting_from_config,
 )
 from mgm_jax.study import EncoderEntry, FeaturesEntry, Study
-from mgm_jax.sweep.output.given_scores import read_scores
 from mgm_jax.sweep.plan.cells import (
     CHUNK_ROWS,
     SEMANTIC,
@@ -40,6 +39,7 @@ from mgm_jax.sweep.plan.features import (
     names_of,
     open_feature_sets,
 )
+from mgm_jax.sweep.plan.given_scores import read_scores
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, Subject, load_subjects

@@ -13,7 +13,7 @@ from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, same_model
 from mgm_jax.encoders.methods import is_guessed
 from mgm_jax.study import Study
-from mgm_jax.sweep.output.given_scores import GIVEN
+from mgm_jax.sweep.plan.given_scores import GIVEN
 
 #: Metrics that enter clusters and predictions: the properties of the manifold graph, and the two
 #: of them that the cone of the features and the width confound once more without that.
