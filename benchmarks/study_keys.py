@@ -7,6 +7,7 @@ A test compares the page with what this writes.
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 from collections.abc import Iterator
@@ -76,8 +77,9 @@ def _attributes(model: type[BaseModel]) -> dict[str, str]:
     """What the docstrings of a model and of those it extends say of every key."""
     found: dict[str, str] = {}
     for one in reversed(model.__mro__):
-        _, _, text = (one.__doc__ or "").partition("Attributes:\n")
-        entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", text, flags=re.MULTILINE)
+        # From Python 3.13 on the compiler takes the indentation off already.
+        _, _, text = inspect.cleandoc(one.__doc__ or "").partition("Attributes:\n")
+        entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", text, flags=re.MULTILINE)
         found |= {name: _joined(what) for name, what in entries}
     return found
 
