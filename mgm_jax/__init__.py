@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
+    from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
-    from mgm_jax.encoders.registry import load_encoder
     from mgm_jax.errors import InputError
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
@@ -83,7 +83,7 @@ _HOMES = {
     "knn_probe": "probe.knn",
     "label_agreement": "analysis.clusters.stability",
     "linear_probe": "probe.linear",
-    "load_encoder": "encoders.registry",
+    "load_encoder": "encoders.catalogue.registry",
     "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
     "model_similarity": "analysis.similarity",
