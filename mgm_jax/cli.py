@@ -282,7 +282,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 def models() -> None:
     """List the zoo, the published encoders, and the architectures that can be had untrained."""
     from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
-    from mgm_jax.encoders.listing import (
+    from mgm_jax.encoders.catalogue.listing import (
         address_lines,
         architecture_rows,
         published_rows,

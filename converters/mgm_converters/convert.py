@@ -39,7 +39,7 @@ from mgm_jax.encoders import (
     check_state,
     save_encoder,
 )
-from mgm_jax.encoders.published import PUBLISHED
+from mgm_jax.encoders.catalogue.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
@@ -100,7 +100,7 @@ def convert(
         size: side of the input in pixels, where only that is to be said.
         mean: taken off the input, a value a channel on the scale [0, 1]; with ``std``.
         std: what the input is then divided by, same scale.
-        method: how it was trained, by a name that :mod:`mgm_jax.encoders.methods` or
+        method: how it was trained, by a name that :mod:`mgm_jax.encoders.catalogue.methods` or
             :mod:`mgm_converters.recognition.trainings` knows; it also fixes the input, where the
             method is a published one.
         heads: attention heads of a ViT.

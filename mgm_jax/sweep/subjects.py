@@ -19,8 +19,8 @@ from mgm_jax.encoders import (
     load_encoder,
     untrained_control,
 )
+from mgm_jax.encoders.catalogue.methods import METHODS, known_paradigm
 from mgm_jax.encoders.checkpoint import is_encoder_folder
-from mgm_jax.encoders.methods import METHODS, known_paradigm
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.progress import progress

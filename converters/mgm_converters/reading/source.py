@@ -15,8 +15,8 @@ from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, re
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.checkpoint import is_encoder_folder
-from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.zoo import is_zoo_source, zoo_files
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.encoders import Preprocess
-from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError
 
 CONFIG = "config.json"

@@ -45,9 +45,9 @@ from mgm_jax.encoders import (
     ViTSpec,
     check_state,
 )
-from mgm_jax.encoders.methods import Method
+from mgm_jax.encoders.catalogue.methods import Method
+from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.networks.vit.positions import default_periods
-from mgm_jax.encoders.published import PUBLISHED, Published
 from mgm_jax.errors import InputError
 
 State = dict[str, np.ndarray]

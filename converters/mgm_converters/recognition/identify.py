@@ -25,8 +25,8 @@ from mgm_jax.encoders import (
     SwinSpec,
     ViTSpec,
 )
-from mgm_jax.encoders.methods import METHODS, Method
-from mgm_jax.encoders.published import PUBLISHED, Published
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 
 # A name that every training of these code bases gives to its hundredth epoch.
 _COMMON_FILES = ("checkpoint_0099.pth.tar",)

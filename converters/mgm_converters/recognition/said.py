@@ -10,7 +10,7 @@ import numpy as np
 
 from mgm_converters.recognition.trainings import TRAINING_WORDS, word
 from mgm_jax.encoders import EncoderSpec, Preprocess, ViTSpec
-from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError
 
 

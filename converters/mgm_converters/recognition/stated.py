@@ -4,9 +4,9 @@ A file may say what no weight reveals. The keys, all optional, each a text:
 
 ================  ================================================================================
 ``mgm_method``    name of the method of training: ``SimCLR``, ``MAE``, ...
-``mgm_paradigm``  kind of training, in the words of :mod:`mgm_jax.encoders.methods` where it is one
-                  of them: ``contrastive``, ``non-contrastive``, ``clustering``, ``masked``,
-                  ``language``, ``supervised``; or ``untrained``
+``mgm_paradigm``  kind of training, in the words of :mod:`mgm_jax.encoders.catalogue.methods`
+                  where it is one of them: ``contrastive``, ``non-contrastive``, ``clustering``,
+                  ``masked``, ``language``, ``supervised``; or ``untrained``
 ``mgm_heads``     attention heads of a ViT, a whole number that divides its width
 ``mgm_input``     JSON object with all of ``size`` and ``resize`` (pixels), ``interpolation``
                   (``nearest``, ``bilinear``, ``bicubic``), ``mean`` and ``std`` (three numbers on
@@ -34,7 +34,7 @@ import numpy as np
 
 from mgm_converters.naming.rules import Family
 from mgm_jax.encoders import Preprocess
-from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError, name_some
 
 PREFIX = "mgm_"

@@ -11,7 +11,7 @@ from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, same_model
-from mgm_jax.encoders.methods import is_guessed
+from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.study import Study
 from mgm_jax.sweep.plan.given_scores import GIVEN
 

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mgm_jax.encoders.canonical import expected_shapes
-from mgm_jax.encoders.methods import METHODS, Method
-from mgm_jax.encoders.registry import ARCHITECTURES, CONVNEXT_SIZES, SWIN_SIZES, VIT_SIZES
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.registry import ARCHITECTURES, CONVNEXT_SIZES, SWIN_SIZES, VIT_SIZES
 from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, Preprocess, SwinSpec, ViTSpec
 
 
