@@ -1,10 +1,9 @@
 """Numbers as unevaluated sums of two float32: some 48 bits where float64 is emulated or slow.
 
-``x = high + low`` with ``|low|`` at most half a unit in the last place of ``high``. Sums and products
-are error-free: what rounding takes from the first number is the second. TPUs emulate float64 by
-general rules, and most GPUs for graphics run it at a sixty-fourth of the speed of float32; these
-few operations are plain float32 arithmetic that any compiler keeps in registers, in Pallas kernels
-too.
+``x = high + low`` with ``|low|`` at most half a unit in the last place of ``high``: what rounding
+takes from the first number is the second. TPUs emulate float64 by general rules, and most GPUs for
+graphics run it at a sixty-fourth of the speed of float32; these few operations are plain float32
+arithmetic that any compiler keeps in registers, in Pallas kernels too.
 
 Compilers contract ``a * b + c`` to one rounding where they may, which spoils the textbook product,
 whose error term needs the product as it was rounded. Here every product is one of two halves of 12
