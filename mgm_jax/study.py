@@ -279,7 +279,8 @@ class Transfer(_Frozen):
         targets: the image sets; of features, ``features:NAME`` is the set of that name.
         score_table: file (``.csv`` or ``.parquet``) of scores that are known already, a row a
             model and a column a task, the name of the model in the first column; ``scores: FILE``
-            is the same.
+            is the same. ``published:ericsson2021`` are the published scores of 14 ResNet-50 on
+            eight tasks, joined by the names of the encoders.
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.
