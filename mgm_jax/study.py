@@ -66,6 +66,8 @@ class EncoderEntry(_Frozen):
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
+            ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
+            for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.

@@ -46,7 +46,7 @@ def _cross_domain() -> pd.DataFrame:
 
 
 def _dense(column: str, name: str) -> Callable[[], pd.DataFrame]:
-    return lambda: published_transfer("dense_prediction")[[column]].set_axis([name], axis=1)
+    return lambda: pd.DataFrame({name: published_transfer("dense_prediction")[column]})
 
 
 #: The eight tasks, each with how its table of data sets is made. Which tables make a task is our

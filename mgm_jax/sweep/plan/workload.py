@@ -223,7 +223,7 @@ def prepare(
 def _noting(convert: Convert, folders: list[Path]) -> Convert:
     """The same conversion, which notes the folders that it hands back."""
 
-    def noted(file: Path, entry: EncoderEntry | FeaturesEntry, cache: Path) -> Path:
+    def noted(file: Path | str, entry: EncoderEntry | FeaturesEntry, cache: Path) -> Path:
         folders.append(convert(file, entry, cache))
         return folders[-1]
 
