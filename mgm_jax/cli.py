@@ -480,7 +480,6 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
 
 def _refuse_missing(study: Study) -> None:
     """Say which published encoders have to be fetched first, before anything else is done."""
-    from mgm_converters.reading.source import not_at_hand
     from mgm_jax.encoders.catalogue.published import is_published_source, published_sources
 
     named = [
@@ -489,6 +488,10 @@ def _refuse_missing(study: Study) -> None:
         if is_published_source(entry.source) and entry.init is None
         for name in published_sources(entry.source)
     ]
+    if not named:
+        return
+    from mgm_converters.reading.source import not_at_hand
+
     if missing := not_at_hand(named):
         size = sum(4 * one.parameters for one in missing) / 1e9
         raise InputError(

@@ -7,10 +7,13 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from mgm_jax.analysis.transfer.published import NO_TASKS, published_transfer, under_names_of
+from mgm_jax.analysis.transfer.published import published_transfer, under_names_of
 
 #: What a study names to take these scores: ``transfer: {scores: "published:ericsson2021"}``.
 PUBLISHED_SCORES = "published:ericsson2021"
+
+# Columns of the published tables that are no transfer task of their own.
+_NO_TASKS = ("ImageNet", "Avg")
 
 #: What stands between a task and its data set, and for the mean over the data sets of a task.
 SEPARATOR = " · "
@@ -20,7 +23,7 @@ MEAN = "mean"
 def _columns(name: str) -> Callable[[], pd.DataFrame]:
     def read() -> pd.DataFrame:
         table = published_transfer(name)
-        return table.drop(columns=[column for column in NO_TASKS if column in table])
+        return table.drop(columns=[column for column in _NO_TASKS if column in table])
 
     return read
 
