@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,8 +159,17 @@ def _unknown(name: str) -> str:
     return f"{name}: no such file, and no published encoder of that name; {hint}"
 
 
+def not_at_hand(names: Iterable[str]) -> tuple[Published, ...]:
+    """The published encoders, of some, that no earlier download has left in the cache."""
+    return tuple(PUBLISHED[name] for name in names if not _cached(PUBLISHED[name]).is_file())
+
+
+def _cached(one: Published) -> Path:
+    return cache_folder() / one.name / (one.file_name or "weights")
+
+
 def _published_file(one: Published, *, fetch: bool) -> Path:
-    file = cache_folder() / one.name / (one.file_name or "weights")
+    file = _cached(one)
     if file.is_file():
         # Compared with what was recorded when it was fetched.
         return download(one.address, file, sha256=one.sha256)
