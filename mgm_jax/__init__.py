@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
+    from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
-    from mgm_jax.encoders.registry import load_encoder
     from mgm_jax.errors import InputError
     from mgm_jax.geometry.cloud.dimensions import IntrinsicDimension, intrinsic_dimension
     from mgm_jax.geometry.cloud.intrinsic_dimension import (
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
+    from mgm_jax.geometry.variants.angles import CurvatureAngles, curvature_angles
+    from mgm_jax.geometry.variants.components import PcaComponents, pca_components
+    from mgm_jax.geometry.variants.multiscale import Multiscale, multiscale
     from mgm_jax.in_memory import StudyResults, study
     from mgm_jax.in_memory import open_report as report
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
@@ -59,6 +62,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterStability": "analysis.clusters.stability",
+    "CurvatureAngles": "geometry.variants.angles",
     "Encoder": "encoders.encoder",
     "FewShotResult": "probe.few_shot",
     "InputError": "errors",
@@ -73,7 +77,9 @@ _HOMES = {
     "ModelComparison": "analysis.compare",
     "ModelSimilarity": "analysis.similarity",
     "Monitor": "training.monitor",
+    "Multiscale": "geometry.variants.multiscale",
     "NnkGraph": "geometry.nnk.graph",
+    "PcaComponents": "geometry.variants.components",
     "ProbeResult": "probe.linear",
     "RidgeResult": "probe.ridge",
     "StudyResults": "in_memory",
@@ -86,6 +92,7 @@ _HOMES = {
     "cluster_models": "analysis.clusters.ward",
     "cluster_stability": "analysis.clusters.stability",
     "compare_models": "analysis.compare",
+    "curvature_angles": "geometry.variants.angles",
     "few_shot_probe": "probe.few_shot",
     "intrinsic_dimension": "geometry.cloud.dimensions",
     "knn_graph": "geometry.knn.graph",
@@ -94,12 +101,14 @@ _HOMES = {
     "levina_bickel": "geometry.cloud.intrinsic_dimension",
     "lidar": "geometry.cloud.views",
     "linear_probe": "probe.linear",
-    "load_encoder": "encoders.registry",
+    "load_encoder": "encoders.catalogue.registry",
     "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
     "model_similarity": "analysis.similarity",
+    "multiscale": "geometry.variants.multiscale",
     "nesum": "geometry.cloud.spectrum",
     "nnk_graph": "geometry.nnk.graph",
+    "pca_components": "geometry.variants.components",
     "predict_transfer": "analysis.transfer.predict",
     "published_transfer": "analysis.transfer.published",
     "rankme": "geometry.cloud.spectrum",
@@ -117,6 +126,7 @@ _THERE = {"report": "open_report"}
 
 __all__ = [
     "ClusterStability",
+    "CurvatureAngles",
     "Encoder",
     "FewShotResult",
     "InputError",
@@ -131,7 +141,9 @@ __all__ = [
     "ModelComparison",
     "ModelSimilarity",
     "Monitor",
+    "Multiscale",
     "NnkGraph",
+    "PcaComponents",
     "ProbeResult",
     "RidgeResult",
     "StudyResults",
@@ -144,6 +156,7 @@ __all__ = [
     "cluster_models",
     "cluster_stability",
     "compare_models",
+    "curvature_angles",
     "few_shot_probe",
     "intrinsic_dimension",
     "knn_graph",
@@ -156,8 +169,10 @@ __all__ = [
     "local_pca",
     "manifold_metrics",
     "model_similarity",
+    "multiscale",
     "nesum",
     "nnk_graph",
+    "pca_components",
     "predict_transfer",
     "published_transfer",
     "rankme",

@@ -66,6 +66,8 @@ class EncoderEntry(_Frozen):
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
+            ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
+            for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.
@@ -279,7 +281,8 @@ class Transfer(_Frozen):
         targets: the image sets; of features, ``features:NAME`` is the set of that name.
         score_table: file (``.csv`` or ``.parquet``) of scores that are known already, a row a
             model and a column a task, the name of the model in the first column; ``scores: FILE``
-            is the same.
+            is the same. ``published:ericsson2021`` are the published scores of 14 ResNet-50 on
+            eight tasks, joined by the names of the encoders.
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.
@@ -373,7 +376,8 @@ class MetricOptions(_Frozen):
     Attributes:
         k: candidates a point; None means 50, or the group's size less one where it is smaller.
         kernel: ``cosine`` (shifted cosine, (1 + cos)/2) or ``gaussian``.
-        bandwidth: width of the Gaussian kernel; None means per point.
+        bandwidth: width of the Gaussian kernel; None means per point, ``hurtado`` one for a group
+            by the rule of arXiv 2210.17475.
         center: ``global`` subtracts the mean embedding of the whole image set before
             normalising; None leaves the embeddings as they are.
         pca_threshold: share of the variance that local PCA has to explain, in (0, 1].
@@ -383,11 +387,20 @@ class MetricOptions(_Frozen):
 
     k: int | None = Field(default=None, ge=1)
     kernel: Literal["cosine", "gaussian"] = "cosine"
-    bandwidth: float | None = Field(default=None, gt=0)
+    bandwidth: float | Literal["hurtado"] | None = None
     center: Literal["global"] | None = None
     pca_threshold: float = Field(default=0.95, gt=0, le=1)
     resamples: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("bandwidth", mode="before")
+    @classmethod
+    def _width_or_rule(cls, value: Any) -> Any:
+        # One sentence instead of a complaint of each kind that it could be.
+        width = isinstance(value, int | float) and value > 0
+        if value is not None and value != "hurtado" and not width:
+            raise ValueError("expected a number above 0, or hurtado")
+        return value
 
 
 class Study(_Frozen):

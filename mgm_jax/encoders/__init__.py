@@ -10,21 +10,20 @@
 ``forward``       the one compiled function of all encoders
 ``encoder``       Encoder, the value users hold
 ``checkpoint``    Encoder to and from a folder
-``registry``      architectures by name, and ``load_encoder``
-``methods``       what each method of training fixes
-``published``     the published encoders by name
-``listing``       the tables of ``mgm models``
+``catalogue``     encoders by name: ``registry`` the architectures and ``load_encoder``,
+                  ``methods`` what each method of training fixes, ``published`` the published
+                  encoders, ``listing`` the tables of ``mgm models``
 ================  =================================================================================
 """
 
 from __future__ import annotations
 
 from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
+from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
+from mgm_jax.encoders.catalogue.registry import ARCHITECTURES, Architecture, load_encoder
 from mgm_jax.encoders.checkpoint import read_encoder, save_encoder
 from mgm_jax.encoders.control import untrained_control
 from mgm_jax.encoders.encoder import Encoder
-from mgm_jax.encoders.published import PUBLISHED, Published
-from mgm_jax.encoders.registry import ARCHITECTURES, Architecture, load_encoder
 from mgm_jax.encoders.spec import (
     CifarResNetSpec,
     Conv4Spec,

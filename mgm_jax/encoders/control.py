@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from mgm_jax.encoders.catalogue.published import PUBLISHED
 from mgm_jax.encoders.encoder import Encoder
-from mgm_jax.encoders.published import PUBLISHED
 from mgm_jax.encoders.spec import EncoderSpec, PixelsSpec, Preprocess
 from mgm_jax.encoders.untrained import random_state
 from mgm_jax.errors import InputError

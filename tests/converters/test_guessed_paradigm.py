@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgm_converters.recognition.provenance import never_trained
-from mgm_jax.encoders.methods import known_paradigm
+from mgm_converters.recognition.evidence.guesses import never_trained
+from mgm_jax.encoders.catalogue.methods import known_paradigm
 
 
 def test_norms_tell_a_network_before_its_first_step() -> None:

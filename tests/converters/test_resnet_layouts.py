@@ -10,7 +10,7 @@ import pytest
 
 from mgm_converters import convert
 from mgm_jax.encoders import PUBLISHED, load_encoder
-from mgm_jax.encoders.published import Published
+from mgm_jax.encoders.catalogue.published import Published
 from tests.converters.layouts import LAYOUTS
 from tests.converters.live import normalised
 

@@ -19,9 +19,9 @@ from mgm_jax.encoders import (
     ResNetSpec,
     ViTSpec,
 )
+from mgm_jax.encoders.catalogue.registry import load_encoder
 from mgm_jax.encoders.forward import forward
 from mgm_jax.encoders.framing import frame
-from mgm_jax.encoders.registry import load_encoder
 from mgm_jax.errors import InputError
 from tests.encoders.oracles import busy_state, encoder_of, views_of
 

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 import mgm_jax.zoo
 from mgm_converters import convert
 from mgm_jax.encoders import load_encoder
-from mgm_jax.encoders.listing import zoo_rows
-from mgm_jax.encoders.methods import METHODS
+from mgm_jax.encoders.catalogue.listing import zoo_rows
+from mgm_jax.encoders.catalogue.methods import METHODS
 from mgm_jax.errors import InputError
 from mgm_jax.study import EncoderEntry
 from mgm_jax.sweep.subjects import Subject, load_subjects

@@ -30,8 +30,8 @@ from mgm_jax.encoders import (
     SwinSpec,
     ViTSpec,
 )
-from mgm_jax.encoders.published import PUBLISHED
-from mgm_jax.encoders.registry import VIT_SIZES
+from mgm_jax.encoders.catalogue.published import PUBLISHED
+from mgm_jax.encoders.catalogue.registry import VIT_SIZES
 from mgm_jax.errors import InputError
 
 State = Mapping[str, np.ndarray]

@@ -30,7 +30,7 @@ from mgm_jax.analysis.clusters.stability import (
 )
 from mgm_jax.analysis.similarity import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
-from mgm_jax.encoders.methods import is_guessed
+from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study

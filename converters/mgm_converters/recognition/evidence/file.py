@@ -4,9 +4,9 @@ A file may say what no weight reveals. The keys, all optional, each a text:
 
 ================  ================================================================================
 ``mgm_method``    name of the method of training: ``SimCLR``, ``MAE``, ...
-``mgm_paradigm``  kind of training, in the words of :mod:`mgm_jax.encoders.methods` where it is one
-                  of them: ``contrastive``, ``non-contrastive``, ``clustering``, ``masked``,
-                  ``language``, ``supervised``; or ``untrained``
+``mgm_paradigm``  kind of training, in the words of :mod:`mgm_jax.encoders.catalogue.methods`
+                  where it is one of them: ``contrastive``, ``non-contrastive``, ``clustering``,
+                  ``masked``, ``language``, ``supervised``; or ``untrained``
 ``mgm_heads``     attention heads of a ViT, a whole number that divides its width
 ``mgm_input``     JSON object with all of ``size`` and ``resize`` (pixels), ``interpolation``
                   (``nearest``, ``bilinear``, ``bicubic``), ``mean`` and ``std`` (three numbers on
@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.naming.rules import Family
+from mgm_converters.recognition.evidence.record import Evidence
 from mgm_jax.encoders import Preprocess
-from mgm_jax.encoders.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError, name_some
 
 PREFIX = "mgm_"
@@ -42,7 +43,7 @@ KEYS = ("mgm_method", "mgm_paradigm", "mgm_heads", "mgm_input", "mgm_training")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stated:
+class FileStatement:
     """What a file states of its encoder.
 
     Attributes:
@@ -69,6 +70,17 @@ class Stated:
         """The published method of this name; None where it has another name."""
         return METHODS.get(self.method)
 
+    def evidence(self) -> Evidence:
+        """What it says, as :mod:`mgm_converters.recognition.decide` weighs it."""
+        methods = (self.known_method,) if self.known_method else ()
+        return Evidence(
+            method=self.method,
+            methods=methods if self.names_training else None,
+            paradigm=self.paradigm,
+            heads=self.heads,
+            preprocess=self.preprocess,
+        )
+
     def check_heads(self, family: Family, state: Mapping[str, np.ndarray]) -> None:
         """InputError where the heads do not fit the weights, canonical names to arrays."""
         if self.heads is None:
@@ -81,8 +93,8 @@ class Stated:
             raise InputError(f"{said} they do not divide the width of its tokens, {width}")
 
 
-def read_stated(metadata: Mapping[str, str], *, file: Path) -> Stated:
-    """What the metadata of a file states; a blank :class:`Stated` where it states nothing.
+def read_statement(metadata: Mapping[str, str], *, file: Path) -> FileStatement:
+    """What the metadata of a file states; a blank :class:`FileStatement` where it states nothing.
 
     Args:
         metadata: key to text.
@@ -98,7 +110,7 @@ def read_stated(metadata: Mapping[str, str], *, file: Path) -> Stated:
             f"{', '.join(KEYS)}"
         )
     try:
-        return Stated(
+        return FileStatement(
             method=_text(metadata, "mgm_method"),
             paradigm=_text(metadata, "mgm_paradigm"),
             heads=_heads(metadata),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mgm_jax.encoders.published import Published
-from mgm_jax.encoders.registry import Architecture
+from mgm_jax.encoders.catalogue.published import Published
+from mgm_jax.encoders.catalogue.registry import Architecture
 from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, ResNetSpec, SwinSpec, ViTSpec
 from mgm_jax.zoo import ZooEncoder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mgm_jax.encoders import ARCHITECTURES, PUBLISHED
-from mgm_jax.encoders.listing import address_lines, architecture_rows, published_rows
+from mgm_jax.encoders.catalogue.listing import address_lines, architecture_rows, published_rows
 
 
 def test_every_entry_has_a_full_row() -> None:

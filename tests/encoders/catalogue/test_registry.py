@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mgm_jax.encoders import ARCHITECTURES, load_encoder, save_encoder, to_params
+from mgm_jax.encoders.catalogue.registry import VIT_SIZES
 from mgm_jax.encoders.forward import build_module
-from mgm_jax.encoders.registry import VIT_SIZES
 from mgm_jax.encoders.untrained import random_state
 from mgm_jax.errors import InputError
 
