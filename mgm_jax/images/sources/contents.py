@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,17 @@ class Contents:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     passed_over: tuple[PassedOver, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def take(self, positions: Sequence[int]) -> Contents:
+        """Some of the pictures, in the order given."""
+        rows = np.asarray(positions, np.int64)
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            labels=self.labels[rows],
+            read=lambda position: self.read(int(rows[position])),
+            columns={name: values[rows] for name, values in self.columns.items()},
+        )
 
 
 class _Facts(NamedTuple):
