@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.transfer.result import TransferPrediction
     from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
+    from mgm_jax.encoders.callables.wrapped import wrap
     from mgm_jax.errors import InputError
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
@@ -88,6 +89,7 @@ _HOMES = {
     "snapshot": "training.snapshot",
     "study": "in_memory",
     "transfer_scores": "probe.scores.transfer_scores",
+    "wrap": "encoders.callables.wrapped",
 }
 
 # Where a name is another one in its home.
@@ -134,6 +136,7 @@ __all__ = [
     "snapshot",
     "study",
     "transfer_scores",
+    "wrap",
 ]
 
 

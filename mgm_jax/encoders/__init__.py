@@ -9,6 +9,7 @@
 ``framing``       images of any size to the square an encoder takes
 ``forward``       the one compiled function of all encoders
 ``encoder``       Encoder, the value users hold
+``callables``     encoders from any callable of JAX, PyTorch or NumPy: ``wrap``
 ``checkpoint``    Encoder to and from a folder
 ``catalogue``     encoders by name: ``registry`` the architectures and ``load_encoder``,
                   ``methods`` what each method of training fixes, ``published`` the published
@@ -37,6 +38,7 @@ from mgm_jax.encoders.spec import (
     ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
+from mgm_jax.encoders.callables import WrappedEncoder, wrap
 
 __all__ = [
     "ARCHITECTURES",
@@ -54,6 +56,7 @@ __all__ = [
     "ResNetSpec",
     "SwinSpec",
     "ViTSpec",
+    "WrappedEncoder",
     "check_state",
     "expected_shapes",
     "load_encoder",
@@ -62,4 +65,5 @@ __all__ = [
     "save_encoder",
     "to_params",
     "untrained_control",
+    "wrap",
 ]

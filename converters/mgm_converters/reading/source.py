@@ -12,6 +12,7 @@ from typing import Any
 from mgm_converters.reading.download import cache_folder, download
 from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
+from mgm_converters.reading.jax_files import jax_format
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES
@@ -65,6 +66,8 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
         InputError: nothing of that name, weights that are missing, or no connection.
     """
     path, name = Path(text), str(text)
+    if path.is_dir() and jax_format(path):
+        return Source(file=path, name=path.resolve().name)
     if path.is_dir():
         weights = weights_in(path)
         return Source(file=weights, config=read_config(path), name=path.resolve().name)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
+from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.recognition.architecture import infer_spec, named_spec
 from mgm_converters.recognition.config import Config
 from mgm_converters.recognition.identify import (
@@ -137,6 +138,9 @@ def decide(
         spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
         methods = said.methods or _methods(traces, spec, config, stated, stem=stem)
         # Of a method the file names, it says itself what its network has.
+        if traces.naming is VIT_FLAX and isinstance(spec, ViTSpec):
+            # Flax's own GELU, with which both code bases train.
+            spec = replace(spec, gelu="tanh")
         spec = _with_facts(
             spec, () if stated.names_training and not said.method else methods, config
         )
