@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
+    from mgm_jax.encoders.callables.wrapped import wrap
     from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
-    from mgm_jax.encoders.callables.wrapped import wrap
     from mgm_jax.errors import InputError
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+from mgm_jax.encoders.callables import WrappedEncoder, wrap
 from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
 from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.catalogue.registry import ARCHITECTURES, Architecture, load_encoder
@@ -38,7 +39,6 @@ from mgm_jax.encoders.spec import (
     ViTSpec,
 )
 from mgm_jax.encoders.untrained import random_state
-from mgm_jax.encoders.callables import WrappedEncoder, wrap
 
 __all__ = [
     "ARCHITECTURES",

@@ -8,13 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgm_jax.embeddings.embed import embed
-from mgm_jax.embeddings.plan import ViewPlan, manifest_for
-from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.encoders import wrap
 from mgm_jax.errors import InputError
-from mgm_jax.images.settings import SETTINGS
-from tests.embeddings.fakes import FakeEncoder, FakeSource
 
 SIZE = 8
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -28,7 +23,10 @@ def test_the_same_function_in_every_kind_gives_the_same_features():
         # NumPy's own, which JAX's abstract values do not enter.
         return np.asarray(x).copy().mean(axis=(1, 2))
 
-    for fn, kind in ((lambda x: x.mean(axis=(1, 2)), "JAX function"), (of_numpy, "Python function")):
+    for fn, kind in (
+        (lambda x: x.mean(axis=(1, 2)), "JAX function"),
+        (of_numpy, "Python function"),
+    ):
         encoder = wrap(fn, **INPUT)
         assert (encoder.kind, encoder.width(), encoder.default_tap) == (kind, 3, "output")
         np.testing.assert_allclose(encoder.features(VIEWS)["output"], EXPECTED, atol=1e-5)

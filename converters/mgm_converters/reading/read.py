@@ -29,11 +29,11 @@ from typing import Any
 
 from mgm_converters.reading.haiku_pickle import read_haiku
 from mgm_converters.reading.harmless import DICTIONARIES, is_harmless
+from mgm_converters.reading.jax_files import digest_of, jax_format, read_jax
 from mgm_converters.reading.kinds import other_kind
 from mgm_converters.reading.limits import RAISE, BeyondLimits, Limits, check_archive
 from mgm_converters.reading.partitioned import partition_of_file, partition_of_type
 from mgm_converters.reading.pickle_scan import scan_pickles
-from mgm_converters.reading.jax_files import digest_of, jax_format, read_jax
 from mgm_converters.reading.restricted_pickle import Inert, RefusedType
 from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_converters.reading.shards import index_of_part, is_index, joined, read_index

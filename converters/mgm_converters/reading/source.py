@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.reading.jax_files import jax_format
 from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
-from mgm_converters.reading.jax_files import jax_format
 from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
 from mgm_converters.recognition.identify import published_name
 from mgm_jax.encoders import ARCHITECTURES

@@ -302,7 +302,9 @@ def wrap(
         ),
         preprocess=preprocess,
         run=run,
-        identity=None if identity is None else f"{identity} {list(layers.items())} {layout} {tokens}",
+        identity=None
+        if identity is None
+        else f"{identity} {list(layers.items())} {layout} {tokens}",
         params=program.params if program else (),
         meta={"kind": made_of, **facts, **(meta or {})},
     )
