@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
+    from mgm_jax.geometry.variants.angles import CurvatureAngles, curvature_angles
+    from mgm_jax.geometry.variants.components import PcaComponents, pca_components
+    from mgm_jax.geometry.variants.multiscale import Multiscale, multiscale
     from mgm_jax.in_memory import StudyResults, study
     from mgm_jax.in_memory import open_report as report
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
@@ -50,6 +53,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ClusterStability": "analysis.clusters.stability",
+    "CurvatureAngles": "geometry.variants.angles",
     "Encoder": "encoders.encoder",
     "FewShotResult": "probe.few_shot",
     "InputError": "errors",
@@ -62,7 +66,9 @@ _HOMES = {
     "ModelClusters": "analysis.clusters.ward",
     "ModelComparison": "analysis.compare",
     "ModelSimilarity": "analysis.similarity",
+    "Multiscale": "geometry.variants.multiscale",
     "NnkGraph": "geometry.nnk.graph",
+    "PcaComponents": "geometry.variants.components",
     "ProbeResult": "probe.linear",
     "RidgeResult": "probe.ridge",
     "StudyResults": "in_memory",
@@ -72,6 +78,7 @@ _HOMES = {
     "cluster_models": "analysis.clusters.ward",
     "cluster_stability": "analysis.clusters.stability",
     "compare_models": "analysis.compare",
+    "curvature_angles": "geometry.variants.angles",
     "few_shot_probe": "probe.few_shot",
     "knn_graph": "geometry.knn.graph",
     "knn_probe": "probe.knn",
@@ -81,7 +88,9 @@ _HOMES = {
     "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
     "model_similarity": "analysis.similarity",
+    "multiscale": "geometry.variants.multiscale",
     "nnk_graph": "geometry.nnk.graph",
+    "pca_components": "geometry.variants.components",
     "predict_transfer": "analysis.transfer.predict",
     "published_transfer": "analysis.transfer.published",
     "report": "in_memory",
@@ -97,6 +106,7 @@ _THERE = {"report": "open_report"}
 
 __all__ = [
     "ClusterStability",
+    "CurvatureAngles",
     "Encoder",
     "FewShotResult",
     "InputError",
@@ -109,7 +119,9 @@ __all__ = [
     "ModelComparison",
     "ModelSimilarity",
     "Monitor",
+    "Multiscale",
     "NnkGraph",
+    "PcaComponents",
     "ProbeResult",
     "RidgeResult",
     "StudyResults",
@@ -119,6 +131,7 @@ __all__ = [
     "cluster_models",
     "cluster_stability",
     "compare_models",
+    "curvature_angles",
     "few_shot_probe",
     "knn_graph",
     "knn_probe",
@@ -128,7 +141,9 @@ __all__ = [
     "local_pca",
     "manifold_metrics",
     "model_similarity",
+    "multiscale",
     "nnk_graph",
+    "pca_components",
     "predict_transfer",
     "published_transfer",
     "report",

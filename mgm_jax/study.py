@@ -373,7 +373,8 @@ class MetricOptions(_Frozen):
     Attributes:
         k: candidates a point; None means 50, or the group's size less one where it is smaller.
         kernel: ``cosine`` (shifted cosine, (1 + cos)/2) or ``gaussian``.
-        bandwidth: width of the Gaussian kernel; None means per point.
+        bandwidth: width of the Gaussian kernel; None means per point, ``hurtado`` one for a group
+            by the rule of arXiv 2210.17475.
         center: ``global`` subtracts the mean embedding of the whole image set before
             normalising; None leaves the embeddings as they are.
         pca_threshold: share of the variance that local PCA has to explain, in (0, 1].
@@ -383,11 +384,20 @@ class MetricOptions(_Frozen):
 
     k: int | None = Field(default=None, ge=1)
     kernel: Literal["cosine", "gaussian"] = "cosine"
-    bandwidth: float | None = Field(default=None, gt=0)
+    bandwidth: float | Literal["hurtado"] | None = None
     center: Literal["global"] | None = None
     pca_threshold: float = Field(default=0.95, gt=0, le=1)
     resamples: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("bandwidth", mode="before")
+    @classmethod
+    def _width_or_rule(cls, value: Any) -> Any:
+        # One sentence instead of a complaint of each kind that it could be.
+        width = isinstance(value, int | float) and value > 0
+        if value is not None and value != "hurtado" and not width:
+            raise ValueError("expected a number above 0, or hurtado")
+        return value
 
 
 class Study(_Frozen):

@@ -110,6 +110,8 @@ def test_a_missing_file_is_named(tmp_path) -> None:
         {"encoders": [{"source": "resnet18", "taps": "pool"}]},
         {"encoders": [{"source": "resnet18", "taps": ["pool", "pool"]}]},
         {"seed": -1},
+        {"metrics": {"kernel": "gaussian", "bandwidth": 0}},
+        {"metrics": {"kernel": "gaussian", "bandwidth": "scott"}},
     ],
 )
 def test_contradictions_are_refused(change) -> None:

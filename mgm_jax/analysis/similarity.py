@@ -14,7 +14,7 @@ import pandas as pd
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.metrics.summary import bootstrap_interval
+from mgm_jax.intervals import bootstrap_interval
 from mgm_jax.progress import progress
 
 _LEAST_IMAGES = 5

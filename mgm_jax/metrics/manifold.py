@@ -10,8 +10,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
 from mgm_jax.geometry.nnk.candidates import check_group_sizes, check_policy, tell_about_repeats
-from mgm_jax.geometry.nnk.kernel import KernelName, check_bandwidth, check_kernel
+from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
@@ -132,7 +133,7 @@ def manifold_metrics(
     groups: Any = None,
     k: int | None = None,
     kernel: KernelName = "cosine",
-    bandwidth: float | np.ndarray | None = None,
+    bandwidth: float | np.ndarray | BandwidthRule | None = None,
     normalize: bool = True,
     center: Literal["global"] | np.ndarray | None = None,
     reference_distance: float | None = None,
@@ -166,7 +167,8 @@ def manifold_metrics(
         k: candidates of a point; None takes 50, or all other members of a smaller group.
         kernel: ``"cosine"``, which is (1 + cos) / 2, or ``"gaussian"``.
         bandwidth: of the Gaussian, one number or one a point; None takes the distance of each
-            point to its farthest candidate.
+            point to its farthest candidate, ``"hurtado"`` one for the group, by the rule of
+            arXiv 2210.17475.
         normalize: put the points on the unit sphere first; the cosine kernel needs it.
         center: taken off before normalising: ``"global"`` for the mean of all points, or a
             point ``[d]``.
@@ -221,7 +223,7 @@ def manifold_metrics(
     points = np.asarray(fetch(checked), np.float32)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
-    widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
+    widths = bandwidths(points, partition, bandwidth, kernel=kernel, normalize=normalize)
     distinct = distinct_rows(points, partition)
     if distinct is not None:
         tell_about_repeats(distinct, partition, duplicates, stacklevel=2)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgm_jax.intervals import percentile_interval
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -76,16 +78,6 @@ def estimate(values: np.ndarray, means: np.ndarray, *, level: float) -> Estimate
 def grand_mean(values: np.ndarray) -> float:
     """Mean over seeds of the means over groups, NaN entries left out."""
     return float(_nan_mean(_nan_mean(values, axis=1), axis=0))
-
-
-def percentile_interval(means: np.ndarray, *, level: float) -> tuple[float, float]:
-    """The middle ``level`` of resampled means; NaN twice where none is finite."""
-    finite = means[np.isfinite(means)]
-    if finite.size == 0:
-        return float("nan"), float("nan")
-    tail = (1 - level) / 2
-    low, high = np.quantile(finite, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _nan_mean(values: np.ndarray, *, axis: int) -> np.ndarray:

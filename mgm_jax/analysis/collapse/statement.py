@@ -24,11 +24,11 @@ from mgm_jax.analysis.collapse.hierarchical import (
     GroupDraws,
     estimate,
     grand_mean,
-    percentile_interval,
     resample_means,
 )
 from mgm_jax.analysis.collapse.wording import headline_of, statement_of
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.intervals import percentile_interval
 
 
 @dataclass(frozen=True, kw_only=True)

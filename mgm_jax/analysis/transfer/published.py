@@ -12,12 +12,6 @@ from mgm_jax.errors import InputError, name_some
 
 _FOLDER = "data/ericsson2021"
 
-#: Columns of published tables that are no transfer task of their own.
-NO_TASKS = ("ImageNet", "Avg")
-
-#: Columns where a lower value is better.
-LOWER_IS_BETTER = ("normals_mean", "normals_median")
-
 # Words in file names that do not tell the method.
 _FILLER = re.compile(
     r"^(resnet-?50|rn?50|r50w1|1x|w1|sk0|imagenet|in1k|ilsvrc|pretrain(ed)?|checkpoint|ckpt|model|"

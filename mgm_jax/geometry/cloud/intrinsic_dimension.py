@@ -175,13 +175,11 @@ def levina_bickel(
     x = as_array(x)
     points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])
-    small = np.flatnonzero(partition.sizes <= k)
-    if small.size:
-        sizes = (f"{partition.values[code]!s} ({partition.sizes[code]})" for code in small)
-        raise InputError(
-            f"k must be below the number of points of every group; got k = {k} and the groups "
-            f"{name_some(sizes)}. Lower k, or leave these groups out."
-        )
+    partition.refuse_smaller(
+        k + 1,
+        need=f"k must be below the number of points of every group; got k = {k} and too few points",
+        remedy="Lower k, or leave these groups out.",
+    )
     kept, distances = _distances_between_distinct(points, partition, k=k)
     return _likeliest(distances, kept, partition, unbiased=unbiased)
 

@@ -5,7 +5,8 @@
 | ``graph`` | the public ``nnk_graph`` |
 | ``candidates`` | how many candidates a point has, and which |
 | ``neighbourhood`` | distances of candidates from Gram matrices; the regression on them |
-| ``kernel`` | cosine and Gaussian, bandwidths |
+| ``kernel`` | cosine and Gaussian |
+| ``bandwidth`` | of the Gaussian: numbers, or a rule that finds them |
 | ``solve`` | the exact solver of many small problems; ``pivot`` is its first, greedy pass |
 | ``fallback`` | problems that the greedy pass leaves open |
 | ``sweep_operator`` | the linear algebra of adding and removing one variable |

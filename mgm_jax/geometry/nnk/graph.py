@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
 from mgm_jax.geometry.nnk.candidates import (
     GRAM_LIMIT,
     ROWS_AT_ONCE,
@@ -24,7 +25,7 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
-from mgm_jax.geometry.nnk.kernel import KernelName, check_bandwidth, check_kernel
+from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
     are_resolved,
     differences_in_group,
@@ -130,7 +131,7 @@ def nnk_graph(
     *,
     k: int | None = None,
     kernel: KernelName = "cosine",
-    bandwidth: float | np.ndarray | None = None,
+    bandwidth: float | np.ndarray | BandwidthRule | None = None,
     groups: Any = None,
     duplicates: DuplicatePolicy = "warn",
     devices: Mesh | None = None,
@@ -146,7 +147,8 @@ def nnk_graph(
         kernel: ``"cosine"``, (1 + cos) / 2 of the directions of the points; or ``"gaussian"`` of
             their distances as they are.
         bandwidth: of the Gaussian, one number or one a point; None takes the distance of each
-            point to its farthest candidate.
+            point to its farthest candidate, ``"hurtado"`` one for the group, by the rule of
+            arXiv 2210.17475 (:func:`mgm_jax.geometry.nnk.bandwidth.hurtado_bandwidth`).
         groups: one integer or string a point; neighbours are sought within the group alone.
         duplicates: equal rows of one group: ``"warn"`` keeps them (a repeated point has its copy
             as only neighbour), ``"drop"`` lets only the first be a neighbour and gives repeats
@@ -180,7 +182,7 @@ def nnk_graph(
     points = np.asarray(fetch(points), np.float32)
     partition = encode_groups(groups, len(points))
     check_group_sizes(partition, k)
-    widths = check_bandwidth(bandwidth, len(points), kernel=kernel)
+    widths = bandwidths(points, partition, bandwidth, kernel=kernel)
     distinct = distinct_rows(points, partition)
     if distinct is not None:
         tell_about_repeats(distinct, partition, duplicates, stacklevel=2)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mgm_jax as mgm
-from mgm_jax.analysis.transfer.published import NO_TASKS, published_names, same_model
+from mgm_jax.analysis.transfer.published import published_names, same_model
 from mgm_jax.errors import InputError
 from tests.conftest import SHARED
 
@@ -15,7 +15,7 @@ from tests.conftest import SHARED
 @pytest.mark.parametrize("name", ["many_shot_linear", "many_shot_finetune"])
 def test_rows_give_the_published_mean(name: str):
     table = mgm.published_transfer(name)
-    tasks = table.drop(columns=[column for column in NO_TASKS if column in table])
+    tasks = table.drop(columns=["ImageNet", "Avg"], errors="ignore")
     assert tasks.shape == (14, 11)
     # Two digits are published: rounding moves a mean of 11 by 0.005 at most, and so its own.
     np.testing.assert_allclose(tasks.mean(axis=1), table["Avg"], atol=0.0101)
