@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -50,11 +51,13 @@ class Place:
         base: folder that relative paths of the study start from.
         file: of the study; None for one that the command line made.
         work: folder to work in, where the results go to a bucket.
+        callables: encoders that the command line names as functions.
     """
 
     base: Path
     file: Path | None = None
     work: Path | None = None
+    callables: Mapping[str, Any] = field(default_factory=dict)
 
 
 app = typer.Typer(
@@ -89,7 +92,15 @@ def run(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="Checkpoint, converted folder, zoo:NAME or architecture; may be repeated."
+            help="Checkpoint, converted folder, zoo:NAME, architecture, torch:timm/NAME, "
+            "torch:hf/NAME or onnx:FILE; may be repeated."
+        ),
+    ] = None,
+    encoder_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Encoder of your own: package.module:function, which returns mgm.wrap(...) or "
+            "encoders by name; its code is run. May be repeated."
         ),
     ] = None,
     images: Annotated[
@@ -160,6 +171,12 @@ def run(
             process=process,
         ),
     )
+    callables: dict[str, Any] = {}
+    if encoder_from:
+        from mgm_jax.encoders.callables.given import encoders_from
+
+        for place in encoder_from:
+            callables |= encoders_from(place)
     if study is not None:
         if encoder or images or setting or features:
             raise InputError(
@@ -167,21 +184,23 @@ def run(
             )
         if split:
             raise InputError("--split goes with --images; in a study file write split: at the set")
-        where = Place(base=study.parent, file=study, work=work)
-        _run(read_study(study), out, where=where, options=options)
+        where = Place(base=study.parent, file=study, work=work, callables=callables)
+        _run(read_study(study).with_callables(callables), out, where=where, options=options)
         return
-    if features and out and not (encoder or images or setting):
+    if features and out and not (encoder or encoder_from or images or setting):
         made = study_of_features(features, labels=labels, scores=scores)
         _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
         return
-    if not (encoder and images and out):
+    named = [*(encoder or ()), *(f"callable:{one}" for one in callables)]
+    if not (named and images and out):
         raise InputError(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/\n"
             "or, of features that are there already, --features and -o"
         )
-    made = quick_study(encoder, images, setting, views=views, count=count, split=split)
-    _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
+    made = quick_study(named, images, setting, views=views, count=count, split=split)
+    where = Place(base=Path.cwd(), work=work, callables=callables)
+    _run(made, out, where=where, options=options)
 
 
 @app.command()
@@ -441,6 +460,7 @@ def _bytes_of(gigabytes: float) -> int:
 
 def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
     from mgm_jax.compile_cache import keep_programs
+    from mgm_jax.conversion import convert_entry, open_model
     from mgm_jax.sweep import run_study
 
     keep_programs()
@@ -450,7 +470,9 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
         study,
         folder,
         base=where.base.resolve(),
-        convert=_convert,
+        convert=convert_entry,
+        callables=where.callables,
+        open_model=open_model,
         until=options.until,
         retry_failed=options.retry_failed,
         origin=str(file.resolve()),
@@ -459,30 +481,6 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
         keep=None if where.file is not None else QUICK_STUDY,
         say=upkeep.say,
     )
-
-
-def _convert(file: Path, entry: Any, cache: Path) -> Path:
-    """Convert a checkpoint into the study's cache, once for each content and what is said of it."""
-    from mgm_converters import CONVERTER_VERSION
-    from mgm_converters import convert as convert_checkpoint
-    from mgm_converters.reading.source import digest_of_source
-    from mgm_jax.files import safe_name
-    from mgm_jax.study import FeaturesEntry
-
-    if isinstance(entry, FeaturesEntry):
-        from mgm_converters.features import unpack_features
-
-        return unpack_features(file, cache)
-    said = entry.conversion
-    parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", said.pop("model", "recognised")]
-    parts += [f"{name}={value}" for name, value in sorted(said.items())]
-    folder = cache / safe_name("-".join((file.name, *parts)), most=160)
-    if not folder.exists():
-        made = convert_checkpoint(file, folder, model=entry.model, **said)
-        if made.report.doubt:
-            # In a study nobody sees the report; the keys of the entry are named as the options.
-            typer.echo(f"{file.name}: {made.report.doubt}", err=True)
-    return folder
 
 
 def main() -> None:

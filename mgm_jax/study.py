@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -67,7 +67,10 @@ class EncoderEntry(_Frozen):
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
-            ``init: random`` that of a published encoder.
+            ``init: random`` that of a published encoder. Models that stay in their library are
+            ``torch:timm/NAME``, ``torch:hf/NAME`` (a name on the hub or a folder) and
+            ``onnx:FILE``; ``callable:NAME`` is an encoder that the command line names with
+            ``--encoder-from``, or that Python hands over.
         name: the name in tables and figures; by default the file's stem or the architecture.
         model: for a checkpoint, the architecture, where recognition should be overridden.
         init: ``random`` takes the network without its weights: one before its first training
@@ -442,6 +445,13 @@ class Study(_Frozen):
         if not self.semantic and self.augmentation is None:
             raise ValueError("nothing to measure: set semantic: true or give augmentation")
         return self
+
+    def with_callables(self, names: Iterable[str]) -> Study:
+        """The study with encoders that a program hands over, those that it does not name yet."""
+        known = {entry.source for entry in self.encoders}
+        sources = [f"callable:{name}" for name in names]
+        more = [EncoderEntry(source=one) for one in sources if one not in known]
+        return self.model_copy(update={"encoders": (*self.encoders, *more)})
 
     @property
     def digest(self) -> str:

@@ -285,11 +285,18 @@ def _outside(
     return Subject(
         name=name,
         encoder=encoder,
-        family=entry.family or encoder.spec.family,
+        family=entry.family or _family(encoder),
         paradigm=entry.paradigm or _paradigm(entry, encoder),
         seed=None if drawn is None else int(str(drawn)),
         taps=_taps(encoder, entry.taps),
     )
+
+
+def _family(encoder: Encoder | WrappedEncoder) -> str:
+    # That they are callables makes no family of networks.
+    if isinstance(encoder, WrappedEncoder):
+        return str(encoder.meta.get("architecture") or encoder.name)
+    return encoder.spec.family
 
 
 def _paradigm(entry: EncoderEntry, encoder: Encoder | WrappedEncoder) -> str:

@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import torch
 
 from mgm_converters import convert
 from mgm_converters.reading.jax_files import read_jax
+from mgm_jax.conversion import convert_entry
 from mgm_jax.errors import InputError
+from mgm_jax.study import make_study
+from mgm_jax.sweep import run_study
 
 DIM, HEADS, HIDDEN, PATCH, SIZE = 192, 3, 384, 8, 32
 
@@ -106,7 +110,7 @@ def test_a_vit_with_a_pool_equals_its_own_flax_network(params, tmp_path, kind):
         assert error <= 1e-4, (tap, error)
 
 
-def test_names_of_vision_transformer(params, tmp_path):
+def test_names_of_vision_transformer(params, tmp_path, timm):
     """A class token, other numbers of layers, and positions under posembed_input."""
     flat = {
         "/".join(step.key for step in path): value
@@ -129,6 +133,24 @@ def test_names_of_vision_transformer(params, tmp_path):
     assert conversion.encoder.default_tap == "cls"
     assert conversion.report.dropped["head.kernel"] == "a head, not the encoder"
     assert not conversion.report.left
+    theirs = timm.models.VisionTransformer(
+        img_size=SIZE,
+        patch_size=PATCH,
+        embed_dim=DIM,
+        depth=2,
+        num_heads=HEADS,
+        mlp_ratio=HIDDEN / DIM,
+        num_classes=4,
+        act_layer="gelu_tanh",
+    )
+    # timm reads these files, too.
+    theirs.load_pretrained(str(tmp_path / "B_16.npz"))
+    views = np.random.default_rng(0).random((2, SIZE, SIZE, 3), dtype=np.float32)
+    with torch.inference_mode():
+        tokens = theirs.eval().forward_features(
+            torch.from_numpy(2 * views.transpose(0, 3, 1, 2) - 1)
+        )
+    np.testing.assert_allclose(conversion.encoder.features(views)["cls"], tokens[:, 0], atol=1e-4)
 
 
 def test_half_precision_in_an_npz(tmp_path):
@@ -138,6 +160,25 @@ def test_half_precision_in_an_npz(tmp_path):
     np.savez(tmp_path / "half.npz", **{"a/b": values})
     found = read_jax(tmp_path / "half.npz")["a.b"]
     np.testing.assert_array_equal(found.astype(np.float32), np.arange(5))
+
+
+def test_an_archive_that_unfolds_to_far_more_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(2**25, np.float32))
+    with pytest.raises(InputError, match="--limits 10"):
+        convert(tmp_path / "x.npz")
+
+
+def test_a_study_takes_a_folder_of_orbax(params, tmp_path):
+    folder = write(params, tmp_path, "orbax")
+    study = make_study(
+        {
+            "encoders": [{"source": str(folder), "name": "mine"}],
+            "images": [{"source": "digits", "per_class": 3}],
+            "augmentation": None,
+        }
+    )
+    result = run_study(study, tmp_path / "out", convert=convert_entry, until="embed")
+    assert not result.failures
 
 
 @pytest.mark.parametrize("name", ["x.npz", "x.msgpack"])

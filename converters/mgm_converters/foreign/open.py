@@ -19,7 +19,7 @@ _OF_CHECKPOINTS = ("model", "method", "heads", "copy", "prefix", "key")
 
 
 def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
-    """The encoder of an entry whose source is ``torch:timm/NAME``, ``torch:hf/NAME``, ``onnx:FILE``.
+    """The encoder of an entry of ``torch:timm/NAME``, ``torch:hf/NAME`` or ``onnx:FILE``.
 
     No code of the study is executed, and nothing is fetched but what the library of the user
     fetches, which looks into its own cache first.

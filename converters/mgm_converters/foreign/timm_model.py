@@ -40,6 +40,7 @@ def open_timm(
     try:
         import timm
         import torch
+        from timm.data.config import resolve_model_data_config
     except ImportError as error:
         raise InputError(f"torch:timm/{name}: pip install torch timm ({error})") from error
     how: dict[str, Any] = {"num_classes": 0, "pretrained": seed is None}
@@ -51,7 +52,7 @@ def open_timm(
         except Exception as error:
             raise InputError(f"torch:timm/{name}: {type(error).__name__}: {error}") from error
     module.eval()
-    config = timm.data.resolve_model_data_config(module)
+    config = resolve_model_data_config(module)
     side = size or int(config["input_size"][-1])
     interpolation = config["interpolation"]
     places = _stages(module) if taps == "all" else tuple(tap for tap in taps if tap != "output")

@@ -24,6 +24,14 @@ _ARRAY, _SCALAR = 1, 3
 _CHUNKED = "__msgpack_chunked_array__"
 
 
+#: What JAX code writes, and who.
+JAX_FORMATS = {
+    "npz": "`.npz` of big_vision and vision_transformer",
+    "msgpack": "`.msgpack` of Flax",
+    "orbax": "folders of Orbax",
+}
+
+
 def jax_format(path: Path) -> str:
     """``npz``, ``msgpack`` or ``orbax`` where a path is one of these, else the empty text."""
     if path.is_dir():
@@ -95,11 +103,11 @@ def _msgpack(path: Path) -> Any:
         shape, name, buffer = msgpack.unpackb(data, raw=True)
         name = name.decode() if isinstance(name, bytes) else str(name)
         if name == "bfloat16":
-            return _half(np.frombuffer(buffer, "V2")).reshape(shape)
+            return _half(np.frombuffer(buffer, "V2")).reshape(shape).copy()
         dtype = np.dtype(name)
         if dtype.hasobject:
             raise InputError(f"{path}: holds objects, not numbers ({name})")
-        return np.frombuffer(buffer, dtype).reshape(shape)
+        return np.frombuffer(buffer, dtype).reshape(shape).copy()
 
     tree = msgpack.unpackb(path.read_bytes(), ext_hook=extension, raw=False)
     return _whole(tree)

@@ -86,6 +86,11 @@ def read_checkpoint(file: str | Path, *, limits: Limits | None = None) -> Checkp
     path = Path(file)
     limits = limits or Limits()
     if kind := jax_format(path):
+        try:
+            if kind == "npz":
+                check_archive(path, limits)
+        except BeyondLimits as beyond:
+            raise InputError(f"{path}: {beyond}. {RAISE}") from beyond
         return Checkpoint(
             path=path, sha256=digest_of(path), format=kind, content={"params": read_jax(path)}
         )

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
@@ -38,7 +39,7 @@ def program_digest(apply: Callable[..., Any], params: Any, shape: tuple[int, ...
         return None
     whole = hashlib.sha256(text.encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+        if jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         value = np.asarray(leaf)
         whole.update(f"{jax.tree_util.keystr(path)}{value.dtype}{value.shape}".encode())

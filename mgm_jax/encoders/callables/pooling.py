@@ -30,7 +30,7 @@ def pooled_axes(shape: tuple[int, ...], *, batch: int, what: str) -> tuple[int, 
         InputError: no batch of rows, tokens or maps, or a map whose channels cannot be told from
             its positions.
 
-    >>> pooled_axes((2, 512, 7, 7), batch=2, what="x"), pooled_axes((2, 7, 7, 512), batch=2, what="")
+    >>> pooled_axes((2, 512, 7, 7), batch=2, what=""), pooled_axes((2, 7, 7, 9), batch=2, what="")
     ((2, 3), (1, 2))
     """
     if not 2 <= len(shape) <= 4 or shape[0] != batch or 0 in shape:

@@ -249,7 +249,7 @@ def wrap(
         raise InputError(f"layout: expected nhwc or nchw, got {layout!r}")
     if tokens not in ("mean", "class"):
         raise InputError(f"tokens: expected mean or class, got {tokens!r}")
-    called = name or getattr(fn, "__name__", type(fn).__name__)
+    called = name or getattr(fn, "__name__", type(fn).__name__).strip("<>")
     shape = (_PROBES, size, size, len(preprocess.mean))
     layers = _layers(taps)
     module = module_of(fn)
@@ -286,7 +286,7 @@ def wrap(
     )
     of_class = isinstance(module or fn, type) or type(module or fn).__name__ == "function"
     facts: dict[str, Any] = {
-        "architecture": called if of_class else type(module or fn).__name__,
+        "architecture": made_of if of_class else type(module or fn).__name__,
         "source": called,
     }
     if identity is None:
