@@ -66,6 +66,8 @@ class EncoderEntry(_Frozen):
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
+            ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
+            for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder. Models that stay in their library are
             ``torch:timm/NAME``, ``torch:hf/NAME`` (a name on the hub or a folder) and
@@ -282,7 +284,8 @@ class Transfer(_Frozen):
         targets: the image sets; of features, ``features:NAME`` is the set of that name.
         score_table: file (``.csv`` or ``.parquet``) of scores that are known already, a row a
             model and a column a task, the name of the model in the first column; ``scores: FILE``
-            is the same.
+            is the same. ``published:ericsson2021`` are the published scores of 14 ResNet-50 on
+            eight tasks, joined by the names of the encoders.
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mgm_converters.recognition.config import PREPROCESSOR, huggingface_images
+from mgm_converters.recognition.evidence.settings import PREPROCESSOR, huggingface_images
 from mgm_jax.encoders import Preprocess, WrappedEncoder, wrap
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 from mgm_jax.errors import InputError
