@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models
     from mgm_jax.analysis.compare import ModelComparison, compare_models
-    from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity
+    from mgm_jax.analysis.similarity.models import ModelSimilarity, model_similarity
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
@@ -76,7 +76,7 @@ _HOMES = {
     "ManifoldMetrics": "metrics.manifold",
     "ModelClusters": "analysis.clusters.ward",
     "ModelComparison": "analysis.compare",
-    "ModelSimilarity": "analysis.similarity",
+    "ModelSimilarity": "analysis.similarity.models",
     "Monitor": "training.monitor",
     "Multiscale": "geometry.variants.multiscale",
     "NnkGraph": "geometry.nnk.graph",
@@ -105,7 +105,7 @@ _HOMES = {
     "load_encoder": "encoders.catalogue.registry",
     "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
-    "model_similarity": "analysis.similarity",
+    "model_similarity": "analysis.similarity.models",
     "multiscale": "geometry.variants.multiscale",
     "nesum": "geometry.cloud.spectrum",
     "nnk_graph": "geometry.nnk.graph",
