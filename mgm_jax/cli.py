@@ -233,6 +233,7 @@ def plan(
     Published encoders that are not at hand are planned with random weights. Checkpoints are
     converted into the output folder, which the run need not do again; nothing else is written.
     """
+    from mgm_jax.conversion import convert_entry, open_model
     from mgm_jax.study import read_study
     from mgm_jax.sweep import plan_study
 
@@ -247,7 +248,8 @@ def plan(
             found,
             where if out is not None else str(base / where),
             base=base,
-            convert=_convert,
+            convert=convert_entry,
+            open_model=open_model,
             missing=missing,
             trial=trial,
             cache_limit=_bytes_of(cache_gb),
