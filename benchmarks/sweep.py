@@ -25,8 +25,9 @@ from typing import Any
 from benchmarks.timing import report
 from mgm_jax.images import SETTINGS
 from mgm_jax.study import Study, make_study
-from mgm_jax.sweep import run, run_study
+from mgm_jax.sweep import run_study
 from mgm_jax.sweep.output.layout import read_layouts
+from mgm_jax.sweep.run import study as run
 
 _SINGLE = list(SETTINGS)[5:]
 

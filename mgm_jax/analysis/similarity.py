@@ -14,7 +14,7 @@ import pandas as pd
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.intervals import bootstrap_interval
+from mgm_jax.intervals import bootstrap_intervals
 from mgm_jax.progress import progress
 
 _LEAST_IMAGES = 5
@@ -120,10 +120,10 @@ def model_similarity(
                 graphs[name] = knn_graph(x, k=k)
             grams[name] = _Gram.make(x)
             bar.advance()
-        for one, other in pairs:
-            shared = mutual_neighbours(graphs[one], graphs[other])
-            low, high = bootstrap_interval(shared, resamples=resamples, seed=seed, level=level)
-            rows.append((one, other, "mutual_knn", float(shared.mean()), low, high))
+        shared = [mutual_neighbours(graphs[one], graphs[other]) for one, other in pairs]
+        intervals = bootstrap_intervals(shared, resamples=resamples, seed=seed, level=level)
+        for (one, other), share, (low, high) in zip(pairs, shared, intervals, strict=True):
+            rows.append((one, other, "mutual_knn", float(share.mean()), low, high))
             rows.append((one, other, "cka", *_cka(grams[one], grams[other], level=level)))
             bar.advance()
     columns = ["encoder_a", "encoder_b", "measure", "value", "low", "high"]

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from mgm_jax.errors import name_some
 from mgm_jax.files import whole_file
-from mgm_jax.metrics import METRIC_COLUMNS, group_means, summarise
+from mgm_jax.metrics import METRIC_COLUMNS, means_and_summary
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.records import read_table_record
@@ -81,9 +81,15 @@ def write_tables(
             points.append(_with_cell(table, item.cell))
             metrics = [name for name in METRIC_COLUMNS if name in table]
             values = {name: table[name].to_numpy() for name in metrics}
-            of_groups = group_means(values, table["group"].to_numpy())
+            of_groups, summary = means_and_summary(
+                values,
+                table["group"].to_numpy(),
+                resamples=study.metrics.resamples,
+                seed=study.seed,
+                level=study.metrics.level,
+            )
             groups.append(_with_cell(of_groups.reset_index(), item.cell))
-            summary = _summary(values, table["group"].to_numpy(), item.cell, study)
+            summary = _of_cell(summary.reset_index(), item.cell)
             too_small = table.attrs.get(SMALL)
             if too_small is not None:
                 # Their points have no value of any metric.
@@ -177,17 +183,8 @@ def _with_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
 
 
-def _summary(
-    values: dict[str, np.ndarray], groups: np.ndarray, cell: Cell, study: Study
-) -> pd.DataFrame:
-    options = study.metrics
-    table = summarise(
-        values,
-        groups,
-        resamples=options.resamples,
-        seed=study.seed,
-        level=options.level,
-    ).reset_index()
+def _of_cell(summary: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """The summary of a cell behind columns that say what was measured."""
     subject = cell.subject
     head = {
         "encoder": subject.name,
@@ -201,7 +198,7 @@ def _summary(
         # 0 the first layer of the encoder, 1 its last; missing where the tap is no layer.
         "depth": cell.subject.encoder.spec.relative_depth(cell.tap),
     }
-    return pd.concat([pd.DataFrame(head, index=table.index), table], axis=1)
+    return pd.concat([pd.DataFrame(head, index=summary.index), summary], axis=1)
 
 
 def _models(
