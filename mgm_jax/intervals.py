@@ -58,9 +58,9 @@ def bootstrap_intervals(
     Columns of equal length are drawn equally, so that the draws, which cost most, are made once.
 
     Example:
-        >>> low, high = bootstrap_intervals([np.zeros(3), np.ones(3)], resamples=9, seed=0, level=0.5)
-        >>> (low, high)
-        ((0.0, 0.0), (1.0, 1.0))
+        >>> columns = [np.zeros(3), np.ones(3)]
+        >>> bootstrap_intervals(columns, resamples=9, seed=0, level=0.5)
+        [(0.0, 0.0), (1.0, 1.0)]
     """
     intervals = [(float("nan"), float("nan"))] * len(columns)
     for size in {column.size for column in columns if column.size > 1}:

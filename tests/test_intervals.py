@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mgm_jax.intervals import bootstrap_interval, bootstrap_intervals, percentile_interval, student_reach
+from mgm_jax.intervals import (
+    bootstrap_interval,
+    bootstrap_intervals,
+    percentile_interval,
+    student_reach,
+)
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says():
