@@ -19,6 +19,7 @@ from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
 
 if TYPE_CHECKING:
+    from mgm_jax.encoders.catalogue.published import Published
     from mgm_jax.study import Study
     from mgm_jax.sweep import Executor, StudyResult
 
@@ -197,6 +198,42 @@ def run(
         )
     made = quick_study(encoder, images, setting, views=views, count=count, split=split)
     _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
+
+
+@app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
+    out: Out = None,
+    trial: Annotated[
+        bool, typer.Option(help="Measure the speed of this host for the time that it will take.")
+    ] = True,
+    cache_gb: CacheGb = 64,
+) -> None:
+    """Say what a study will cost before it runs: what is fetched, passes, disk, hours.
+
+    Published encoders that are not at hand are planned with random weights. Checkpoints are
+    converted into the output folder, which the run need not do again; nothing else is written.
+    """
+    from mgm_jax.study import read_study
+    from mgm_jax.sweep import plan_study
+
+    found, base = read_study(study), study.parent.resolve()
+    names = _published_of(found)
+    missing = _missing_of(names)
+    where = out or found.output
+    if where is None:
+        raise InputError("give -o OUT, or output: in the study file")
+    with stoppable():
+        result = plan_study(
+            found,
+            where if out is not None else str(base / where),
+            base=base,
+            convert=_convert,
+            missing=missing,
+            trial=trial,
+            cache_limit=_bytes_of(cache_gb),
+        )
+    typer.echo("\n".join(result.lines()))
 
 
 @app.command()
@@ -478,26 +515,36 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
     )
 
 
-def _refuse_missing(study: Study) -> None:
-    """Say which published encoders have to be fetched first, before anything else is done."""
+def _published_of(study: Study) -> list[str]:
+    """Names of the published encoders whose weights a study wants."""
     from mgm_jax.encoders.catalogue.published import is_published_source, published_sources
 
-    named = [
+    return [
         name
         for entry in study.encoders
         if is_published_source(entry.source) and entry.init is None
         for name in published_sources(entry.source)
     ]
-    if not named:
-        return
+
+
+def _missing_of(names: list[str]) -> tuple[Published, ...]:
+    """Which of some published encoders have to be fetched first."""
+    if not names:
+        return ()
     from mgm_converters.reading.source import not_at_hand
 
-    if missing := not_at_hand(named):
+    return not_at_hand(names)
+
+
+def _refuse_missing(study: Study) -> None:
+    """Say what has to be fetched first, before anything else is done."""
+    names = _published_of(study)
+    if missing := _missing_of(names):
         size = sum(4 * one.parameters for one in missing) / 1e9
         raise InputError(
-            f"encoders: {len(missing)} of {len(named)} published encoders are not in the cache: "
+            f"encoders: {len(missing)} of {len(names)} published encoders are not in the cache: "
             f"{name_some(one.name for one in missing)}. Add --download to fetch them (about "
-            f"{size:.1f} GB), or --offline to go on without them"
+            f"{size:.1f} GB), or --offline to go on without them; `mgm plan` says more"
         )
 
 
