@@ -65,10 +65,10 @@ def ridge_probe(
 
     For every strength s it minimises ``|Y - X W - 1 b'|^2 + s u |W|^2`` with Y the indicators or
     values ``[n, c]`` and ``u = |X|^2 / d`` of the centred features, so that s means the same
-    whatever their scale; the class of the largest fitted indicator is the answer. One eigendecomposition
-    serves all strengths. The strength with the best score on validation is refitted on train and
-    validation; without validation it is the one that is best at leaving one row of train out,
-    also in closed form. Of equals the strongest is taken.
+    whatever their scale; the class of the largest fitted indicator is the answer. One
+    eigendecomposition serves all strengths. The strength with the best score on validation is
+    refitted on train and validation; without validation it is the one that is best at leaving one
+    row of train out, also in closed form. Of equals the strongest is taken.
 
     Features may be whatever :func:`~mgm_jax.probe.linear.linear_probe` takes. Beyond
     ``memory_limit`` they are read block by block, two or three times in all (of fewer rows than

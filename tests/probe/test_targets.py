@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 6)) + 3
 VALUES = X @ RNG.normal(size=(6, 2)) * (1, 100) + RNG.normal(size=(120, 2)) * (0.5, 300) + (5, -7)
 DRAWN = X @ RNG.normal(size=(6, 4)) + RNG.normal(size=(120, 4))
-SEVERAL = (DRAWN > np.quantile(DRAWN, 0.7, axis=0)).astype(int)
+SEVERAL = (np.quantile(DRAWN, 0.7, axis=0) < DRAWN).astype(int)
 TRAIN, TEST = slice(0, 80), slice(80, 120)
 
 
