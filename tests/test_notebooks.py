@@ -36,4 +36,3 @@ def test_a_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.Mon
     nbclient.NotebookClient(
         cells, timeout=900, kernel_name="python3", resources=resources
     ).execute()
-    assert len(NOTEBOOKS) == 4
