@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from mgm_jax import upkeep
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.interrupts import stoppable
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
@@ -34,12 +35,16 @@ class RunOptions:
         retry_failed: try again what failed in an earlier run.
         cache_limit: bytes of decoded images below the results.
         executor: where the work is done; None for this process.
+        download: fetch published encoders that are not in the cache.
+        offline: go on without those that are not.
     """
 
     until: Literal["embed", "measure", "probe"] = "probe"
     retry_failed: bool = False
     cache_limit: int = 2**36
     executor: Executor | None = None
+    download: bool = False
+    offline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +126,12 @@ def run(
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
     cache_gb: CacheGb = 64,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch published encoders that are not there yet.")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Leave published encoders out that are not there.")
+    ] = False,
     executor: Annotated[str, typer.Option(help="Where the work is done: local or ray.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to use; by default one on this machine.")
@@ -147,9 +158,13 @@ def run(
     from mgm_jax.study import read_study
     from mgm_jax.sweep.run.choose import choose_executor
 
+    if download and offline:
+        raise InputError("give --download or --offline, not both")
     options = RunOptions(
         retry_failed=retry_failed,
         cache_limit=_bytes_of(cache_gb),
+        download=download,
+        offline=offline,
         executor=choose_executor(
             executor,
             address=address,
@@ -444,13 +459,15 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
     from mgm_jax.sweep import run_study
 
     keep_programs()
+    if not (options.download or options.offline):
+        _refuse_missing(study)
     # A study of the command line is written beside its results, and told from others by that.
     file = folder / QUICK_STUDY if where.file is None else where.file
     return run_study(
         study,
         folder,
         base=where.base.resolve(),
-        convert=_convert,
+        convert=partial(_convert, fetch=options.download),
         until=options.until,
         retry_failed=options.retry_failed,
         origin=str(file.resolve()),
@@ -461,24 +478,51 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
     )
 
 
-def _convert(file: Path, entry: Any, cache: Path) -> Path:
+def _refuse_missing(study: Study) -> None:
+    """Say which published encoders have to be fetched first, before anything else is done."""
+    from mgm_jax.encoders.catalogue.published import is_published_source, published_sources
+
+    named = [
+        name
+        for entry in study.encoders
+        if is_published_source(entry.source) and entry.init is None
+        for name in published_sources(entry.source)
+    ]
+    if not named:
+        return
+    from mgm_converters.reading.source import not_at_hand
+
+    if missing := not_at_hand(named):
+        size = sum(4 * one.parameters for one in missing) / 1e9
+        raise InputError(
+            f"encoders: {len(missing)} of {len(named)} published encoders are not in the cache: "
+            f"{name_some(one.name for one in missing)}. Add --download to fetch them (about "
+            f"{size:.1f} GB), or --offline to go on without them"
+        )
+
+
+def _convert(file: Path | str, entry: Any, cache: Path, *, fetch: bool = False) -> Path:
     """Convert a checkpoint into the study's cache, once for each content and what is said of it."""
     from mgm_converters import CONVERTER_VERSION
     from mgm_converters import convert as convert_checkpoint
-    from mgm_converters.reading.source import digest_of_source
+    from mgm_converters.reading.source import digest_of_source, find_source
     from mgm_jax.files import safe_name
     from mgm_jax.study import FeaturesEntry
 
     if isinstance(entry, FeaturesEntry):
         from mgm_converters.features import unpack_features
 
-        return unpack_features(file, cache)
+        return unpack_features(Path(file), cache)
     said = entry.conversion
-    parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", said.pop("model", "recognised")]
+    model = said.pop("model", None)
+    if isinstance(file, str):
+        model = model or file
+        file = find_source(file, fetch=fetch).file
+    parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", model or "recognised"]
     parts += [f"{name}={value}" for name, value in sorted(said.items())]
     folder = cache / safe_name("-".join((file.name, *parts)), most=160)
     if not folder.exists():
-        made = convert_checkpoint(file, folder, model=entry.model, **said)
+        made = convert_checkpoint(file, folder, model=model, **said)
         if made.report.doubt:
             # In a study nobody sees the report; the keys of the entry are named as the options.
             typer.echo(f"{file.name}: {made.report.doubt}", err=True)

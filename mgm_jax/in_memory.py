@@ -206,9 +206,11 @@ def _column(path: Path, name: str, values: Any) -> Path:
     return path
 
 
-def _scores(folder: Path, scores: Any) -> Path:
+def _scores(folder: Path, scores: Any) -> Path | str:
     from mgm_jax.files import whole_file
 
+    if isinstance(scores, str) and scores.startswith("published:"):
+        return scores
     if isinstance(scores, str | Path):
         return Path(scores).resolve()
     path = folder / "scores.csv"

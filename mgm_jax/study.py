@@ -59,6 +59,9 @@ class _Frozen(BaseModel):
 # Keys of an encoder that say of a checkpoint what it does not, the first two older than the others.
 _CONVERSION = ("model", "size", "mean", "std", "method", "heads", "prefix", "key")
 
+# Keys of an image set that came later.
+_LATER_OF_IMAGES = ("image", "label", "id")
+
 
 class EncoderEntry(_Frozen):
     """One encoder, or several of one kind.
@@ -66,6 +69,8 @@ class EncoderEntry(_Frozen):
     Attributes:
         source: a PyTorch checkpoint file or a glob of them, a folder written by ``mgm convert``,
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
+            ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
+            for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder.
         name: the name in tables and figures; by default the file's stem or the architecture.
@@ -185,9 +190,11 @@ class ImagesEntry(_Frozen):
     """One image set.
 
     Attributes:
-        source: a folder of classes or a ``.zip`` or ``.tar`` of one, an ``.npz``, ``.npy`` or
-            ``idx3-ubyte`` file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
-            ``tfds:name/split``.
+        source: a folder of classes or a ``.zip`` or ``.tar`` of one; shards of webdataset
+            (``shards/{000..012}.tar``, ``wds:place``); a saved Hugging Face data set; ``.parquet``
+            or ``.arrow`` files of image bytes; a manifest (``.csv``, ``.tsv``, ``.parquet``) of
+            paths; an ``.h5``, ``.npz``, ``.npy`` or ``idx3-ubyte`` file; ``digits`` or
+            ``photo-patches`` (built in), ``rows:folder``, or ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
         split: take one split alone: a folder called so or for the same purpose, the arrays of it
             in an ``.npz`` file, or a split of TFDS.
@@ -200,6 +207,10 @@ class ImagesEntry(_Frozen):
             means 0 and 65535, or of floats 0 and 1.
         limits: raises what an image set may ask of the memory: ``pixels``, ``file_bytes``,
             ``unpacked_bytes``, ``ratio``, ``files``.
+        image: of a table, the column that holds the images or their paths; of a webdataset their
+            suffix, of HDF5 their array. None finds the usual ones.
+        label: likewise of the class.
+        id: likewise of the names of the images.
     """
 
     source: str
@@ -212,6 +223,19 @@ class ImagesEntry(_Frozen):
     seed: int = Field(default=0, ge=0)
     value_range: tuple[float, float] | None = None
     limits: ImageLimits | None = None
+    image: str | None = None
+    label: str | None = None
+    id: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, serialise: Any) -> dict[str, Any]:
+        # So that studies from before these keys keep their digest.
+        content = serialise(self)
+        return {
+            name: value
+            for name, value in content.items()
+            if name not in _LATER_OF_IMAGES or value not in (None, [], ())
+        }
 
 
 class FeaturesEntry(_Frozen):
@@ -279,7 +303,8 @@ class Transfer(_Frozen):
         targets: the image sets; of features, ``features:NAME`` is the set of that name.
         score_table: file (``.csv`` or ``.parquet``) of scores that are known already, a row a
             model and a column a task, the name of the model in the first column; ``scores: FILE``
-            is the same.
+            is the same. ``published:ericsson2021`` are the published scores of 14 ResNet-50 on
+            eight tasks, joined by the names of the encoders.
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.

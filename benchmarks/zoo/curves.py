@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from benchmarks.pictures.style import COLOURS
 from benchmarks.zoo.names import parse_name
 from mgm_jax.errors import InputError
+from mgm_jax.intervals import student_reach
 
 #: Column of the table ``models``, what it is called, its unit or range.
 METRICS = {
@@ -54,8 +54,7 @@ def training_table(models: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame
                 raise InputError(
                     f"{backbone}, epoch {epoch}: an interval over seeds takes three, got {seeds}"
                 )
-            error = block["value"].std(ddof=1) / np.sqrt(seeds)
-            reach = student.ppf((1 + level) / 2, seeds - 1) * error
+            reach = student_reach(block["value"].std(ddof=1), seeds, level=level)
             mean = block["value"].mean()
             rows.append(
                 {

@@ -18,7 +18,7 @@ from mgm_converters import convert
 from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
-from mgm_jax.metrics.summary import bootstrap_interval
+from mgm_jax.intervals import bootstrap_interval
 from mgm_jax.probe.knn import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.

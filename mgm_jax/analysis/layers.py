@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.analysis.collapse.families import MEASURES, require_columns
+from mgm_jax.intervals import student_reach
 
 #: What stands for a setting where a metric is one value a model, not a mean over manifolds.
 WHOLE_MODEL = "whole image set"
@@ -96,11 +97,9 @@ def _of_models(models: pd.DataFrame, metrics: tuple[str, ...]) -> list[pd.DataFr
 
 
 def _with_seed_intervals(table: pd.DataFrame, *, level: float) -> pd.DataFrame:
-    from scipy import stats
-
     several = table["seeds"] > 1
     seeds = table["seeds"].where(several, 2)
-    half = stats.t.ppf((1 + level) / 2, seeds - 1) * table["deviation"] / np.sqrt(seeds)
+    half = student_reach(table["deviation"], seeds, level=level)
     lowest = table["metric"].map(lambda name: _BOUNDS.get(name, (-np.inf, np.inf))[0])
     highest = table["metric"].map(lambda name: _BOUNDS.get(name, (-np.inf, np.inf))[1])
     return table.assign(

@@ -13,6 +13,7 @@ from mgm_jax.geometry.cloud.uniformity import uniformity
 from mgm_jax.geometry.cloud.views import mean_cosine
 from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.choice import choose_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +91,7 @@ def panel(x: Any, *, seed: int = 0) -> Panel:
         raise InputError(f"x must have at least 3 rows, one an image; got {len(points)}.")
     subset = points
     if len(points) > _MAX_IN_PAIRS:
-        random = np.random.default_rng(seed)
-        subset = points[np.sort(random.permutation(len(points))[:_MAX_IN_PAIRS])]
+        subset = points[choose_rows(len(points), _MAX_IN_PAIRS, seed=seed)]
     of_cloud = spectrum(points)
     graph = knn_graph(points, k=min(NEIGHBOUR, len(points) - 1), metric="cosine")
     # |u_i - u_j|^2 = 2 (1 - cos) on the unit sphere.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.intervals import bootstrap_interval, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,6 @@ SUMMARY_COLUMNS = (
     "points",
     "left_out",
 )
-_VALUES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -195,30 +195,6 @@ def paired_difference(
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
 
 
-def bootstrap_interval(
-    observed: np.ndarray, *, resamples: int, seed: int, level: float
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of observations ``[g]``.
-
-    Returns:
-        Its ends; NaN where there are fewer than two observations.
-    """
-    if observed.size < 2:
-        return float("nan"), float("nan")
-    random = np.random.default_rng(seed)
-    per_draw = max(1, _VALUES_AT_ONCE // observed.size)
-    means = np.concatenate(
-        [
-            observed[
-                random.integers(observed.size, size=(min(per_draw, resamples - at), observed.size))
-            ].mean(axis=1)
-            for at in range(0, resamples, per_draw)
-        ]
-    )
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def _describe(observed: np.ndarray, *, resamples: int, seed: int, level: float) -> dict[str, float]:
     if observed.size == 0:
         return dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan"))
@@ -250,5 +226,4 @@ def _check_columns(values: Mapping[str, np.ndarray], groups: np.ndarray) -> np.n
 def _check_options(resamples: int, level: float) -> None:
     if resamples < 1:
         raise InputError(f"resamples must be at least 1; got {resamples}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1; got {level}.")
+    check_level(level)

@@ -14,6 +14,7 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import encode_labels
 
 if TYPE_CHECKING:
@@ -117,8 +118,7 @@ def few_shot_probe(
     episodes = whole_number(episodes, name="episodes")
     if way < 2 or episodes < 2:
         raise InputError(f"way and episodes must be at least 2; got {way} and {episodes}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_level(level)
     points = np.asarray(check_points(x, name="x"), np.float32)
     groups = encode_labels(labels, len(points))
     members = [rows for rows in groups.members() if rows.size >= shot + queries]

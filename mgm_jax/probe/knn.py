@@ -12,6 +12,7 @@ from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def knn_accuracy(
         >>> knn_accuracy(x, ["a", "a", "b", "b"], k=1, metric="euclidean").accuracy
         1.0
     """
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_level(level)
     k = whole_number(k, name="k")
     if graph is None:
         graph = knn_graph(x, k=k, metric=metric)
@@ -149,8 +149,7 @@ def knn_probe(
         >>> knn_probe(train, ([[0.2], [4.0]], ["a", "b"]), k=1, metric="euclidean").accuracy
         1.0
     """
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_level(level)
     k = whole_number(k, name="k")
     cosine = metric == "cosine"
     (base, labels), (x, asked) = check_pair(train, "train"), check_pair(test, "test")

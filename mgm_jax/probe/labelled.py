@@ -49,12 +49,12 @@ def check_labelled(x: Any, labels: Any, *, least: int = 1) -> Labelled:
     points = np.asarray(check_points(x, name="x"), np.float64)
     groups = encode_labels(labels, len(points))
     refuse_one_class(groups)
-    small = np.flatnonzero(groups.sizes < least)
-    if small.size:
-        raise InputError(
-            f"labels must have at least {least} rows of every class; "
-            f"got fewer of {name_some(groups.values[small])}. Leave these classes out."
-        )
+    groups.refuse_smaller(
+        least,
+        need=f"labels must have at least {least} rows of every class; got too few",
+        remedy="Leave these classes out.",
+        what="classes",
+    )
     moving = (points != points[0]).any(axis=0)
     return Labelled(points[:, moving], groups.codes, groups.values, groups.sizes)
 

@@ -10,6 +10,7 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.intervals import check_level
 from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 
@@ -43,8 +44,7 @@ def check_options(measure: str, measures: Collection[str], level: float) -> None
     """
     if measure not in measures:
         raise InputError(f"measure must be one of {name_some(measures)}; got {measure!r}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must be between 0 and 1; got {level}.")
+    check_level(level)
 
 
 class LabelledSet(NamedTuple):

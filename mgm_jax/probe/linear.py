@@ -17,7 +17,7 @@ from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.path import solve_path
 from mgm_jax.probe.logistic.problem import prepare
 from mgm_jax.probe.path_result import PathResult
-from mgm_jax.probe.scoring import SCORES, ScoreName, bootstrap_interval, score_of
+from mgm_jax.probe.scoring import SCORES, ScoreName, score_interval, score_of
 
 _HELD_OUT = 0.2
 
@@ -167,7 +167,7 @@ def linear_probe(
     )
     logits = logits_of(sets["test"].x, final.weights[0], final.intercepts[0], block_rows=rows)
     truth = codes["test"]
-    low, high = bootstrap_interval(logits, truth, score=measure, level=level, seed=seed)
+    low, high = score_interval(logits, truth, score=measure, level=level, seed=seed)
     return ProbeResult(
         score=score_of(logits, truth, score=measure),
         low=low,

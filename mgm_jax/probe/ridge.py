@@ -14,7 +14,7 @@ from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.row_gram import mean_of, products_of_rows, real_eigenvalues
 from mgm_jax.probe.path_result import PathResult
-from mgm_jax.probe.scoring import ScoreName, bootstrap_interval, score_answers, score_of
+from mgm_jax.probe.scoring import ScoreName, score_answers, score_interval, score_of
 
 _MEASURES = ("top1", "mean_per_class")
 
@@ -117,7 +117,7 @@ def ridge_probe(
     chosen = len(path) - 1 - int(np.argmax(scores[::-1]))
     (weights,), (intercepts,) = fit.solutions(path[chosen : chosen + 1])
     logits, truth = logits_of(sets["test"].x, weights, intercepts, block_rows=rows), codes["test"]
-    low, high = bootstrap_interval(logits, truth, score=measure, level=level, seed=seed)
+    low, high = score_interval(logits, truth, score=measure, level=level, seed=seed)
     return RidgeResult(
         score=score_of(logits, truth, score=measure),
         low=low,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.intervals import percentile_interval
 
 ScoreName = Literal["top1", "mean_per_class", "map11"]
 """Share of right answers; mean of that share over the classes; 11-point mean average precision."""
@@ -80,7 +82,7 @@ def average_precision_11(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(points))
 
 
-def bootstrap_interval(
+def score_interval(
     logits: np.ndarray,
     truth: np.ndarray,
     *,
@@ -105,12 +107,9 @@ def bootstrap_interval(
             right, truth, score=score, level=level, resamples=resamples, seed=seed
         )
         return low, high
-    rng = np.random.default_rng(seed)
-    n = len(truth)
-    draws = (rng.integers(0, n, n) for _ in range(resamples))
-    values = np.array([score_of(logits[r], truth[r], score=score) for r in draws])
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    draws = _drawn_images(len(truth), resamples, seed)
+    values = np.array([score_of(logits[rows], truth[rows], score=score) for rows in draws])
+    return percentile_interval(values, level=level)
 
 
 def answer_interval(
@@ -139,17 +138,22 @@ def answer_interval(
         >>> answer_interval(np.array([True, True]), np.array([0, 1]), score="top1")
         (1.0, 1.0, 1.0)
     """
-    rng = np.random.default_rng(seed)
     n = len(truth)
     if score == "top1":
+        # Resampled answers are right as often as a binomial draw says.
         value = right.mean()
-        values = rng.binomial(n, value, resamples) / n
+        values = np.random.default_rng(seed).binomial(n, value, resamples) / n
     else:
         value = _per_class(right, truth)
-        draws = (rng.integers(0, n, n) for _ in range(resamples))
+        draws = _drawn_images(n, resamples, seed)
         values = np.array([_per_class(right[rows], truth[rows]) for rows in draws])
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(value), float(low), float(high)
+    return float(value), *percentile_interval(values, level=level)
+
+
+def _drawn_images(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Rows ``[n]`` of every resample, drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, n, n) for _ in range(resamples))
 
 
 def _per_class(right: np.ndarray, truth: np.ndarray) -> float:

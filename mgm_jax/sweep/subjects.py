@@ -20,6 +20,7 @@ from mgm_jax.encoders import (
     untrained_control,
 )
 from mgm_jax.encoders.catalogue.methods import METHODS, known_paradigm
+from mgm_jax.encoders.catalogue.published import is_published_source, published_sources
 from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
@@ -28,9 +29,9 @@ from mgm_jax.study import EncoderEntry, FeaturesEntry
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
 from mgm_jax.zoo import is_zoo_source, zoo_files
 
-#: Turns a checkpoint file into a folder of Flax weights below the given one, or a pickle of
-#: features into a file of them, and returns it.
-Convert = Callable[[Path, "EncoderEntry | FeaturesEntry", Path], Path]
+#: Turns a checkpoint file, or the name of a published encoder, into a folder of Flax weights below
+#: the given one, or a pickle of features into a file of them, and returns it.
+Convert = Callable[[Path | str, "EncoderEntry | FeaturesEntry", Path], Path]
 
 #: Told of an encoder that is left out: its name and why.
 OnFailure = Callable[[str, Exception], None]
@@ -125,6 +126,8 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
         yield from _seeded(entry, path)
     elif is_zoo_source(entry.source):
         yield from _each(entry, zoo_files(entry.source))
+    elif is_published_source(entry.source):
+        yield from _published(entry)
     elif glob.has_magic(entry.source):
         files = matching_files(entry.source, base=base)
         if not files:
@@ -136,9 +139,8 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     elif entry.source in PUBLISHED:
         if entry.init is None:
             raise InputError(
-                f"encoders: {entry.source} is a published encoder; convert it first (`mgm convert "
-                f"{entry.source} --download -o DIR`) and name the folder, or give init: random "
-                "for its untrained control"
+                f"encoders: {entry.source} is a published encoder; write published:{entry.source} "
+                "for its weights, or give init: random for its untrained control"
             )
         yield from _seeded(entry, entry.source)
     else:
@@ -176,6 +178,16 @@ def _each(entry: EncoderEntry, files: Sequence[Path]) -> Iterator[Job]:
         yield from _seeded(of_file, file)
 
 
+def _published(entry: EncoderEntry) -> Iterator[Job]:
+    """The jobs of all published encoders that one entry stands for, their weights or controls."""
+    names = published_sources(entry.source)
+    for name in names:
+        of_one = entry
+        if len(names) > 1 and entry.name:
+            of_one = entry.model_copy(update={"name": f"{entry.name}-{name}"})
+        yield from _seeded(of_one, name)
+
+
 def _seeded(entry: EncoderEntry, source: Path | str) -> Iterator[Job]:
     """A trained encoder once, its untrained control once a seed."""
     if entry.init is None:
@@ -199,9 +211,9 @@ def _load(
     convert: Convert | None,
 ) -> Subject:
     numbered = f"-s{seed}" if len(entry.seeds) > 1 else ""
-    if isinstance(source, Path):
+    if isinstance(source, Path) or (source in PUBLISHED and entry.init is None):
         encoder = _trained(source, entry, cache=cache, convert=convert)
-        if entry.init is not None:
+        if entry.init is not None and isinstance(source, Path):
             own = (entry.name or f"{_stem(source)}-random") + numbered
             encoder = untrained_control(encoder, seed=seed, size=entry.size, name=own)
     elif source in PUBLISHED:
@@ -230,10 +242,15 @@ def _paradigm(entry: EncoderEntry, encoder: Encoder) -> str:
     return method.paradigm if method else known_paradigm(encoder.meta)
 
 
-def _trained(source: Path, entry: EncoderEntry, *, cache: Path, convert: Convert | None) -> Encoder:
-    """The encoder of a checkpoint, of a folder with one in it, or of a converted folder."""
-    name = entry.name or _stem(source)
-    converted = is_encoder_folder(source)
+def _trained(
+    source: Path | str, entry: EncoderEntry, *, cache: Path, convert: Convert | None
+) -> Encoder:
+    """The encoder of a checkpoint, of a folder with one in it, of a converted folder, or of a name.
+
+    A name is that of a published encoder, which whoever converts knows where to find.
+    """
+    name = entry.name or (source if isinstance(source, str) else _stem(source))
+    converted = isinstance(source, Path) and is_encoder_folder(source)
     if not converted and convert is None:
         raise InputError(
             f"encoders: {source} is a checkpoint; convert it with `mgm convert {source}`"

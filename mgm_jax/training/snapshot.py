@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.cloud.effective_rank import POWER_LAW_RANKS, RANK_EPSILON
 from mgm_jax.geometry.local.polytope import diameter
 from mgm_jax.geometry.nnk.gram_distances import squared_distances
+from mgm_jax.geometry.points.choice import choose_rows
 from mgm_jax.training.neighbourhoods import (
     affinity_excess,
     neighbourhoods,
@@ -119,7 +119,7 @@ def _of_neighbourhoods(
 ) -> dict[str, jax.Array]:
     n = x.shape[0]
     unit = _on_sphere(x)
-    chosen = jnp.asarray(np.sort(np.random.default_rng(seed).permutation(n)[:anchors]))
+    chosen = jnp.asarray(choose_rows(n, anchors, seed=seed))
     own = neighbourhoods(unit, chosen, k=k)
     support = nnk_support(own.gram)
     nearest = own.index[:, 0]

@@ -8,7 +8,7 @@ import pytest
 
 from mgm_converters import convert
 from mgm_converters.recognition.copies import COPIES
-from mgm_converters.recognition.trainings import TRAINING_WORDS
+from mgm_converters.recognition.evidence.training import TRAINING_WORDS
 from mgm_jax.encoders import ResNetSpec
 from mgm_jax.encoders.catalogue.methods import METHODS
 from mgm_jax.errors import InputError

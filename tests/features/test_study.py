@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 
 import mgm_jax as mgm
+from mgm_jax.errors import InputError
 from mgm_jax.study import make_study
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.plan.features import names_of, open_feature_sets
+from mgm_jax.sweep.plan.given_scores import find_scores
 
 LABELS = np.repeat(np.arange(4), 15)
 OPTIONS = {"metrics": {"k": 8, "resamples": 100}}
@@ -63,6 +65,16 @@ def test_the_knn_probe_is_that_of_the_arrays(found: mgm.StudyResults) -> None:
     rows = found.transfer[found.transfer["metric"] == "top1"]
     assert list(rows["encoder"]) == list(models())
     assert rows["value"].iloc[-1] > rows["value"].iloc[0]
+
+
+def test_published_scores_join_by_the_name_of_the_model(tmp_path: Path) -> None:
+    found = find_scores("published:ericsson2021", base=tmp_path, models=["SwAV", "byol", "mine"])
+    assert list(found.index) == ["SwAV", "byol"]
+    assert found.loc["SwAV", "linear · Pets"] == 87.6
+    with pytest.raises(InputError, match="encoders are none of them: mine"):
+        find_scores("published:ericsson2021", base=tmp_path, models=["mine"])
+    with pytest.raises(InputError, match="no published scores are called 'published:x'"):
+        find_scores("published:x", base=tmp_path, models=["byol"])
 
 
 def test_other_orders_are_aligned_by_id(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
 from mgm_jax.metrics.summary import (
-    bootstrap_interval,
     group_means,
     paired_difference,
     summarise,
@@ -46,22 +45,6 @@ def test_statistics_are_those_of_the_group_means():
 def test_one_group_has_no_interval():
     row = summarise({"m": np.array([1.0, 2.0])}, np.array([0, 0])).loc["m"]
     assert row["mean"] == 1.5 and np.isnan([row["std"], row.low, row.high]).all()
-
-
-def test_the_interval_covers_the_mean_as_often_as_it_says():
-    random = np.random.default_rng(0)
-    intervals = [
-        bootstrap_interval(random.normal(size=40), resamples=400, seed=0, level=0.9)
-        for _ in range(300)
-    ]
-    covered = np.mean([low <= 0 <= high for low, high in intervals])
-    assert 0.84 <= covered <= 0.94
-
-
-def test_the_interval_is_as_wide_as_the_standard_error_says():
-    observed = np.random.default_rng(1).normal(size=400)
-    low, high = bootstrap_interval(observed, resamples=4000, seed=0, level=0.95)
-    assert (high - low) / 2 == pytest.approx(1.96 * observed.std() / 20, rel=0.07)
 
 
 @settings(max_examples=20, deadline=None)

@@ -16,7 +16,7 @@ from mgm_jax.probe.linear import linear_probe
 from mgm_jax.probe.logistic.loss import loss_and_slope
 from mgm_jax.probe.logistic.path import solve_path
 from mgm_jax.probe.logistic.problem import prepare
-from mgm_jax.probe.scoring import average_precision_11, bootstrap_interval, score_of
+from mgm_jax.probe.scoring import average_precision_11, score_interval, score_of
 
 
 def blobs(n: int, d: int = 12, *, apart: float = 0.5, seed: int = 0):
@@ -165,7 +165,7 @@ def test_mean_per_class_and_map() -> None:
     binary = (rng.random((80, 4)) < 0.3).astype(int)
     perfect = score_of(binary + 0.0, binary, score="map11")
     assert perfect == 1.0
-    low, high = bootstrap_interval(logits, binary, score="map11", resamples=200)
+    low, high = score_interval(logits, binary, score="map11", resamples=200)
     assert low < score_of(logits, binary, score="map11") < high
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,13 @@ from typing import Any
 from mgm_converters.reading.download import cache_folder, download
 from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
-from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
-from mgm_converters.recognition.identify import published_name
+from mgm_converters.recognition.evidence.settings import (
+    CONFIG,
+    PREPROCESSOR,
+    Settings,
+    read_settings,
+)
+from mgm_converters.recognition.evidence.traces import published_name
 from mgm_jax.encoders import ARCHITECTURES
 from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.checkpoint import is_encoder_folder
@@ -42,7 +47,7 @@ class Source:
     """
 
     file: Path
-    config: Config | None = None
+    settings: Settings | None = None
     model: str | None = None
     name: str = ""
 
@@ -67,11 +72,11 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
     path, name = Path(text), str(text)
     if path.is_dir():
         weights = weights_in(path)
-        return Source(file=weights, config=read_config(path), name=path.resolve().name)
+        return Source(file=weights, settings=read_settings(path), name=path.resolve().name)
     if path.is_file():
         # A settings file beside the weights speaks for them only under the hubs' own names.
         own = path.name in WEIGHTS or is_index(path)
-        return Source(file=path, config=read_config(path.parent) if own else None)
+        return Source(file=path, settings=read_settings(path.parent) if own else None)
     if is_zoo_source(name):
         return Source(file=_zoo_file(name))
     if is_hub_name(name):
@@ -159,8 +164,17 @@ def _unknown(name: str) -> str:
     return f"{name}: no such file, and no published encoder of that name; {hint}"
 
 
+def not_at_hand(names: Iterable[str]) -> tuple[Published, ...]:
+    """The published encoders, of some, that no earlier download has left in the cache."""
+    return tuple(PUBLISHED[name] for name in names if not _cached(PUBLISHED[name]).is_file())
+
+
+def _cached(one: Published) -> Path:
+    return cache_folder() / one.name / (one.file_name or "weights")
+
+
 def _published_file(one: Published, *, fetch: bool) -> Path:
-    file = cache_folder() / one.name / (one.file_name or "weights")
+    file = _cached(one)
     if file.is_file():
         # Compared with what was recorded when it was fetched.
         return download(one.address, file, sha256=one.sha256)
@@ -198,7 +212,7 @@ def _from_hub(text: str) -> Source:
         )
     return Source(
         file=weights,
-        config=None if folder is None else read_config(folder),
+        settings=None if folder is None else read_settings(folder),
         name=repository.rpartition("/")[2],
     )
 

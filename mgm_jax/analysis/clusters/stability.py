@@ -13,6 +13,7 @@ from mgm_jax.analysis.clusters.manifold_draws import ManifoldDraws
 from mgm_jax.analysis.clusters.ward import ModelClusters, best_silhouette, cluster_models, cut_tree
 from mgm_jax.analysis.columns import as_table, usable_columns
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.points.choice import choose_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def cluster_stability(
             # In turn, so that all settings are left out equally often.
             left = settings[number % len(settings)] + "."
             drawn = drawn.loc[:, [name for name in drawn.columns if not name.startswith(left)]]
-        rows = np.sort(generator.permutation(len(drawn))[:kept])
+        rows = choose_rows(len(drawn), kept, seed=generator)
         _add_cuts(drawn.iloc[rows], rows, len(drawn), cuts)
     table = pd.DataFrame(
         [_agreement(count, found, full) for count, found in cuts.items()],

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mgm_jax.intervals import percentile_interval
+
 #: Name of each score to its function of (measured, predicted).
 Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -109,12 +111,9 @@ def score_with_intervals(
         ``r2, r2_low, r2_high``, and so on for ``spearman`` and ``kendall``.
     """
     drawn = generator.integers(0, len(measured), (resamples, len(measured)))
-    ends = [(1 - level) / 2, (1 + level) / 2]
     scores: dict[str, float] = {}
     for name, score in SCORES.items():
-        draws = score(measured[drawn], predicted[drawn])
-        draws = draws[np.isfinite(draws)]
-        low, high = np.quantile(draws, ends).tolist() if draws.size else (np.nan, np.nan)
+        low, high = percentile_interval(score(measured[drawn], predicted[drawn]), level=level)
         value = float(score(measured, predicted))
         # Resamples of an R^2 lie lower than it does, so far that it can be the largest of all.
         scores |= {name: value, f"{name}_low": min(low, value), f"{name}_high": max(high, value)}

@@ -37,6 +37,7 @@ from mgm_jax.analysis.transfer.result import TABLE_COLUMNS, TransferPrediction
 from mgm_jax.analysis.transfer.ridge import Ridge
 from mgm_jax.analysis.transfer.sparse import Sparse
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.intervals import check_level
 from mgm_jax.progress import Bar, progress
 
 Method = Literal["ridge", "lasso", "elastic-net"]
@@ -332,6 +333,5 @@ def _check_options(
     for option, value in counts.items():
         if value < 1:
             raise InputError(f"{option} must be at least 1; got {value}.")
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1; got {level}.")
+    check_level(level)
     return Effort(**counts, level=level, seed=seed)

@@ -12,12 +12,6 @@ from mgm_jax.errors import InputError, name_some
 
 _FOLDER = "data/ericsson2021"
 
-#: Columns of published tables that are no transfer task of their own.
-NO_TASKS = ("ImageNet", "Avg")
-
-#: Columns where a lower value is better.
-LOWER_IS_BETTER = ("normals_mean", "normals_median")
-
 # Words in file names that do not tell the method.
 _FILLER = re.compile(
     r"^(resnet-?50|rn?50|r50w1|1x|w1|sk0|imagenet|in1k|ilsvrc|pretrain(ed)?|checkpoint|ckpt|model|"
@@ -87,7 +81,7 @@ def published_transfer(name: str, *, models: Iterable[str] | None = None) -> pd.
     with file.open(encoding="utf-8") as lines:
         table = pd.read_csv(lines, comment="#", index_col="model")
     if models is not None:
-        table = _under_names_of(table, list(models))
+        table = under_names_of(table, list(models))
     table.attrs = {"note": header[0], "source": header[1].removeprefix("Source: ")}
     return table
 
@@ -104,7 +98,23 @@ def same_model(name: str) -> str:
     return _ALIASES.get(spelling, spelling) or name
 
 
-def _under_names_of(table: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+def unclaimed(names: Iterable[str]) -> list[str]:
+    """Models that no other one shares its published name with: two runs of SimCLR are neither.
+
+    >>> unclaimed(["moco_v2", "MoCo-v2", "swav"])
+    ['swav']
+    """
+    names = [str(name) for name in names]
+    spelt = [same_model(name) for name in names]
+    return [name for name, own in zip(names, spelt, strict=True) if spelt.count(own) == 1]
+
+
+def under_names_of(table: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+    """The rows of models as far as a table of published ones has them, under their own names.
+
+    Raises:
+        InputError: two of ``models`` are the same published one.
+    """
     published = {same_model(str(model)): model for model in table.index}
     known = {model: same_model(str(model)) for model in models}
     known = {model: spelling for model, spelling in known.items() if spelling in published}

@@ -7,9 +7,11 @@ state.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from mgm_jax.encoders.canonical import expected_shapes
 from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.encoders.catalogue.registry import ARCHITECTURES, CONVNEXT_SIZES, SWIN_SIZES, VIT_SIZES
 from mgm_jax.encoders.spec import ConvNeXtSpec, EncoderSpec, Preprocess, SwinSpec, ViTSpec
+from mgm_jax.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -506,3 +509,58 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
         for one in listed()
     }
 )
+
+_PREFIX = "published:"
+
+#: The 14 ResNet-50 of arXiv 2209.08622, whose transfer Ericsson, Gouk and Hospedales (CVPR 2021)
+#: published: ``published:resnet50``.
+PAPER_RESNETS = (
+    "insdis",
+    "moco_v1",
+    "pcl_v1",
+    "pirl",
+    "pcl_v2",
+    "simclr_v1",
+    "moco_v2",
+    "simclr_v2",
+    "sela_v2",
+    "infomin",
+    "byol",
+    "deepcluster_v2",
+    "swav",
+    "supervised",
+)
+
+_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType({"resnet50": PAPER_RESNETS})
+
+
+def is_published_source(source: str) -> bool:
+    """Whether a source names published encoders with their weights.
+
+    >>> is_published_source("published:dino_vits16"), is_published_source("dino_vits16")
+    (True, False)
+    """
+    return source.startswith(_PREFIX)
+
+
+def published_sources(source: str) -> tuple[str, ...]:
+    """Names of the published encoders that a source stands for.
+
+    Args:
+        source: ``published:NAME``, where ``-`` and ``_`` are the same and a pattern as in a shell
+            stands for several; ``published:resnet50`` are the 14 ResNet-50 of the paper.
+
+    Raises:
+        InputError: no published encoder of that name.
+
+    Example:
+        >>> published_sources("published:dino-vits16")
+        ('dino_vits16',)
+    """
+    wanted = source.removeprefix(_PREFIX).replace("-", "_").lower()
+    found = _GROUPS.get(wanted) or tuple(name for name in PUBLISHED if fnmatchcase(name, wanted))
+    if not found:
+        near = difflib.get_close_matches(wanted, [*PUBLISHED, *_GROUPS], n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`mgm models` lists the names"
+        raise InputError(f"encoders: no published encoder is called {source!r}; {hint}")
+    return found

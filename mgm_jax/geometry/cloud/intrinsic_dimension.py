@@ -46,6 +46,10 @@ class TwoNN:
         """One row a group."""
         return _frame(self, index="groups")
 
+    def __repr__(self) -> str:
+        """The dimension, or the range of those of the groups, in one line."""
+        return f"TwoNN({_range(self.dimension)}{_counted(self.groups)})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevinaBickel:
@@ -77,6 +81,11 @@ class LevinaBickel:
         return pd.DataFrame(
             {"dimension": self.dimension, "valid": self.valid, "repeated": self.repeated}
         )
+
+    def __repr__(self) -> str:
+        """The average, or the range of those of the groups, in one line."""
+        points = f"{self.dimension.size} points"
+        return f"LevinaBickel({points}, average {_range(self.average)}{_counted(self.groups)})"
 
 
 def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
@@ -111,7 +120,7 @@ def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
     return TwoNN(
         groups=partition.values,
         left_out=partition.sizes - kept.groups.sizes,
-        **_slopes(distances, kept.groups, discard=discard),
+        **slopes(distances, kept.groups, discard=discard),
     )
 
 
@@ -139,7 +148,7 @@ def two_nn_of(graph: KnnGraph, *, groups: Any = None, discard: float = 0.1) -> T
     return TwoNN(
         groups=partition.values,
         left_out=np.zeros_like(partition.sizes),
-        **_slopes(_distances_of(graph, k=2), partition, discard=discard),
+        **slopes(_distances_of(graph, k=2), partition, discard=discard),
     )
 
 
@@ -175,13 +184,11 @@ def levina_bickel(
     x = as_array(x)
     points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])
-    small = np.flatnonzero(partition.sizes <= k)
-    if small.size:
-        sizes = (f"{partition.values[code]!s} ({partition.sizes[code]})" for code in small)
-        raise InputError(
-            f"k must be below the number of points of every group; got k = {k} and the groups "
-            f"{name_some(sizes)}. Lower k, or leave these groups out."
-        )
+    partition.refuse_smaller(
+        k + 1,
+        need=f"k must be below the number of points of every group; got k = {k} and too few points",
+        remedy="Lower k, or leave these groups out.",
+    )
     kept, distances = _distances_between_distinct(points, partition, k=k)
     return _likeliest(distances, kept, partition, unbiased=unbiased)
 
@@ -219,7 +226,7 @@ def levina_bickel_of(
     )
 
 
-def _slopes(distances: np.ndarray, groups: Groups, *, discard: float) -> dict[str, np.ndarray]:
+def slopes(distances: np.ndarray, groups: Groups, *, discard: float) -> dict[str, np.ndarray]:
     """Slope of every group, and whether it has one, from distances ``[n, 2]``."""
     # A point with fewer than two distinct others has no ratio, nor one with another so near that
     # float32 has no number for the distance.
@@ -247,8 +254,9 @@ def _likeliest(
     k = distances.shape[1]
     inverse = np.full(kept.rows.size, np.nan)
     full = np.isfinite(distances[:, -1]) & (distances[:, 0] > 0)
-    logs = np.log(distances[full].astype(np.float64))
-    inverse[full] = (k * logs[:, -1] - logs.sum(axis=1)) / (k - 2 if unbiased else k - 1)
+    inverse[full] = inverse_dimensions(distances[full])
+    if unbiased:
+        inverse *= (k - 1) / (k - 2)
     # Where all neighbours are at one distance, what is left is the rounding of the sum.
     alike = distances[:, 0] == distances[:, -1]
     valid = (inverse > 0) & ~alike
@@ -264,6 +272,13 @@ def _likeliest(
         average=np.divide(used, sums, out=np.full(len(partition), np.nan), where=used > 0),
         left_out=(partition.sizes - used).astype(np.int32),
     )
+
+
+def inverse_dimensions(distances: np.ndarray) -> np.ndarray:
+    """``1/(k-1) sum_{j<k} log(T_k / T_j)`` of every point, from distances ``[n, k]`` above 0."""
+    k = distances.shape[1]
+    logs = np.log(distances.astype(np.float64))
+    return (k * logs[:, -1] - logs.sum(axis=1)) / (k - 1)
 
 
 def _distances_between_distinct(
@@ -316,3 +331,16 @@ def _frame(result: TwoNN, *, index: str) -> pd.DataFrame:
 
     columns = {name: value for name, value in vars(result).items() if name != index}
     return pd.DataFrame(columns, index=pd.Index(getattr(result, index), name="group"))
+
+
+def _range(values: np.ndarray) -> str:
+    """The value, or the smallest and the largest of several."""
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return "undefined"
+    ends = dict.fromkeys((f"{known.min():.2f}", f"{known.max():.2f}"))
+    return f"dimension {' to '.join(ends)}"
+
+
+def _counted(groups: np.ndarray) -> str:
+    return f" in {groups.size} groups" if groups.size > 1 else ""

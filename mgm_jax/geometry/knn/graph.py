@@ -207,14 +207,11 @@ def _check_base(
 
 def _check_k(k: int, groups: Groups, *, own: bool, what: str = "points") -> None:
     """Refuse a k that some group cannot serve, a point itself not counted where it is its own."""
-    small = np.flatnonzero(groups.sizes - own < k)
-    if not small.size:
-        return
-    sizes = (f"{groups.values[code]!s} ({groups.sizes[code]})" for code in small)
-    where = f" in the groups {name_some(sizes)}" if len(groups) > 1 else f": {groups.sizes[0]}"
-    raise InputError(
-        f"k must be at most the number of {what} to choose from{', less the point itself' * own}; "
-        f"got k = {k} and too few {what}{where}. Lower k, or leave small groups out."
+    groups.refuse_smaller(
+        k + own,
+        need=f"k must be at most the number of {what} to choose from"
+        f"{', less the point itself' * own}; got k = {k} and too few {what}",
+        remedy="Lower k, or leave small groups out.",
     )
 
 

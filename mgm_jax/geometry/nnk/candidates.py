@@ -42,13 +42,12 @@ def check_group_sizes(groups: Groups, k: int | None, *, least: int = 2) -> None:
     if k is not None and k < 1:
         raise InputError(f"k must be at least 1; got {k}.")
     needed = least if k is None else max(least, k + 1)
-    small = np.flatnonzero(groups.sizes < needed)
-    if small.size:
-        asked = "Neighbours need" if k is None else f"k={k} needs"
-        raise InputError(
-            f"{asked} groups of at least {needed} points; got {small.size} smaller ones "
-            f"(groups {name_some(groups.values[small])}). Leave them out or take a smaller k."
-        )
+    asked = "Neighbours need" if k is None else f"k={k} needs"
+    groups.refuse_smaller(
+        needed,
+        need=f"{asked} groups of at least {needed} points; got too few",
+        remedy="Leave them out or take a smaller k.",
+    )
 
 
 def tell_about_repeats(distinct: Distinct, groups: Groups, policy: str, *, stacklevel: int) -> None:

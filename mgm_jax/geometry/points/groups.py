@@ -37,6 +37,22 @@ class Groups:
         order = np.argsort(self.codes, kind="stable").astype(np.int32)
         return np.split(order, np.cumsum(self.sizes)[:-1])
 
+    def refuse_smaller(self, least: int, *, need: str, remedy: str, what: str = "groups") -> None:
+        """Raise InputError where a group has fewer than ``least`` points.
+
+        Args:
+            least: fewest points of a group.
+            need: what is needed and what was got, to which the small groups and their sizes are
+                added.
+            remedy: what to do.
+            what: what the groups are.
+        """
+        small = np.flatnonzero(self.sizes < least)
+        if small.size:
+            named = name_some(f"{self.values[code]!s} ({self.sizes[code]})" for code in small)
+            where = f" in the {what} {named}" if len(self) > 1 else f": {self.sizes[0]}"
+            raise InputError(f"{need}{where}. {remedy}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroupBatch:

@@ -307,8 +307,6 @@ KEY_METRICS = (
     "knn_distance",
 )
 PANEL_METRICS = tuple(definition.name for definition in _MODEL)
-# Of an encoder under one setting, from all views together.
-VIEW_METRICS = tuple(definition.name for definition in _VIEWS)
 CHECK_METRICS = tuple(definition.name for definition in _CHECKS)
 
 

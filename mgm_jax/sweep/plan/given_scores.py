@@ -8,10 +8,40 @@ from typing import Any
 
 import pandas as pd
 
+from mgm_jax.analysis.transfer.published import unclaimed
+from mgm_jax.analysis.transfer.published_tasks import PUBLISHED_SCORES, published_tasks
 from mgm_jax.errors import InputError, name_some
 
 #: Kind of these rows in the table ``transfer``, beside ``probe`` and ``score``.
 GIVEN = "given"
+
+
+def find_scores(where: str, *, base: Path, models: Sequence[str]) -> pd.DataFrame:
+    """Scores ``[models, tasks]`` that a study names: of a file, or the published ones.
+
+    Args:
+        where: path of a file, or ``published:ericsson2021`` for published scores of 14 ResNet-50.
+        base: folder that relative paths start from.
+        models: names in the study.
+
+    Raises:
+        InputError: as :func:`read_scores`, or no published scores of that name or of these models.
+    """
+    if not where.startswith("published:"):
+        return read_scores(base / where, models=models)
+    if where != PUBLISHED_SCORES:
+        raise InputError(
+            f"transfer: scores: no published scores are called {where!r}; there are "
+            f"{PUBLISHED_SCORES}."
+        )
+    scores = published_tasks(models=unclaimed(models))
+    if scores.empty:
+        raise InputError(
+            f"transfer: scores: {where} has scores of "
+            f"{name_some(published_tasks().index, most=14)}, and the study's encoders are none of "
+            f"them: {name_some(models)}. Name encoders as they are published, or leave scores out."
+        )
+    return scores
 
 
 def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images import ImageSource, Limits, open_source
+from mgm_jax.images import Fields, ImageSource, Limits, open_source
+from mgm_jax.images.sources.tables.shards import is_pattern
 from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
 
@@ -21,6 +22,9 @@ FEATURES = "features:"
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
+
+# What stands before the path in some sources.
+_PREFIXES = ("rows:", "wds:")
 
 #: Each class needs an image to train on, one to choose the strength, and one to test.
 LEAST_IMAGES = 3
@@ -185,19 +189,26 @@ def split_target(
 
 
 def _open(source: str, entry: ImagesEntry, *, split: str | None, base: Path) -> ImageSource:
-    prefix, colon, rest = source.rpartition("rows:")
-    path = base / Path(rest if colon else source).expanduser()
-    place = f"rows:{path}" if colon and not prefix else path if path.exists() else source
     limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
     return open_source(
-        place,
+        place_of(source, base=base),
         split=split,
+        fields=Fields(image=entry.image, label=entry.label, id=entry.id),
         depth=entry.depth,
         value_range=entry.value_range,
         limits=Limits(**limits),
         # The run's summary and its report say it.
         warn=False,
     )
+
+
+def place_of(source: str, *, base: Path) -> str | Path:
+    """A source as it is opened: paths and patterns seen from a folder, names as they are."""
+    prefix = next((one for one in _PREFIXES if source.startswith(one)), "")
+    path = base / Path(source.removeprefix(prefix)).expanduser()
+    if prefix:
+        return f"{prefix}{path}"
+    return path if path.exists() or is_pattern(source) else source
 
 
 def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
@@ -219,6 +230,11 @@ def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
         classes=classes,
         fingerprints=(*train.fingerprints, *test.fingerprints),
         reader=read,
+        columns={
+            name: np.concatenate([values, test.columns[name]])
+            for name, values in train.columns.items()
+            if name in test.columns and test.columns[name].ndim == values.ndim
+        },
         passed_over=(*train.passed_over, *test.passed_over),
         notes=(*train.notes, *(f"test images: {note}" for note in test.notes)),
     )

@@ -39,7 +39,7 @@ from mgm_jax.sweep.plan.features import (
     names_of,
     open_feature_sets,
 )
-from mgm_jax.sweep.plan.given_scores import read_scores
+from mgm_jax.sweep.plan.given_scores import find_scores
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
@@ -223,7 +223,7 @@ def prepare(
 def _noting(convert: Convert, folders: list[Path]) -> Convert:
     """The same conversion, which notes the folders that it hands back."""
 
-    def noted(file: Path, entry: EncoderEntry | FeaturesEntry, cache: Path) -> Path:
+    def noted(file: Path | str, entry: EncoderEntry | FeaturesEntry, cache: Path) -> Path:
         folders.append(convert(file, entry, cache))
         return folders[-1]
 
@@ -266,7 +266,7 @@ def _cells(study: Study, subjects: Sequence[Subject], images: ImageSet) -> Itera
 def _scores(study: Study, models: Sequence[str], *, base: Path) -> pd.DataFrame | None:
     if study.transfer is None or study.transfer.score_table is None:
         return None
-    return read_scores(base / study.transfer.score_table, models=models)
+    return find_scores(study.transfer.score_table, base=base, models=models)
 
 
 def _distinct(

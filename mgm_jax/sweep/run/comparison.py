@@ -28,7 +28,7 @@ from mgm_jax.analysis.clusters.stability import (
     agreement_over_cuts,
     cluster_stability,
 )
-from mgm_jax.analysis.similarity import model_similarity
+from mgm_jax.analysis.similarity.models import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError

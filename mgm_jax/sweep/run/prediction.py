@@ -10,7 +10,7 @@ import pandas as pd
 from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
-from mgm_jax.analysis.transfer.published import published_transfer, same_model
+from mgm_jax.analysis.transfer.published import published_transfer, unclaimed
 from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.study import Study
 from mgm_jax.sweep.plan.given_scores import GIVEN
@@ -140,7 +140,7 @@ def _baselines(
     panel = metrics.loc[:, [name for name in _PANEL if name in metrics]].astype(np.float64)
     for name in usable_columns(panel)[0]:
         found[name] = panel.loc[:, name]
-    accuracy = published_transfer("many_shot_linear", models=_unclaimed(metrics.index))["ImageNet"]
+    accuracy = published_transfer("many_shot_linear", models=unclaimed(metrics.index))["ImageNet"]
     if len(accuracy) >= LEAST_PREDICTED:
         found["ImageNet top-1 (published)"] = accuracy
     measured = {str(task).rpartition(" · ")[2] for task in scores.columns}
@@ -157,9 +157,3 @@ def _baselines(
             label = "k-NN on the target" if measure == "knn" else str(measure)
             found[label] = pd.DataFrame(columns).reindex(metrics.index)
     return found
-
-
-def _unclaimed(names: pd.Index) -> list[str]:
-    """Encoders that no other encoder of the study shares its published name with."""
-    spelt = [same_model(str(name)) for name in names]
-    return [str(name) for name, own in zip(names, spelt, strict=True) if spelt.count(own) == 1]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import mgm_jax as mgm
-from mgm_jax.analysis.transfer.published import NO_TASKS, published_names, same_model
+from mgm_jax.analysis.transfer.published import published_names, same_model
+from mgm_jax.analysis.transfer.published_tasks import TASKS, published_tasks
 from mgm_jax.errors import InputError
 from tests.conftest import SHARED
 
@@ -15,7 +16,7 @@ from tests.conftest import SHARED
 @pytest.mark.parametrize("name", ["many_shot_linear", "many_shot_finetune"])
 def test_rows_give_the_published_mean(name: str):
     table = mgm.published_transfer(name)
-    tasks = table.drop(columns=[column for column in NO_TASKS if column in table])
+    tasks = table.drop(columns=["ImageNet", "Avg"], errors="ignore")
     assert tasks.shape == (14, 11)
     # Two digits are published: rounding moves a mean of 11 by 0.005 at most, and so its own.
     np.testing.assert_allclose(tasks.mean(axis=1), table["Avg"], atol=0.0101)
@@ -71,3 +72,29 @@ def test_published_scores_go_straight_into_a_prediction():
         table[["ImageNet"]], table[["DTD", "VOC2007"]], permutations=99, random_sets=20
     )
     assert (found.to_pandas()["spearman"] > 0.5).all()
+
+
+def test_the_tasks_are_the_published_tables_side_by_side():
+    tasks = published_tasks()
+    assert tasks.notna().all(axis=None) and len(TASKS) == 8
+    sets = {name.partition(" · ")[2] for name in tasks} - {"mean"}
+    assert len(sets) == 11 + 4 + 3, "18 data sets, as the paper counts them"
+    linear = mgm.published_transfer("many_shot_linear")
+    np.testing.assert_array_equal(tasks["linear · Pets"], linear["Pets"])
+    np.testing.assert_allclose(tasks["linear · mean"], linear["Avg"], atol=0.0101)
+    shots = [mgm.published_transfer(f"few_shot_5way_{n}shot") for n in (5, 20, 50)]
+    np.testing.assert_allclose(
+        tasks["few-shot · Pets"], np.mean([one["Pets"] for one in shots], axis=0)
+    )
+    np.testing.assert_allclose(
+        tasks["few-shot · Cars"], np.mean([one["Cars"] for one in shots[:2]], axis=0)
+    )
+    across = mgm.published_transfer("cross_domain_few_shot")
+    own = across[["ISIC_5", "ISIC_20", "ISIC_50"]].mean(axis=1)
+    np.testing.assert_allclose(tasks["cross-domain few-shot · ISIC"], own)
+
+
+def test_the_tasks_are_joined_by_name():
+    tasks = published_tasks(models=["my_swav", "supervised-r50", "swav_800ep"])
+    assert list(tasks.index) == ["supervised-r50", "swav_800ep"]
+    np.testing.assert_array_equal(tasks.loc["swav_800ep"], published_tasks().loc["SwAV"])

@@ -15,7 +15,7 @@ from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.rules import Naming
-from mgm_converters.recognition.identify import SELF_SUPERVISED
+from mgm_converters.recognition.evidence.traces import SELF_SUPERVISED
 from mgm_jax.encoders import EncoderSpec, Preprocess
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 

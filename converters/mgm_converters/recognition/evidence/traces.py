@@ -1,8 +1,8 @@
 """By which method a checkpoint was trained, from what its file shows.
 
 Names of networks, of heads and of the keys around them differ from method to method. Where several
-share them all are given, and the first decides the input; :func:`doubt` says so, and how to name
-the one that is meant.
+share them all are given, and the first decides the input; :func:`doubt_about` says so, and how to
+name the one that is meant.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
 from mgm_converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
 from mgm_converters.naming.rules import Naming
+from mgm_converters.recognition.evidence.record import Evidence
+from mgm_converters.recognition.positions import are_fixed
 from mgm_jax.encoders import (
     CifarResNetSpec,
     Conv4Spec,
@@ -42,6 +46,9 @@ _CONVERTED = {
 # names under ``state_dict`` and nothing else, which a supervised network may be as well.
 _BARE = ("Supervised", "SimCLR-v1", "BYOL")
 _WIDTHS = (64, 128, 256)
+
+# MoCo-v3 gave its small ViT twice the usual heads, and all of its ViTs fixed positions.
+_SMALL, _SMALL_HEADS, _USUAL_HEADS = 384, 12, 6
 
 # Parts that no supervised training has; a classifier beside them is one that only watches.
 SELF_SUPERVISED = (
@@ -82,27 +89,44 @@ class Traces:
         return step in self.keys or step in self.prefix.split(".")
 
 
-def identify(traces: Traces, spec: EncoderSpec) -> tuple[Method, ...]:
+def likely_methods(traces: Traces, spec: EncoderSpec, *, stem: str) -> Evidence:
     """The methods that a file may be of, the likeliest first; none where nothing tells.
 
     Args:
         traces: what the file shows.
         spec: the network that its weights belong to.
+        stem: of the file's name; the one method it speaks for counts where nothing in the file
+            speaks against it.
     """
-    names: tuple[str, ...] = ()
-    if traces.naming is RESNET_HAIKU:
-        names = ("BYOL",)
-    elif traces.naming is RESNET_SIMCLR_V2:
-        names = ("SimCLR-v2",)
-    elif isinstance(spec, ResNetSpec):
-        names = _resnet(traces, spec)
-    elif isinstance(spec, ConvNeXtSpec):
-        names = ("FCMAE",) if spec.response_norm and not spec.final_norm else ()
-    elif isinstance(spec, SwinSpec):
-        names = _swin(traces)
-    elif isinstance(spec, ViTSpec):
-        names = _vit(traces, spec)
-    return tuple(METHODS[name] for name in names)
+    methods = _methods(traces, spec)
+    # A ViT's method also decides its network, which a name alone must not.
+    named = by_stem(stem) if isinstance(spec, ResNetSpec) else None
+    if named is not None and (not methods or named in methods):
+        methods = (named,)
+    return Evidence(methods=methods)
+
+
+def heads_of_fixed_positions(state: Mapping[str, np.ndarray], traces: Traces) -> Evidence:
+    """The heads of MoCo-v3's small ViT, where its positions are found, and the doubt about them.
+
+    Args:
+        state: canonical weights.
+        traces: what the file shows.
+    """
+    positions, kernel = state.get("pos_embed"), state.get("patch_embed.proj.weight")
+    if positions is None or kernel is None or len(kernel) != _SMALL:
+        return Evidence()
+    decoded = traces.has(r"decoder\w*|mask_token")
+    if traces.behind("base_encoder") or traces.behind("momentum_encoder") or decoded:
+        return Evidence()
+    if not are_fixed(positions):
+        return Evidence()
+    return Evidence(
+        heads=_SMALL_HEADS,
+        doubt="no weight reveals the attention heads; the positions are fixed sines, as in "
+        f"MoCo-v3's small ViT, so its {_SMALL_HEADS} heads were taken and not the usual "
+        f"{_USUAL_HEADS} of this width; say it where that is wrong: --heads {_USUAL_HEADS}",
+    )
 
 
 def by_file_name(name: str) -> Published | None:
@@ -138,7 +162,7 @@ def published_name(text: str) -> str:
     return text.lower().replace("-", "_")
 
 
-def doubt(methods: Sequence[Method], spec: EncoderSpec) -> str:
+def doubt_about(methods: Sequence[Method], spec: EncoderSpec) -> str:
     """What a file leaves open, what was assumed, and how to say better; empty where nothing.
 
     Args:
@@ -198,6 +222,23 @@ def _is_converted_size(spec: EncoderSpec) -> bool:
         and spec.blocks == (3, 4, 6, 3)
         and spec.channels in _WIDTHS
     )
+
+
+def _methods(traces: Traces, spec: EncoderSpec) -> tuple[Method, ...]:
+    names: tuple[str, ...] = ()
+    if traces.naming is RESNET_HAIKU:
+        names = ("BYOL",)
+    elif traces.naming is RESNET_SIMCLR_V2:
+        names = ("SimCLR-v2",)
+    elif isinstance(spec, ResNetSpec):
+        names = _resnet(traces, spec)
+    elif isinstance(spec, ConvNeXtSpec):
+        names = ("FCMAE",) if spec.response_norm and not spec.final_norm else ()
+    elif isinstance(spec, SwinSpec):
+        names = _swin(traces)
+    elif isinstance(spec, ViTSpec):
+        names = _vit(traces, spec)
+    return tuple(METHODS[name] for name in names)
 
 
 def _resnet(traces: Traces, spec: ResNetSpec) -> tuple[str, ...]:

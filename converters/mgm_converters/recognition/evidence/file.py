@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from mgm_converters.naming.rules import Family
+from mgm_converters.recognition.evidence.record import Evidence
 from mgm_jax.encoders import Preprocess
 from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError, name_some
@@ -42,7 +43,7 @@ KEYS = ("mgm_method", "mgm_paradigm", "mgm_heads", "mgm_input", "mgm_training")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stated:
+class FileStatement:
     """What a file states of its encoder.
 
     Attributes:
@@ -69,6 +70,17 @@ class Stated:
         """The published method of this name; None where it has another name."""
         return METHODS.get(self.method)
 
+    def evidence(self) -> Evidence:
+        """What it says, as :mod:`mgm_converters.recognition.decide` weighs it."""
+        methods = (self.known_method,) if self.known_method else ()
+        return Evidence(
+            method=self.method,
+            methods=methods if self.names_training else None,
+            paradigm=self.paradigm,
+            heads=self.heads,
+            preprocess=self.preprocess,
+        )
+
     def check_heads(self, family: Family, state: Mapping[str, np.ndarray]) -> None:
         """InputError where the heads do not fit the weights, canonical names to arrays."""
         if self.heads is None:
@@ -81,8 +93,8 @@ class Stated:
             raise InputError(f"{said} they do not divide the width of its tokens, {width}")
 
 
-def read_stated(metadata: Mapping[str, str], *, file: Path) -> Stated:
-    """What the metadata of a file states; a blank :class:`Stated` where it states nothing.
+def read_statement(metadata: Mapping[str, str], *, file: Path) -> FileStatement:
+    """What the metadata of a file states; a blank :class:`FileStatement` where it states nothing.
 
     Args:
         metadata: key to text.
@@ -98,7 +110,7 @@ def read_stated(metadata: Mapping[str, str], *, file: Path) -> Stated:
             f"{', '.join(KEYS)}"
         )
     try:
-        return Stated(
+        return FileStatement(
             method=_text(metadata, "mgm_method"),
             paradigm=_text(metadata, "mgm_paradigm"),
             heads=_heads(metadata),

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mgm_converters.recognition.trainings import TRAINING_WORDS, word
+from mgm_converters.recognition.evidence.record import Evidence
+from mgm_converters.recognition.evidence.training import TRAINING_WORDS, word
 from mgm_jax.encoders import EncoderSpec, Preprocess, ViTSpec
-from mgm_jax.encoders.catalogue.methods import METHODS, Method
+from mgm_jax.encoders.catalogue.methods import METHODS
 from mgm_jax.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class UserStatement:
     """What the user says; it counts more than anything else.
 
     Attributes:
@@ -42,7 +43,7 @@ class Said:
         std: Sequence[float] | None = None,
         method: str | None = None,
         heads: int | None = None,
-    ) -> Said:
+    ) -> UserStatement:
         """Checked; one value of ``mean`` or ``std`` stands for all channels.
 
         Raises:
@@ -55,7 +56,7 @@ class Said:
         if (mean is None) != (std is None):
             raise InputError("mean, std: give both, or none of them")
         name, paradigm = ("", "") if method is None else _method(method)
-        return Said(
+        return UserStatement(
             method=name,
             paradigm=paradigm,
             heads=heads,
@@ -64,10 +65,15 @@ class Said:
             std=None if std is None else tuple(std),
         )
 
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """The published method of this name, in a tuple; none where it is no published one."""
-        return (METHODS[self.method],) if self.method in METHODS else ()
+    def evidence(self) -> Evidence:
+        """What is said, as :mod:`mgm_converters.recognition.decide` weighs it."""
+        return Evidence(
+            method=self.method,
+            # A method of no published encoder leaves open which of them it is most like.
+            methods=(METHODS[self.method],) if self.method in METHODS else None,
+            paradigm=self.paradigm,
+            heads=self.heads,
+        )
 
     @property
     def says_input(self) -> bool:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mgm_jax.analysis.collapse.hierarchical import (
-    GroupDraws,
-    estimate,
-    grand_mean,
-    percentile_interval,
-    resample_means,
-)
+from mgm_jax.analysis.collapse.comparison import FamilyComparison
 
 
 def interval_of(values: np.ndarray, seed: int, resamples: int = 800) -> tuple[float, float]:
-    generator = np.random.default_rng(seed)
-    draws = GroupDraws.make(values.shape[1], resamples=resamples, generator=generator)
-    means = resample_means(values, draws, generator=generator)
-    return percentile_interval(means, level=0.95)
+    estimate = compare({"one": values}, seed=seed, resamples=resamples).estimate("one")
+    return estimate.low, estimate.high
+
+
+def compare(
+    values: dict[str, np.ndarray], *, seed: int = 0, resamples: int = 50, level: float = 0.95
+) -> FamilyComparison:
+    return FamilyComparison.make(
+        values, bounds=(-np.inf, np.inf), resamples=resamples, seed=seed, level=level
+    )
 
 
 def test_three_seeds_are_covered_as_promised():
@@ -51,10 +51,8 @@ def test_seed_spread_and_group_spread_both_widen():
 
 def test_missing_values_are_left_out():
     values = np.array([[1.0, 3.0, np.nan], [np.nan, 5.0, 7.0]])
-    assert grand_mean(values) == (2 + 6) / 2
-    generator = np.random.default_rng(0)
-    draws = GroupDraws.make(3, resamples=50, generator=generator)
-    found = estimate(values, resample_means(values, draws, generator=generator), level=0.9)
+    found = compare({"one": values}, level=0.9).estimate("one")
+    assert found.value == (2 + 6) / 2
     assert np.isfinite([found.low, found.high]).all()
     assert (found.seeds, found.groups) == (2, 3)
 
@@ -69,26 +67,21 @@ def test_an_interval_moves_and_scales_with_its_values():
 
 
 def test_a_single_value_has_no_interval():
-    values = np.array([[0.7]])
-    generator = np.random.default_rng(0)
-    draws = GroupDraws.make(1, resamples=50, generator=generator)
-    found = estimate(values, resample_means(values, draws, generator=generator), level=0.95)
+    found = compare({"one": np.array([[0.7]])}).estimate("one")
     assert found.value == 0.7
     assert np.isnan([found.low, found.high]).all()
 
 
 def test_shared_draws_pair_the_groups():
-    generator = np.random.default_rng(3)
-    first = generator.normal(size=(1, 40))
-    second = first + 0.5
-    draws = GroupDraws.make(40, resamples=300, generator=generator)
-    difference = resample_means(second, draws, generator=generator) - resample_means(
-        first, draws, generator=generator
-    )
-    np.testing.assert_allclose(difference, 0.5, atol=1e-12)
+    first = np.random.default_rng(3).normal(size=(1, 40))
+    (row,) = compare({"one": first + 0.5, "other": first}, resamples=300).differences()
+    assert (row["family"], row["other"]) == ("one", "other")
+    np.testing.assert_allclose([row["difference"], row["low"], row["high"]], 0.5, atol=1e-12)
 
 
 def test_all_missing_is_nan_without_a_warning(recwarn: pytest.WarningsRecorder):
-    assert np.isnan(grand_mean(np.full((2, 3), np.nan)))
-    assert np.isnan(percentile_interval(np.full(5, np.nan), level=0.95)).all()
+    comparison = compare({"one": np.full((2, 3), np.nan)})
+    found = comparison.estimate("one")
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert comparison.seed_values("one") is None
     assert not recwarn.list

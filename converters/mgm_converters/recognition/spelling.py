@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mgm_converters.naming import NAMINGS
 from mgm_converters.naming.heads import OUTSIDE
 from mgm_converters.naming.rules import Family, Naming, matching
-from mgm_converters.recognition.copies import Candidate, Choice, choose
-from mgm_converters.recognition.nearest import unknown
+from mgm_converters.recognition.copies import Candidate, Choice
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recognised:
+class DividedNames:
     """A spelling, and how the names of a file divide.
 
     Attributes:
@@ -54,7 +52,7 @@ def encoders_in(
     ]
 
 
-def divide(names: Sequence[str], choice: Choice) -> Recognised:
+def divide(names: Sequence[str], choice: Choice) -> DividedNames:
     """How the names of a table divide into the encoder that was taken and what is outside.
 
     Args:
@@ -82,31 +80,13 @@ def divide(names: Sequence[str], choice: Choice) -> Recognised:
             left.append(name)
         else:
             dropped[name] = reason
-    return Recognised(
+    return DividedNames(
         naming=taken.naming,
         prefix=taken.prefix,
         inside=tuple(inside),
         dropped=dropped,
         left=tuple(left),
     )
-
-
-def recognise(names: Sequence[str], *, file: Path, family: Family | None = None) -> Recognised:
-    """Find the spelling of one table of names, whose values are not looked at.
-
-    Args:
-        names: all names in the table.
-        file: for messages.
-        family: where given, only spellings of this family count.
-
-    Raises:
-        InputError: no spelling fits, or several do; the message says what is nearest.
-    """
-    candidates = encoders_in(names, family=family)
-    if not candidates:
-        raise unknown(names, file=file, family=family)
-    choice = choose(candidates, file=file, same=lambda a, b: False, facts={}, names=names)
-    return divide(names, choice)
 
 
 def _prefixes(naming: Naming, names: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mgm_converters.recognition.stated import Stated
+from mgm_converters.recognition.evidence.file import FileStatement
 
 # Word (lower case, letters and digits alone) to the method's name and the kind of training.
 TRAINING_WORDS: Mapping[str, tuple[str, str]] = {
@@ -60,10 +60,10 @@ TRAINING_WORDS: Mapping[str, tuple[str, str]] = {
 _KEYS = ("method", "method_name", "ssl_method", "algorithm", "algo")
 
 
-def stated_by_training(facts: Mapping[str, Any]) -> Stated:
+def statement_of_training(facts: Mapping[str, Any]) -> FileStatement:
     """What the settings beside the weights say of the training; blank where they do not.
 
-    >>> stated_by_training({"hyper_parameters.method": "mocov2plus"}).method
+    >>> statement_of_training({"hyper_parameters.method": "mocov2plus"}).method
     'MoCo-v2'
     """
     for name, value in facts.items():
@@ -72,8 +72,8 @@ def stated_by_training(facts: Mapping[str, Any]) -> Stated:
         if last in _KEYS and isinstance(value, str):
             method, paradigm = TRAINING_WORDS.get(word(value), ("", ""))
             if method or paradigm:
-                return Stated(method=method, paradigm=paradigm)
-    return Stated()
+                return FileStatement(method=method, paradigm=paradigm)
+    return FileStatement()
 
 
 def word(text: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mgm_converters.recognition.evidence.record import Evidence
 from mgm_jax.encoders import Preprocess
 from mgm_jax.encoders.catalogue.methods import METHODS, Method
 from mgm_jax.errors import InputError
@@ -57,7 +58,7 @@ _INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Settings:
     """What the settings beside the weights say.
 
     Attributes:
@@ -74,8 +75,16 @@ class Config:
     preprocess: Preprocess | None = None
     rope_base: float = 100.0
 
+    def evidence(self) -> Evidence:
+        """What they say, as :mod:`mgm_converters.recognition.decide` weighs it."""
+        return Evidence(
+            methods=None if self.method is None else (self.method,),
+            heads=self.heads,
+            preprocess=self.preprocess,
+        )
 
-def read_config(folder: Path) -> Config | None:
+
+def read_settings(folder: Path) -> Settings | None:
     """The settings in a folder, None where there are none.
 
     Raises:
@@ -100,7 +109,7 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
-def _huggingface(values: Mapping[str, Any], images: Mapping[str, Any]) -> Config:
+def _huggingface(values: Mapping[str, Any], images: Mapping[str, Any]) -> Settings:
     tower = values.get("vision_config", values)
     vit: dict[str, Any] = {}
     eps = tower.get("layer_norm_eps")
@@ -116,7 +125,7 @@ def _huggingface(values: Mapping[str, Any], images: Mapping[str, Any]) -> Config
         )
     heads = tower.get("num_attention_heads")
     rope = tower.get("rope_parameters") or {}
-    return Config(
+    return Settings(
         heads=heads if isinstance(heads, int) and heads > 0 else None,
         vit=vit,
         method=METHODS.get(_METHODS.get(str(values.get("model_type")), "")),
@@ -146,7 +155,7 @@ def _huggingface_images(values: Mapping[str, Any]) -> Preprocess | None:
     )
 
 
-def _timm(values: Mapping[str, Any]) -> Config:
+def _timm(values: Mapping[str, Any]) -> Settings:
     given = values["pretrained_cfg"]
     network, tag = str(values.get("architecture", "")), str(given.get("tag", ""))
     name = next(
@@ -169,4 +178,4 @@ def _timm(values: Mapping[str, Any]) -> Config:
         )
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError):
         preprocess = None
-    return Config(vit=vit, method=METHODS.get(name), preprocess=preprocess)
+    return Settings(vit=vit, method=METHODS.get(name), preprocess=preprocess)
