@@ -72,8 +72,9 @@ def split_float64(values: Any) -> Pair:
     True
     """
     wide = np.asarray(values, np.float64)
-    high = wide.astype(np.float32)
-    return Pair(high, (wide - high).astype(np.float32))
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = wide.astype(np.float32)
+        return Pair(high, (wide - high).astype(np.float32))
 
 
 def join_float64(pair: Pair) -> Any:

@@ -19,6 +19,8 @@ from mgm_jax.geometry.nnk.kernel import COINCIDENT
 _TOGETHER = 2**22
 # Rounding of a squared distance, relative to the largest.
 _ROUNDING = 16 * pairs.EPSILON
+# Squared length below which a point has no digits left where others are about 1.
+_FAINT = 2.0**-40
 # Points that fill the tiles of a TPU, and the lanes of one.
 _TILE, _LANES = 1024, 128
 
@@ -31,12 +33,14 @@ class PairCandidates(NamedTuple):
         to_point: from candidates to the point, pairs ``[k, *b]``.
         mask: which candidates count ``[k, *b]`` bool.
         blurred: whether rounding hides which candidates are copies ``[*b]`` bool.
+        reach: squared distance of the farthest candidate, copies or not, ``[*b]`` float32.
     """
 
     among: Pair
     to_point: Pair
     mask: jax.Array
     blurred: jax.Array
+    reach: jax.Array
 
 
 def to_lanes(values: jax.Array) -> jax.Array:
@@ -101,11 +105,9 @@ def gathered(
     to_point = gram.map(diagonal_of)
     both = pairs.add(to_point[:, None], to_point[None])
     among = pairs.subtract(both, pairs.scale(gram, 2))
-    # A point far smaller than its candidates has no digits left where these are about 1.
-    blurred = length < 2.0**-40
     mask = jnp.ones(to_point.shape, bool)
     found = above_rounding(among, to_point, mask, length)
-    return found._replace(blurred=found.blurred | blurred), unit, length
+    return found._replace(blurred=found.blurred | (length < _FAINT)), unit, length
 
 
 def above_rounding(
@@ -128,26 +130,30 @@ def above_rounding(
 
     def unclear(squared: jax.Array) -> jax.Array:
         near = jnp.abs(squared - smallest) <= _ROUNDING * largest
-        return jnp.any((squared > 0) & near, axis=tuple(range(squared.ndim - smallest.ndim)))
+        return jnp.any((squared != 0) & near, axis=tuple(range(squared.ndim - smallest.ndim)))
 
+    reach = jnp.max(to_point.high, axis=0)
     blurred = unclear(among.high) | unclear(to_point.high)
     among = pairs.where(among.high > smallest, among, pairs.ZERO)
     to_point = pairs.where(to_point.high > smallest, to_point, pairs.ZERO)
-    return PairCandidates(among, to_point, mask, blurred)
+    return PairCandidates(among, to_point, mask, blurred, reach)
 
 
 class GroupDistances(NamedTuple):
     """Squared distances of all members of g groups of at most m points.
 
     Attributes:
-        squared: pairs ``[g, m, m]``, 0 on the diagonal, in units of ``unit`` squared.
+        squared: pairs ``[g, m, m]``, in units of ``unit`` squared; 0 of copies, and of rounding
+            a little below 0.
         squared_length: of the members, in the same unit ``[g, m]``.
         unit: a power of two ``[g]``.
+        faint: whether a member is too small to be told from the origin in that unit ``[g, m]``.
     """
 
     squared: Pair
     squared_length: jax.Array
     unit: jax.Array
+    faint: jax.Array
 
 
 def group_distances(points: jax.Array, mask: jax.Array, *, normalize: bool) -> GroupDistances:
@@ -174,14 +180,13 @@ def group_distances(points: jax.Array, mask: jax.Array, *, normalize: bool) -> G
     own = gram.map(lambda part: jnp.diagonal(part, axis1=1, axis2=2))
     both = pairs.add(own[:, :, None], own[:, None])
     squared = pairs.subtract(both, pairs.scale(gram, 2))
-    squared = pairs.where(squared.high > 0, squared, pairs.ZERO)
     resolved = jnp.max(own.high, axis=1, keepdims=True) / 4
-    return GroupDistances(squared, jnp.maximum(lengths, resolved), unit)
+    return GroupDistances(squared, jnp.maximum(lengths, resolved), unit, lengths < _FAINT)
 
 
 def nearest_in_groups(
     distances: GroupDistances, mask: jax.Array, *, k: int, wanted: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Nearest other members of every member; as ``nearest_in_group``, of g groups.
 
     Args:
@@ -191,15 +196,29 @@ def nearest_in_groups(
         wanted: how many candidates to take ``[g]``, at most k.
 
     Returns:
-        Places ``[g, m, k]`` int32 and which of them are candidates ``[g, m, k]`` bool.
+        Places ``[g, m, k]`` int32, which of them are candidates ``[g, m, k]`` bool, and whether
+        rounding may have changed their order ``[g, m]`` bool.
     """
+    m = mask.shape[1]
     smallest = COINCIDENT * distances.squared_length[:, :, None]
-    distance = distances.squared.high
-    distance = jnp.where(distance > smallest, distance, 0)
-    others = mask[:, :, None] & mask[:, None] & ~jnp.eye(mask.shape[1], dtype=bool)
-    negative, places = lax.top_k(jnp.where(others, -distance, -jnp.inf), k)
-    found = jnp.isfinite(negative) & (jnp.arange(k) < wanted[:, None, None])
-    return places.astype(jnp.int32), found
+    far = distances.squared.high > smallest
+    squared = pairs.where(far, distances.squared, pairs.ZERO)
+    others = mask[:, :, None] & mask[:, None] & ~jnp.eye(m, dtype=bool)
+    # One more than asked for, which may be as near as the last.
+    negative, places = lax.top_k(jnp.where(others, -squared.high, -jnp.inf), min(k + 1, m))
+    real = jnp.isfinite(negative)
+    sorted_low = jnp.take_along_axis(squared.low, places, axis=2)
+    values = Pair(jnp.where(real, -negative, 0), jnp.where(real, sorted_low, 0))
+    # Copies differ by nothing at all; whatever else is near the bound could be on either side.
+    near = jnp.abs(distances.squared.high - smallest)
+    largest = jnp.max(jnp.where(others, squared.high, 0), axis=(1, 2))[:, None, None]
+    unclear = others & (distances.squared.high != 0) & (near <= _ROUNDING * largest)
+    step = jnp.abs(pairs.subtract(values[:, :, 1:], values[:, :, :-1]).high)
+    close = (step > 0) & (step <= _ROUNDING * largest) & real[:, :, 1:]
+    blurred = jnp.any(close & (jnp.arange(step.shape[2]) < wanted[:, None, None]), axis=2)
+    blurred |= unclear.any(axis=2) | distances.faint
+    places, real = places[:, :, :k], real[:, :, :k]
+    return places.astype(jnp.int32), real & (jnp.arange(k) < wanted[:, None, None]), blurred
 
 
 def some_in_groups(distances: GroupDistances, places: jax.Array, mask: jax.Array) -> PairCandidates:

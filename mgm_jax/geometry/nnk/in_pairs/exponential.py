@@ -33,14 +33,19 @@ def exp(x: Pair) -> Pair:
     r = pairs.scale(pairs.subtract(x, whole), np.float32(2.0**-_HALVINGS))
     # y = r (1 + r/2 (1 + r/3 (...)))
     one = pairs.constant(1, n)
-    series = one
-    for term in range(_TERMS, 1, -1):
-        share = _like(pairs.split_float64(1 / term), n)
-        series = pairs.add(one, pairs.multiply(pairs.multiply(r, share), series))
-    y = pairs.multiply(r, series)
-    # (1 + y)^2 - 1 = y (2 + y) keeps the digits of y while it is small.
-    for _ in range(_HALVINGS):
-        y = pairs.add(pairs.scale(y, 2), pairs.multiply(y, y))
+    # Loops, not chains: a compiler that repeats what it needs twice would never end with these.
+    shares = Pair(*map(jnp.asarray, pairs.split_float64(1 / np.arange(_TERMS, 1, -1))))
+
+    def term(place: jax.Array, series: Pair) -> Pair:
+        share = shares.map(lambda part: jnp.broadcast_to(part[place], r.shape))
+        return pairs.add(one, pairs.multiply(pairs.multiply(r, share), series))
+
+    def square(_: int, y: Pair) -> Pair:
+        # (1 + y)^2 - 1 = y (2 + y) keeps the digits of y while it is small.
+        return pairs.add(pairs.scale(y, 2), pairs.multiply(y, y))
+
+    y = pairs.multiply(r, lax.fori_loop(0, _TERMS - 1, term, one))
+    y = lax.fori_loop(0, _HALVINGS, square, y)
     power = pairs.add(one, y)
     # 2^n in two steps, each within the range of float32.
     half = jnp.floor(n / 2)

@@ -4,8 +4,8 @@ The tableau of every point is held in full, ``[k, k, *b]`` with the points in th
 units work on as many points as they have lanes, no pivot gathers anything, and the row of a pivot
 is a masked sum of which all but one term are zero. Here ``*b`` stands for one axis of points or
 several; where they are ``[s, 128]``, with s a multiple of 8, both axes of candidates lie outside
-the tiles of a TPU, so that nothing is ever moved within a register. See :mod:`mgm_jax.geometry.nnk.sweep_operator`
-for what a sweep is.
+the tiles of a TPU, so that nothing is ever moved within a register. What a sweep is says
+:mod:`mgm_jax.geometry.nnk.sweep_operator`.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
 
 
 def _first_best(score: jax.Array) -> jax.Array:
-    """Mark the first of the largest scores ``[k, *b]`` where it is not negative, ``[k, *b]`` bool."""
+    """Mark the first of the largest scores where it is not negative, both ``[k, *b]``."""
     places = jnp.arange(score.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (score.ndim - 1))
     best = jnp.max(score, axis=0)
     place = jnp.min(jnp.where(score >= best, places, score.shape[0]), axis=0)

@@ -23,7 +23,7 @@ from mgm_jax.geometry.nnk.in_pairs.distances import (
     some_in_groups,
     to_lanes,
 )
-from mgm_jax.geometry.nnk.in_pairs.reduce import farthest, reduce_cosine, reduce_gaussian
+from mgm_jax.geometry.nnk.in_pairs.reduce import reduce_cosine, reduce_gaussian
 from mgm_jax.geometry.nnk.in_pairs.solve import PairSolution, solve_in_pairs
 from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName
 from mgm_jax.geometry.nnk.neighbourhood import SEEN
@@ -55,7 +55,7 @@ def group_weights(
     points: jax.Array,
     mask: jax.Array,
     wanted: jax.Array,
-    bandwidth: Pair | None,
+    bandwidth: jax.Array | None,
     *,
     k: int,
     kernel: KernelName,
@@ -66,7 +66,7 @@ def group_weights(
         points: ``[g, m, d]`` float32.
         mask: which rows are points ``[g, m]`` bool.
         wanted: candidates of every point ``[g]`` int.
-        bandwidth: of the Gaussian, pairs ``[g, m]``, or None.
+        bandwidth: of the Gaussian, high and low parts ``[g, m, 2]``, or None.
         k: columns of the result.
         kernel: which kernel.
 
@@ -76,20 +76,20 @@ def group_weights(
     """
     g, m, _ = points.shape
     distances = group_distances(points, mask, normalize=kernel == "cosine")
-    places, real = nearest_in_groups(distances, mask, k=k, wanted=wanted)
+    places, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
     candidates = some_in_groups(distances, places, real)
-    unit = jnp.broadcast_to(distances.unit[:, None], (g, m))
+    unit = to_lanes(jnp.broadcast_to(distances.unit[:, None], (g, m)).reshape(-1))
     lengths = to_lanes(distances.squared_length.reshape(-1))
     found = _weights(
         candidates,
-        None if bandwidth is None else bandwidth.map(lambda part: part / unit).map(_flat_lanes),
+        None if bandwidth is None else _width(bandwidth.reshape(-1, 2), unit),
         lengths,
         kernel=kernel,
         # Each squared distance is a sum of a few entries of the matrix.
         rounding=8 * EPSILON * lengths,
     )
     found = jax.tree.map(lambda part: part.reshape(g, m, *part.shape[1:]), found)
-    return jnp.where(real, places, -1), found
+    return jnp.where(real, places, -1), found._replace(refused=found.refused | blurred)
 
 
 @partial(jax.jit, static_argnames="kernel")
@@ -97,7 +97,7 @@ def row_weights(
     points: jax.Array,
     rows: jax.Array,
     candidates: jax.Array,
-    bandwidth: Pair | None,
+    bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
 ) -> PairWeights:
@@ -107,23 +107,24 @@ def row_weights(
         points: the cloud ``[n, d]`` float32.
         rows: the points ``[b]`` int.
         candidates: rows of the cloud ``[b, k]`` int.
-        bandwidth: of the Gaussian, pairs ``[b]``, or None.
+        bandwidth: of the Gaussian, high and low parts ``[b, 2]``, or None.
         kernel: which kernel.
     """
     found, unit, lengths = gathered(points, rows, candidates, normalize=kernel == "cosine")
-    width = None if bandwidth is None else bandwidth.map(lambda part: to_lanes(part) / unit)
+    width = None if bandwidth is None else _width(bandwidth, unit)
     return _weights(found, width, lengths, kernel=kernel, rounding=0.0)
 
 
-def _flat_lanes(part: jax.Array) -> jax.Array:
-    return to_lanes(part.reshape(-1))
+def _width(bandwidth: jax.Array, unit: jax.Array) -> Pair:
+    """Bandwidths ``[b, 2]`` in units ``[*b]``, powers of two."""
+    return Pair(to_lanes(bandwidth[:, 0]) / unit, to_lanes(bandwidth[:, 1]) / unit)
 
 
 def solve_candidates(
     candidates: PairCandidates, bandwidth: Pair | None, *, kernel: KernelName
 ) -> PairSolution:
     """Kernel regression of points on their candidates; bandwidth in their unit, ``[*b]``."""
-    among, to_point, mask, blurred = candidates
+    among, to_point, mask, blurred, _ = candidates
     if kernel == "cosine":
         problem = reduce_cosine(among, to_point, mask)
     else:
@@ -163,16 +164,13 @@ def _are_resolved(
     rounding: jax.Array | float,
 ) -> tuple[jax.Array, jax.Array]:
     """What ``are_resolved`` of the neighbourhood says, and where pairs blur more than float64."""
-    among, to_point, mask, _ = candidates
+    among, to_point, mask, _, reach = candidates
     k = mask.shape[0]
     others = ~np.eye(k, dtype=bool).reshape(k, k, *[1] * (mask.ndim - 1))
     met = jnp.any(others & mask[:, None] & mask[None] & (among.high == 0), axis=(0, 1))
     met |= jnp.any(mask & (to_point.high == 0), axis=0)
-    if bandwidth is None:
-        width = jnp.sqrt(farthest(to_point, mask).high)
-        width = jnp.where(width > 0, width, 1)
-    else:
-        width = bandwidth.high
+    own_width = jnp.sqrt(jnp.where(reach > 0, reach, 1))
+    width = own_width if bandwidth is None else bandwidth.high
     smallest = COINCIDENT * squared_length
     unclear = rounding / width / width > SEEN
     return ~(met & (jnp.sqrt(smallest) > SEEN * width)), unclear

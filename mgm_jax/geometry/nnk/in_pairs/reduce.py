@@ -109,7 +109,7 @@ def reduce_kernel(kernel: Pair, target: Pair, mask: jax.Array, own: Pair) -> Red
 
 
 def repeats(near: jax.Array, mask: jax.Array) -> jax.Array:
-    """Which candidates coincide with an earlier one ``[k, *b]``, from which pairs do ``[k, k, *b]``."""
+    """Which candidates ``[k, *b]`` coincide with an earlier one; ``near`` says which do."""
     earlier = np.tril(np.ones(near.shape[:2], bool), -1)
     earlier = earlier.reshape(*earlier.shape, *[1] * (near.ndim - 2))
     return jnp.any(near & earlier & mask[:, None] & mask[None], axis=1)
