@@ -179,7 +179,8 @@ def _solve_in_pairs(columns: list[np.ndarray]) -> NnkSolution:
         return _solve_in_blocks(columns)
     kernel, target, mask, own = columns[:4]
     found, refused = settled_kernels(kernel, target, mask, own)
-    solution = NnkSolution(*found, refused)
+    theta, residual, kkt, pivots = found
+    solution = NnkSolution(theta, residual, kkt, pivots, refused)
     rows = np.flatnonzero(refused)
     if rows.size:
         with on_host():

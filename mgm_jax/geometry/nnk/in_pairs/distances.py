@@ -106,12 +106,17 @@ def gathered(
     both = pairs.add(to_point[:, None], to_point[None])
     among = pairs.subtract(both, pairs.scale(gram, 2))
     mask = jnp.ones(to_point.shape, bool)
-    found = above_rounding(among, to_point, mask, length)
+    largest = jnp.maximum(jnp.max(to_point.high, axis=0), jnp.max(among.high, axis=(0, 1)))
+    found = above_rounding(among, to_point, mask, length, largest)
     return found._replace(blurred=found.blurred | (length < _FAINT)), unit, length
 
 
 def above_rounding(
-    among: Pair, to_point: Pair, mask: jax.Array, squared_length: jax.Array
+    among: Pair,
+    to_point: Pair,
+    mask: jax.Array,
+    squared_length: jax.Array,
+    largest: jax.Array,
 ) -> PairCandidates:
     """Set squared distances to 0 that are below the rounding of the points.
 
@@ -120,13 +125,13 @@ def above_rounding(
         to_point: ``[k, *b]``.
         mask: which candidates count, ``[k, *b]`` bool.
         squared_length: of the points ``[*b]``.
+        largest: squared distance of the Gram matrix that these come from ``[*b]``.
     """
     smallest = COINCIDENT * squared_length
     k = mask.shape[0]
     others = ~np.eye(k, dtype=bool).reshape(k, k, *[1] * (mask.ndim - 1))
     among = pairs.where(mask[:, None] & mask[None] & others, among, pairs.ZERO)
     to_point = pairs.where(mask, to_point, pairs.ZERO)
-    largest = jnp.maximum(jnp.max(to_point.high, axis=0), jnp.max(among.high, axis=(0, 1)))
 
     def unclear(squared: jax.Array) -> jax.Array:
         near = jnp.abs(squared - smallest) <= _ROUNDING * largest
@@ -209,7 +214,7 @@ def nearest_in_groups(
     real = jnp.isfinite(negative)
     sorted_low = jnp.take_along_axis(squared.low, places, axis=2)
     values = Pair(jnp.where(real, -negative, 0), jnp.where(real, sorted_low, 0))
-    # Copies differ by nothing at all; whatever else is near the bound could be on either side.
+    # What is near the bound could be on either side of it, but for copies, which differ by 0.
     near = jnp.abs(distances.squared.high - smallest)
     largest = jnp.max(jnp.where(others, squared.high, 0), axis=(1, 2))[:, None, None]
     unclear = others & (distances.squared.high != 0) & (near <= _ROUNDING * largest)
@@ -241,7 +246,10 @@ def some_in_groups(distances: GroupDistances, places: jax.Array, mask: jax.Array
 
     high, low = select(distances.squared.high), select(distances.squared.low)
     lanes = to_lanes(mask.reshape(g * m, k)), to_lanes(distances.squared_length.reshape(g * m))
-    return above_rounding(Pair(high[0], low[0]), Pair(high[1], low[1]), *lanes)
+    largest = jnp.broadcast_to(jnp.max(distances.squared.high, axis=(1, 2))[:, None], (g, m))
+    return above_rounding(
+        Pair(high[0], low[0]), Pair(high[1], low[1]), *lanes, to_lanes(largest.reshape(-1))
+    )
 
 
 def _inverse_power(largest: jax.Array) -> jax.Array:
