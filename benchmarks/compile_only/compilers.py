@@ -26,6 +26,8 @@ _TARGETS = Path(__file__).parent / "targets"
 # Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
 _DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
 
+# Several processes may compile at once: none of them holds a device.
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")

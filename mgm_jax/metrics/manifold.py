@@ -20,7 +20,7 @@ from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMNS
 from mgm_jax.metrics.measure import measure_points
 from mgm_jax.metrics.options import Options
-from mgm_jax.metrics.summary import ManifoldSummary, group_means, summarise
+from mgm_jax.metrics.summary import ManifoldSummary, means_and_summary
 from mgm_jax.parallel.devices import fetch, mesh_of
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ class ManifoldMetrics:
             level: coverage of the intervals.
         """
         values = {name: getattr(self, name) for name in self.columns}
-        table = summarise(values, self.group, resamples=resamples, seed=seed, level=level)
-        return ManifoldSummary(table=table, groups=group_means(values, self.group), level=level)
+        means, table = means_and_summary(
+            values, self.group, resamples=resamples, seed=seed, level=level
+        )
+        return ManifoldSummary(table=table, groups=means, level=level)
 
     def __repr__(self) -> str:
         """Number of points and groups in one line."""

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PathResult:
-    """A linear classifier: its score on test, and the path it was chosen from.
+    """A linear model: its score on test, and the path it was chosen from.
 
     Attributes:
-        score: on test, of the classifier that was fitted last, 0 to 1.
+        score: on test, of the model that was fitted last, at most 1.
         low: lower end of the bootstrap interval over test images.
         high: its upper end.
         level: what the interval covers.
-        measure: ``"top1"``, ``"mean_per_class"`` or ``"map11"``.
+        measure: ``"top1"``, ``"mean_per_class"``, ``"map11"``, ``"map"`` or ``"r2"``.
         strength: the chosen one.
         strengths: all of them, ``[s]``, ascending.
         validation: score of each on validation, ``[s]``.

@@ -82,11 +82,10 @@ class ModelSimilarity:
 
     def __repr__(self) -> str:
         """Numbers of models and images and the range of every measure in one line."""
-        values = self.table.groupby("measure", sort=False)["value"]
-        said = (
-            f"{name} {low:.3f} to {high:.3f}"
-            for name, low, high in zip(self.measures, values.min(), values.max(), strict=True)
-        )
+        said = []
+        for measure in self.measures:
+            values = self.table.loc[self.table["measure"] == measure, "value"].to_numpy(np.float64)
+            said.append(f"{measure} {values.min():.3f} to {values.max():.3f}")
         return (
             f"ModelSimilarity({len(self.models)} models, {self.images} images: {', '.join(said)})"
         )

@@ -14,7 +14,7 @@ of which the dimension d is found by maximum likelihood.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,7 +74,8 @@ def _root(unit: np.ndarray, *, between: int, n2: int) -> float:
     # and at most (n2 - n1) / n1.
     n1 = n2 - 1 - between
     low, high = 1 / n1, (n2 - n1) / n1
-    return float(brentq(score, low / 2, 2 * high, xtol=1e-12, rtol=1e-12))
+    root: Any = brentq(score, low / 2, 2 * high, xtol=1e-12)
+    return float(root)
 
 
 def _share(unit: np.ndarray, dimension: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | ``graph`` | the public ``nnk_graph`` |
+| ``among_others`` | the same of points on the rows of another cloud |
 | ``candidates`` | how many candidates a point has, and which |
 | ``neighbourhood`` | distances of candidates from Gram matrices; the regression on them |
 | ``kernel`` | cosine and Gaussian |

@@ -34,6 +34,7 @@ from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
+from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
 from mgm_jax.sweep.run.directions import have_direction
@@ -202,9 +203,11 @@ def _similarity_table(
         own = [cell for cell in plain if cell.images.name == images]
         if len(own) < 2:
             continue
+        with own_files(out):
+            embeddings = _embeddings(own, study=study, out=out)
         try:
             found = model_similarity(
-                _embeddings(own, study=study, out=out),
+                embeddings,
                 resamples=study.metrics.resamples,
                 seed=study.seed,
                 level=study.metrics.level,
