@@ -50,6 +50,7 @@ from mgm_jax.geometry.points.groups import (
 from mgm_jax.parallel.devices import fetch, mesh_of
 from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ _BATCH_POINTS = 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
-class NnkGraph:
+class NnkGraph(Result):
     """Non-negative kernel regression weights of n points on their candidates, exact.
 
     Attributes:
@@ -114,9 +115,13 @@ class NnkGraph:
             + (f", {lost} points not resolved by float32)" if lost else ")")
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the first edges."""
-        return f"<p>{self!r}</p>{self.to_pandas().head(10).to_html(index=False)}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.degree)
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.to_pandas().head(10)
 
 
 class _Found(NamedTuple):
