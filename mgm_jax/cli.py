@@ -39,6 +39,7 @@ class RunOptions:
         executor: where the work is done; None for this process.
         download: fetch published encoders that are not in the cache.
         offline: go on without those that are not.
+        data: folder that sources ``data:NAME`` of the study lie in; None for ``MGM_JAX_DATA``.
     """
 
     until: Literal["embed", "measure", "probe"] = "probe"
@@ -47,6 +48,7 @@ class RunOptions:
     executor: Executor | None = None
     download: bool = False
     offline: bool = False
+    data: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,11 @@ Work = Annotated[
 CacheGb = Annotated[
     float,
     typer.Option("--cache-gb", help="Disk for decoded images below the results, in GB; 0: none."),
+]
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the sets that a study names data:...; or MGM_JAX_DATA."),
 ]
 
 app.command()(upkeep.status)
@@ -138,6 +145,7 @@ def run(
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
     cache_gb: CacheGb = 64,
+    data: Data = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch published encoders that are not there yet.")
     ] = False,
@@ -177,6 +185,7 @@ def run(
         cache_limit=_bytes_of(cache_gb),
         download=download,
         offline=offline,
+        data=data,
         executor=choose_executor(
             executor,
             address=address,
@@ -226,6 +235,7 @@ def plan(
     trial: Annotated[
         bool, typer.Option(help="Measure the speed of this host for the time that it will take.")
     ] = True,
+    data: Data = None,
     cache_gb: CacheGb = 64,
 ) -> None:
     """Say what a study will cost before it runs: what is fetched, passes, disk, hours.
@@ -234,10 +244,12 @@ def plan(
     converted into the output folder, which the run need not do again; nothing else is written.
     """
     from mgm_jax.conversion import convert_entry, open_model
+    from mgm_jax.data_folder import with_data
     from mgm_jax.study import read_study
     from mgm_jax.sweep import plan_study
 
-    found, base = read_study(study), study.parent.resolve()
+    found, notes = with_data(read_study(study), data)
+    base = study.parent.resolve()
     names = _published_of(found)
     missing = _missing_of(names)
     where = out or found.output
@@ -254,7 +266,7 @@ def plan(
             trial=trial,
             cache_limit=_bytes_of(cache_gb),
         )
-    typer.echo("\n".join(result.lines()))
+    typer.echo("\n".join((*result.lines(), *notes)))
 
 
 @app.command()
@@ -515,9 +527,13 @@ def _bytes_of(gigabytes: float) -> int:
 def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
     from mgm_jax.compile_cache import keep_programs
     from mgm_jax.conversion import convert_entry, open_model
+    from mgm_jax.data_folder import with_data
     from mgm_jax.sweep import run_study
 
     keep_programs()
+    study, notes = with_data(study, options.data)
+    for note in notes:
+        upkeep.say(note)
     if not (options.download or options.offline):
         _refuse_missing(study)
     # A study of the command line is written beside its results, and told from others by that.

@@ -60,7 +60,7 @@ class _Frozen(BaseModel):
 _CONVERSION = ("model", "size", "mean", "std", "method", "heads", "prefix", "key")
 
 # Keys of an image set that came later.
-_LATER_OF_IMAGES = ("image", "label", "id")
+_LATER_OF_IMAGES = ("image", "label", "id", "fallback")
 
 
 class EncoderEntry(_Frozen):
@@ -98,6 +98,8 @@ class EncoderEntry(_Frozen):
             ``momentum``, ... (as ``mgm convert --copy``).
         prefix: for a checkpoint, what stands before the names of the encoder that is meant.
         key: for a checkpoint, the key under which that encoder lies.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -116,6 +118,7 @@ class EncoderEntry(_Frozen):
     copy_: str | None = Field(default=None, alias="copy")
     prefix: str | None = None
     key: str | None = None
+    fallback: str | None = None
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -132,7 +135,7 @@ class EncoderEntry(_Frozen):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in (*_CONVERSION[2:], "copy")
+            if value is not None or name not in (*_CONVERSION[2:], "copy", "fallback")
         }
 
     @field_validator("seeds", mode="before")
@@ -214,6 +217,8 @@ class ImagesEntry(_Frozen):
             suffix, of HDF5 their array. None finds the usual ones.
         label: likewise of the class.
         id: likewise of the names of the images.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -229,6 +234,7 @@ class ImagesEntry(_Frozen):
     image: str | None = None
     label: str | None = None
     id: str | None = None
+    fallback: str | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, serialise: Any) -> dict[str, Any]:
