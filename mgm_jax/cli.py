@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -578,6 +579,9 @@ def _convert(file: Path | str, entry: Any, cache: Path, *, fetch: bool = False) 
 
 def main() -> None:
     """Run a command: whatever a user can mend is one clear message and status 2."""
+    # A terminal that has no letters for a name gets its code points instead of an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
