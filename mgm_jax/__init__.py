@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
+    from mgm_jax.encoders.callables.wrapped import wrap
     from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.errors import InputError
@@ -119,6 +120,7 @@ _HOMES = {
     "transfer_scores": "probe.scores.transfer_scores",
     "two_nn": "geometry.cloud.intrinsic_dimension",
     "uniformity": "geometry.cloud.uniformity",
+    "wrap": "encoders.callables.wrapped",
 }
 
 # Where a name is another one in its home.
@@ -183,6 +185,7 @@ __all__ = [
     "transfer_scores",
     "two_nn",
     "uniformity",
+    "wrap",
 ]
 
 

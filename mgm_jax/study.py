@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -60,7 +60,7 @@ class _Frozen(BaseModel):
 _CONVERSION = ("model", "size", "mean", "std", "method", "heads", "prefix", "key")
 
 # Keys of an image set that came later.
-_LATER_OF_IMAGES = ("image", "label", "id")
+_LATER_OF_IMAGES = ("image", "label", "id", "fallback", "multilabel", "regression")
 
 
 class EncoderEntry(_Frozen):
@@ -72,7 +72,10 @@ class EncoderEntry(_Frozen):
             ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
             for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
-            ``init: random`` that of a published encoder.
+            ``init: random`` that of a published encoder. Models that stay in their library are
+            ``torch:timm/NAME``, ``torch:hf/NAME`` (a name on the hub or a folder) and
+            ``onnx:FILE``; ``callable:NAME`` is an encoder that the command line names with
+            ``--encoder-from``, or that Python hands over.
         name: the name in tables and figures; by default the file's stem or the architecture.
         model: for a checkpoint, the architecture, where recognition should be overridden.
         init: ``random`` takes the network without its weights: one before its first training
@@ -95,6 +98,8 @@ class EncoderEntry(_Frozen):
             ``momentum``, ... (as ``mgm convert --copy``).
         prefix: for a checkpoint, what stands before the names of the encoder that is meant.
         key: for a checkpoint, the key under which that encoder lies.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -113,6 +118,7 @@ class EncoderEntry(_Frozen):
     copy_: str | None = Field(default=None, alias="copy")
     prefix: str | None = None
     key: str | None = None
+    fallback: str | None = None
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -129,7 +135,7 @@ class EncoderEntry(_Frozen):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in (*_CONVERSION[2:], "copy")
+            if value is not None or name not in (*_CONVERSION[2:], "copy", "fallback")
         }
 
     @field_validator("seeds", mode="before")
@@ -211,6 +217,8 @@ class ImagesEntry(_Frozen):
             suffix, of HDF5 their array. None finds the usual ones.
         label: likewise of the class.
         id: likewise of the names of the images.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -226,6 +234,7 @@ class ImagesEntry(_Frozen):
     image: str | None = None
     label: str | None = None
     id: str | None = None
+    fallback: str | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_came_later(self, serialise: Any) -> dict[str, Any]:
@@ -290,10 +299,24 @@ class TargetEntry(ImagesEntry):
         test: source of its test images, where it has some of its own; they are taken whole and
             ``per_class`` and ``count`` draw from the others. None splits the set.
         test_split: the split of ``test``, or without ``test`` of the same source, that holds them.
+        multilabel: for several labels an image, the column (of a manifest or another table) that
+            lists them, or columns of 0 and 1; probed by ``linear`` and ``ridge``, scored by mean
+            average precision, at 11 points of recall as VOC2007 and in full.
+        regression: for real values, their column or columns; probed by ``ridge``, scored by R².
     """
 
     test: str | None = None
     test_split: str | None = None
+    multilabel: str | tuple[str, ...] | None = None
+    regression: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_target(self) -> TargetEntry:
+        if self.multilabel is not None and self.regression is not None:
+            raise ValueError("give multilabel or regression, not both")
+        if () in (self.multilabel, self.regression):
+            raise ValueError("expected one or more columns")
+        return self
 
 
 class Transfer(_Frozen):
@@ -467,6 +490,13 @@ class Study(_Frozen):
         if not self.semantic and self.augmentation is None:
             raise ValueError("nothing to measure: set semantic: true or give augmentation")
         return self
+
+    def with_callables(self, names: Iterable[str]) -> Study:
+        """The study with encoders that a program hands over, those that it does not name yet."""
+        known = {entry.source for entry in self.encoders}
+        sources = [f"callable:{name}" for name in names]
+        more = [EncoderEntry(source=one) for one in sources if one not in known]
+        return self.model_copy(update={"encoders": (*self.encoders, *more)})
 
     @property
     def digest(self) -> str:

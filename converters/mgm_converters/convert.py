@@ -249,7 +249,7 @@ def _family(model: str) -> Family:
         hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
         raise InputError(f"model: there is no architecture {model!r}; {hint}")
     family = known.spec.family
-    if family == "pixels":
+    if family in ("pixels", "callable"):
         raise InputError("model: pixels has no weights, so there is nothing to convert")
     return family
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mgm_converters.naming import NAMINGS
 from mgm_converters.reading.harmless import DICTIONARIES, HARMLESS_TYPES
+from mgm_converters.reading.jax_files import JAX_FORMATS
 from mgm_converters.reading.kinds import KINDS
 from mgm_converters.reading.limits import Limits
 from mgm_converters.reading.source import WEIGHTS
@@ -34,8 +35,9 @@ def _lines() -> Iterator[str]:
     yield "## Checkpoints"
     yield ""
     yield "Formats: `torch.save` (both of its formats), whole modules stored with it, TorchScript,"
-    yield "safetensors, pickles of NumPy arrays, and weights in parts by their index. In a folder"
-    yield "or repository of Hugging Face the first of these is read, whole or in parts:"
+    yield "safetensors, pickles of NumPy arrays, and weights in parts by their index; of JAX code"
+    yield ", ".join(JAX_FORMATS.values()) + "."
+    yield "In a folder or repository of Hugging Face the first of these is read, whole or in parts:"
     yield ""
     yield _code(WEIGHTS) + "."
     yield ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.reading.jax_files import digest_of, jax_format
 from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
 from mgm_converters.recognition.evidence.settings import (
@@ -70,6 +71,8 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
         InputError: nothing of that name, weights that are missing, or no connection.
     """
     path, name = Path(text), str(text)
+    if path.is_dir() and jax_format(path):
+        return Source(file=path, name=path.resolve().name)
     if path.is_dir():
         weights = weights_in(path)
         return Source(file=weights, settings=read_settings(path), name=path.resolve().name)
@@ -141,6 +144,8 @@ def weights_in(folder: Path) -> Path:
 
 def digest_of_source(path: Path) -> str:
     """SHA-256 of the weights that a path names: of a file, or of all parts and their index."""
+    if path.is_dir() and jax_format(path):
+        return digest_of(path)
     file = weights_in(path) if path.is_dir() else path
     files = [file, *read_index(file)] if is_index(file) else [file]
     digests = []

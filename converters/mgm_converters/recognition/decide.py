@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
+from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.recognition.architecture import infer_spec, named_spec
 from mgm_converters.recognition.evidence.file import FileStatement
 from mgm_converters.recognition.evidence.guesses import (
@@ -147,6 +148,9 @@ def decide(
         evidence.append(likely_methods(traces, spec, stem=stem))
         methods = first(evidence, "methods").methods or ()
         # Of a method the file names, it says itself what its network has.
+        if traces.naming is VIT_FLAX and isinstance(spec, ViTSpec):
+            # Flax's own GELU, with which both code bases train.
+            spec = replace(spec, gelu="tanh")
         by_file = statement.names_training and not user.method
         spec = _with_facts(spec, () if by_file else methods, settings)
     spec = _padded(user.with_heads(spec), traces, padding)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from mgm_jax.encoders import ARCHITECTURES, Encoder
+from mgm_jax.encoders import ARCHITECTURES
+from mgm_jax.encoders.callables.given import AnyEncoder
 from mgm_jax.encoders.catalogue.published import Published
 from mgm_jax.errors import name_some
 from mgm_jax.features import StoredFeatures
@@ -208,7 +209,7 @@ def forecast(
     )
 
 
-def network_of(encoder: Encoder) -> str:
+def network_of(encoder: AnyEncoder) -> str:
     """What decides how long a view takes: the network and the size of its input."""
     look, spec = encoder.preprocess, encoder.spec
     # A published encoder is of an architecture that has a name, whatever its own.

@@ -16,7 +16,7 @@ from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.plan.forecast import Forecast, forecast
 from mgm_jax.sweep.plan.workload import prepare
 from mgm_jax.sweep.run.trial import trial as measure
-from mgm_jax.sweep.subjects import Convert
+from mgm_jax.sweep.subjects import Convert, OpenModel
 
 
 def plan_study(
@@ -25,6 +25,7 @@ def plan_study(
     *,
     base: str | Path = ".",
     convert: Convert | None = None,
+    open_model: OpenModel | None = None,
     missing: Sequence[Published] = (),
     trial: bool = True,
     cache_limit: int = CACHE_LIMIT,
@@ -36,6 +37,7 @@ def plan_study(
         out: folder of the results, which need not exist.
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights below ``out``.
+        open_model: opens models of other libraries.
         missing: published encoders that are not at hand; random weights stand for theirs.
         trial: whether to measure the speed of this host.
         cache_limit: bytes that decoded images may take below ``out``.
@@ -50,7 +52,14 @@ def plan_study(
     names = {one.name for one in missing}
     entries = tuple(one for entry in study.encoders for one in _planned(entry, names))
     planned = study.model_copy(update={"encoders": entries})
-    work = prepare(planned, Path(out), base=Path(base), convert=convert, cache_limit=cache_limit)
+    work = prepare(
+        planned,
+        Path(out),
+        base=Path(base),
+        convert=convert,
+        open_model=open_model,
+        cache_limit=cache_limit,
+    )
     rates, seconds = measure(work) if trial else ({}, 0.0)
     return forecast(work, fetches=missing, rates=rates, cell_seconds=seconds)
 

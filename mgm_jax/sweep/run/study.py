@@ -10,13 +10,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mgm_jax.embeddings import library_versions
+from mgm_jax.encoders import Encoder, WrappedEncoder
+from mgm_jax.encoders.callables.wrapped import NO_DIGEST
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import set_aside, whole_file
 from mgm_jax.images import CACHE_LIMIT
@@ -48,7 +50,7 @@ from mgm_jax.sweep.run.tasks import (
     transfer_tasks,
 )
 from mgm_jax.sweep.run.transfer import Outcome, TransferCell
-from mgm_jax.sweep.subjects import Convert
+from mgm_jax.sweep.subjects import Convert, OpenModel, Subject
 
 Stage = Literal["embed", "measure", "probe"]
 
@@ -86,6 +88,8 @@ def run_study(
     *,
     base: str | Path = ".",
     convert: Convert | None = None,
+    callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
+    open_model: OpenModel | None = None,
     until: Stage = "probe",
     retry_failed: bool = False,
     origin: str | None = None,
@@ -104,6 +108,8 @@ def run_study(
         out: folder of the results; made where it is missing, continued where it is not.
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
+        callables: encoders that the study names as ``callable:NAME``.
+        open_model: opens models of other libraries.
         until: ``embed`` stops after the embeddings, ``measure`` before the probes.
         retry_failed: try again what failed in an earlier run.
         origin: what tells this study from others in the same folder, such as the path of its
@@ -143,6 +149,8 @@ def run_study(
                     convert=convert,
                     retry_images=retry_failed,
                     cache_limit=cache_limit,
+                    callables=callables,
+                    open_model=open_model,
                 )
                 if executor.writes:
                     write_layout(work, origin=origin or study.name)
@@ -189,8 +197,20 @@ def run_study(
         failures=tuple(failures),
         small=written.small,
         writes=executor.writes,
-        notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
+        notes=(
+            *(line for one in _image_sets(work) for line in one.source.lines()),
+            *_without_digest([cell.subject for cell in work.embedded]),
+        ),
     )
+
+
+def _without_digest(subjects: Sequence[Subject]) -> list[str]:
+    """Of each encoder that nothing tells from a changed one, a word."""
+    return [
+        f"{name}: {NO_DIGEST}"
+        for name, encoder in {one.name: one.encoder for one in subjects}.items()
+        if isinstance(encoder, WrappedEncoder) and encoder.identity is None
+    ]
 
 
 def _write_sums(out: Path) -> None:

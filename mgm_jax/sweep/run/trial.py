@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.embeddings import EmbeddingStore, embed, manifest_for
-from mgm_jax.encoders import Encoder
+from mgm_jax.encoders.callables.given import AnyEncoder
 from mgm_jax.features import StoredFeatures
 from mgm_jax.metrics import manifold_metrics
 from mgm_jax.progress import progress
@@ -36,7 +36,7 @@ def trial(work: Workload) -> tuple[dict[str, float], float]:
     Returns:
         Views a second by :func:`~mgm_jax.sweep.plan.forecast.network_of`, and seconds a cell.
     """
-    networks: dict[str, tuple[Encoder, Cell]] = {}
+    networks: dict[str, tuple[AnyEncoder, Cell]] = {}
     for cell in work.cells:
         encoder = cell.subject.encoder
         if not isinstance(encoder, StoredFeatures):
@@ -52,7 +52,7 @@ def trial(work: Workload) -> tuple[dict[str, float], float]:
     return rates, seconds
 
 
-def _rate(encoder: Encoder, cell: Cell) -> float:
+def _rate(encoder: AnyEncoder, cell: Cell) -> float:
     count = min(len(cell.plan.indices), VIEWS)
     views = max(1, VIEWS // count)
     plan = replace(cell.plan, indices=cell.plan.indices[:count], views=views, chunk_images=count)

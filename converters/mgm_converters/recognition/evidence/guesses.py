@@ -15,6 +15,7 @@ from mgm_converters.naming.conv4_flat import CONV4_FLAT
 from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.rules import Naming
+from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.recognition.evidence.traces import SELF_SUPERVISED
 from mgm_jax.encoders import EncoderSpec, Preprocess
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
@@ -36,9 +37,13 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
     CIFAR ResNet        32 pixels whole, ImageNet mean and deviation
     ResNet              short side 8/7 of the centre square, bilinear, ImageNet mean and deviation
     ViT, ConvNeXt, Swin as ResNet, bicubic
+    ViT of Flax         whole, bicubic, values from -1 to 1
     ==================  ==========================================================================
     """
     size = spec.image_size
+    if naming is VIT_FLAX:
+        half = (0.5, 0.5, 0.5)
+        return Preprocess(size=size, resize=size, interpolation="bicubic", mean=half, std=half)
     normalised: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     if naming.family == "conv4":
         as_is = naming in (CONV4_SEQUENTIAL, CONV4_FLAT)

@@ -129,12 +129,13 @@ def _huggingface(values: Mapping[str, Any], images: Mapping[str, Any]) -> Settin
         heads=heads if isinstance(heads, int) and heads > 0 else None,
         vit=vit,
         method=METHODS.get(_METHODS.get(str(values.get("model_type")), "")),
-        preprocess=_huggingface_images(images),
+        preprocess=huggingface_images(images),
         rope_base=float(rope.get("rope_theta") or tower.get("rope_theta") or 100.0),
     )
 
 
-def _huggingface_images(values: Mapping[str, Any]) -> Preprocess | None:
+def huggingface_images(values: Mapping[str, Any]) -> Preprocess | None:
+    """The input that a ``preprocessor_config.json`` states; None where it states none."""
     size = values.get("size")
     size = {"shortest_edge": size} if isinstance(size, int) else size
     if not isinstance(size, Mapping):
