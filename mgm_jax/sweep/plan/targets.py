@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,16 @@ from mgm_jax.images import Fields, ImageSource, Limits, open_source
 from mgm_jax.images.sources.tables.shards import is_pattern
 from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
+from mgm_jax.sweep.plan.target_values import MEASURES_OF, TargetValues, values_of_target
 
 #: What the source of a target begins with that is a set of features of the study.
 FEATURES = "features:"
+
+#: What a source begins with that a program hands over.
+HELD = "held:"
+
+#: Nothing is handed over.
+NOTHING_HELD: Mapping[str, ImageSource] = MappingProxyType({})
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
@@ -37,10 +45,12 @@ class Target:
     Attributes:
         images: the set.
         has_test: whether it brings its own test images, told by their ids.
+        values: several labels or real values of every image; None for one class an image.
     """
 
     images: ImageSet
     has_test: bool
+    values: TargetValues | None = None
 
 
 class Split(NamedTuple):
@@ -59,9 +69,17 @@ class Split(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def open_images(entry: ImagesEntry, *, base: Path) -> ImageSet:
-    """Open the image set that an entry of a study names, and draw from it."""
-    source = _open(entry.source, entry, split=entry.split, base=base)
+def open_images(
+    entry: ImagesEntry, *, base: Path, held: Mapping[str, ImageSource] = NOTHING_HELD
+) -> ImageSet:
+    """Open the image set that an entry of a study names, and draw from it.
+
+    Args:
+        entry: of the study.
+        base: folder that relative paths start from.
+        held: sets that a program hands over, which the study names as ``held:NAME``.
+    """
+    source = _open(entry.source, entry, split=entry.split, base=base, held=held)
     if entry.classes is not None:
         source = source.only(entry.classes)
     if entry.per_class or entry.count:
@@ -92,7 +110,11 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
 
 
 def open_targets(
-    transfer: Transfer, others: Sequence[ImageSet], *, base: Path
+    transfer: Transfer,
+    others: Sequence[ImageSet],
+    *,
+    base: Path,
+    held: Mapping[str, ImageSource] = NOTHING_HELD,
 ) -> tuple[Target, ...]:
     """Open all targets; one that is an image set of the study shares its embeddings.
 
@@ -101,15 +123,22 @@ def open_targets(
     """
     targets = []
     for entry in transfer.targets:
-        images = _of_features(entry, others) or open_images(entry, base=base)
+        images = _of_features(entry, others) or open_images(entry, base=base, held=held)
         has_test = entry.test is not None or entry.test_split is not None
         if has_test:
-            test = _open(entry.test or entry.source, entry, split=entry.test_split, base=base)
+            place = entry.test or entry.source
+            test = _open(place, entry, split=entry.test_split, base=base, held=held)
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
+        values = values_of_target(images.source, entry)
+        if values is not None and not {*transfer.probes} & {*MEASURES_OF[values.kind]}:
+            raise InputError(
+                f"transfer: {images.name} has {values.kind}, which the probes "
+                f"{', '.join(MEASURES_OF[values.kind])} take; name one of them under probes:"
+            )
         labels = np.asarray(images.source.labels)
-        if len(np.unique(labels[labels >= 0])) < 2:
+        if values is None and len(np.unique(labels[labels >= 0])) < 2:
             raise InputError(
                 f"transfer: {images.name} must have images of two classes or more; "
                 f"it has {len(np.unique(labels[labels >= 0]))}. Use a labelled set."
@@ -122,7 +151,7 @@ def open_targets(
             )
         if same:
             images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
-        targets.append(Target(images=images, has_test=has_test))
+        targets.append(Target(images=images, has_test=has_test, values=values))
     names = [one.images.name for one in targets]
     if len(set(names)) < len(names):
         raise InputError(
@@ -139,6 +168,7 @@ def split_target(
     has_test: bool,
     transfer: Transfer,
     seed: int,
+    least_classes: int = 2,
 ) -> Split:
     """Split the labelled images of a target, each class in the same shares.
 
@@ -154,9 +184,10 @@ def split_target(
         has_test: whether the ids tell which images are for testing.
         transfer: the shares.
         seed: of the study.
+        least_classes: how many classes must have enough images.
 
     Raises:
-        InputError: fewer than two classes have enough images.
+        InputError: fewer classes have enough images.
     """
     ranks = [hashlib.sha256(f"split/{seed}/{one}".encode()).digest() for one in ids]
     parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
@@ -179,16 +210,33 @@ def split_target(
         parts["validation"] += rows[:held]
         parts["train"] += rows[held:]
         used += 1
-    if used < 2:
+    if used < least_classes:
         raise InputError(
             f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
             "and to test. Take more images of each class"
+            if least_classes > 1
+            else f"fewer than {LEAST_IMAGES} images have values. Take more images"
         )
     train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
     return Split(train, validation, test, tuple(left_out))
 
 
-def _open(source: str, entry: ImagesEntry, *, split: str | None, base: Path) -> ImageSource:
+def _open(
+    source: str,
+    entry: ImagesEntry,
+    *,
+    split: str | None,
+    base: Path,
+    held: Mapping[str, ImageSource],
+) -> ImageSource:
+    if source.startswith(HELD):
+        name = source.removeprefix(HELD)
+        if name not in held or split is not None:
+            raise InputError(
+                f"images: {source} must be a set that a program hands over, without a split; "
+                "a study file names a path"
+            )
+        return held[name]
     limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
     return open_source(
         place_of(source, base=base),
