@@ -248,8 +248,10 @@ def _images(
     labels, ids = said if said is not None and len(sets) == 1 else (None, None)
     held = {}
     for name, one in sets.items():
-        options = {} if isinstance(one, str | Path) else {"labels": labels, "ids": ids}
-        held[name] = open_source(one, name=None if not options else name, **options, warn=False)
+        if isinstance(one, str | Path):
+            held[name] = open_source(one, warn=False)
+        else:
+            held[name] = open_source(one, name=name, labels=labels, ids=ids, warn=False)
     return [{"name": name, "source": f"held:{name}"} for name in held], held
 
 
