@@ -1,7 +1,6 @@
-"""Real schedulers and stores, and the tables of one process that theirs are compared with.
+"""Real engines, and the tables of one process that theirs are compared with.
 
-Where a program is not installed, its test is skipped and says so; ``make engines`` installs those
-that pip can, ``apt-get install slurm-wlm munge openmpi-bin`` the others.
+Where a program is not installed, its test is skipped and says so; ``make engines`` installs it.
 """
 
 from __future__ import annotations
@@ -21,9 +20,6 @@ import pytest
 from tests.sweep.test_executors import PACKAGES, STUDY
 from tests.sweep.test_executors import alone as alone
 
-#: Where Debian puts daemons, which are not on the path of every user.
-_MORE_PATH = ("/usr/sbin", "/sbin")
-
 #: Command of a run, which every engine starts in its own way.
 MGM = (sys.executable, "-m", "mgm_jax.cli", "run")
 
@@ -38,8 +34,7 @@ Daemon = Callable[..., subprocess.Popen[bytes]]
 
 def program(name: str, *, package: str) -> str:
     """Path of a program; skips where it is not installed."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), *_MORE_PATH])
-    found = shutil.which(name, path=path)
+    found = shutil.which(name)
     if found is None:
         pytest.skip(f"runs {name}, which is not installed ({package})")
     return found
