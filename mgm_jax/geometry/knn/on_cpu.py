@@ -94,7 +94,7 @@ def nearest_by_pairs(
         distances, indices = rank_candidates(
             placed.queries, placed.targets, candidates, k=k, metric=metric, own=own
         )
-        certified = is_certified(distances, np.asarray(distance_above(unseen, metric=metric)))
+        certified = is_certified(distances, distance_above(unseen, metric=metric))
         left = np.flatnonzero(~certified)
         if left.size:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)

@@ -49,7 +49,7 @@ class Shortlists:
         first = fresh.size == len(bounds) and bounds.shape[1] >= _DEALT * self.count
         if first:
             # The usual case: a first tile, of which few scores can be among the best.
-            limits = np.nextafter(_rough_limits(bounds, self.count), np.float32(np.inf))
+            limits = np.nextafter(rough_limits(bounds, self.count), np.float32(np.inf))
         elif fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[fresh])
             limits[fresh] = -1
@@ -155,16 +155,18 @@ def _keys_of(bounds: np.ndarray, names: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(bounds), EMPTY, pack_keys(bounds, names))
 
 
-def _rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
+def rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
     """For every row ``[r, c]`` a number that at least ``count`` scores do not exceed, ``[r]``.
 
     Columns are dealt into four times fewer piles; the ``count``-th smallest of their minima is a
     little above the ``count``-th smallest score, and quicker to find.
 
     Args:
-        bounds: scores, of at least four times ``count`` columns.
+        bounds: scores, of at least ``count`` columns.
         count: how many.
     """
     piles = bounds.shape[1] // _DEALT
+    if piles < count:
+        return np.partition(bounds, count - 1, axis=1)[:, count - 1]
     minima = bounds[:, : piles * _DEALT].reshape(len(bounds), _DEALT, piles).min(axis=1)
     return np.partition(minima, count - 1, axis=1)[:, count - 1]
