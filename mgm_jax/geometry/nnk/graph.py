@@ -27,7 +27,7 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
-from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
+from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
     are_resolved,
@@ -224,9 +224,12 @@ def _solve_groups(
         np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
         np.ones(n, bool),
     )
-    on_host = mesh is None and jax.default_backend() == "cpu"
+    on_host = jax.default_backend() == "cpu"
     small, large = [], []
-    most = min(_CPU_BATCH_POINTS if on_host else _BATCH_POINTS, max(1, _BATCH_VALUES // width))
+    most = min(
+        _CPU_BATCH_POINTS if on_host and mesh is None else _BATCH_POINTS,
+        max(1, _BATCH_VALUES // width),
+    )
     for batch in group_batches(groups, max_points=most):
         (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
 
@@ -320,23 +323,17 @@ def _solve_cloud(
             ):
                 _write(found, members[places], members[candidates[places]], *parts[:-1])
         return
-    on_host = jax.default_backend() == "cpu"
-    more = 0 if on_host else padded_size(members.size) - members.size
     # Groups of about one size share a compilation.
-    cloud = np.pad(points[members], ((0, more), (0, 0)))
-    cloud = cloud if on_host else jax.device_put(cloud)
+    more = padded_size(members.size) - members.size
+    cloud = jax.device_put(np.pad(points[members], ((0, more), (0, 0))))
 
     def weights(places: np.ndarray, *, fallback: bool) -> list[np.ndarray]:
         width = None if bandwidth is None else bandwidth[members[places]]
-        sources: tuple[Any, ...] = cloud, places, candidates[places]
-        program = _row_weights
-        if on_host:
-            program = _difference_weights
-            sources = gathered_grams_on_host(*sources, normalize=kernel == "cosine")
         with double_precision():
-            return [
-                np.asarray(p) for p in program(*sources, width, kernel=kernel, fallback=fallback)
-            ]
+            parts = _row_weights(
+                cloud, places, candidates[places], width, kernel=kernel, fallback=fallback
+            )
+            return list(map(np.asarray, parts))
 
     def solve(places: np.ndarray) -> list[np.ndarray]:
         *parts, refused = weights(places, fallback=False)
@@ -420,23 +417,9 @@ def _row_weights(
     fallback: bool = True,
 ) -> tuple[jax.Array, ...]:
     gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
-    return _difference_weights(gram, lengths, bandwidth, kernel=kernel, fallback=fallback)
-
-
-@partial(jax.jit, static_argnames=("kernel", "fallback"))
-def _difference_weights(
-    gram: jax.Array,
-    squared_lengths: jax.Array,
-    bandwidth: jax.Array | None,
-    *,
-    kernel: KernelName,
-    fallback: bool,
-) -> tuple[jax.Array, ...]:
-    real = jnp.ones(gram.shape[:2], bool)
+    real = jnp.ones(candidates.shape, bool)
     # Of differences, squared distances keep all digits.
-    return _weights(
-        gram, real, bandwidth, squared_lengths, kernel=kernel, rounding=0.0, fallback=fallback
-    )
+    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0, fallback=fallback)
 
 
 def _weights(
