@@ -1,8 +1,9 @@
 """What a sweep costs: against strengths, encoders and taps; what the driver itself takes; memory.
 
     python -m benchmarks.sweep growth     # seconds of embedding and measuring, one factor at a time
-    python -m benchmarks.sweep driver     # a finished study of 500 cells run again: all is there
+    python -m benchmarks.sweep driver     # a finished study of 300 cells run again: all is there
     python -m benchmarks.sweep memory     # peak memory of that, at more and more cells
+    python -m benchmarks.sweep groups     # 20 000 groups of 16 views: metrics, and their summary
 
 The encoders are untrained Conv4 of 32 pixels on the built-in digits: small, so that what the
 driver adds is seen best.
@@ -22,11 +23,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.timing import report
+from mgm_jax import manifold_metrics
 from mgm_jax.images import SETTINGS
 from mgm_jax.study import Study, make_study
-from mgm_jax.sweep import run, run_study
+from mgm_jax.sweep import run_study
 from mgm_jax.sweep.output.layout import read_layouts
+from mgm_jax.sweep.run import study as run
 
 _SINGLE = list(SETTINGS)[5:]
 
@@ -118,7 +123,7 @@ def sized(cells: int) -> Study:
     return study_of(encoders=10, settings=max(1, cells // 50), strengths=5, images=6, views=8)
 
 
-def driver(out: str | None = None, *, cells: int = 500) -> None:
+def driver(out: str | None = None, *, cells: int = 300) -> None:
     """Run a study, then run it again: every stage finds its results and checks them."""
     with tempfile.TemporaryDirectory() as folder:
         out = out or folder
@@ -158,6 +163,22 @@ def memory() -> None:
             }
         )
     report("sweep_memory", rows)
+
+
+def groups(count: str = "20000") -> None:
+    """Metrics of many small groups, as the views of as many images are, and their summary."""
+    views, width = 16, 64
+    x = np.random.default_rng(0).normal(size=(int(count) * views, width)).astype(np.float32)
+    labels = np.repeat(np.arange(int(count)), views)
+    seconds = []
+    for _ in range(2):  # The first one compiles.
+        start = time.perf_counter()
+        found = manifold_metrics(x, groups=labels)
+        measured = time.perf_counter()
+        found.summary()
+        seconds = [measured - start, time.perf_counter() - measured]
+    row = {"groups": int(count), "points a group": views, "d": width}
+    report("many_groups", [row | {"metrics, s": seconds[0], "summary, s": seconds[1]}])
 
 
 def once(cells: str, out: str) -> None:

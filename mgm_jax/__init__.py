@@ -22,13 +22,24 @@ if TYPE_CHECKING:
     )
     from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models
     from mgm_jax.analysis.compare import ModelComparison, compare_models
-    from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity
+    from mgm_jax.analysis.similarity.models import ModelSimilarity, model_similarity
     from mgm_jax.analysis.transfer.predict import predict_transfer
     from mgm_jax.analysis.transfer.published import published_transfer
     from mgm_jax.analysis.transfer.result import TransferPrediction
+    from mgm_jax.encoders.callables.wrapped import wrap
     from mgm_jax.encoders.catalogue.registry import load_encoder
     from mgm_jax.encoders.encoder import Encoder
     from mgm_jax.errors import InputError
+    from mgm_jax.geometry.cloud.dimensions import IntrinsicDimension, intrinsic_dimension
+    from mgm_jax.geometry.cloud.intrinsic_dimension import (
+        LevinaBickel,
+        TwoNN,
+        levina_bickel,
+        two_nn,
+    )
+    from mgm_jax.geometry.cloud.spectrum import alpha_req, nesum, rankme
+    from mgm_jax.geometry.cloud.uniformity import uniformity
+    from mgm_jax.geometry.cloud.views import alignment, lidar
     from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
     from mgm_jax.geometry.local.pca import LocalPca, local_pca
     from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
@@ -56,15 +67,17 @@ _HOMES = {
     "Encoder": "encoders.encoder",
     "FewShotResult": "probe.few_shot",
     "InputError": "errors",
+    "IntrinsicDimension": "geometry.cloud.dimensions",
     "KnnAccuracy": "probe.knn",
     "KnnGraph": "geometry.knn.graph",
     "LabelAgreement": "analysis.clusters.stability",
+    "LevinaBickel": "geometry.cloud.intrinsic_dimension",
     "LocalPca": "geometry.local.pca",
     "ManifoldMetrics": "metrics.manifold",
-    "Monitor": "training.monitor",
     "ModelClusters": "analysis.clusters.ward",
     "ModelComparison": "analysis.compare",
-    "ModelSimilarity": "analysis.similarity",
+    "ModelSimilarity": "analysis.similarity.models",
+    "Monitor": "training.monitor",
     "Multiscale": "geometry.variants.multiscale",
     "NnkGraph": "geometry.nnk.graph",
     "PcaComponents": "geometry.variants.components",
@@ -73,30 +86,41 @@ _HOMES = {
     "StudyResults": "in_memory",
     "TransferPrediction": "analysis.transfer.result",
     "TransferScores": "probe.scores.transfer_scores",
+    "TwoNN": "geometry.cloud.intrinsic_dimension",
     "agreement_over_cuts": "analysis.clusters.stability",
+    "alignment": "geometry.cloud.views",
+    "alpha_req": "geometry.cloud.spectrum",
     "cluster_models": "analysis.clusters.ward",
     "cluster_stability": "analysis.clusters.stability",
     "compare_models": "analysis.compare",
     "curvature_angles": "geometry.variants.angles",
     "few_shot_probe": "probe.few_shot",
+    "intrinsic_dimension": "geometry.cloud.dimensions",
     "knn_graph": "geometry.knn.graph",
     "knn_probe": "probe.knn",
     "label_agreement": "analysis.clusters.stability",
+    "levina_bickel": "geometry.cloud.intrinsic_dimension",
+    "lidar": "geometry.cloud.views",
     "linear_probe": "probe.linear",
     "load_encoder": "encoders.catalogue.registry",
     "local_pca": "geometry.local.pca",
     "manifold_metrics": "metrics.manifold",
-    "model_similarity": "analysis.similarity",
+    "model_similarity": "analysis.similarity.models",
     "multiscale": "geometry.variants.multiscale",
+    "nesum": "geometry.cloud.spectrum",
     "nnk_graph": "geometry.nnk.graph",
     "pca_components": "geometry.variants.components",
     "predict_transfer": "analysis.transfer.predict",
     "published_transfer": "analysis.transfer.published",
+    "rankme": "geometry.cloud.spectrum",
     "report": "in_memory",
     "ridge_probe": "probe.ridge",
     "snapshot": "training.snapshot",
     "study": "in_memory",
     "transfer_scores": "probe.scores.transfer_scores",
+    "two_nn": "geometry.cloud.intrinsic_dimension",
+    "uniformity": "geometry.cloud.uniformity",
+    "wrap": "encoders.callables.wrapped",
 }
 
 # Where a name is another one in its home.
@@ -108,9 +132,11 @@ __all__ = [
     "Encoder",
     "FewShotResult",
     "InputError",
+    "IntrinsicDimension",
     "KnnAccuracy",
     "KnnGraph",
     "LabelAgreement",
+    "LevinaBickel",
     "LocalPca",
     "ManifoldMetrics",
     "ModelClusters",
@@ -125,30 +151,41 @@ __all__ = [
     "StudyResults",
     "TransferPrediction",
     "TransferScores",
+    "TwoNN",
     "agreement_over_cuts",
+    "alignment",
+    "alpha_req",
     "cluster_models",
     "cluster_stability",
     "compare_models",
     "curvature_angles",
     "few_shot_probe",
+    "intrinsic_dimension",
     "knn_graph",
     "knn_probe",
     "label_agreement",
+    "levina_bickel",
+    "lidar",
     "linear_probe",
     "load_encoder",
     "local_pca",
     "manifold_metrics",
     "model_similarity",
     "multiscale",
+    "nesum",
     "nnk_graph",
     "pca_components",
     "predict_transfer",
     "published_transfer",
+    "rankme",
     "report",
     "ridge_probe",
     "snapshot",
     "study",
     "transfer_scores",
+    "two_nn",
+    "uniformity",
+    "wrap",
 ]
 
 

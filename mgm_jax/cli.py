@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -19,6 +21,7 @@ from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
 
 if TYPE_CHECKING:
+    from mgm_jax.encoders.catalogue.published import Published
     from mgm_jax.study import Study
     from mgm_jax.sweep import Executor, StudyResult
 
@@ -37,6 +40,7 @@ class RunOptions:
         executor: where the work is done; None for this process.
         download: fetch published encoders that are not in the cache.
         offline: go on without those that are not.
+        data: folder that sources ``data:NAME`` of the study lie in; None for ``MGM_JAX_DATA``.
     """
 
     until: Literal["embed", "measure", "probe"] = "probe"
@@ -45,6 +49,7 @@ class RunOptions:
     executor: Executor | None = None
     download: bool = False
     offline: bool = False
+    data: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +60,13 @@ class Place:
         base: folder that relative paths of the study start from.
         file: of the study; None for one that the command line made.
         work: folder to work in, where the results go to a bucket.
+        callables: encoders that the command line names as functions.
     """
 
     base: Path
     file: Path | None = None
     work: Path | None = None
+    callables: Mapping[str, Any] = field(default_factory=dict)
 
 
 app = typer.Typer(
@@ -83,6 +90,11 @@ CacheGb = Annotated[
     typer.Option("--cache-gb", help="Disk for decoded images below the results, in GB; 0: none."),
 ]
 
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of the sets that a study names data:...; or MGM_JAX_DATA."),
+]
+
 app.command()(upkeep.status)
 app.command()(upkeep.gc)
 app.command()(upkeep.upload)
@@ -94,7 +106,15 @@ def run(
     encoder: Annotated[
         list[str] | None,
         typer.Option(
-            help="Checkpoint, converted folder, zoo:NAME or architecture; may be repeated."
+            help="Checkpoint, converted folder, zoo:NAME, architecture, torch:timm/NAME, "
+            "torch:hf/NAME or onnx:FILE; may be repeated."
+        ),
+    ] = None,
+    encoder_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Encoder of your own: package.module:function, which returns mgm.wrap(...) or "
+            "encoders by name; its code is run. May be repeated."
         ),
     ] = None,
     images: Annotated[
@@ -126,6 +146,7 @@ def run(
         bool, typer.Option("--retry-failed", help="Try again what failed in an earlier run.")
     ] = False,
     cache_gb: CacheGb = 64,
+    data: Data = None,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch published encoders that are not there yet.")
     ] = False,
@@ -165,6 +186,7 @@ def run(
         cache_limit=_bytes_of(cache_gb),
         download=download,
         offline=offline,
+        data=data,
         executor=choose_executor(
             executor,
             address=address,
@@ -175,6 +197,12 @@ def run(
             process=process,
         ),
     )
+    callables: dict[str, Any] = {}
+    if encoder_from:
+        from mgm_jax.encoders.callables.given import encoders_from
+
+        for place in encoder_from:
+            callables |= encoders_from(place)
     if study is not None:
         if encoder or images or setting or features:
             raise InputError(
@@ -182,21 +210,64 @@ def run(
             )
         if split:
             raise InputError("--split goes with --images; in a study file write split: at the set")
-        where = Place(base=study.parent, file=study, work=work)
-        _run(read_study(study), out, where=where, options=options)
+        where = Place(base=study.parent, file=study, work=work, callables=callables)
+        _run(read_study(study).with_callables(callables), out, where=where, options=options)
         return
-    if features and out and not (encoder or images or setting):
+    if features and out and not (encoder or encoder_from or images or setting):
         made = study_of_features(features, labels=labels, scores=scores)
         _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
         return
-    if not (encoder and images and out):
+    named = [*(encoder or ()), *(f"callable:{one}" for one in callables)]
+    if not (named and images and out):
         raise InputError(
             "give a study file, or --encoder, --images and -o: for example\n"
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/\n"
             "or, of features that are there already, --features and -o"
         )
-    made = quick_study(encoder, images, setting, views=views, count=count, split=split)
-    _run(made, out, where=Place(base=Path.cwd(), work=work), options=options)
+    made = quick_study(named, images, setting, views=views, count=count, split=split)
+    where = Place(base=Path.cwd(), work=work, callables=callables)
+    _run(made, out, where=where, options=options)
+
+
+@app.command()
+def plan(
+    study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
+    out: Out = None,
+    trial: Annotated[
+        bool, typer.Option(help="Measure the speed of this host for the time that it will take.")
+    ] = True,
+    data: Data = None,
+    cache_gb: CacheGb = 64,
+) -> None:
+    """Say what a study will cost before it runs: what is fetched, passes, disk, hours.
+
+    Published encoders that are not at hand are planned with random weights. Checkpoints are
+    converted into the output folder, which the run need not do again; nothing else is written.
+    """
+    from mgm_jax.conversion import convert_entry, open_model
+    from mgm_jax.data_folder import with_data
+    from mgm_jax.study import read_study
+    from mgm_jax.sweep import plan_study
+
+    found, notes = with_data(read_study(study), data)
+    base = study.parent.resolve()
+    names = _published_of(found)
+    missing = _missing_of(names)
+    where = out or found.output
+    if where is None:
+        raise InputError("give -o OUT, or output: in the study file")
+    with stoppable():
+        result = plan_study(
+            found,
+            where if out is not None else str(base / where),
+            base=base,
+            convert=convert_entry,
+            open_model=open_model,
+            missing=missing,
+            trial=trial,
+            cache_limit=_bytes_of(cache_gb),
+        )
+    typer.echo("\n".join((*result.lines(), *notes)))
 
 
 @app.command()
@@ -456,9 +527,14 @@ def _bytes_of(gigabytes: float) -> int:
 
 def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) -> StudyResult:
     from mgm_jax.compile_cache import keep_programs
+    from mgm_jax.conversion import convert_entry, open_model
+    from mgm_jax.data_folder import with_data
     from mgm_jax.sweep import run_study
 
     keep_programs()
+    study, notes = with_data(study, options.data)
+    for note in notes:
+        upkeep.say(note)
     if not (options.download or options.offline):
         _refuse_missing(study)
     # A study of the command line is written beside its results, and told from others by that.
@@ -467,7 +543,9 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
         study,
         folder,
         base=where.base.resolve(),
-        convert=partial(_convert, fetch=options.download),
+        convert=partial(convert_entry, fetch=options.download),
+        callables=where.callables,
+        open_model=open_model,
         until=options.until,
         retry_failed=options.retry_failed,
         origin=str(file.resolve()),
@@ -478,59 +556,44 @@ def _stages(study: Study, folder: Path, *, where: Place, options: RunOptions) ->
     )
 
 
-def _refuse_missing(study: Study) -> None:
-    """Say which published encoders have to be fetched first, before anything else is done."""
+def _published_of(study: Study) -> list[str]:
+    """Names of the published encoders whose weights a study wants."""
     from mgm_jax.encoders.catalogue.published import is_published_source, published_sources
 
-    named = [
+    return [
         name
         for entry in study.encoders
         if is_published_source(entry.source) and entry.init is None
         for name in published_sources(entry.source)
     ]
-    if not named:
-        return
+
+
+def _missing_of(names: list[str]) -> tuple[Published, ...]:
+    """Which of some published encoders have to be fetched first."""
+    if not names:
+        return ()
     from mgm_converters.reading.source import not_at_hand
 
-    if missing := not_at_hand(named):
+    return not_at_hand(names)
+
+
+def _refuse_missing(study: Study) -> None:
+    """Say what has to be fetched first, before anything else is done."""
+    names = _published_of(study)
+    if missing := _missing_of(names):
         size = sum(4 * one.parameters for one in missing) / 1e9
         raise InputError(
-            f"encoders: {len(missing)} of {len(named)} published encoders are not in the cache: "
+            f"encoders: {len(missing)} of {len(names)} published encoders are not in the cache: "
             f"{name_some(one.name for one in missing)}. Add --download to fetch them (about "
-            f"{size:.1f} GB), or --offline to go on without them"
+            f"{size:.1f} GB), or --offline to go on without them; `mgm plan` says more"
         )
-
-
-def _convert(file: Path | str, entry: Any, cache: Path, *, fetch: bool = False) -> Path:
-    """Convert a checkpoint into the study's cache, once for each content and what is said of it."""
-    from mgm_converters import CONVERTER_VERSION
-    from mgm_converters import convert as convert_checkpoint
-    from mgm_converters.reading.source import digest_of_source, find_source
-    from mgm_jax.files import safe_name
-    from mgm_jax.study import FeaturesEntry
-
-    if isinstance(entry, FeaturesEntry):
-        from mgm_converters.features import unpack_features
-
-        return unpack_features(Path(file), cache)
-    said = entry.conversion
-    model = said.pop("model", None)
-    if isinstance(file, str):
-        model = model or file
-        file = find_source(file, fetch=fetch).file
-    parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", model or "recognised"]
-    parts += [f"{name}={value}" for name, value in sorted(said.items())]
-    folder = cache / safe_name("-".join((file.name, *parts)), most=160)
-    if not folder.exists():
-        made = convert_checkpoint(file, folder, model=model, **said)
-        if made.report.doubt:
-            # In a study nobody sees the report; the keys of the entry are named as the options.
-            typer.echo(f"{file.name}: {made.report.doubt}", err=True)
-    return folder
 
 
 def main() -> None:
     """Run a command: whatever a user can mend is one clear message and status 2."""
+    # A terminal that has no letters for a name gets its code points instead of an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ _TABLES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StudyResults:
+class StudyResults(Result):
     """Every table of a study, and its report.
 
     Attributes:
@@ -57,20 +58,29 @@ class StudyResults:
         """The headline and where the rest is."""
         return f"StudyResults({self.headline} Tables: {', '.join(self.tables)}; {self.page})"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the headline and the first rows of ``models``."""
-        import html
+    def _line(self) -> str:
+        return f"{self.headline} {self.page}"
 
-        models = self.tables["models"].iloc[:, :12].head(12)
-        return (
-            f"<p>{html.escape(self.headline)}</p>{models.to_html(index=False, float_format='%.4g')}"
-            f"<p>{html.escape(str(self.page))}</p>"
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        models = self.tables["models"]
+        shown = [name for name in ("nnk_degree", "rankme", "knn_accuracy") if name in models]
+        return "".join(
+            f"<div>{name}</div>{intervals_svg(models.iloc[:, 0].tolist(), models[name].to_numpy())}"
+            for name in shown[:1]
         )
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.tables["models"].iloc[:, :12]
 
 
 def study(
     *,
-    features: Mapping[str, Any],
+    features: Mapping[str, Any] | None = None,
+    encoders: Mapping[str, Any] | Sequence[str | Path] | None = None,
+    images: Any | None = None,
+    settings: Sequence[str] | None = None,
     labels: Sequence[Any] | np.ndarray | None = None,
     ids: Sequence[Any] | np.ndarray | None = None,
     scores: pd.DataFrame | str | Path | None = None,
@@ -81,15 +91,23 @@ def study(
     name: str = "study",
     **options: Any,
 ) -> StudyResults:
-    """Measure, cluster, compare and predict from features in memory; ``mgm run`` in one call.
+    """Measure, cluster, compare and predict from one call; ``mgm run`` on values in memory.
 
-    What is done already in ``out`` is not done again; a changed array is measured anew.
+    What is done already in ``out`` is not done again; a changed array or encoder is measured anew.
 
     Args:
         features: name of each model to its features of the same images in the same order,
             ``[n, d]``, or ``[images, views, d]``: NumPy, JAX, PyTorch or pandas; or to a file of
             them (``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.h5``, a folder of zarr).
-        labels: one label an image; None makes one cloud of all images.
+        encoders: name of each encoder to what it is: one of :func:`mgm_jax.load_encoder`, a
+            callable in :func:`mgm_jax.wrap`, a model of timm, or a source as a study file names it
+            (a checkpoint, an architecture, ``torch:timm/NAME``, ``onnx:file.onnx``); or a list of
+            such sources.
+        images: what the encoders look at: a source as a study file names it, such as a folder of
+            classes or ``digits``, or several, or mappings with the keys of an image set.
+        settings: augmentation settings that encoders are measured under; None for those of a
+            study, an empty list for none.
+        labels: one label an image of the features; None makes one cloud of all images.
         ids: one name an image; None counts them.
         scores: known scores of transfer, a row a model (the index, or the first column of a file)
             and a column a task; None predicts nothing, unless there are probes.
@@ -114,12 +132,16 @@ def study(
         >>> sorted(set(found.summary["encoder"]))
         ['a', 'b']
     """
+    from mgm_jax.conversion import convert_entry, open_model
     from mgm_jax.report import headline_of_results, write_report
     from mgm_jax.study import make_study
     from mgm_jax.sweep import run_study
 
-    if not features:
-        raise InputError("features must name at least one model; got none.")
+    features = features or {}
+    if not features and not encoders:
+        raise InputError("features or encoders must name at least one model; got none.")
+    if bool(encoders) != (images is not None):
+        raise InputError("encoders and images go together: each needs the other.")
     folder = Path(out)
     inputs = folder / "inputs"
     inputs.mkdir(parents=True, exist_ok=True)
@@ -135,16 +157,33 @@ def study(
         | ({"paradigm": paradigms[one]} if paradigms and one in paradigms else {})
         for one, path in written.items()
     ]
-    content: dict[str, Any] = {"name": name, "features": entries, "augmentation": None, **options}
+    content: dict[str, Any] = {"name": name, "features": entries}
+    given: dict[str, Any] = {}
+    if encoders:
+        content["encoders"], given = _encoders(encoders, families or {}, paradigms or {})
+        content["images"] = _images(images)
+    if settings:
+        content["augmentation"] = {"settings": list(settings)}
+    elif settings is not None or not encoders:
+        content["augmentation"] = None
+    content |= options
     transfer: dict[str, Any] = {}
     if probes:
-        transfer |= {"targets": [{"source": "features:images"}], "probes": list(probes)}
+        targets = [{"source": "features:images"}] if features else []
+        transfer |= {"targets": targets + content.get("images", []), "probes": list(probes)}
         transfer |= {"scores": []}
     if scores is not None:
         transfer["score_table"] = str(_scores(inputs, scores))
     if transfer:
         content["transfer"] = transfer | content.get("transfer", {})
-    run_study(make_study(content, where="study"), folder, base=Path.cwd())
+    run_study(
+        make_study(content, where="study"),
+        folder,
+        base=Path.cwd(),
+        convert=convert_entry,
+        callables=given,
+        open_model=open_model,
+    )
     page = write_report(folder)
     headline = headline_of_results(folder)
     return StudyResults(
@@ -153,6 +192,35 @@ def study(
         headline=f"{headline.title} {headline.lead}".strip(),
         page=page,
     )
+
+
+def _encoders(
+    encoders: Mapping[str, Any] | Sequence[str | Path],
+    families: Mapping[str, str],
+    paradigms: Mapping[str, str],
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The entries of a study, and the encoders that they name as callables."""
+    from mgm_jax.encoders.callables.given import as_encoder
+
+    if not isinstance(encoders, Mapping):
+        return [{"source": str(one)} for one in encoders], {}
+    entries, given = [], {}
+    for name, value in encoders.items():
+        source = str(value)
+        if not isinstance(value, str | Path):
+            given[name] = as_encoder(name, value)
+            source = f"callable:{name}"
+        entries.append(
+            {"name": name, "source": source}
+            | ({"family": families[name]} if name in families else {})
+            | ({"paradigm": paradigms[name]} if name in paradigms else {})
+        )
+    return entries, given
+
+
+def _images(images: Any) -> list[dict[str, Any]]:
+    several = [images] if isinstance(images, str | Path | Mapping) else list(images)
+    return [dict(one) if isinstance(one, Mapping) else {"source": str(one)} for one in several]
 
 
 def open_report(results: StudyResults | str | Path) -> Path:

@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -59,6 +59,9 @@ class _Frozen(BaseModel):
 # Keys of an encoder that say of a checkpoint what it does not, the first two older than the others.
 _CONVERSION = ("model", "size", "mean", "std", "method", "heads", "prefix", "key")
 
+# Keys of an image set that came later.
+_LATER_OF_IMAGES = ("image", "label", "id", "fallback", "multilabel", "regression")
+
 
 class EncoderEntry(_Frozen):
     """One encoder, or several of one kind.
@@ -69,7 +72,10 @@ class EncoderEntry(_Frozen):
             ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
             for the 14 of the paper; ``mgm run --download`` fetches what is not there),
             the name of an architecture (``mgm models``) for an untrained encoder, or with
-            ``init: random`` that of a published encoder.
+            ``init: random`` that of a published encoder. Models that stay in their library are
+            ``torch:timm/NAME``, ``torch:hf/NAME`` (a name on the hub or a folder) and
+            ``onnx:FILE``; ``callable:NAME`` is an encoder that the command line names with
+            ``--encoder-from``, or that Python hands over.
         name: the name in tables and figures; by default the file's stem or the architecture.
         model: for a checkpoint, the architecture, where recognition should be overridden.
         init: ``random`` takes the network without its weights: one before its first training
@@ -92,6 +98,8 @@ class EncoderEntry(_Frozen):
             ``momentum``, ... (as ``mgm convert --copy``).
         prefix: for a checkpoint, what stands before the names of the encoder that is meant.
         key: for a checkpoint, the key under which that encoder lies.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -110,6 +118,7 @@ class EncoderEntry(_Frozen):
     copy_: str | None = Field(default=None, alias="copy")
     prefix: str | None = None
     key: str | None = None
+    fallback: str | None = None
 
     @property
     def conversion(self) -> dict[str, Any]:
@@ -126,7 +135,7 @@ class EncoderEntry(_Frozen):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in (*_CONVERSION[2:], "copy")
+            if value is not None or name not in (*_CONVERSION[2:], "copy", "fallback")
         }
 
     @field_validator("seeds", mode="before")
@@ -187,9 +196,11 @@ class ImagesEntry(_Frozen):
     """One image set.
 
     Attributes:
-        source: a folder of classes or a ``.zip`` or ``.tar`` of one, an ``.npz``, ``.npy`` or
-            ``idx3-ubyte`` file, ``digits`` or ``photo-patches`` (built in), ``rows:folder``, or
-            ``tfds:name/split``.
+        source: a folder of classes or a ``.zip`` or ``.tar`` of one; shards of webdataset
+            (``shards/{000..012}.tar``, ``wds:place``); a saved Hugging Face data set; ``.parquet``
+            or ``.arrow`` files of image bytes; a manifest (``.csv``, ``.tsv``, ``.parquet``) of
+            paths; an ``.h5``, ``.npz``, ``.npy`` or ``idx3-ubyte`` file; ``digits`` or
+            ``photo-patches`` (built in), ``rows:folder``, or ``tfds:name/split``.
         name: the name in tables and figures; by default taken from the source.
         split: take one split alone: a folder called so or for the same purpose, the arrays of it
             in an ``.npz`` file, or a split of TFDS.
@@ -202,6 +213,12 @@ class ImagesEntry(_Frozen):
             means 0 and 65535, or of floats 0 and 1.
         limits: raises what an image set may ask of the memory: ``pixels``, ``file_bytes``,
             ``unpacked_bytes``, ``ratio``, ``files``.
+        image: of a table, the column that holds the images or their paths; of a webdataset their
+            suffix, of HDF5 their array. None finds the usual ones.
+        label: likewise of the class.
+        id: likewise of the names of the images.
+        fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
+            the folder of data.
     """
 
     source: str
@@ -214,6 +231,20 @@ class ImagesEntry(_Frozen):
     seed: int = Field(default=0, ge=0)
     value_range: tuple[float, float] | None = None
     limits: ImageLimits | None = None
+    image: str | None = None
+    label: str | None = None
+    id: str | None = None
+    fallback: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, serialise: Any) -> dict[str, Any]:
+        # So that studies from before these keys keep their digest.
+        content = serialise(self)
+        return {
+            name: value
+            for name, value in content.items()
+            if name not in _LATER_OF_IMAGES or value not in (None, [], ())
+        }
 
 
 class FeaturesEntry(_Frozen):
@@ -268,10 +299,24 @@ class TargetEntry(ImagesEntry):
         test: source of its test images, where it has some of its own; they are taken whole and
             ``per_class`` and ``count`` draw from the others. None splits the set.
         test_split: the split of ``test``, or without ``test`` of the same source, that holds them.
+        multilabel: for several labels an image, the column (of a manifest or another table) that
+            lists them, or columns of 0 and 1; probed by ``linear`` and ``ridge``, scored by mean
+            average precision, at 11 points of recall as VOC2007 and in full.
+        regression: for real values, their column or columns; probed by ``ridge``, scored by R².
     """
 
     test: str | None = None
     test_split: str | None = None
+    multilabel: str | tuple[str, ...] | None = None
+    regression: str | tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_target(self) -> TargetEntry:
+        if self.multilabel is not None and self.regression is not None:
+            raise ValueError("give multilabel or regression, not both")
+        if () in (self.multilabel, self.regression):
+            raise ValueError("expected one or more columns")
+        return self
 
 
 class Transfer(_Frozen):
@@ -445,6 +490,13 @@ class Study(_Frozen):
         if not self.semantic and self.augmentation is None:
             raise ValueError("nothing to measure: set semantic: true or give augmentation")
         return self
+
+    def with_callables(self, names: Iterable[str]) -> Study:
+        """The study with encoders that a program hands over, those that it does not name yet."""
+        known = {entry.source for entry in self.encoders}
+        sources = [f"callable:{name}" for name in names]
+        more = [EncoderEntry(source=one) for one in sources if one not in known]
+        return self.model_copy(update={"encoders": (*self.encoders, *more)})
 
     @property
     def digest(self) -> str:

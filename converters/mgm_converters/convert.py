@@ -1,6 +1,6 @@
 """From a PyTorch checkpoint to a verified encoder: the one function behind ``mgm convert``.
 
-Read, unwrap, recognise, translate, build, verify, write. Everything that is wrong with the names
+Read, unwrap, select, translate, build, verify, write. Everything that is wrong with the names
 and shapes is collected and reported at once; the folder is written last, and only when nothing is.
 """
 
@@ -23,12 +23,12 @@ from mgm_converters.reading.unwrap import Unwrapped
 from mgm_converters.recognition.architecture import architecture_name, assumptions
 from mgm_converters.recognition.classifier import with_classifier
 from mgm_converters.recognition.decide import decide
-from mgm_converters.recognition.identify import Traces, published_name
-from mgm_converters.recognition.recognise import Recognised
-from mgm_converters.recognition.said import Said
+from mgm_converters.recognition.evidence.file import read_statement
+from mgm_converters.recognition.evidence.traces import Traces, published_name
+from mgm_converters.recognition.evidence.training import statement_of_training
+from mgm_converters.recognition.evidence.user import UserStatement
 from mgm_converters.recognition.select import select_encoder
-from mgm_converters.recognition.stated import read_stated
-from mgm_converters.recognition.trainings import stated_by_training
+from mgm_converters.recognition.spelling import DividedNames
 from mgm_converters.report import ConversionError, Report
 from mgm_converters.verification.verify import TapCheck
 from mgm_converters.verification.verify import verify as compare
@@ -101,8 +101,8 @@ def convert(
         mean: taken off the input, a value a channel on the scale [0, 1]; with ``std``.
         std: what the input is then divided by, same scale.
         method: how it was trained, by a name that :mod:`mgm_jax.encoders.catalogue.methods` or
-            :mod:`mgm_converters.recognition.trainings` knows; it also fixes the input, where the
-            method is a published one.
+            :mod:`mgm_converters.recognition.evidence.training` knows; it also fixes the input,
+            where the method is a published one.
         heads: attention heads of a ViT.
         padding: ``torchvision`` or ``tf-same`` for a ResNet; by default that of the file: original
             weights of BYOL pad as TensorFlow does, everything in PyTorch as torchvision does.
@@ -136,44 +136,44 @@ def convert(
     family = None if model is None else _family(model)
     source = find_source(file, fetch=fetch)
     model = model or source.model
-    said = Said.of(size=size, mean=mean, std=std, method=method, heads=heads)
+    user = UserStatement.of(size=size, mean=mean, std=std, method=method, heads=heads)
     checkpoint = read_checkpoint(source.file, limits=limits)
-    stated = read_stated(checkpoint.metadata, file=checkpoint.path)
+    statement = read_statement(checkpoint.metadata, file=checkpoint.path)
     selected = select_encoder(checkpoint, family=family, copy=copy, prefix=prefix, key=key)
-    unwrapped, recognised = selected.unwrapped, selected.recognised
-    if not stated.names_training:
-        training = stated_by_training(unwrapped.facts)
-        stated = replace(stated, method=training.method, paradigm=training.paradigm)
-    translation, problems = _translate(unwrapped, recognised)
-    naming, stripped = recognised.naming, recognised.prefix
+    unwrapped, divided = selected.unwrapped, selected.divided
+    if not statement.names_training:
+        training = statement_of_training(unwrapped.facts)
+        statement = replace(statement, method=training.method, paradigm=training.paradigm)
+    translation, problems = _translate(unwrapped, divided)
+    naming, stripped = divided.naming, divided.prefix
     dropped = {
         **unwrapped.passed,
-        **recognised.dropped,
+        **divided.dropped,
         **{stripped + one: reason for one, reason in translation.dropped.items()},
     }
     traces = Traces(
         naming=naming,
         keys=unwrapped.keys,
         prefix=stripped,
-        names=(*dropped, *recognised.left),
+        names=(*dropped, *divided.left),
         facts=unwrapped.facts,
         format=checkpoint.format,
     )
     mapped = {stripped + one: target for one, target in translation.mapped.items()}
-    left = recognised.left
+    left = divided.left
     try:
         found = decide(
             translation.state,
             traces,
             model=model,
-            config=source.config,
-            stated=stated,
+            settings=source.settings,
+            statement=statement,
             file_name=checkpoint.path.name,
             stem=_stem(checkpoint.path),
             sha256=checkpoint.sha256,
             padding=padding,
             given=preprocess,
-            said=said,
+            user=user,
         )
         spec, state = found.spec, found.state
         if head:
@@ -195,10 +195,10 @@ def convert(
     )
     torch_version = _torch_version()
     checks = _verified(checkpoint.path, encoder, state) if verify and torch_version else ()
-    given = preprocess is not None or said.says_input
+    given = preprocess is not None or user.says_input
     facts = (*assumptions(spec), _input(encoder.preprocess, given=given))
-    told = {f"{said.heads or found.stated.heads} heads"}
-    if found.stated.preprocess is not None and preprocess is None:
+    told = {f"{user.heads or found.statement.heads} heads"}
+    if found.statement.preprocess is not None and preprocess is None:
         told.add(facts[-1])
     own = selected.names
     report = Report(
@@ -223,14 +223,14 @@ def convert(
             for one in (
                 selected.doubt,
                 found.heads_doubt,
-                "" if preprocess or (given and said.method) else found.doubt,
+                "" if preprocess or (given and user.method) else found.doubt,
             )
             if one
         ),
-        guessed=not (found.published or found.stated.names_training or said.method),
+        guessed=not (found.published or found.statement.names_training or user.method),
         stated=tuple(fact for fact in facts if fact in told),
         assumptions=tuple(fact for fact in facts if fact not in told),
-        training=found.stated.training,
+        training=found.statement.training,
         verification=checks,
         converter_version=CONVERTER_VERSION,
         unverified="" if checks else _why_unverified(verify),
@@ -249,29 +249,27 @@ def _family(model: str) -> Family:
         hint = f"did you mean {' or '.join(close)}?" if close else "`mgm models` lists the names"
         raise InputError(f"model: there is no architecture {model!r}; {hint}")
     family = known.spec.family
-    if family == "pixels":
+    if family in ("pixels", "callable"):
         raise InputError("model: pixels has no weights, so there is nothing to convert")
     return family
 
 
-def _translate(unwrapped: Unwrapped, recognised: Recognised) -> tuple[Translation, list[str]]:
+def _translate(unwrapped: Unwrapped, divided: DividedNames) -> tuple[Translation, list[str]]:
     """The canonical weights in float32, and everything that is wrong with names and types."""
-    arrays, problems = _arrays(unwrapped, recognised)
-    translation = translate(recognised.naming, arrays)
+    arrays, problems = _arrays(unwrapped, divided)
+    translation = translate(divided.naming, arrays)
     problems += translation.problems
     state = {key: a.astype(np.float32, copy=False) for key, a in translation.state.items()}
     return replace(translation, state=state), problems
 
 
-def _arrays(
-    unwrapped: Unwrapped, recognised: Recognised
-) -> tuple[dict[str, np.ndarray], list[str]]:
+def _arrays(unwrapped: Unwrapped, divided: DividedNames) -> tuple[dict[str, np.ndarray], list[str]]:
     """The encoder's tensors as arrays, the prefix taken off; those that cannot be are problems."""
     arrays: dict[str, np.ndarray] = {}
     problems: list[str] = []
-    for name in recognised.inside:
+    for name in divided.inside:
         try:
-            arrays[name.removeprefix(recognised.prefix)] = to_array(unwrapped.tensors[name])
+            arrays[name.removeprefix(divided.prefix)] = to_array(unwrapped.tensors[name])
         except TypeError as error:
             problems.append(f"{name}: expected a dense tensor of real numbers, got {error}")
     return arrays, problems

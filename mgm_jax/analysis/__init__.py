@@ -14,12 +14,12 @@ from mgm_jax.analysis.clusters.stability import (
     label_agreement,
 )
 from mgm_jax.analysis.clusters.ward import ModelClusters, cluster_models
+from mgm_jax.analysis.collapse.comparison import Estimate
 from mgm_jax.analysis.collapse.families import FamilyCollapse
-from mgm_jax.analysis.collapse.hierarchical import Estimate
 from mgm_jax.analysis.collapse.statement import Collapse, collapse_statement
 from mgm_jax.analysis.compare import ModelComparison, compare_models
 from mgm_jax.analysis.layers import WHOLE_MODEL, layer_profile
-from mgm_jax.analysis.similarity import ModelSimilarity, model_similarity, mutual_neighbours
+from mgm_jax.analysis.similarity.models import ModelSimilarity, model_similarity, mutual_neighbours
 from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.published import published_names, published_transfer
 from mgm_jax.analysis.transfer.result import TransferPrediction

@@ -5,12 +5,13 @@ and writes them; ``plan`` says which views of which images are wanted, ``embed``
 """
 
 from mgm_jax.embeddings.embed import EmbedReport, embed
-from mgm_jax.embeddings.failure import EncoderFailure
+from mgm_jax.embeddings.failure import ChunkLost, EncoderFailure
 from mgm_jax.embeddings.manifest import Manifest, StoreDtype, library_versions
 from mgm_jax.embeddings.plan import ViewPlan, manifest_for
 from mgm_jax.embeddings.store import EmbeddingStore, set_aside_damaged
 
 __all__ = [
+    "ChunkLost",
     "EmbedReport",
     "EmbeddingStore",
     "EncoderFailure",

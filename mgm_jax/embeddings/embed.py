@@ -21,7 +21,7 @@ from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.progress import Bar, progress
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.encoder import Encoder
+    from mgm_jax.encoders.callables.given import AnyEncoder
     from mgm_jax.images.cache import CanvasCache
     from mgm_jax.images.sources.open_source import ImageSource
 
@@ -43,7 +43,7 @@ class EmbedReport:
 
 
 def embed(
-    encoders: Sequence[Encoder],
+    encoders: Sequence[AnyEncoder],
     source: ImageSource,
     plan: ViewPlan,
     stores: Sequence[EmbeddingStore],

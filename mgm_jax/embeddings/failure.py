@@ -1,6 +1,8 @@
-"""The error of one encoder that cannot embed, where the others can go on without it."""
+"""Errors of one encoder that cannot embed, where others go on, and of a store that lost a chunk."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from mgm_jax.errors import InputError
 
@@ -20,3 +22,15 @@ class EncoderFailure(InputError):
         super().__init__(message)
         self.encoder = encoder
         self.tap = tap
+
+
+class ChunkLost(InputError):
+    """A chunk of a store that is needed is missing, or not what was committed.
+
+    Attributes:
+        folder: of the store.
+    """
+
+    def __init__(self, message: str, *, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder

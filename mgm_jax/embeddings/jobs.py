@@ -16,7 +16,7 @@ from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.encoder import Encoder
+    from mgm_jax.encoders.callables.given import AnyEncoder
     from mgm_jax.images.sources.open_source import ImageSource
 
 
@@ -32,7 +32,7 @@ class Job:
         parts: rows of missing chunks that an earlier run had finished.
     """
 
-    encoder: Encoder
+    encoder: AnyEncoder
     store: EmbeddingStore
     own: range
     missing: frozenset[int]
@@ -68,7 +68,7 @@ class Job:
 
 
 def make_job(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     source: ImageSource,
     plan: ViewPlan,
     store: EmbeddingStore,

@@ -20,7 +20,7 @@ from mgm_jax.errors import name_some
 from mgm_jax.progress import Bar
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.encoder import Encoder
+    from mgm_jax.encoders.callables.given import AnyEncoder
 
 Item = TypeVar("Item")
 
@@ -73,7 +73,7 @@ def _forward(
         known = taps.get(job.encoder.digest, ())
         taps[job.encoder.digest] = tuple(dict.fromkeys((*known, job.tap)))
     # Weights go to each device once.
-    placed: dict[tuple[str, int], Encoder] = {}
+    placed: dict[tuple[str, int], AnyEncoder] = {}
     for batch in batches:
         lacking = {
             place: job for place, job in enumerate(jobs) if job.lacks(batch.chunk, batch.rows).any()
@@ -193,14 +193,14 @@ class _Block:
         return {row: reason for row in bad if row not in self._unread}
 
 
-def _features(encoder: Encoder, views: jax.Array, taps: tuple[str, ...]) -> dict[str, jax.Array]:
+def _features(encoder: AnyEncoder, views: jax.Array, taps: tuple[str, ...]) -> dict[str, jax.Array]:
     try:
         return encoder.features(views, taps=taps)
     except Exception as error:
         raise _raised(encoder, error) from error
 
 
-def _raised(encoder: Encoder, error: Exception) -> EncoderFailure:
+def _raised(encoder: AnyEncoder, error: Exception) -> EncoderFailure:
     # XLA's messages run over pages; the first lines say what it was.
     said = "\n".join(str(error).splitlines()[:3])
     return EncoderFailure(
@@ -208,7 +208,7 @@ def _raised(encoder: Encoder, error: Exception) -> EncoderFailure:
     )
 
 
-def _on_device(encoder: Encoder, device: Any) -> Encoder:
+def _on_device(encoder: AnyEncoder, device: Any) -> AnyEncoder:
     if device is None:
         return encoder
     return replace(encoder, params=jax.device_put(encoder.params, device))

@@ -24,6 +24,7 @@ import numpy as np
 import tensorstore as ts
 
 from mgm_jax.embeddings.commits import Commit, checksum, read_commit, write_commit
+from mgm_jax.embeddings.failure import ChunkLost
 from mgm_jax.embeddings.manifest import MANIFEST_FILE, Manifest
 from mgm_jax.embeddings.parts import Part, chunks_with_parts, read_part, remove_part, write_part
 from mgm_jax.errors import InputError, name_some
@@ -197,7 +198,8 @@ class EmbeddingStore:
             rows: contiguous rows (step 1), all of them by default.
 
         Raises:
-            InputError: a chunk that is needed is missing or damaged, or a slice with a step.
+            ChunkLost: a chunk that is needed is missing or damaged.
+            InputError: a slice with a step.
         """
         start, stop, step = (rows or slice(None)).indices(self.manifest.rows)
         if step != 1:
@@ -207,9 +209,10 @@ class EmbeddingStore:
         for chunk in range(start // size, -(-stop // size)) if stop > start else ():
             values = self._checked(chunk)
             if values is None:
-                raise InputError(
+                raise ChunkLost(
                     f"{self.folder}: chunk {chunk} of {self.manifest.chunks} is missing or "
-                    "damaged; embed again, which redoes only such chunks"
+                    "damaged; embed again, which redoes only such chunks",
+                    folder=self.folder,
                 )
             begin = chunk * size
             first, last = max(start, begin), min(stop, begin + len(values))

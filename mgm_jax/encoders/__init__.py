@@ -9,6 +9,7 @@
 ``framing``       images of any size to the square an encoder takes
 ``forward``       the one compiled function of all encoders
 ``encoder``       Encoder, the value users hold
+``callables``     encoders from any callable of JAX, PyTorch or NumPy: ``wrap``
 ``checkpoint``    Encoder to and from a folder
 ``catalogue``     encoders by name: ``registry`` the architectures and ``load_encoder``,
                   ``methods`` what each method of training fixes, ``published`` the published
@@ -18,6 +19,7 @@
 
 from __future__ import annotations
 
+from mgm_jax.encoders.callables import WrappedEncoder, wrap
 from mgm_jax.encoders.canonical import check_state, expected_shapes, to_params
 from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.catalogue.registry import ARCHITECTURES, Architecture, load_encoder
@@ -54,6 +56,7 @@ __all__ = [
     "ResNetSpec",
     "SwinSpec",
     "ViTSpec",
+    "WrappedEncoder",
     "check_state",
     "expected_shapes",
     "load_encoder",
@@ -62,4 +65,5 @@ __all__ = [
     "save_encoder",
     "to_params",
     "untrained_control",
+    "wrap",
 ]

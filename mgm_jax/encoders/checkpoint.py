@@ -146,6 +146,30 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
+def is_orbax(folder: Path) -> bool:
+    """Whether Orbax wrote a folder; of its own kind or of an encoder."""
+    marks = ("_METADATA", "_CHECKPOINT_METADATA", "manifest.ocdbt")
+    return any((folder / mark).is_file() for mark in marks)
+
+
+def read_orbax(folder: Path) -> dict[str, Any]:
+    """The tree of arrays in a folder of Orbax, whatever network they belong to, as NumPy arrays.
+
+    Raises:
+        Exception: of many types, where the folder is damaged.
+    """
+    import orbax.checkpoint as ocp
+
+    folder = folder.resolve()
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        found = checkpointer.metadata(folder)
+        tree = getattr(found, "item_metadata", found)
+        tree = getattr(tree, "tree", tree)
+        # Whatever devices they were written from, the arrays come to the host.
+        how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return checkpointer.restore(folder, ocp.args.PyTreeRestore(restore_args=how))
+
+
 # Orbax takes seconds to import and most uses of an encoder never need it.
 
 

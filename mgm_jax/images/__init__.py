@@ -6,7 +6,8 @@ The way of an image::
     (files, arrays,   (decode)   (threads: resize,               (device: setting, strength,
      built in, TFDS)              centre crop)                     seed, id, view number)
 
-``sources`` holds the ways in, one file each, and ``sources/files`` what folders and archives share;
+``sources`` holds the ways in, one file each, ``sources/files`` what folders and archives share and
+``sources/tables`` what tables do;
 ``formats``, ``grey_depth`` and ``limits`` say which pictures are read, how deep ones become bytes,
 and how large they may be; ``operations`` are the random steps of a view and ``transforms`` the
 arithmetic behind them.
@@ -20,6 +21,7 @@ from mgm_jax.images.limits import Limits
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config
 from mgm_jax.images.sources.open_source import open_source
+from mgm_jax.images.sources.tables.fields import Fields
 from mgm_jax.images.views import image_key, make_views
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "SETTINGS",
     "CanvasBatch",
     "CanvasCache",
+    "Fields",
     "ImageChanged",
     "ImageSource",
     "Limits",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -57,6 +57,8 @@ class ImageSource:
         fingerprints: one text an image that changes when any bit of its content does.
         reader: from a position to uint8 ``[h, w, 3]``; raises InputError for a broken image, and
             ImageChanged where the content is no longer that of the fingerprint.
+        columns: further values of each image by name, ``[n]`` or ``[n, c]``, such as attributes or
+            measurements; no part of its identity.
         passed_over: files that lie among the images and are not read, by reason.
         notes: what was understood that could have been meant otherwise, in words.
 
@@ -76,6 +78,7 @@ class ImageSource:
     classes: tuple[str, ...]
     fingerprints: tuple[str, ...] = field(repr=False)
     reader: Callable[[int], np.ndarray] = field(repr=False)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     passed_over: tuple[PassedOver, ...] = field(default=(), repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False)
 
@@ -98,6 +101,12 @@ class ImageSource:
                 f"{self.name}: labels must be -1 or a position among {len(self.classes)} classes; "
                 f"got {labels.min()} to {labels.max()}."
             )
+        for column, values in self.columns.items():
+            if len(values) != n:
+                raise InputError(
+                    f"{self.name}: column {column!r} must have one value for each of {n} images; "
+                    f"got {len(values)}."
+                )
         labels.setflags(write=False)
         object.__setattr__(self, "labels", labels)
 
@@ -160,6 +169,7 @@ class ImageSource:
             ids=tuple(self.ids[i] for i in chosen),
             labels=self.labels[chosen],
             fingerprints=tuple(self.fingerprints[i] for i in chosen),
+            columns={name: values[chosen] for name, values in self.columns.items()},
             reader=lambda position: read(int(chosen[position])),
         )
 

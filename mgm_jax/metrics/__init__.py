@@ -8,6 +8,7 @@ from mgm_jax.metrics.panel import Panel, panel
 from mgm_jax.metrics.summary import (
     ManifoldSummary,
     group_means,
+    means_and_summary,
     paired_difference,
     summarise,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "Panel",
     "group_means",
     "manifold_metrics",
+    "means_and_summary",
     "paired_difference",
     "panel",
     "summarise",

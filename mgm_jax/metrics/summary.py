@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.intervals import bootstrap_interval, check_level
+from mgm_jax.intervals import bootstrap_intervals, check_level
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,23 +127,30 @@ def summarise(
         >>> float(table.loc["a", "mean"])
         3.5
     """
+    return means_and_summary(values, groups, resamples=resamples, seed=seed, level=level)[1]
+
+
+def means_and_summary(
+    values: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both :func:`group_means` and :func:`summarise`, with the means taken once."""
     import pandas as pd
 
     _check_options(resamples, level)
     means = group_means(values, groups)
+    described = _describe(means, resamples=resamples, seed=seed, level=level)
     rows = {}
-    for name in means.columns:
-        observed = means[name].to_numpy()
-        observed = observed[~np.isnan(observed)]
+    for name, statistics in described.items():
         undefined = int(np.isnan(np.asarray(values[name], np.float64)).sum())
-        rows[name] = {
-            **_describe(observed, resamples=resamples, seed=seed, level=level),
-            "groups": observed.size,
-            "points": len(groups) - undefined,
-            "left_out": undefined,
-        }
+        counts = {"points": len(groups) - undefined, "left_out": undefined}
+        rows[name] = statistics | counts
     table = pd.DataFrame.from_dict(rows, orient="index", columns=list(SUMMARY_COLUMNS))
-    return table.rename_axis("metric")
+    return means, table.rename_axis("metric")
 
 
 def paired_difference(
@@ -185,30 +192,36 @@ def paired_difference(
             f"The two models share {len(shared)} groups and {len(metrics)} metrics; both must be "
             "above 0. Measure them on the same images."
         )
-    rows = {}
-    for name in metrics:
-        gaps = (first.loc[shared, name] - second.loc[shared, name]).to_numpy(np.float64)
-        gaps = gaps[~np.isnan(gaps)]
-        described = _describe(gaps, resamples=resamples, seed=seed, level=level)
-        rows[name] = {**described, "groups": gaps.size}
+    gaps = first.loc[shared, metrics].astype(np.float64) - second.loc[shared, metrics]
+    rows = _describe(gaps, resamples=resamples, seed=seed, level=level)
     columns = list(SUMMARY_COLUMNS[:8])
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("metric")
 
 
-def _describe(observed: np.ndarray, *, resamples: int, seed: int, level: float) -> dict[str, float]:
-    if observed.size == 0:
-        return dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan"))
-    low, high = bootstrap_interval(observed, resamples=resamples, seed=seed, level=level)
-    q25, median, q75 = np.quantile(observed, [0.25, 0.5, 0.75])
-    return {
-        "mean": float(observed.mean()),
-        "std": float(observed.std(ddof=1)) if observed.size > 1 else float("nan"),
-        "median": float(median),
-        "q25": float(q25),
-        "q75": float(q75),
-        "low": low,
-        "high": high,
-    }
+def _describe(
+    means: pd.DataFrame, *, resamples: int, seed: int, level: float
+) -> dict[str, dict[str, float]]:
+    """Statistics of every column over the rows that have a value, and how many these are."""
+    columns = [means[name].to_numpy(np.float64) for name in means.columns]
+    columns = [column[~np.isnan(column)] for column in columns]
+    intervals = bootstrap_intervals(columns, resamples=resamples, seed=seed, level=level)
+    found = {}
+    for name, observed, (low, high) in zip(means.columns, columns, intervals, strict=True):
+        if observed.size == 0:
+            found[str(name)] = {**dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan")), "groups": 0}
+            continue
+        q25, median, q75 = np.quantile(observed, [0.25, 0.5, 0.75])
+        found[str(name)] = {
+            "mean": float(observed.mean()),
+            "std": float(observed.std(ddof=1)) if observed.size > 1 else float("nan"),
+            "median": float(median),
+            "q25": float(q25),
+            "q75": float(q75),
+            "low": low,
+            "high": high,
+            "groups": observed.size,
+        }
+    return found
 
 
 def _check_columns(values: Mapping[str, np.ndarray], groups: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from mgm_jax.report.figures.transfer.features import feature_figure
 from mgm_jax.report.figures.transfer.prediction_scores import prediction_figure
 from mgm_jax.report.figures.transfer.probes import probe_figure
 from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
+from mgm_jax.report.text.claims import judge_claims
 from mgm_jax.report.text.headline import find_headline, judge_collapse
 from mgm_jax.report.text.losses import (
     failed_cells,
@@ -112,11 +113,15 @@ def _content(tables: StudyTables) -> dict[str, Any]:
     }
     drawn = {name for name, figure in figures.items() if figure is not None}
     verdicts = judge_prediction(tables.optional.prediction)
+    claims = judge_claims(
+        tables.optional.cluster_agreement, tables.optional.prediction, verdicts, collapse
+    )
     origins = encoder_origins(tables.study)
     return {
         "title": _study_name(tables),
         "headline": find_headline(tables, collapse),
-        "sections": page_sections(drawn, collapse=collapse, verdicts=verdicts),
+        "sections": page_sections(drawn, collapse=collapse, verdicts=verdicts, claims=bool(claims)),
+        "claims": claims,
         "facts": _facts(tables),
         "percent": tables.percent,
         "legend": legend,

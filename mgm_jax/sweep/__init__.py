@@ -14,6 +14,7 @@ from mgm_jax.sweep.output.garbage import Garbage, collect_garbage, find_garbage
 from mgm_jax.sweep.output.outputs import is_url, output_folder, refuse_url
 from mgm_jax.sweep.output.status import StudyStatus, study_status
 from mgm_jax.sweep.run.executors import Executor
+from mgm_jax.sweep.run.planning import plan_study
 from mgm_jax.sweep.run.study import StudyResult, run_study
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "is_url",
     "mirrored",
     "output_folder",
+    "plan_study",
     "refuse_url",
     "run_study",
     "study_status",

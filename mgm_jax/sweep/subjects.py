@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from mgm_jax.encoders import (
     Encoder,
     ResNetSpec,
     ViTSpec,
+    WrappedEncoder,
     load_encoder,
     untrained_control,
 )
@@ -32,6 +33,16 @@ from mgm_jax.zoo import is_zoo_source, zoo_files
 #: Turns a checkpoint file, or the name of a published encoder, into a folder of Flax weights below
 #: the given one, or a pickle of features into a file of them, and returns it.
 Convert = Callable[[Path | str, "EncoderEntry | FeaturesEntry", Path], Path]
+
+#: Opens a model of another library (``torch:``, ``onnx:``) as an encoder: the entry, the folder
+#: that relative paths start from, and the seed of random weights.
+OpenModel = Callable[["EncoderEntry", Path, int], WrappedEncoder]
+
+#: What stands before the name of an encoder that the caller of a study hands over.
+CALLABLE = "callable:"
+
+#: What stands before the names of models that other libraries run.
+FOREIGN = ("torch:", "onnx:")
 
 #: Told of an encoder that is left out: its name and why.
 OnFailure = Callable[[str, Exception], None]
@@ -65,7 +76,7 @@ class Subject:
     """
 
     name: str
-    encoder: Encoder | StoredFeatures
+    encoder: Encoder | WrappedEncoder | StoredFeatures
     family: str
     paradigm: str
     seed: int | None
@@ -84,6 +95,8 @@ def load_subjects(
     cache: Path,
     convert: Convert | None,
     on_failure: OnFailure | None = None,
+    callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
+    open_model: OpenModel | None = None,
 ) -> tuple[Subject, ...]:
     """Load every encoder that the entries name.
 
@@ -94,6 +107,8 @@ def load_subjects(
         convert: called for each checkpoint file; None where no converter is at hand.
         on_failure: called with the name of an encoder whose file cannot be converted or loaded,
             and the error; that encoder is then left out. By default the error is raised.
+        callables: the encoders that entries name as ``callable:NAME``.
+        open_model: opens models of other libraries.
 
     Raises:
         InputError: a source that does not exist, or two encoders of one name.
@@ -103,7 +118,11 @@ def load_subjects(
     with progress("encoders", total=len(jobs), unit="encoder") as bar:
         for entry, source, seed in jobs:
             try:
-                subjects.append(_load(entry, source, seed, cache=cache, convert=convert))
+                if entry.source.startswith((CALLABLE, *FOREIGN)) and isinstance(source, str):
+                    one = _outside(entry, seed, base, callables or {}, open_model)
+                else:
+                    one = _load(entry, source, seed, cache=cache, convert=convert)
+                subjects.append(one)
             except _BrokenFile as broken:
                 if on_failure is None:
                     raise broken.error from None
@@ -124,6 +143,8 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     path = base / Path(entry.source).expanduser()
     if path.exists():
         yield from _seeded(entry, path)
+    elif entry.source.startswith((CALLABLE, *FOREIGN)):
+        yield from _seeded(entry, entry.source)
     elif is_zoo_source(entry.source):
         yield from _each(entry, zoo_files(entry.source))
     elif is_published_source(entry.source):
@@ -236,7 +257,61 @@ def _load(
     )
 
 
-def _paradigm(entry: EncoderEntry, encoder: Encoder) -> str:
+def _outside(
+    entry: EncoderEntry,
+    seed: int,
+    base: Path,
+    callables: Mapping[str, Encoder | WrappedEncoder],
+    open_model: OpenModel | None,
+) -> Subject:
+    """An encoder that the caller hands over, or a model of another library."""
+    name = entry.name or entry.source.partition(":")[2]
+    if len(entry.seeds) > 1:
+        name += f"-s{seed}"
+    if entry.source.startswith(CALLABLE):
+        key = entry.source.removeprefix(CALLABLE)
+        if key not in callables:
+            raise InputError(
+                f"encoders: {entry.source} is an encoder of a program's own; hand it over with "
+                f"mgm run --encoder-from package.module:function, or mgm.study(encoders=...). "
+                f"There is {name_some(sorted(callables)) or 'none'}"
+            )
+        unfit = [one for one in entry.conversion if one != "method"]
+        if unfit or entry.init is not None:
+            raise InputError(
+                f"encoders: {name_some(unfit) or 'init'} cannot be said of {entry.source}; say it "
+                "where it is wrapped"
+            )
+        encoder = replace(callables[key], name=name)
+    elif open_model is None:
+        raise InputError(
+            f"encoders: {entry.source} is run by another library, which the converters call; run "
+            "the study with mgm run, or mgm.study"
+        )
+    else:
+        try:
+            encoder = replace(open_model(entry, base, seed), name=name)
+        except Exception as error:
+            raise _BrokenFile(name, error) from error
+    drawn = encoder.meta.get("seed")
+    return Subject(
+        name=name,
+        encoder=encoder,
+        family=entry.family or _family(encoder),
+        paradigm=entry.paradigm or _paradigm(entry, encoder),
+        seed=None if drawn is None else int(str(drawn)),
+        taps=_taps(encoder, entry.taps),
+    )
+
+
+def _family(encoder: Encoder | WrappedEncoder) -> str:
+    # That they are callables makes no family of networks.
+    if isinstance(encoder, WrappedEncoder):
+        return str(encoder.meta.get("architecture") or encoder.name)
+    return encoder.spec.family
+
+
+def _paradigm(entry: EncoderEntry, encoder: Encoder | WrappedEncoder) -> str:
     """How an encoder was trained: as the entry's method, else as the encoder says."""
     method = METHODS.get(entry.method or "")
     return method.paradigm if method else known_paradigm(encoder.meta)
@@ -279,7 +354,9 @@ def _with_input(encoder: Encoder, entry: EncoderEntry, *, size: int | None) -> E
     return replace(encoder, preprocess=changed)
 
 
-def _taps(encoder: Encoder, taps: Literal["all"] | tuple[str, ...]) -> tuple[str, ...]:
+def _taps(
+    encoder: Encoder | WrappedEncoder, taps: Literal["all"] | tuple[str, ...]
+) -> tuple[str, ...]:
     if taps == "all":
         # The feature first: where one row stands for an encoder, it is the first.
         return tuple(dict.fromkeys((encoder.default_tap, *encoder.spec.depth_taps)))

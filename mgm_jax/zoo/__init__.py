@@ -2,7 +2,7 @@
 
 A file is called ``METHOD-BACKBONE.safetensors``. Its weights have the names and layout of PyTorch
 (torchvision's ResNet, timm's ViT) and its metadata says how it was trained
-(``mgm_converters.recognition.stated`` lists the keys). Everything here is read from
+(``mgm_converters.recognition.evidence.file`` lists the keys). Everything here is read from
 those files; an encoder of one comes from the converter, as from any other checkpoint::
 
     from mgm_converters import convert

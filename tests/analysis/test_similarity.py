@@ -7,12 +7,18 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ortho_group
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import ortho_group, rankdata, spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.analysis import model_similarity, mutual_neighbours
+from mgm_jax.analysis.similarity import cka, rsa
+from mgm_jax.analysis.similarity.models import MEASURES, Measure
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.cloud import moments
 from mgm_jax.geometry.knn.graph import knn_graph
+
+REST: tuple[Measure, ...] = ("rsa", "procrustes", "svcca", "pwcca", "gulp")
 
 
 def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
@@ -76,6 +82,127 @@ def test_rotation_scale_and_order_do_not_matter(seed: int, scale: float):
     np.testing.assert_allclose(after["value"], before["value"], atol=5e-6)
 
 
+@pytest.mark.parametrize("width", [30, 200])
+def test_cka_of_many_images_takes_no_gram_matrix(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = related(n=60)
+    points = {name: points[name][:, :width].astype(np.float32) for name in ("a", "c")}
+    held = model_similarity(points, measures=["cka"]).table
+    monkeypatch.setattr(cka, "GRAM_IMAGES", 0)
+    monkeypatch.setattr(moments, "ROWS_AT_ONCE", 16)
+    row = model_similarity(points, measures=["cka"]).table.loc[0]
+    assert row["value"] == pytest.approx(debiased_cka(points["a"], points["c"]), abs=1e-9)
+    for column in ("value", "low", "high"):
+        assert row[column] == pytest.approx(held.loc[0, column], abs=5e-6)
+
+
+def plain_moments(points: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    x, y = (x.astype(np.float32).astype(np.float64) for x in points.values())
+    return x - x.mean(0), y - y.mean(0)
+
+
+def expected_measures(points: dict[str, np.ndarray], *, ridge: float = 1e-2) -> dict[str, float]:
+    """Each by its definition in float64, from n x n or n x r matrices."""
+    x, y = plain_moments(points)
+    n = len(x)
+    sides = [np.linalg.svd(side, full_matrices=False) for side in (x, y)]
+
+    def canonical(kept: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        left, right = (side[0][:, :count] for side, count in zip(sides, kept, strict=True))
+        u, correlations, vt = np.linalg.svd(left.T @ right, full_matrices=False)
+        return left @ u, correlations, right @ vt.T
+
+    def weighted(variables: np.ndarray, features: np.ndarray, r: np.ndarray) -> float:
+        weights = np.abs(variables.T @ features).sum(axis=1)
+        return float(weights @ r / weights.sum())
+
+    shares = [np.cumsum(s**2) / np.sum(s**2) for _, s, _ in sides]
+    svcca = canonical([int(np.argmax(share >= 0.99)) + 1 for share in shares])[1].mean()
+    of_x, r, of_y = canonical([int(np.sum(s > 1e-5 * s[0])) for _, s, _ in sides])
+    hats = []
+    for side in (x, y):
+        scaled = side / np.sqrt(np.sum(side**2) / n)
+        inner = np.linalg.inv(scaled.T @ scaled / n + ridge * np.eye(side.shape[1]))
+        hats.append(scaled @ inner @ scaled.T / n)
+    nuclear = np.linalg.svd(x.T @ y, compute_uv=False).sum()
+    return {
+        "rsa": spearmanr(pdist(x), pdist(y)).statistic,
+        "procrustes": nuclear / np.linalg.norm(x) / np.linalg.norm(y),
+        "svcca": svcca,
+        "pwcca": (weighted(of_x, x, r) + weighted(of_y, y, r)) / 2,
+        # The predictions of ridge regressions are these matrices times the task.
+        "gulp": np.linalg.norm(hats[0] - hats[1]),
+    }
+
+
+@pytest.mark.parametrize("other", ["b", "c"])
+def test_other_measures_are_those_of_their_definitions(other: str) -> None:
+    points = related(n=90)
+    points = {"a": points["a"], other: points[other]}
+    expected = expected_measures(points)
+    table = model_similarity(points, measures=tuple(expected)).table.set_index("measure")
+    for measure, value in expected.items():
+        assert table.loc[measure, "value"] == pytest.approx(value, abs=2e-6), measure
+
+
+def test_intervals_of_rsa_and_procrustes_are_jackknives() -> None:
+    points = {"a": related(n=80)["a"], "b": related(n=80)["b"]}
+    table = model_similarity(points, measures=("rsa", "procrustes")).table.set_index("measure")
+    x, y = points.values()
+    ranks = rankdata(pdist(x.astype(np.float32))), rankdata(pdist(y.astype(np.float32)))
+    squares = [squareform(rank) for rank in ranks]
+    upper = np.triu_indices(79, 1)
+    without: dict[str, list[float]] = {"rsa": [], "procrustes": []}
+    for keep in ~np.eye(80, dtype=bool):
+        own = [square[np.ix_(keep, keep)][upper] for square in squares]
+        without["rsa"].append(float(np.corrcoef(*own)[0, 1]))
+        part = {"a": x[keep], "b": y[keep]}
+        x_, y_ = plain_moments(part)
+        nuclear = np.linalg.svd(x_.T @ y_, compute_uv=False).sum()
+        without["procrustes"].append(nuclear / np.linalg.norm(x_) / np.linalg.norm(y_))
+    for measure, tolerance in (("rsa", 1e-3), ("procrustes", 0.1)):
+        error = np.sqrt(79) * np.std(without[measure])
+        row = table.loc[measure]
+        assert row["value"] - row["low"] == pytest.approx(1.959964 * error, rel=tolerance)
+
+
+def test_rsa_of_many_images_takes_a_sample_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {"a": related(n=200)["a"], "b": related(n=200)["b"]}
+    every = model_similarity(points, measures=["rsa"]).table.loc[0]
+    monkeypatch.setattr(rsa, "MOST_PAIRS", 4000)
+    some = model_similarity(points, measures=["rsa"]).table.loc[0]
+    assert some["value"] == pytest.approx(every["value"], abs=0.05)
+    assert some["value"] != every["value"] and some["high"] > some["value"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**31), scale=st.floats(1e-3, 1e3))
+def test_rotation_scale_order_and_side_do_not_matter_to_any(seed: int, scale: float) -> None:
+    points = related(n=70, seed=seed % 97)
+    one, other = points["a"], points["b"]
+    before = model_similarity({"a": one, "b": other}, measures=REST).table["value"]
+    turn = ortho_group.rvs(30, random_state=seed % 2**32)
+    order = np.random.default_rng(seed).permutation(70)
+    changed = {"b": other[order], "a": (scale * one @ turn + scale)[order]}
+    after = model_similarity(changed, measures=REST).table["value"]
+    # What PWCCA weights by are the features as they stand, whose L1 norm a rotation changes.
+    kept = [measure != "pwcca" for measure in REST]
+    np.testing.assert_allclose(after[kept], before[kept], atol=1e-5)
+    np.testing.assert_allclose(after, before, atol=0.1)
+
+
+def test_models_that_are_equal_or_constant() -> None:
+    x = related(n=50)["b"]
+    equal = model_similarity({"a": x, "b": 2 * x}, measures=MEASURES)
+    assert equal.measures == MEASURES
+    assert equal.table["value"].tolist() == pytest.approx([1] * 6 + [0], abs=1e-5)
+    assert equal.matrix("gulp").loc["a", "a"] == 0
+    flat = model_similarity({"a": x, "flat": np.ones((50, 3))}, measures=REST)
+    assert flat.table["value"].isna().all()
+    assert repr(equal).startswith("ModelSimilarity(2 models, 50 images: mutual_knn 1.000 to 1.000")
+
+
 def test_a_model_is_most_like_itself():
     x = related()["a"]
     table = model_similarity({"a": x, "b": 2 * x}).table
@@ -129,6 +256,12 @@ def test_the_matrix_and_what_is_refused():
         model_similarity({"a": points["a"]})
     with pytest.raises(InputError, match="a: 60 rows, b: 59 rows"):
         model_similarity({"a": points["a"], "b": points["b"][1:]})
+    with pytest.raises(InputError, match="procrustes, svcca, pwcca, gulp; got cca"):
+        model_similarity(points, measures=["cca"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="ridge must be above 0"):
+        model_similarity(points, measures=["gulp"], ridge=0)
+    with pytest.raises(InputError, match="one of mutual_knn, cka; got 'rsa'"):
+        found.matrix("rsa")
     graphs = [knn_graph(points["a"], k=k) for k in (3, 4)]
     with pytest.raises(InputError, match="same k"):
         mutual_neighbours(*graphs)

@@ -180,7 +180,7 @@ def test_a_published_name_is_fetched_and_converted(
         "reading.source",
         "recognition.decide",
         "recognition.architecture",
-        "recognition.identify",
+        "recognition.evidence.traces",
     ):
         monkeypatch.setattr(f"mgm_converters.{module}.PUBLISHED", table)
     monkeypatch.setenv("MGM_CACHE", str(tmp_path / "cache"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgm_converters.recognition.provenance import never_trained
+from mgm_converters.recognition.evidence.guesses import never_trained
 from mgm_jax.encoders.catalogue.methods import known_paradigm
 
 

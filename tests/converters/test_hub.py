@@ -9,7 +9,7 @@ import pytest
 
 from mgm_converters import convert
 from mgm_converters.reading.source import find_source
-from mgm_converters.recognition.config import read_config
+from mgm_converters.recognition.evidence.settings import read_settings
 from mgm_jax.errors import InputError
 from tests.converters.live import HF
 from tests.converters.networks import small_vit
@@ -74,7 +74,7 @@ def test_what_the_cache_lacks_is_an_error_that_names_it(cache):
 def test_broken_settings_are_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match=r"config\.json"):
-        read_config(tmp_path)
+        read_settings(tmp_path)
 
 
 def test_a_folder_without_weights(tmp_path):

@@ -10,7 +10,7 @@ from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.resnet_cifar import RESNET_CIFAR
 from mgm_converters.naming.resnet_torchvision import RESNET_TORCHVISION
 from mgm_converters.naming.vit_timm import VIT_TIMM
-from mgm_converters.recognition.provenance import guess_paradigm, guess_preprocess
+from mgm_converters.recognition.evidence.guesses import guess_paradigm, guess_preprocess
 from mgm_jax.encoders import ARCHITECTURES
 
 RAW = (0.0, 0.0, 0.0)

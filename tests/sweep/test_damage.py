@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mgm_jax.embeddings import ChunkLost
 from mgm_jax.errors import InputError
 from mgm_jax.report import write_report
 from mgm_jax.seals import DamagedError, check_sum, read_sealed, write_sealed, write_sums
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
+from mgm_jax.sweep.output import tables
 from mgm_jax.sweep.output.faults import OutputError, output_error
-from mgm_jax.sweep.output.records import check_record, read_table_record, write_table_record
-from mgm_jax.sweep.run import tasks
+from mgm_jax.sweep.output.records import read_table_record, write_table_record
+from mgm_jax.sweep.run import study, tasks
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
@@ -65,8 +67,8 @@ def test_every_flipped_bit_of_a_record_is_noticed_or_changes_nothing(tmp_path: P
     # Most of a small file is its header, of which not every bit says something.
     assert noticed > 50
     table.to_parquet(path)
-    assert "sha256" in str(check_record(path)), "a record without a digest is none"
-    assert check_record(tmp_path / "absent.parquet") is None
+    with pytest.raises(DamagedError, match="sha256"):
+        read_table_record(path)
 
 
 def test_json_that_is_changed_is_noticed(tmp_path: Path) -> None:
@@ -116,7 +118,9 @@ def test_all_that_is_damaged_is_named_and_made_again(finished: Path, tmp_path: P
         write_report(out)
     said: list[str] = []
     assert not run_study(small_study(), out, say=said.append).failures
-    assert all(path.name in said[0] for path in damaged) and len(said) == 1
+    # Records of points are read, and checked, when the tables are put together.
+    assert all(path.name in said[1] for path in damaged[:2]) and len(said) == 2
+    assert all(path.name in said[0] for path in damaged[2:])
     assert table_bytes(out) == table_bytes(finished)
     # No view is embedded again for a header, and what was set aside is garbage.
     assert {p: p.stat().st_mtime_ns for p in before} == before
@@ -125,7 +129,27 @@ def test_all_that_is_damaged_is_named_and_made_again(finished: Path, tmp_path: P
     collect_garbage(out)
     assert not any(path.exists() for path in aside)
     run_study(small_study(), out, say=said.append)
-    assert len(said) == 1
+    assert len(said) == 2
+
+
+def test_a_resumed_run_reads_every_record_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    opened: list[Path] = []
+
+    def noting(whole):
+        def read(path: Path):
+            opened.append(path)
+            return whole(path)
+
+        return read
+
+    monkeypatch.setattr(tables, "read_table_record", noting(tables.read_table_record))
+    monkeypatch.setattr(Path, "read_bytes", noting(Path.read_bytes))
+    assert not run_study(small_study(), out).failures
+    records = [path for path in opened if path.parent == out / "records"]
+    assert sorted(records) == sorted((out / "records").iterdir())
 
 
 @pytest.mark.parametrize("part", ["embeddings", "records", "."])
@@ -150,6 +174,24 @@ def test_output_that_is_deleted_at_work_leaves_no_failure(
     assert table_bytes(out) == table_bytes(finished)
 
 
+def test_a_chunk_that_is_lost_at_work_ends_the_run(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "out")
+    write = study.write_tables
+
+    def losing(*arguments, **options):
+        flip(next(out.glob("embeddings/*/digits-semantic*/embeddings.zarr/c/0/0")), place=0.5)
+        return write(*arguments, **options)
+
+    monkeypatch.setattr(study, "write_tables", losing)
+    with pytest.raises(OutputError, match=r"chunk 0 of 1 .* the same command"):
+        run_study(small_study(), out)
+    monkeypatch.undo()
+    assert not run_study(small_study(), out).failures
+    assert table_bytes(out) == table_bytes(finished)
+
+
 def test_which_errors_are_those_of_the_output(tmp_path: Path) -> None:
     (tmp_path / ".lock").touch()
     inner = OSError(errno.EACCES, "Permission denied", str(tmp_path / "records" / "a"))
@@ -163,8 +205,12 @@ def test_which_errors_are_those_of_the_output(tmp_path: Path) -> None:
         known = output_error(tmp_path, error)
         assert isinstance(known, OutputError) and "the same command goes on" in str(known)
     assert "Permission denied" in str(output_error(tmp_path, wrapped))
+    lost = ValueError("a probe")
+    lost.__cause__ = ChunkLost("chunk 0 is damaged", folder=tmp_path / "embeddings" / "a")
+    assert "changed while the run" in str(output_error(tmp_path, lost))
     for error in (
         RuntimeError("an encoder"),
+        ChunkLost("chunk 0 is damaged", folder=tmp_path.parent / "embeddings" / "a"),
         OSError(errno.EACCES, "Permission denied", "/elsewhere/image.png"),
     ):
         assert output_error(tmp_path, error) is None

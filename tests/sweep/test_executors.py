@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from mgm_jax.cli import _convert
+from mgm_jax.conversion import convert_entry
 from mgm_jax.errors import InputError
 from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
@@ -55,7 +55,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of one process, the checkpoint of the study beside them."""
     base = tmp_path_factory.mktemp("alone")
     write_conv4(base / "checkpoint.safetensors")
-    assert not run_study(STUDY, base / "out", base=base, convert=_convert).failures
+    assert not run_study(STUDY, base / "out", base=base, convert=convert_entry).failures
     return base / "out"
 
 
@@ -142,7 +142,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
 
         loser = threading.Thread(target=lose_a_node, daemon=True)
         loser.start()
-        result = run_study(STUDY, out, base=alone.parent, convert=_convert, executor=executor)
+        result = run_study(STUDY, out, base=alone.parent, convert=convert_entry, executor=executor)
         loser.join(timeout=60)
         assert lost not in cluster.list_all_nodes()
         assert not result.failures

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mgm_jax import cli
+from mgm_jax.conversion import convert_entry
 from mgm_jax.study import Study, make_study, read_study
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.plan.targets import open_images, open_targets
@@ -39,7 +40,7 @@ def test_paradigms_of_the_zoo_reach_the_tables(small_zoo: Path, tmp_path: Path) 
             "augmentation": None,
         }
     )
-    run_study(made, tmp_path / "out", base=tmp_path, convert=cli._convert, until="measure")
+    run_study(made, tmp_path / "out", base=tmp_path, convert=convert_entry, until="measure")
     models = pd.read_parquet(tmp_path / "out" / "models.parquet").set_index("encoder")
     assert models["paradigm"].to_dict() == {
         "simclr-resnet": "contrastive",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mgm_converters import Conversion, convert
-from mgm_converters.recognition.stated import read_stated
+from mgm_converters.recognition.evidence.file import read_statement
 from mgm_jax.encoders import Preprocess, ViTSpec, read_encoder
 from mgm_jax.errors import InputError
 from tests.zoo.weights import INPUT, TRAINING, resnet_state, stated, vit_state, write
@@ -95,11 +95,11 @@ def test_part_of_a_statement_leaves_the_rest_to_the_method(tmp_path: Path) -> No
 )
 def test_a_wrong_statement_is_named(key: str, text: str, said: str) -> None:
     with pytest.raises(InputError, match=rf"one\.safetensors: .*{key}.*{said}|{key}.*no meaning"):
-        read_stated(stated() | {key: text}, file=FILE)
+        read_statement(stated() | {key: text}, file=FILE)
 
 
 def test_other_metadata_is_nobodys_statement() -> None:
-    assert read_stated({"format": "pt"}, file=FILE) == read_stated({}, file=FILE)
+    assert read_statement({"format": "pt"}, file=FILE) == read_statement({}, file=FILE)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mgm_converters.naming.resnet_torchvision import RESNET_TORCHVISION
 from mgm_converters.naming.rules import Naming
 from mgm_converters.naming.siglip import SIGLIP_HUGGINGFACE
 from mgm_converters.naming.swin import SWIN_NAMINGS
+from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.naming.vit_huggingface import VIT_HUGGINGFACE, VIT_HUGGINGFACE_RECENT
 from mgm_converters.naming.vit_openmmlab import VIT_OPENMMLAB
 from mgm_converters.naming.vit_timm import VIT_CHUNKED, VIT_TIMM
@@ -42,6 +43,7 @@ NAMINGS: tuple[Naming, ...] = (
     MOBILENET_TORCHVISION,
     EVA02,
     SIGLIP_HUGGINGFACE,
+    VIT_FLAX,
     VIT_TIMM,
     VIT_CHUNKED,
     VIT_TORCHVISION,

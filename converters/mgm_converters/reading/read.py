@@ -29,6 +29,7 @@ from typing import Any
 
 from mgm_converters.reading.haiku_pickle import read_haiku
 from mgm_converters.reading.harmless import DICTIONARIES, is_harmless
+from mgm_converters.reading.jax_files import digest_of, jax_format, read_jax
 from mgm_converters.reading.kinds import other_kind
 from mgm_converters.reading.limits import RAISE, BeyondLimits, Limits, check_archive
 from mgm_converters.reading.partitioned import partition_of_file, partition_of_type
@@ -54,7 +55,8 @@ class Checkpoint:
     Attributes:
         path: where it lies.
         sha256: of its bytes, hexadecimal.
-        format: ``pytorch``, ``safetensors``, ``torchscript`` or ``pickle``.
+        format: ``pytorch``, ``safetensors``, ``torchscript``, ``pickle``, ``npz``, ``msgpack`` or
+            ``orbax``.
         content: what it holds: nested containers of tensors, plain values and :class:`Inert`. The
             tensors of a safetensors file are NumPy arrays, those of any other PyTorch's.
         metadata: key to text, which only a safetensors file carries.
@@ -72,7 +74,8 @@ def read_checkpoint(file: str | Path, *, limits: Limits | None = None) -> Checkp
 
     Args:
         file: path of a file written by ``torch.save`` (either of its formats), ``torch.jit.save``
-            or safetensors, of a pickle of NumPy arrays, or of the index of a checkpoint in parts.
+            or safetensors, of a pickle of NumPy arrays, of the index of a checkpoint in parts, or
+            of one that JAX code wrote: an ``.npz``, msgpack of Flax, a folder of Orbax.
         limits: on what the file may unfold to.
 
     Raises:
@@ -82,6 +85,15 @@ def read_checkpoint(file: str | Path, *, limits: Limits | None = None) -> Checkp
     """
     path = Path(file)
     limits = limits or Limits()
+    if kind := jax_format(path):
+        try:
+            if kind == "npz":
+                check_archive(path, limits)
+        except BeyondLimits as beyond:
+            raise InputError(f"{path}: {beyond}. {RAISE}") from beyond
+        return Checkpoint(
+            path=path, sha256=digest_of(path), format=kind, content={"params": read_jax(path)}
+        )
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no such file"
         raise InputError(f"{path}: expected a checkpoint file, found {kind}")

@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mgm_converters.reading.download import cache_folder, download
+from mgm_converters.reading.jax_files import digest_of, jax_format
 from mgm_converters.reading.partitioned import partition_of_folder, whole_in_folder
 from mgm_converters.reading.shards import INDEX_ENDING, is_index, part_names, read_index
-from mgm_converters.recognition.config import CONFIG, PREPROCESSOR, Config, read_config
-from mgm_converters.recognition.identify import published_name
+from mgm_converters.recognition.evidence.settings import (
+    CONFIG,
+    PREPROCESSOR,
+    Settings,
+    read_settings,
+)
+from mgm_converters.recognition.evidence.traces import published_name
 from mgm_jax.encoders import ARCHITECTURES
 from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
 from mgm_jax.encoders.checkpoint import is_encoder_folder
@@ -42,7 +48,7 @@ class Source:
     """
 
     file: Path
-    config: Config | None = None
+    settings: Settings | None = None
     model: str | None = None
     name: str = ""
 
@@ -65,13 +71,15 @@ def find_source(text: str | Path, *, fetch: bool = False) -> Source:
         InputError: nothing of that name, weights that are missing, or no connection.
     """
     path, name = Path(text), str(text)
+    if path.is_dir() and jax_format(path):
+        return Source(file=path, name=path.resolve().name)
     if path.is_dir():
         weights = weights_in(path)
-        return Source(file=weights, config=read_config(path), name=path.resolve().name)
+        return Source(file=weights, settings=read_settings(path), name=path.resolve().name)
     if path.is_file():
         # A settings file beside the weights speaks for them only under the hubs' own names.
         own = path.name in WEIGHTS or is_index(path)
-        return Source(file=path, config=read_config(path.parent) if own else None)
+        return Source(file=path, settings=read_settings(path.parent) if own else None)
     if is_zoo_source(name):
         return Source(file=_zoo_file(name))
     if is_hub_name(name):
@@ -136,6 +144,8 @@ def weights_in(folder: Path) -> Path:
 
 def digest_of_source(path: Path) -> str:
     """SHA-256 of the weights that a path names: of a file, or of all parts and their index."""
+    if path.is_dir() and jax_format(path):
+        return digest_of(path)
     file = weights_in(path) if path.is_dir() else path
     files = [file, *read_index(file)] if is_index(file) else [file]
     digests = []
@@ -207,7 +217,7 @@ def _from_hub(text: str) -> Source:
         )
     return Source(
         file=weights,
-        config=None if folder is None else read_config(folder),
+        settings=None if folder is None else read_settings(folder),
         name=repository.rpartition("/")[2],
     )
 

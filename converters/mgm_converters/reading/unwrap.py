@@ -20,6 +20,7 @@ from mgm_jax.errors import InputError, name_some
 # Keys that hold weights, the one to take first. A teacher is the average of its students, and the
 # published evaluations use it; so with the target encoder of a joint-embedding method.
 WRAPPERS = (
+    "params",
     "state_dict",
     "model_state_dict",
     "classy_state_dict",

@@ -1,13 +1,15 @@
 """What a checkpoint is: its spec, its method of training, its input, and how each is known.
 
-The evidence, the surest first:
+Every source gives its ``Evidence`` (:mod:`mgm_converters.recognition.evidence`), and to each
+question the first is heard that answers it:
 
-1. what the user says (:mod:`said`), and the published encoder that the user names;
-2. the published encoder whose file this is, by its SHA-256, else by its name where weights fit;
-3. what the file itself states (:mod:`stated`, :mod:`trainings`);
-4. the settings that lie beside the weights (:mod:`config`);
-5. what names, shapes and keys show (:mod:`identify`), else the spelling alone
-   (:mod:`provenance`): a guess, and marked as one.
+1. what the user says;
+2. the published encoder whose file this is: as the user names it, by its SHA-256, else by its name
+   where weights fit;
+3. what the file itself states;
+4. the settings that lie beside the weights;
+5. what names, shapes and keys show;
+6. the spelling alone: a guess, and marked as one.
 """
 
 from __future__ import annotations
@@ -18,24 +20,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
+from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.recognition.architecture import infer_spec, named_spec
-from mgm_converters.recognition.config import Config
-from mgm_converters.recognition.identify import (
-    Traces,
-    by_file_name,
-    by_sha256,
-    by_stem,
-    doubt,
-    identify,
-)
-from mgm_converters.recognition.positions import are_fixed
-from mgm_converters.recognition.provenance import (
+from mgm_converters.recognition.evidence.file import FileStatement
+from mgm_converters.recognition.evidence.guesses import (
     guess_paradigm,
     guess_preprocess,
     never_trained,
 )
-from mgm_converters.recognition.said import Said
-from mgm_converters.recognition.stated import Stated
+from mgm_converters.recognition.evidence.record import Evidence, first
+from mgm_converters.recognition.evidence.settings import Settings
+from mgm_converters.recognition.evidence.traces import (
+    Traces,
+    by_file_name,
+    by_sha256,
+    doubt_about,
+    heads_of_fixed_positions,
+    likely_methods,
+)
+from mgm_converters.recognition.evidence.user import UserStatement
 from mgm_jax.encoders import (
     CifarResNetSpec,
     EncoderSpec,
@@ -65,7 +68,7 @@ class Decision:
         state: canonical weights, completed by what no file needs to hold.
         preprocess: the input.
         paradigm: kind of training.
-        stated: what the file says of itself; blank where a published encoder is surer.
+        statement: what the file says of itself; blank where a published encoder is surer.
         method: name of the method, several joined by "or"; empty where nothing tells.
         published: name of the published encoder; empty where it is none, or not known to be one.
         known: how ``published`` is known.
@@ -77,7 +80,7 @@ class Decision:
     state: State
     preprocess: Preprocess
     paradigm: str
-    stated: Stated
+    statement: FileStatement
     method: str = ""
     published: str = ""
     known: str = ""
@@ -90,14 +93,14 @@ def decide(
     traces: Traces,
     *,
     model: str | None,
-    config: Config | None,
-    stated: Stated,
+    settings: Settings | None,
+    statement: FileStatement,
     file_name: str,
     stem: str,
     sha256: str,
     padding: str | None = None,
     given: Preprocess | None = None,
-    said: Said | None = None,
+    user: UserStatement | None = None,
 ) -> Decision:
     """Decide what a checkpoint is.
 
@@ -105,118 +108,99 @@ def decide(
         state: canonical weights.
         traces: what the file shows of its training.
         model: name of an architecture or of a published encoder, where the user gave one.
-        config: settings beside the weights.
-        stated: what the file says of itself.
+        settings: that lie beside the weights.
+        statement: what the file says of itself.
         file_name: of the checkpoint.
         stem: the same without the endings of checkpoints.
         sha256: of the checkpoint.
         padding: of a ResNet, where the user gave one.
         given: the input, where the user gave all of it.
-        said: what else the user says of the encoder.
+        user: what else the user says of the encoder.
 
     Raises:
         InputError: a spec that does not follow from the weights, or weights that do not fit it.
     """
-    said = said or Said()
-    if stated.names_training or said.method:
+    user = user or UserStatement()
+    if statement.names_training or user.method:
         # A name that somebody gave to the file proves nothing against that.
         file_name = stem = ""
     one, known = _published(state, model=model, file_name=file_name, sha256=sha256)
-    heads_doubt = ""
-    said.check_heads(traces.naming.family, state)
-    if one is not None:
-        spec, methods = named_spec(one.name, state), (one.method,)
-    elif model is not None:
-        spec = named_spec(model, state)
-        methods = said.methods or _methods(traces, spec, None, stated, stem=stem)
+    family = traces.naming.family
+    user.check_heads(family, state)
+    stated = statement if one is None else FileStatement()
+    evidence = [
+        user.evidence(),
+        _of_published(one),
+        # The method that the user names brings its own input.
+        stated.evidence() if not user.method else replace(stated.evidence(), preprocess=None),
+        _of_settings(settings, model=model),
+    ]
+    heads = Evidence()
+    if one is not None or model is not None:
+        spec = named_spec(one.name if one is not None else str(model), state)
+        evidence.append(likely_methods(traces, spec, stem=stem))
+        methods = first(evidence, "methods").methods or ()
     else:
-        stated.check_heads(traces.naming.family, state)
-        heads = said.heads or stated.heads or (config.heads if config else None)
-        if heads is None:
-            heads, heads_doubt = _heads_of_fixed_positions(state, traces)
-        spec = infer_spec(traces.naming.family, state, prefix=traces.prefix, heads=heads)
-        methods = said.methods or _methods(traces, spec, config, stated, stem=stem)
+        statement.check_heads(family, state)
+        evidence.append(heads_of_fixed_positions(state, traces))
+        heads = first(evidence, "heads")
+        spec = infer_spec(family, state, prefix=traces.prefix, heads=heads.heads)
+        evidence.append(likely_methods(traces, spec, stem=stem))
+        methods = first(evidence, "methods").methods or ()
         # Of a method the file names, it says itself what its network has.
-        spec = _with_facts(
-            spec, () if stated.names_training and not said.method else methods, config
-        )
-    spec = said.with_heads(spec)
-    spec = _padded(spec, traces, padding)
-    told = Stated() if said.method else stated
-    guessed = given or _of_channels(_preprocess(spec, traces, one, methods, config, told), spec)
-    preprocess = said.with_input(guessed)
+        if traces.naming is VIT_FLAX and isinstance(spec, ViTSpec):
+            # Flax's own GELU, with which both code bases train.
+            spec = replace(spec, gelu="tanh")
+        by_file = statement.names_training and not user.method
+        spec = _with_facts(spec, () if by_file else methods, settings)
+    spec = _padded(user.with_heads(spec), traces, padding)
+    preprocess = given or _of_channels(
+        first(evidence, "preprocess").preprocess or _usual_input(spec, traces, methods), spec
+    )
+    preprocess = user.with_input(preprocess)
     if not isinstance(spec, ViTSpec):
         # Convolutions take any size; windows do where they stay what they are.
         resized = replace(spec, image_size=preprocess.size)
         spec = resized if resized.weight_shapes == spec.weight_shapes else spec
-    state = _completed(spec, state, config)
+    state = _completed(spec, state, settings)
     check_state(spec, state)
-    told = stated if one is None else Stated()
-    sure = one or stated.preprocess or (config and config.preprocess)
+    input_is_known = one or stated.preprocess or (settings and settings.preprocess)
     return Decision(
         spec=spec,
         state=state,
         preprocess=preprocess,
-        paradigm=said.paradigm or told.paradigm or _paradigm(traces, methods, state),
-        method=said.method or told.method or " or ".join(method.name for method in methods),
+        paradigm=first(evidence, "paradigm").paradigm or _paradigm(traces, methods, state),
+        method=first(evidence, "method").method or " or ".join(method.name for method in methods),
         published=one.name if one else "",
         known=known,
-        doubt="" if sure or said.methods else _doubt(methods, spec, stated),
-        heads_doubt=heads_doubt,
-        stated=told,
+        doubt="" if input_is_known or user.evidence().methods else _doubt(methods, spec, statement),
+        heads_doubt=heads.doubt,
+        statement=stated,
     )
 
 
-def _methods(
-    traces: Traces, spec: EncoderSpec, config: Config | None, stated: Stated, *, stem: str
-) -> tuple[Method, ...]:
-    """The published methods that it may be of, the likeliest first."""
-    if stated.names_training:
-        return (stated.known_method,) if stated.known_method else ()
-    if config is not None and config.method is not None:
-        return (config.method,)
-    return _narrowed(identify(traces, spec), spec, stem=stem)
+def _of_published(one: Published | None) -> Evidence:
+    if one is None:
+        return Evidence()
+    return Evidence(methods=(one.method,), preprocess=one.preprocess)
 
 
-def _doubt(methods: tuple[Method, ...], spec: EncoderSpec, stated: Stated) -> str:
-    if not stated.names_training:
-        return doubt(methods, spec)
+def _of_settings(settings: Settings | None, *, model: str | None) -> Evidence:
+    if settings is None:
+        return Evidence()
+    # The architecture that the user names need not be the one that the settings are of.
+    return settings.evidence() if model is None else replace(settings.evidence(), methods=None)
+
+
+def _doubt(methods: tuple[Method, ...], spec: EncoderSpec, statement: FileStatement) -> str:
+    if not statement.names_training:
+        return doubt_about(methods, spec)
     if methods or not isinstance(spec, ResNetSpec | ViTSpec):
         return ""
     return (
         "the file does not state its input; ImageNet mean and deviation were assumed (--mean, "
         "--std)"
     )
-
-
-# MoCo-v3 gave its small ViT twice the usual heads, and all of its ViTs fixed positions.
-_SMALL, _SMALL_HEADS, _USUAL_HEADS = 384, 12, 6
-
-
-def _heads_of_fixed_positions(state: State, traces: Traces) -> tuple[int | None, str]:
-    """The heads of MoCo-v3's small ViT, where its positions are found, and the doubt about them."""
-    positions, kernel = state.get("pos_embed"), state.get("patch_embed.proj.weight")
-    if positions is None or kernel is None or len(kernel) != _SMALL:
-        return None, ""
-    decoded = traces.has(r"decoder\w*|mask_token")
-    if traces.behind("base_encoder") or traces.behind("momentum_encoder") or decoded:
-        return None, ""
-    if not are_fixed(positions):
-        return None, ""
-    return _SMALL_HEADS, (
-        f"no weight reveals the attention heads; the positions are fixed sines, as in MoCo-v3's "
-        f"small ViT, so its {_SMALL_HEADS} heads were taken and not the usual {_USUAL_HEADS} of "
-        f"this width; say it where that is wrong: --heads {_USUAL_HEADS}"
-    )
-
-
-def _narrowed(methods: tuple[Method, ...], spec: EncoderSpec, *, stem: str) -> tuple[Method, ...]:
-    """The one method that the file's name speaks for, where nothing in the file speaks against."""
-    # A ViT's method also decides its network, which a name alone must not.
-    named = by_stem(stem)
-    if named is None or not isinstance(spec, ResNetSpec):
-        return methods
-    return (named,) if not methods or named in methods else methods
 
 
 def _published(
@@ -240,7 +224,7 @@ def _published(
 
 
 def _with_facts(
-    spec: EncoderSpec, methods: tuple[Method, ...], config: Config | None
+    spec: EncoderSpec, methods: tuple[Method, ...], settings: Settings | None
 ) -> EncoderSpec:
     """The spec with what the method and the settings fix."""
     if not isinstance(spec, ViTSpec):
@@ -250,8 +234,8 @@ def _with_facts(
         if methods[0].name == "MSN":
             # It is read in front of the final norm.
             spec = replace(spec, feature=f"blocks.{spec.layers - 1}")
-    if config is not None:
-        spec = replace(spec, **config.vit)
+    if settings is not None:
+        spec = replace(spec, **settings.vit)
     return spec
 
 
@@ -268,20 +252,8 @@ def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSp
     return replace(spec, padding=padding)  # type: ignore[arg-type]
 
 
-def _preprocess(
-    spec: EncoderSpec,
-    traces: Traces,
-    one: Published | None,
-    methods: tuple[Method, ...],
-    config: Config | None,
-    stated: Stated,
-) -> Preprocess:
-    if one is not None:
-        return one.preprocess
-    if stated.preprocess is not None:
-        return stated.preprocess
-    if config is not None and config.preprocess is not None:
-        return config.preprocess
+def _usual_input(spec: EncoderSpec, traces: Traces, methods: tuple[Method, ...]) -> Preprocess:
+    """The input that the method takes, else that of most networks in this spelling."""
     cifar = isinstance(spec, ResNetSpec) and spec.stem == "cifar"
     if methods and not isinstance(spec, CifarResNetSpec) and not cifar:
         size = _EVALUATED if spec.image_size == _TRAINED else spec.image_size
@@ -312,10 +284,12 @@ def _paradigm(traces: Traces, methods: tuple[Method, ...], state: State) -> str:
     return "untrained" if kind == "supervised" and never_trained(state) else kind
 
 
-def _completed(spec: EncoderSpec, state: Mapping[str, np.ndarray], config: Config | None) -> State:
+def _completed(
+    spec: EncoderSpec, state: Mapping[str, np.ndarray], settings: Settings | None
+) -> State:
     """The weights with the periods of rotary positions, which some files leave to a formula."""
     completed = dict(state)
     if isinstance(spec, ViTSpec) and spec.positions == "rope" and "rope_periods" not in completed:
-        base = config.rope_base if config else 100.0
+        base = settings.rope_base if settings else 100.0
         completed["rope_periods"] = default_periods(spec.head_dim, base=base)
     return completed

@@ -15,7 +15,7 @@ from mgm_converters.reading.unwrap import Unwrapped, tables, tensors_at, unwrap
 from mgm_converters.reading.wrappers import without_wrappers
 from mgm_converters.recognition.copies import Candidate, choose
 from mgm_converters.recognition.nearest import unknown
-from mgm_converters.recognition.recognise import Recognised, divide, encoders_in
+from mgm_converters.recognition.spelling import DividedNames, divide, encoders_in
 from mgm_jax.errors import InputError
 
 
@@ -25,7 +25,7 @@ class Selected:
 
     Attributes:
         unwrapped: the table that it lies in; names without wrappers of modules.
-        recognised: how those names divide.
+        divided: how those names divide.
         names: name without wrappers to the name in the file.
         copies: the other copies of the encoder, path to reason.
         taken: path of the copy that was taken, where there are several; else empty.
@@ -33,7 +33,7 @@ class Selected:
     """
 
     unwrapped: Unwrapped
-    recognised: Recognised
+    divided: DividedNames
     names: dict[str, str]
     copies: dict[str, str]
     taken: str
@@ -94,9 +94,9 @@ def select_encoder(
     taken = choice.taken
     names = cleaned[taken.keys]
     unwrapped = unwrap(checkpoint, taken.keys)
-    recognised = divide(tuple(names), choice)
+    divided = divide(tuple(names), choice)
     shares = partition_of_shapes(
-        tuple(unwrapped.tensors[names[name]].shape) for name in recognised.inside
+        tuple(unwrapped.tensors[names[name]].shape) for name in divided.inside
     )
     if shares:
         raise InputError(f"{checkpoint.path}: {shares}")
@@ -109,7 +109,7 @@ def select_encoder(
             tensors={name: unwrapped.tensors[own] for name, own in names.items()},
             passed={**unwrapped.passed, **{k: v for k, v in copies.items() if k}},
         ),
-        recognised=recognised,
+        divided=divided,
         names=names,
         copies=copies,
         taken=taken.label if choice.left else "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mgm_jax.analysis.collapse.hierarchical import Estimate
+from mgm_jax.analysis.collapse.comparison import Estimate
 from mgm_jax.errors import InputError, name_some
 
 CONTROL_FAMILY = "pixels"

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
+from mgm_jax.analysis.collapse.comparison import Estimate, FamilyComparison
 from mgm_jax.analysis.collapse.families import (
     CONTROL_FAMILY,
     COSINE,
     MEASURES,
     FamilyCollapse,
-    Measure,
     family_kind,
     family_name,
     measure_values,
     require_columns,
     untrained_families,
 )
-from mgm_jax.analysis.collapse.hierarchical import (
-    Estimate,
-    GroupDraws,
-    estimate,
-    grand_mean,
-    resample_means,
-)
 from mgm_jax.analysis.collapse.wording import headline_of, statement_of
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.intervals import percentile_interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,23 +126,29 @@ def collapse_statement(
             f"models_df: no encoder on {images!r} has the paradigm 'untrained'. "
             "Add untrained encoders to the study, or leave this comparison out."
         )
-    values = {
-        measure: {
-            family: found
-            for family, names in encoders.items()
-            if (found := measure_values(measure, names, semantic, models)) is not None
-        }
+    comparisons = {
+        measure.name: FamilyComparison.make(
+            {
+                family: values
+                for family, names in encoders.items()
+                if (values := measure_values(measure, names, semantic, models)) is not None
+            },
+            bounds=(measure.low, measure.high),
+            resamples=resamples,
+            seed=seed,
+            level=level,
+        )
         for measure in MEASURES
     }
-    means = {
-        measure: _resample(families, resamples=resamples, seed=seed)
-        for measure, families in values.items()
-    }
-    families = _judge(encoders, values, means, threshold=threshold, level=level)
+    judged = (
+        _judge(family, names, comparisons, threshold=threshold)
+        for family, names in encoders.items()
+    )
+    families = tuple(sorted(judged, key=_reading_order))
     claim = _claim(families)
     return Collapse(
         families=families,
-        differences=_differences(values, means, level=level),
+        differences=_differences(comparisons),
         claim=claim,
         headline=headline_of(families, claim, images),
         statement=statement_of(families, level=level),
@@ -175,60 +174,31 @@ def _first_taps(semantic: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
     return semantic.merge(models[["encoder", "tap"]], on=["encoder", "tap"])
 
 
-def _resample(
-    families: dict[str, np.ndarray], *, resamples: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Resampled means [r] of each family, all on the same draws of groups."""
-    if not families:
-        return {}
-    generator = np.random.default_rng(seed)
-    columns = next(iter(families.values())).shape[1]
-    draws = GroupDraws.make(columns, resamples=resamples, generator=generator)
-    return {
-        family: resample_means(values, draws, generator=generator)
-        for family, values in families.items()
-    }
-
-
 def _judge(
-    encoders: dict[str, tuple[str, ...]],
-    values: dict[Measure, dict[str, np.ndarray]],
-    means: dict[Measure, dict[str, np.ndarray]],
+    family: str,
+    encoders: tuple[str, ...],
+    comparisons: Mapping[str, FamilyComparison],
     *,
     threshold: float,
-    level: float,
-) -> tuple[FamilyCollapse, ...]:
-    pixels = values[COSINE].get(CONTROL_FAMILY)
-    control = float("-inf") if pixels is None else grand_mean(pixels)
-    families = []
-    for family, names in encoders.items():
-        estimates = {
-            measure.name: _bounded(
-                estimate(values[measure][family], means[measure][family], level=level), measure
-            )
-            for measure in MEASURES
-            if family in values[measure]
-        }
-        by_seed = {
-            measure.name: tuple(float(np.nanmean(row)) for row in values[measure][family])
-            for measure in MEASURES
-            if family in values[measure] and np.isfinite(values[measure][family]).any(1).all()
-        }
-        is_control = family == CONTROL_FAMILY
-        families.append(
-            FamilyCollapse(
-                family=family,
-                name=family_name(family),
-                control=is_control,
-                encoders=names,
-                measures=estimates,
-                seed_values=by_seed,
-                verdict="control"
-                if is_control
-                else _verdict(estimates.get(COSINE.name), control, threshold),
-            )
-        )
-    return tuple(sorted(families, key=_reading_order))
+) -> FamilyCollapse:
+    """What was measured on one family, and whether it is collapsed."""
+    measured = {name: one for name, one in comparisons.items() if family in one.values}
+    measures = {name: one.estimate(family) for name, one in measured.items()}
+    by_seed = {name: one.seed_values(family) for name, one in measured.items()}
+    is_control = family == CONTROL_FAMILY
+    cosines = comparisons[COSINE.name]
+    control = cosines.mean(CONTROL_FAMILY) if CONTROL_FAMILY in cosines.values else float("-inf")
+    return FamilyCollapse(
+        family=family,
+        name=family_name(family),
+        control=is_control,
+        encoders=encoders,
+        measures=measures,
+        seed_values={name: values for name, values in by_seed.items() if values is not None},
+        verdict="control"
+        if is_control
+        else _verdict(measures.get(COSINE.name), control=control, threshold=threshold),
+    )
 
 
 def _reading_order(family: FamilyCollapse) -> tuple[bool, float, str]:
@@ -237,18 +207,7 @@ def _reading_order(family: FamilyCollapse) -> tuple[bool, float, str]:
     return family.control, -cosine.value if cosine else 0.0, family.family
 
 
-def _bounded(value: Estimate, measure: Measure) -> Estimate:
-    """Cut an interval at what the measure can reach: Student's t does not know the bounds."""
-    return Estimate(
-        value=value.value,
-        low=max(value.low, measure.low),
-        high=min(value.high, measure.high),
-        seeds=value.seeds,
-        groups=value.groups,
-    )
-
-
-def _verdict(cosine: Estimate | None, control: float, threshold: float) -> str:
+def _verdict(cosine: Estimate | None, *, control: float, threshold: float) -> str:
     if cosine is None:
         return "undecided"
     low, high = cosine.low, cosine.high
@@ -269,32 +228,9 @@ def _claim(families: tuple[FamilyCollapse, ...]) -> str:
     return "holds" if resnets == {"collapsed"} and vits == {"not collapsed"} else "open"
 
 
-def _differences(
-    values: dict[Measure, dict[str, np.ndarray]],
-    means: dict[Measure, dict[str, np.ndarray]],
-    *,
-    level: float,
-) -> pd.DataFrame:
-    rows = []
-    for measure in MEASURES:
-        families = list(values[measure])
-        for i, family in enumerate(families):
-            for other in families[i + 1 :]:
-                a, b = values[measure][family], values[measure][other]
-                low, high = percentile_interval(
-                    means[measure][family] - means[measure][other], level=level
-                )
-                if a.size == b.size == 1:
-                    low = high = float("nan")
-                rows.append(
-                    {
-                        "measure": measure.name,
-                        "family": family,
-                        "other": other,
-                        "difference": grand_mean(a) - grand_mean(b),
-                        "low": low,
-                        "high": high,
-                    }
-                )
+def _differences(comparisons: Mapping[str, FamilyComparison]) -> pd.DataFrame:
+    rows = [
+        {"measure": name, **row} for name, one in comparisons.items() for row in one.differences()
+    ]
     columns = ["measure", "family", "other", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=columns)

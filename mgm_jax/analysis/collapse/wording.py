@@ -5,8 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mgm_jax.analysis.collapse.comparison import Estimate
 from mgm_jax.analysis.collapse.families import COSINE, FamilyCollapse
-from mgm_jax.analysis.collapse.hierarchical import Estimate
+
+# What is said of the families of each verdict, in this order.
+_VERDICTS = {
+    "collapsed": "{names} {are} collapsed",
+    "not collapsed": "{names} {are} not collapsed",
+    "undecided": "{names} {are} undecided",
+}
+# After "is collapsed", a bare "is not" reads better.
+_NOT_EITHER = "{names} {are} not"
 
 _CLAIMS = {
     "holds": "the paper’s third claim holds on {images}",
@@ -14,6 +23,10 @@ _CLAIMS = {
     "open": "the paper’s third claim stays open on {images}",
     "untested": "the paper’s third claim needs untrained ResNets and ViTs side by side",
 }
+_HEADLINE = "Untrained {verdicts}: {claim}."
+
+_COSINES = "Two different images point the same way with a mean cosine of {families}."
+_NO_COSINES = "The mean cosine between different images was not measured."
 
 
 def headline_of(families: Sequence[FamilyCollapse], claim: str, images: str) -> str:
@@ -21,16 +34,14 @@ def headline_of(families: Sequence[FamilyCollapse], claim: str, images: str) -> 
 
     The raw pixels do not appear in it.
     """
-    judged = [family for family in families if not family.control]
     parts: list[str] = []
-    for verdict in ("collapsed", "not collapsed", "undecided"):
-        names = [family.name for family in judged if family.verdict == verdict]
+    for verdict, template in _VERDICTS.items():
+        names = [one.name for one in families if not one.control and one.verdict == verdict]
         if names:
-            verb = "is" if len(names) == 1 else "are"
-            # After "is collapsed", a bare "is not" reads better.
-            word = "not" if parts and verdict == "not collapsed" else verdict
-            parts.append(f"{join_names(names)} {verb} {word}")
-    return f"Untrained {', '.join(parts)}: {_CLAIMS[claim].format(images=images)}."
+            template = _NOT_EITHER if parts and verdict == "not collapsed" else template
+            are = "is" if len(names) == 1 else "are"
+            parts.append(template.format(names=join_names(names), are=are))
+    return _HEADLINE.format(verdicts=", ".join(parts), claim=_CLAIMS[claim].format(images=images))
 
 
 def statement_of(families: Sequence[FamilyCollapse], *, level: float) -> str:
@@ -40,9 +51,7 @@ def statement_of(families: Sequence[FamilyCollapse], *, level: float) -> str:
         cosine = family.measures.get(COSINE.name)
         if cosine is not None:
             parts.append(f"{_numbers(cosine, first=not parts, level=level)} for {_who(family)}")
-    if not parts:
-        return "The mean cosine between different images was not measured."
-    return f"Two different images point the same way with a mean cosine of {join_names(parts)}."
+    return _COSINES.format(families=join_names(parts)) if parts else _NO_COSINES
 
 
 def join_names(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from mgm_jax.encoders.spec.shapes import ConvNorm, Shapes
 from mgm_jax.errors import InputError, name_some
 
 Family = Literal[
-    "conv4", "resnet_cifar", "resnet", "vit", "convnext", "swin", "mobilenet", "pixels"
+    "conv4", "resnet_cifar", "resnet", "vit", "convnext", "swin", "mobilenet", "pixels", "callable"
 ]
 
 Built = TypeVar("Built")

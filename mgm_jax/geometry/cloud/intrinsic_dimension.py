@@ -20,13 +20,14 @@ from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoNN:
+class TwoNN(Result):
     """One dimension a group.
 
     Attributes:
@@ -46,9 +47,18 @@ class TwoNN:
         """One row a group."""
         return _frame(self, index="groups")
 
+    def __repr__(self) -> str:
+        """The dimension, or the range of those of the groups, in one line."""
+        return f"TwoNN({_range(self.dimension)}{_counted(self.groups)})"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        return intervals_svg(self.groups.tolist(), self.dimension)
+
 
 @dataclass(frozen=True, kw_only=True)
-class LevinaBickel:
+class LevinaBickel(Result):
     """A dimension for every point and an average for every group.
 
     Attributes:
@@ -77,6 +87,16 @@ class LevinaBickel:
         return pd.DataFrame(
             {"dimension": self.dimension, "valid": self.valid, "repeated": self.repeated}
         )
+
+    def __repr__(self) -> str:
+        """The average, or the range of those of the groups, in one line."""
+        points = f"{self.dimension.size} points"
+        return f"LevinaBickel({points}, average {_range(self.average)}{_counted(self.groups)})"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.dimension)
 
 
 def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
@@ -111,7 +131,7 @@ def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
     return TwoNN(
         groups=partition.values,
         left_out=partition.sizes - kept.groups.sizes,
-        **_slopes(distances, kept.groups, discard=discard),
+        **slopes(distances, kept.groups, discard=discard),
     )
 
 
@@ -139,7 +159,7 @@ def two_nn_of(graph: KnnGraph, *, groups: Any = None, discard: float = 0.1) -> T
     return TwoNN(
         groups=partition.values,
         left_out=np.zeros_like(partition.sizes),
-        **_slopes(_distances_of(graph, k=2), partition, discard=discard),
+        **slopes(_distances_of(graph, k=2), partition, discard=discard),
     )
 
 
@@ -217,7 +237,7 @@ def levina_bickel_of(
     )
 
 
-def _slopes(distances: np.ndarray, groups: Groups, *, discard: float) -> dict[str, np.ndarray]:
+def slopes(distances: np.ndarray, groups: Groups, *, discard: float) -> dict[str, np.ndarray]:
     """Slope of every group, and whether it has one, from distances ``[n, 2]``."""
     # A point with fewer than two distinct others has no ratio, nor one with another so near that
     # float32 has no number for the distance.
@@ -245,8 +265,9 @@ def _likeliest(
     k = distances.shape[1]
     inverse = np.full(kept.rows.size, np.nan)
     full = np.isfinite(distances[:, -1]) & (distances[:, 0] > 0)
-    logs = np.log(distances[full].astype(np.float64))
-    inverse[full] = (k * logs[:, -1] - logs.sum(axis=1)) / (k - 2 if unbiased else k - 1)
+    inverse[full] = inverse_dimensions(distances[full])
+    if unbiased:
+        inverse *= (k - 1) / (k - 2)
     # Where all neighbours are at one distance, what is left is the rounding of the sum.
     alike = distances[:, 0] == distances[:, -1]
     valid = (inverse > 0) & ~alike
@@ -262,6 +283,13 @@ def _likeliest(
         average=np.divide(used, sums, out=np.full(len(partition), np.nan), where=used > 0),
         left_out=(partition.sizes - used).astype(np.int32),
     )
+
+
+def inverse_dimensions(distances: np.ndarray) -> np.ndarray:
+    """``1/(k-1) sum_{j<k} log(T_k / T_j)`` of every point, from distances ``[n, k]`` above 0."""
+    k = distances.shape[1]
+    logs = np.log(distances.astype(np.float64))
+    return (k * logs[:, -1] - logs.sum(axis=1)) / (k - 1)
 
 
 def _distances_between_distinct(
@@ -314,3 +342,16 @@ def _frame(result: TwoNN, *, index: str) -> pd.DataFrame:
 
     columns = {name: value for name, value in vars(result).items() if name != index}
     return pd.DataFrame(columns, index=pd.Index(getattr(result, index), name="group"))
+
+
+def _range(values: np.ndarray) -> str:
+    """The value, or the smallest and the largest of several."""
+    known = values[np.isfinite(values)]
+    if known.size == 0:
+        return "undefined"
+    ends = dict.fromkeys((f"{known.min():.2f}", f"{known.max():.2f}"))
+    return f"dimension {' to '.join(ends)}"
+
+
+def _counted(groups: np.ndarray) -> str:
+    return f" in {groups.size} groups" if groups.size > 1 else ""

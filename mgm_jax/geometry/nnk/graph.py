@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
 from mgm_jax.geometry.nnk.candidates import (
@@ -28,6 +29,7 @@ from mgm_jax.geometry.nnk.candidates import (
     tell_about_repeats,
 )
 from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
+from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
     are_resolved,
@@ -51,6 +53,7 @@ from mgm_jax.geometry.points.groups import (
 from mgm_jax.parallel.devices import fetch, mesh_of
 from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +67,7 @@ _FALLBACK_ROWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class NnkGraph:
+class NnkGraph(Result):
     """Non-negative kernel regression weights of n points on their candidates, exact.
 
     Attributes:
@@ -118,9 +121,13 @@ class NnkGraph:
             + (f", {lost} points not resolved by float32)" if lost else ")")
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the first edges."""
-        return f"<p>{self!r}</p>{self.to_pandas().head(10).to_html(index=False)}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.degree)
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.to_pandas().head(10)
 
 
 class _Found(NamedTuple):
@@ -238,14 +245,17 @@ def _solve_groups(
         inputs: list[np.ndarray | None] = [batch.mask, found.k_effective[rows[:, 0]]]
         inputs.append(None if bandwidth is None else bandwidth[rows])
         program, sources = _group_weights, [points[rows]]
-        if on_host:
-            program = _gram_weights
-            sources = group_grams_on_host(points[rows], batch.mask, normalize=kernel == "cosine")
         options = {"k": min(columns, batch.rows.shape[1] - 1), "kernel": kernel}
-        places, *others = _settle_groups(
-            partial(call_on_groups, program, mesh=mesh, **options), *sources, *inputs
-        )
-        places, *others = (part[batch.mask] for part in (places, *others))
+        if wide_arithmetic() == "pairs":
+            parts = settled_groups(_in_full(program), *sources, *inputs, mesh=mesh, **options)
+        else:
+            if on_host:
+                normalize = kernel == "cosine"
+                sources = group_grams_on_host(points[rows], batch.mask, normalize=normalize)
+                program = _gram_weights
+            call = partial(call_on_groups, program, mesh=mesh, **options)
+            parts = _settle_groups(call, *sources, *inputs)
+        places, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
         return np.where(places < 0, -1, chosen), *others
@@ -282,6 +292,11 @@ def _settle_groups(
     return tuple(parts)
 
 
+def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """A program with the fallback at once, without the flags that say who needed it."""
+    return lambda *inputs, **options: program(*inputs, fallback=True, **options)[:-1]
+
+
 def _write(
     found: _Found,
     rows: np.ndarray,
@@ -310,6 +325,13 @@ def _solve_cloud(
 ) -> None:
     k = int(found.k_effective[members[0]])
     candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
+    if wide_arithmetic() == "pairs":
+        width = None if bandwidth is None else bandwidth[members]
+        for places, parts in settled_rows(
+            _in_full(_row_weights), points[members], candidates, width, mesh=mesh, kernel=kernel
+        ):
+            _write(found, members[places], members[candidates[places]], *parts)
+        return
     if mesh is not None:
         with double_precision():
             for places, parts in call_on_rows(

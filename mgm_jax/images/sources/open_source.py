@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -14,6 +15,8 @@ from mgm_jax.images.grey_depth import ValueRange, check_value_range
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.images.regular_file import kind_of
+from mgm_jax.images.sources.open_table import open_table
+from mgm_jax.images.sources.tables.fields import FIELDS, Fields
 
 __all__ = ["ImageSource", "open_source"]
 
@@ -22,24 +25,36 @@ ROWS_PREFIX = "rows:"
 
 
 def open_source(
-    path_or_name: str | Path,
+    images: str | Path | Any,
     *,
     split: str | None = None,
     labels: ArrayLike | Path | str | None = None,
+    ids: Sequence[Any] | None = None,
+    columns: Mapping[str, Any] | None = None,
+    fields: Fields | Mapping[str, str] = FIELDS,
     depth: int = 1,
     value_range: ValueRange | None = None,
     limits: Limits = LIMITS,
+    name: str | None = None,
     warn: bool = True,
 ) -> ImageSource:
     """Open a set of images.
 
     ============================  ===============================================================
-    ``path_or_name``              images
+    ``images``                    images
     ============================  ===============================================================
     a folder                      image files; folders inside are classes; folders called like
                                   splits are splits, of which ``split`` takes one
     a ``.zip`` or ``.tar``        the same, read where it lies; a tar may be compressed by gzip,
     archive                       bzip2, xz or zstd
+    ``shards/*.tar``,             webdataset: ``key.jpg``, ``key.cls`` and ``key.json`` are one
+    ``wds:PLACE``                 sample; a pattern may have ``{000..012}``, a place be a folder
+    a folder of ``save_to_disk``  a Hugging Face data set that was saved; and ``.arrow`` files
+    ``.parquet`` files            images as bytes, as on the Hugging Face hub; a file, a pattern
+                                  or a folder of them
+    a ``.csv``, ``.tsv`` or       a manifest: a path a row, with ``label``, ``split``, ``id`` and
+    ``.parquet`` file             further columns
+    a ``.h5`` file                an array ``images``, ``labels`` beside it (needs h5py)
     a ``.npz`` or ``.npy`` file   an array ``[n, h, w(, c)]``; ``labels`` from the .npz file or
                                   handed in, as values or as an .npy file
     an ``idx3-ubyte(.gz)`` file   images as MNIST has them; labels from the file beside it
@@ -48,16 +63,22 @@ def open_source(
     ``photo-patches``             patches of the photographs of scikit-learn, likewise
     ``tfds:NAME/SPLIT``           a prepared TFDS data set; NAME may be a folder; with ``split``
                                   the name alone
+    an array or data set          NumPy, JAX or PyTorch; ``torch.utils.data.Dataset`` and the like
     ============================  ===============================================================
 
     Args:
-        path_or_name: what to open.
+        images: what to open.
         split: take one split alone.
-        labels: of an array file.
+        labels: of an array file, an array or a data set.
+        ids: of an array or data set, one an image.
+        columns: of an array or data set, further values of each image by name.
+        fields: names of the columns, members or arrays that hold ``image``, ``label`` and ``id``,
+            where they are not called so.
         depth: how many folders, in a folder or archive, name a class.
         value_range: the values of black and white of images deeper than eight bits, where these
             are not 0 and 65535 or, of floats, 0 and 1.
         limits: of sizes and numbers, against files that are made to fill a memory.
+        name: what to call the source, of an array or data set; None for ``images``.
         warn: warn of files that are passed over and might be images; ``passed_over`` and
             ``notes`` of the source say it anyhow.
 
@@ -70,14 +91,36 @@ def open_source(
     >>> len(open_source("digits").classes)
     10
     """
-    source = _open(
-        path_or_name,
-        split=split,
-        labels=labels,
-        depth=depth,
-        value_range=check_value_range(value_range),
-        limits=limits,
-    )
+    if isinstance(images, ImageSource):
+        return images
+    if isinstance(fields, Mapping):
+        fields = Fields(**fields)
+    value_range = check_value_range(value_range)
+    if isinstance(images, str | Path):
+        _refuse(str(images), ids=ids, columns=columns, name=name)
+        source = _open(
+            images,
+            split=split,
+            labels=labels,
+            fields=fields,
+            depth=depth,
+            value_range=value_range,
+            limits=limits,
+        )
+    else:
+        from mgm_jax.images.sources.datasets import held_source
+
+        _refuse("images in memory", split=split, depth=_deep(depth))
+        source = held_source(
+            images,
+            labels=labels,
+            ids=ids,
+            columns=columns,
+            name=name,
+            fields=fields,
+            value_range=value_range,
+            limits=limits,
+        )
     doubtful = [str(one) for one in source.passed_over if not one.harmless]
     if warn and (doubtful or source.notes):
         told = "; ".join((*(f"passed over: {one}" for one in doubtful), *source.notes))
@@ -90,11 +133,17 @@ def _open(
     *,
     split: str | None,
     labels: ArrayLike | Path | str | None,
+    fields: Fields,
     depth: int,
     value_range: ValueRange | None,
     limits: Limits,
 ) -> ImageSource:
     text = str(path_or_name)
+    of_table = open_table(text, split=split, fields=fields, value_range=value_range, limits=limits)
+    if of_table is not None:
+        _refuse(text, labels=labels, depth=_deep(depth))
+        return of_table()
+    _refuse(text, fields=fields or None)
     if text.startswith(TFDS_PREFIX):
         _refuse(text, labels=labels, depth=_deep(depth), value_range=value_range)
         return _open_tfds(text.removeprefix(TFDS_PREFIX), split)
@@ -132,8 +181,9 @@ def _open(
         _refuse(text, split=split, labels=labels)
         return photo_patches_source()
     raise InputError(
-        f"No images at {text!r}: expected a folder, a .zip, .tar, .npz, .npy or idx3-ubyte file, "
-        f"'digits', 'photo-patches', 'rows:FOLDER' or 'tfds:NAME/SPLIT'.{_not_these(path)}"
+        f"No images at {text!r}: expected a folder, a .zip, .tar, .parquet, .arrow, .csv, .tsv, "
+        ".h5, .npz, .npy or idx3-ubyte file, a pattern of shards, 'digits', 'photo-patches', "
+        f"'rows:FOLDER', 'wds:PLACE' or 'tfds:NAME/SPLIT'.{_not_these(path)}"
     )
 
 

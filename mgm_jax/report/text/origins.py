@@ -15,6 +15,7 @@ class Origin:
     Attributes:
         name: of the encoder.
         architecture: of the network.
+        kind: what runs it, of an encoder that was not converted.
         training: paradigm and method.
         guessed: whether these are neither stated by the file nor by the study.
         source: the file.
@@ -24,6 +25,7 @@ class Origin:
 
     name: str
     architecture: str
+    kind: str
     training: str
     guessed: bool
     source: str
@@ -38,6 +40,7 @@ def encoder_origins(study: dict[str, Any]) -> list[Origin]:
         Origin(
             name=shorten(str(entry.get("name")), most=60),
             architecture=shorten(str(entry.get("architecture") or ""), most=60),
+            kind=shorten(str(entry.get("kind") or ""), most=60),
             training=", ".join(
                 shorten(str(entry[key]), most=60)
                 for key in ("paradigm", "method")

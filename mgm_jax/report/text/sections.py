@@ -27,7 +27,7 @@ class Section:
 
 
 def page_sections(
-    figures: Set[str], *, collapse: Collapse | None, verdicts: list[Verdict]
+    figures: Set[str], *, collapse: Collapse | None, verdicts: list[Verdict], claims: bool = False
 ) -> list[Section]:
     """Sections in reading order: what the headline speaks of comes first.
 
@@ -35,6 +35,7 @@ def page_sections(
         figures: names of the figures that the study gives.
         collapse: what was found on untrained encoders.
         verdicts: what was found on transfer prediction.
+        claims: whether the study speaks to the claims of the paper.
     """
     prediction = {"prediction_scores", "prediction_scatter", "features"}
     sections = [
@@ -56,4 +57,6 @@ def page_sections(
     if tested and not verdicts:
         # A stable sort: only the collapse moves to the front.
         sections.sort(key=lambda section: section[0] != "collapse")
+    # Whoever tests the claims reads their verdicts first, and finds the evidence below.
+    sections = [("claims", "Claims", claims), *sections]
     return [Section(name=name, label=label) for name, label, present in sections if present]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mgm_jax.embeddings import ChunkLost
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space
 from mgm_jax.seals import DamagedError
@@ -33,6 +34,9 @@ def output_error(out: Path, error: BaseException) -> OutputError | None:
         return OutputError(
             f"{out}: no space is left ({error}); make room, and the same command goes on"
         )
+    if any(isinstance(one, ChunkLost) and _lies_in(one.folder, out) for one in _causes(error)):
+        # Probes read large embeddings bit by bit, long after they were opened.
+        return OutputError(_changed(error))
     if not (out / LOCK).exists() and _is_of_a_file(error):
         return OutputError(
             f"{out}: was deleted or moved while the run was at work; the same command computes "
@@ -58,10 +62,13 @@ def own_files(out: Path) -> Iterator[None]:
     except (InputError, OSError, DamagedError) as error:
         if known := output_error(out, error):
             raise known from error
-        raise OutputError(
-            f"{error}; it was changed while the run was at work, and the same command computes "
-            "it again"
-        ) from error
+        raise OutputError(_changed(error)) from error
+
+
+def _changed(error: BaseException) -> str:
+    return (
+        f"{error}; it was changed while the run was at work, and the same command computes it again"
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -77,6 +84,10 @@ def _is_of_a_file(error: BaseException) -> bool:
         isinstance(one, (OSError, InputError)) or "os_error_code" in str(one)
         for one in _causes(error)
     )
+
+
+def _lies_in(path: Path, out: Path) -> bool:
+    return path.resolve().is_relative_to(out.resolve())
 
 
 def _is_below(error: BaseException, out: Path) -> bool:

@@ -9,7 +9,7 @@ from mgm_jax.sweep.subjects import Subject
 
 
 def encoder_origins(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
-    """One entry an encoder: name, architecture, paradigm, method, file, and what is in doubt.
+    """One entry an encoder: name, architecture, kind, paradigm, method, file, and what is in doubt.
 
     ``guessed`` is true where paradigm and method follow from how the weights are spelled: neither
     the file nor the study states them. ``weights`` is where in the file the encoder was found.
@@ -28,6 +28,7 @@ def _origin(subject: Subject) -> dict[str, Any]:
     return {
         "name": subject.name,
         "architecture": subject.architecture,
+        "kind": str(meta.get("kind") or ""),
         "paradigm": subject.paradigm,
         "method": str(meta.get("method") or ""),
         "guessed": bool(told.get("guessed")) and not stated,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mgm_jax.files import whole_file
-from mgm_jax.seals import DamagedError, read_sealed
+from mgm_jax.seals import DamagedError
 
 # Among the ``attrs`` of a table, which Parquet files carry along.
 _KEY = "sha256"
@@ -48,17 +48,6 @@ def read_table_record(path: Path) -> pd.DataFrame:
     if not fits:
         raise DamagedError("its content does not have the sha256 that stands in it")
     return table
-
-
-def check_record(path: Path) -> str | None:
-    """What is wrong with a record; None where it is whole or not there."""
-    try:
-        read_table_record(path) if path.suffix == ".parquet" else read_sealed(path)
-    except FileNotFoundError:
-        return None
-    except (DamagedError, OSError) as error:
-        return str(error) or type(error).__name__
-    return None
 
 
 def _digest(table: pd.DataFrame) -> str:

@@ -14,13 +14,12 @@ memory does not grow with their number except for the small tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,11 +28,13 @@ import pyarrow.parquet as pq
 
 from mgm_jax.errors import name_some
 from mgm_jax.files import whole_file
-from mgm_jax.metrics import METRIC_COLUMNS, group_means, summarise
+from mgm_jax.metrics import METRIC_COLUMNS, means_and_summary
+from mgm_jax.seals import DamagedError
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.records import read_table_record
-from mgm_jax.sweep.plan.cells import SEMANTIC, Cell
+from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
+from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
 from mgm_jax.sweep.run.measure import MIN_POINTS, SMALL, VIEWS, Reference
 
 #: Columns that say which cell a row belongs to.
@@ -59,31 +60,62 @@ def cell_columns(cell: Cell) -> dict[str, object]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What the records say that the tables do not.
+
+    Attributes:
+        small: of every image set with manifolds that are too small, how many points were left
+            out, in words.
+        left_out: the images that encoders gave no direction to.
+    """
+
+    small: tuple[str, ...] = ()
+    left_out: tuple[Failure, ...] = ()
+
+
 def write_tables(
     measured: Iterable[Measured],
     references: Iterable[tuple[Cell, Reference]],
     *,
     study: Study,
     out: Path,
-) -> tuple[str, ...]:
+    measure_again: Callable[[Measured], None],
+) -> Written:
     """Write ``points``, ``groups``, ``summary`` and ``models`` below ``out``.
 
-    Returns:
-        Of every image set with manifolds that are too small, how many points were left out, in
-        words.
+    Args:
+        measured: cells with records.
+        references: of every cell without augmentation.
+        study: gives the seed and the options of intervals.
+        out: folder of the tables.
+        measure_again: makes the record of a cell whose file is damaged anew.
     """
     groups, summaries, views = [], [], []
     small: dict[str, str] = {}
+    left_out: dict[Failure, None] = {}
     with _TableWriter(out / "points") as points:
         for item in measured:
             with own_files(out):
-                table = read_table_record(item.records)
+                try:
+                    table = read_table_record(item.records)
+                except DamagedError:
+                    measure_again(item)
+                    table = read_table_record(item.records)
+            lost = lost_directions(item.cell, table.attrs.get(LEFT_OUT, ()))
+            left_out |= dict.fromkeys(lost)
             points.append(_with_cell(table, item.cell))
             metrics = [name for name in METRIC_COLUMNS if name in table]
             values = {name: table[name].to_numpy() for name in metrics}
-            of_groups = group_means(values, table["group"].to_numpy())
+            of_groups, summary = means_and_summary(
+                values,
+                table["group"].to_numpy(),
+                resamples=study.metrics.resamples,
+                seed=study.seed,
+                level=study.metrics.level,
+            )
             groups.append(_with_cell(of_groups.reset_index(), item.cell))
-            summary = _summary(values, table["group"].to_numpy(), item.cell, study)
+            summary = _of_cell(summary.reset_index(), item.cell)
             too_small = table.attrs.get(SMALL)
             if too_small is not None:
                 # Their points have no value of any metric.
@@ -96,7 +128,10 @@ def write_tables(
     write_table(of_groups, out / "groups")
     write_table(summary, out / "summary")
     write_table(_models(summary, views, list(references)), out / "models")
-    return tuple(f"{images}: {what}" for images, what in small.items())
+    return Written(
+        small=tuple(f"{images}: {what}" for images, what in small.items()),
+        left_out=tuple(left_out),
+    )
 
 
 def _small_manifolds(left: dict[str, Any]) -> str:
@@ -177,17 +212,8 @@ def _with_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
 
 
-def _summary(
-    values: dict[str, np.ndarray], groups: np.ndarray, cell: Cell, study: Study
-) -> pd.DataFrame:
-    options = study.metrics
-    table = summarise(
-        values,
-        groups,
-        resamples=options.resamples,
-        seed=study.seed,
-        level=options.level,
-    ).reset_index()
+def _of_cell(summary: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """The summary of a cell behind columns that say what was measured."""
     subject = cell.subject
     head = {
         "encoder": subject.name,
@@ -201,7 +227,7 @@ def _summary(
         # 0 the first layer of the encoder, 1 its last; missing where the tap is no layer.
         "depth": cell.subject.encoder.spec.relative_depth(cell.tap),
     }
-    return pd.concat([pd.DataFrame(head, index=table.index), table], axis=1)
+    return pd.concat([pd.DataFrame(head, index=summary.index), summary], axis=1)
 
 
 def _models(

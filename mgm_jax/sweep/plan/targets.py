@@ -12,15 +12,20 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images import ImageSource, Limits, open_source
+from mgm_jax.images import Fields, ImageSource, Limits, open_source
+from mgm_jax.images.sources.tables.shards import is_pattern
 from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
+from mgm_jax.sweep.plan.target_values import MEASURES_OF, TargetValues, values_of_target
 
 #: What the source of a target begins with that is a set of features of the study.
 FEATURES = "features:"
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
+
+# What stands before the path in some sources.
+_PREFIXES = ("rows:", "wds:")
 
 #: Each class needs an image to train on, one to choose the strength, and one to test.
 LEAST_IMAGES = 3
@@ -33,10 +38,12 @@ class Target:
     Attributes:
         images: the set.
         has_test: whether it brings its own test images, told by their ids.
+        values: several labels or real values of every image; None for one class an image.
     """
 
     images: ImageSet
     has_test: bool
+    values: TargetValues | None = None
 
 
 class Split(NamedTuple):
@@ -104,8 +111,14 @@ def open_targets(
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
+        values = values_of_target(images.source, entry)
+        if values is not None and not {*transfer.probes} & {*MEASURES_OF[values.kind]}:
+            raise InputError(
+                f"transfer: {images.name} has {values.kind}, which the probes "
+                f"{', '.join(MEASURES_OF[values.kind])} take; name one of them under probes:"
+            )
         labels = np.asarray(images.source.labels)
-        if len(np.unique(labels[labels >= 0])) < 2:
+        if values is None and len(np.unique(labels[labels >= 0])) < 2:
             raise InputError(
                 f"transfer: {images.name} must have images of two classes or more; "
                 f"it has {len(np.unique(labels[labels >= 0]))}. Use a labelled set."
@@ -118,7 +131,7 @@ def open_targets(
             )
         if same:
             images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
-        targets.append(Target(images=images, has_test=has_test))
+        targets.append(Target(images=images, has_test=has_test, values=values))
     names = [one.images.name for one in targets]
     if len(set(names)) < len(names):
         raise InputError(
@@ -135,6 +148,7 @@ def split_target(
     has_test: bool,
     transfer: Transfer,
     seed: int,
+    least_classes: int = 2,
 ) -> Split:
     """Split the labelled images of a target, each class in the same shares.
 
@@ -150,9 +164,10 @@ def split_target(
         has_test: whether the ids tell which images are for testing.
         transfer: the shares.
         seed: of the study.
+        least_classes: how many classes must have enough images.
 
     Raises:
-        InputError: fewer than two classes have enough images.
+        InputError: fewer classes have enough images.
     """
     ranks = [hashlib.sha256(f"split/{seed}/{one}".encode()).digest() for one in ids]
     parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
@@ -175,29 +190,38 @@ def split_target(
         parts["validation"] += rows[:held]
         parts["train"] += rows[held:]
         used += 1
-    if used < 2:
+    if used < least_classes:
         raise InputError(
             f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
             "and to test. Take more images of each class"
+            if least_classes > 1
+            else f"fewer than {LEAST_IMAGES} images have values. Take more images"
         )
     train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
     return Split(train, validation, test, tuple(left_out))
 
 
 def _open(source: str, entry: ImagesEntry, *, split: str | None, base: Path) -> ImageSource:
-    prefix, colon, rest = source.rpartition("rows:")
-    path = base / Path(rest if colon else source).expanduser()
-    place = f"rows:{path}" if colon and not prefix else path if path.exists() else source
     limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
     return open_source(
-        place,
+        place_of(source, base=base),
         split=split,
+        fields=Fields(image=entry.image, label=entry.label, id=entry.id),
         depth=entry.depth,
         value_range=entry.value_range,
         limits=Limits(**limits),
         # The run's summary and its report say it.
         warn=False,
     )
+
+
+def place_of(source: str, *, base: Path) -> str | Path:
+    """A source as it is opened: paths and patterns seen from a folder, names as they are."""
+    prefix = next((one for one in _PREFIXES if source.startswith(one)), "")
+    path = base / Path(source.removeprefix(prefix)).expanduser()
+    if prefix:
+        return f"{prefix}{path}"
+    return path if path.exists() or is_pattern(source) else source
 
 
 def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
@@ -219,6 +243,11 @@ def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
         classes=classes,
         fingerprints=(*train.fingerprints, *test.fingerprints),
         reader=read,
+        columns={
+            name: np.concatenate([values, test.columns[name]])
+            for name, values in train.columns.items()
+            if name in test.columns and test.columns[name].ndim == values.ndim
+        },
         passed_over=(*train.passed_over, *test.passed_over),
         notes=(*train.notes, *(f"test images: {note}" for note in test.notes)),
     )

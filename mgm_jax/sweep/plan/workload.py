@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from mgm_jax.embeddings import ViewPlan
+from mgm_jax.encoders import Encoder, WrappedEncoder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.images import (
@@ -40,9 +41,10 @@ from mgm_jax.sweep.plan.features import (
     open_feature_sets,
 )
 from mgm_jax.sweep.plan.given_scores import find_scores
+from mgm_jax.sweep.plan.target_values import MEASURES_OF
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
-from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
+from mgm_jax.sweep.subjects import Convert, OpenModel, Subject, load_subjects
 
 #: Folder of the decoded images.
 CANVASES = "canvases"
@@ -66,6 +68,8 @@ class Workload:
         converted: folders of the converted checkpoints.
         retry_images: embed images again that an earlier run could not read.
         cache: where decoded images are kept; None for nowhere.
+        callables: encoders that were handed over, by name.
+        open_model: opens models of other libraries.
     """
 
     study: Study
@@ -81,6 +85,8 @@ class Workload:
     converted: tuple[Path, ...] = ()
     retry_images: bool = False
     cache: CanvasCache | None = None
+    callables: Mapping[str, Encoder | WrappedEncoder] = field(default_factory=dict)
+    open_model: OpenModel | None = None
 
     @cached_property
     def embedded(self) -> tuple[Cell, ...]:
@@ -161,6 +167,8 @@ def prepare(
     convert: Convert | None,
     retry_images: bool = False,
     cache_limit: int = CACHE_LIMIT,
+    callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
+    open_model: OpenModel | None = None,
 ) -> Workload:
     """Open what the study names and lay out its cells.
 
@@ -174,6 +182,8 @@ def prepare(
         convert: turns a checkpoint into a folder of Flax weights.
         retry_images: embed images again that an earlier run could not read.
         cache_limit: bytes that decoded images may take below ``out``; 0 keeps none.
+        callables: encoders that the study names as ``callable:NAME``.
+        open_model: opens models of other libraries.
 
     Raises:
         InputError: something the study names does not exist, or no encoder can be loaded.
@@ -193,6 +203,8 @@ def prepare(
         cache=out / "encoders",
         convert=None if convert is None else _noting(convert, converted),
         on_failure=note,
+        callables=callables,
+        open_model=open_model,
     )
     stored = open_feature_sets(study, base=base, cache=out / "encoders", convert=convert)
     if not subjects and not stored:
@@ -217,6 +229,8 @@ def prepare(
         converted=tuple(converted),
         retry_images=retry_images,
         cache=CanvasCache(folder=out / CANVASES, limit=cache_limit) if cache_limit else None,
+        callables=callables or {},
+        open_model=open_model,
     )
 
 
@@ -301,6 +315,8 @@ def _transfers(
         for subject in subjects if own is None else own.subjects:
             cell = cell_of(study, subject, subject.encoder.default_tap, target.images, plan)
             for measure in (*study.transfer.probes, *study.transfer.scores):
+                if target.values and measure not in MEASURES_OF[target.values.kind]:
+                    continue
                 yield TransferCell(cell=cell, target=target, measure=measure)
 
 

@@ -28,12 +28,13 @@ from mgm_jax.analysis.clusters.stability import (
     agreement_over_cuts,
     cluster_stability,
 )
-from mgm_jax.analysis.similarity import model_similarity
+from mgm_jax.analysis.similarity.models import model_similarity
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
+from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
 from mgm_jax.sweep.run.directions import have_direction
@@ -202,9 +203,11 @@ def _similarity_table(
         own = [cell for cell in plain if cell.images.name == images]
         if len(own) < 2:
             continue
+        with own_files(out):
+            embeddings = _embeddings(own, study=study, out=out)
         try:
             found = model_similarity(
-                _embeddings(own, study=study, out=out),
+                embeddings,
                 resamples=study.metrics.resamples,
                 seed=study.seed,
                 level=study.metrics.level,

@@ -24,7 +24,7 @@ from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.tasks import Task, do_task, quiet
-from mgm_jax.sweep.subjects import Convert
+from mgm_jax.sweep.subjects import Convert, OpenModel
 
 # A task that is lost with its worker or node is done again elsewhere, so many times.
 _RETRIES = 5
@@ -146,17 +146,24 @@ class _Job:
     out: Path
     base: Path
     convert: Convert | None
+    open_model: OpenModel | None
     retry_images: bool
     cache_limit: int
     digest: str
 
 
 def _job_of(work: Workload) -> _Job:
+    if work.callables:
+        raise InputError(
+            "--executor ray: encoders that a program hands over cannot be sent to the workers; "
+            "run such a study with --executor local"
+        )
     return _Job(
         study=work.study.model_dump_json(),
         out=work.out,
         base=work.base,
         convert=work.convert,
+        open_model=work.open_model,
         retry_images=work.retry_images,
         cache_limit=work.cache.limit if work.cache else 0,
         digest=work.digest,
@@ -185,6 +192,7 @@ def _open(job: _Job) -> Workload:
         job.out,
         base=job.base,
         convert=job.convert,
+        open_model=job.open_model,
         retry_images=job.retry_images,
         cache_limit=job.cache_limit,
     )

@@ -10,46 +10,47 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pyarrow import parquet
-
 from mgm_jax.embeddings import library_versions
+from mgm_jax.encoders import Encoder, WrappedEncoder
+from mgm_jax.encoders.callables.wrapped import NO_DIGEST
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import whole_file
+from mgm_jax.files import set_aside, whole_file
 from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.progress import progress
 from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.faults import output_error
-from mgm_jax.sweep.output.healing import set_aside_all_damaged
+from mgm_jax.sweep.output.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.output.origins import encoder_origins
 from mgm_jax.sweep.output.outputs import refuse_url
-from mgm_jax.sweep.output.tables import Measured, write_tables
+from mgm_jax.sweep.output.tables import Measured, Written, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
-from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
+from mgm_jax.sweep.run.directions import lost_directions
 from mgm_jax.sweep.run.executors import Executor, LocalExecutor
 from mgm_jax.sweep.run.measure import Reference
 from mgm_jax.sweep.run.retry import forget_failures
 from mgm_jax.sweep.run.tasks import (
     embed_tasks,
+    measure_again,
     measure_tasks,
     read_outcome,
     read_reference,
     transfer_tasks,
 )
 from mgm_jax.sweep.run.transfer import Outcome, TransferCell
-from mgm_jax.sweep.subjects import Convert
+from mgm_jax.sweep.subjects import Convert, OpenModel, Subject
 
 Stage = Literal["embed", "measure", "probe"]
 
@@ -87,6 +88,8 @@ def run_study(
     *,
     base: str | Path = ".",
     convert: Convert | None = None,
+    callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
+    open_model: OpenModel | None = None,
     until: Stage = "probe",
     retry_failed: bool = False,
     origin: str | None = None,
@@ -105,6 +108,8 @@ def run_study(
         out: folder of the results; made where it is missing, continued where it is not.
         base: folder that relative paths of the study start from.
         convert: turns a checkpoint into a folder of Flax weights.
+        callables: encoders that the study names as ``callable:NAME``.
+        open_model: opens models of other libraries.
         until: ``embed`` stops after the embeddings, ``measure`` before the probes.
         retry_failed: try again what failed in an earlier run.
         origin: what tells this study from others in the same folder, such as the path of its
@@ -127,7 +132,8 @@ def run_study(
     references: list[tuple[Cell, Reference]] = []
     found: list[tuple[TransferCell, Outcome]] = []
     rows = 0
-    small: tuple[str, ...] = ()
+    written = Written()
+    checked = Checked(references={}, outcomes={})
     try:
         with ExitStack() as held:
             with executor.first():
@@ -143,22 +149,24 @@ def run_study(
                     convert=convert,
                     retry_images=retry_failed,
                     cache_limit=cache_limit,
+                    callables=callables,
+                    open_model=open_model,
                 )
                 if executor.writes:
                     write_layout(work, origin=origin or study.name)
                     if retry_failed:
                         forget_failures(work)
-                    set_aside_all_damaged(work, say=say)
+                    checked = set_aside_all_damaged(work, say=say)
             failures = [*work.unloaded, *_embed(work, executor)]
             if until != "embed":
-                measured, references = _measure(work, executor)
+                measured, references = _measure(work, executor, checked)
             if until == "probe":
-                found = _transfer(work, executor)
-            failures += _left_out(measured, references)
-            failures += _failed_cells(work)
+                found = _transfer(work, executor, checked)
             with executor.first():
                 if executor.writes and until != "embed":
-                    small = write_tables(measured, references, study=study, out=out)
+                    written = _write_tables(measured, references, work=work, say=say)
+                failures += _left_out(references, written)
+                failures += _failed_cells(work)
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
@@ -169,7 +177,7 @@ def run_study(
                         _image_sets(work),
                         failures,
                         cells=len(measured),
-                        small=small,
+                        small=written.small,
                         transfer={"rows": rows, "left_out": left_out_of(found)},
                         encoders=encoder_origins([cell.subject for cell in work.cells]),
                         out=out,
@@ -187,10 +195,22 @@ def run_study(
         cells=len(measured),
         transfers=rows,
         failures=tuple(failures),
-        small=small,
+        small=written.small,
         writes=executor.writes,
-        notes=tuple(line for one in _image_sets(work) for line in one.source.lines()),
+        notes=(
+            *(line for one in _image_sets(work) for line in one.source.lines()),
+            *_without_digest([cell.subject for cell in work.embedded]),
+        ),
     )
+
+
+def _without_digest(subjects: Sequence[Subject]) -> list[str]:
+    """Of each encoder that nothing tells from a changed one, a word."""
+    return [
+        f"{name}: {NO_DIGEST}"
+        for name, encoder in {one.name: one.encoder for one in subjects}.items()
+        if isinstance(encoder, WrappedEncoder) and encoder.identity is None
+    ]
 
 
 def _write_sums(out: Path) -> None:
@@ -211,7 +231,7 @@ def _embed(work: Workload, executor: Executor) -> list[Failure]:
 
 
 def _measure(
-    work: Workload, executor: Executor
+    work: Workload, executor: Executor, checked: Checked
 ) -> tuple[list[Measured], list[tuple[Cell, Reference]]]:
     """Per-point records of every cell, from those on disk where they are there."""
     plain = [cell for cell in work.cells if cell.setting == SEMANTIC]
@@ -232,13 +252,17 @@ def _measure(
             "the output folder must be the same on every host"
         )
     references = [
-        (cell, read_reference(cell, work)) for cell in plain if ledger.blocked(cell) is None
+        (cell, checked.references.get(work.reference_path(cell)) or read_reference(cell, work))
+        for cell in plain
+        if ledger.blocked(cell) is None
     ]
     measured = [Measured(cell=cell, records=work.record_path(cell)) for cell in wanted]
     return measured, references
 
 
-def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Outcome]]:
+def _transfer(
+    work: Workload, executor: Executor, checked: Checked
+) -> list[tuple[TransferCell, Outcome]]:
     """What every measure on every target found, from the disk where it is there."""
     if not work.transfers:
         return []
@@ -247,7 +271,9 @@ def _transfer(work: Workload, executor: Executor) -> list[tuple[TransferCell, Ou
         executor.run(tasks, work, bar=bar)
     # Read back even when just computed: a resumed run must end with the very same digits.
     return [
-        (job, read_outcome(job, work)) for job in work.transfers if work.transfer_path(job).exists()
+        (job, checked.outcomes.get(path) or read_outcome(job, work))
+        for job in work.transfers
+        if (path := work.transfer_path(job)).exists()
     ]
 
 
@@ -257,20 +283,36 @@ def _image_sets(work: Workload) -> list[ImageSet]:
     return list({one.name: one for one in sets}.values())
 
 
-def _left_out(
-    measured: Sequence[Measured], references: Sequence[tuple[Cell, Reference]]
-) -> list[Failure]:
+def _write_tables(
+    measured: Sequence[Measured],
+    references: Sequence[tuple[Cell, Reference]],
+    *,
+    work: Workload,
+    say: Callable[[str], None],
+) -> Written:
+    """The tables of all records; a damaged one is set aside and measured again."""
+    moved = []
+
+    def again(item: Measured) -> None:
+        set_aside(item.records)
+        moved.append(item.records)
+        measure_again(item.cell, work)
+
+    written = write_tables(
+        measured, references, study=work.study, out=work.out, measure_again=again
+    )
+    say_damaged(work.out, moved, say=say)
+    return written
+
+
+def _left_out(references: Sequence[tuple[Cell, Reference]], written: Written) -> list[Failure]:
     """The images that encoders gave no direction to, as the results themselves say."""
     failures = {
         failure: None
         for cell, reference in references
         for failure in lost_directions(cell, reference.left_out)
     }
-    for one in measured:
-        told = parquet.read_schema(one.records).pandas_metadata or {}
-        ids = (told.get("attributes") or {}).get(LEFT_OUT, ())
-        failures |= dict.fromkeys(lost_directions(one.cell, ids))
-    return list(failures)
+    return list(failures | dict.fromkeys(written.left_out))
 
 
 def _failed_cells(work: Workload) -> list[Failure]:
@@ -320,4 +362,6 @@ def _write_account(
         "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
     }
     with whole_file(out / "study.json") as part:
-        part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(account, indent=2, ensure_ascii=False) + "\n"
+        # The language of the machine may have no letters for the names of a study.
+        part.write_text(text, encoding="utf-8")

@@ -164,6 +164,12 @@ def read_reference(cell: Cell, work: Workload) -> Reference:
         return Reference.from_json(read_sealed(work.reference_path(cell)))
 
 
+def measure_again(cell: Cell, work: Workload) -> None:
+    """Make the record of a cell anew, in this process."""
+    with quiet():
+        _records(cell, work)
+
+
 def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
     ledger = Ledger(work=work)
     open_cells: list[tuple[Cell, EmbeddingStore]] = []

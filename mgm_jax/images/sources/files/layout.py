@@ -136,7 +136,7 @@ def _take_split(
         if inside:
             return [kept[i] for i in inside], [paths[i][len(wanted) + 1 :] for i in inside]
         heads = _heads(paths) or sorted({p.split("/", 1)[0] for p in paths if "/" in p})
-        alike = [head for head in heads if _means(head, wanted)]
+        alike = [head for head in heads if same_split(head, wanted)]
         if len(alike) > 1:
             raise InputError(
                 f"{where}: split {split!r} may be any of {name_some(alike)}; name one of them."
@@ -149,7 +149,7 @@ def _take_split(
             continue
         # Splits within each class.
         parts = [path.split("/") for path in paths]
-        for fits in (str.__eq__, _means):
+        for fits in (str.__eq__, same_split):
             within = [i for i, one in enumerate(parts) if len(one) > 2 and fits(one[1], wanted)]
             if within:
                 inner = ["/".join((parts[i][0], *parts[i][2:])) for i in within]
@@ -161,7 +161,8 @@ def _take_split(
     )
 
 
-def _means(folder: str, wanted: str) -> bool:
+def same_split(folder: str, wanted: str) -> bool:
+    """Whether a folder or value is called like a split, or stands for the same purpose."""
     kind = split_kind(wanted)
     return folder.lower() == wanted.lower() or (kind is not None and split_kind(folder) == kind)
 

@@ -57,8 +57,8 @@ def tar_source(
     where = visible(str(path))
     passed_over = PassedOverFiles()
     members: dict[str, tuple[int, int]] = {}
-    file = _plain(path, where, limits)
-    for inner, member in _members(file, where):
+    file = plain_tar(path, where, limits)
+    for inner, member in tar_members(file, where):
         reason = why_passed_over(inner)
         if "../" in f"{inner}/":
             reason = "names that lead out of the archive"
@@ -99,9 +99,15 @@ def tar_source(
     )
 
 
-def _members(file: IO[bytes], where: str) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Path and facts of every member but folders."""
-    file.seek(0)
+def tar_members(
+    file: IO[bytes], where: str, *, start: int = 0
+) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Path and facts of every member but folders, of the archive that begins at a byte.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    file.seek(start)
     try:
         with tarfile.open(fileobj=file, mode="r:", errors="surrogateescape") as archive:
             for member in archive:
@@ -112,8 +118,20 @@ def _members(file: IO[bytes], where: str) -> Iterator[tuple[str, tarfile.TarInfo
         raise InputError(f"{where} cannot be read as a tar archive: {error}") from error
 
 
-def _plain(path: Path, where: str, limits: Limits) -> IO[bytes]:
-    """The archive, or what it decompresses to, to be read at random."""
+def plain_tar(
+    path: Path, where: str, limits: Limits, *, target: IO[bytes] | None = None
+) -> IO[bytes]:
+    """The archive, or what it decompresses to, to be read at random.
+
+    Args:
+        path: the archive.
+        where: what an error calls it.
+        limits: of what it unpacks to.
+        target: a file to whose end it is decompressed, if it is compressed; None makes one.
+
+    Raises:
+        InputError: it cannot be read or decompressed, or there is no room for it.
+    """
     try:
         file = path.open("rb")
     except OSError as error:
@@ -122,7 +140,7 @@ def _plain(path: Path, where: str, limits: Limits) -> IO[bytes]:
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
     if kind is None:
         return file
-    target = tempfile.TemporaryFile()  # noqa: SIM115
+    target = tempfile.TemporaryFile() if target is None else target  # noqa: SIM115
     stored = path.stat().st_size
     unpacked = 0
     try:

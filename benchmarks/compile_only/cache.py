@@ -1,0 +1,62 @@
+"""Compiles programs and remembers what was read of them.
+
+Compiling takes seconds to minutes. What was read is kept under the text of the program as the
+compiler gets it, the device, the compiler's version and this package's way of reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compile_only import compilers
+from benchmarks.compile_only.compilers import Device
+from benchmarks.compile_only.counts import Counts, count
+
+# Change it where the same program would now be read in another way.
+_READING = 1
+
+
+def compile_and_count(lowered: Any, device: Device) -> Counts:
+    """Compile a lowered program for a device, or recall what was read of it.
+
+    Args:
+        lowered: what ``jax.jit(f).lower(...)`` or ``trace(...).lower()`` returns, for arguments
+            of :class:`~benchmarks.compile_only.compilers.Place`.
+        device: which device it was lowered for.
+    """
+    text = lowered.as_text()
+    version = compilers.compiler_version(device)
+    key = f"{_READING} {device.name} {version} {text}"
+    path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    if path.exists():
+        return Counts.of_json(json.loads(path.read_text()))
+    compilers.forget_dumps()
+    compiled = lowered.compile()
+    counts = count(compiled.as_text())
+    if counts.cycles is not None:
+        bundles = compilers.kernel_cycles()
+        counts.cycles += sum(bundles.values())
+        for name in list(counts.no_estimate):
+            if name == "tpu_custom_call" and bundles:
+                del counts.no_estimate[name]
+    memory = compiled.memory_analysis()
+    counts.temporary = int(memory.temp_size_in_bytes)
+    counts.arguments = int(memory.argument_size_in_bytes)
+    counts.results = int(memory.output_size_in_bytes)
+    counts.float64 = "f64>" in text or "f64," in text
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(f".{os.getpid()}")
+    scratch.write_text(json.dumps(counts.as_json()))
+    scratch.replace(path)
+    return counts
+
+
+def folder() -> Path:
+    """Where results are kept: ``MGM_COMPILE_ONLY_CACHE``, or within the user's cache."""
+    chosen = os.environ.get("MGM_COMPILE_ONLY_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(chosen) if chosen else Path(home) / "mgm_jax" / "compile_only"

@@ -1,0 +1,215 @@
+"""Devices that are not here, and their compilers: the one file that uses private parts of JAX.
+
+The compilers of TPUs come with ``libtpu``, those of NVIDIA GPUs with the plugin of JAX and
+``nvidia-cuda-nvcc``; neither needs a driver. Import this before anything compiles: libtpu reads
+its environment when it is loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+_TARGETS = Path(__file__).parent / "targets"
+# Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
+_DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
+
+# Several processes may compile at once: none of them holds a device.
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+os.environ.setdefault(
+    "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device, or a mesh of them, to compile for.
+
+    Attributes:
+        name: what tables call it.
+        platform: ``"tpu"`` or ``"gpu"``.
+        kind: what JAX calls such a device.
+        topology: as the compiler names the devices.
+        chips: how many, along one axis.
+        bfloat16: product rate of one, FLOP/s, without sparsity.
+        memory_rate: bytes/s of one.
+        clock: cycles/s in which the compiler counts; None where it does not.
+        target: file of ``targets`` that describes it; None for a TPU.
+    """
+
+    name: str
+    platform: str
+    kind: str
+    topology: str
+    chips: int = 1
+    bfloat16: float
+    memory_rate: float
+    clock: float | None = None
+    target: str | None = None
+
+
+# Rates: Cloud TPU documentation and NVIDIA's data sheets. The clocks of TPUs follow from the
+# product rate and the size and number of their matrix units.
+_V5E: dict[str, Any] = dict(
+    platform="tpu", kind="TPU v5 lite", bfloat16=197e12, memory_rate=819e9, clock=1.5e9
+)
+_V5P: dict[str, Any] = dict(
+    platform="tpu", kind="TPU v5", bfloat16=459e12, memory_rate=2765e9, clock=1.75e9
+)
+_V6E: dict[str, Any] = dict(
+    platform="tpu", kind="TPU v6 lite", bfloat16=918e12, memory_rate=1640e9, clock=1.75e9
+)
+_H200: dict[str, Any] = dict(
+    platform="gpu",
+    kind="NVIDIA H200",
+    bfloat16=989e12,
+    memory_rate=4.8e12,
+    target="h200.txtpb",
+)
+_A100: dict[str, Any] = dict(
+    platform="gpu",
+    kind="NVIDIA A100-SXM4-80GB",
+    bfloat16=312e12,
+    memory_rate=2.039e12,
+    target="a100.txtpb",
+)
+DEVICES = {
+    device.name: device
+    for device in (
+        Device(name="v5e", topology="v5e:2x2", **_V5E),
+        Device(name="v5p", topology="v5:2x2x1", **_V5P),
+        Device(name="v6e", topology="v6e:2x2", **_V6E),
+        Device(name="H200", topology="1x1x1", **_H200),
+        Device(name="A100", topology="1x1x1", **_A100),
+        Device(name="v5e 16x16", topology="v5e:16x16", chips=256, **_V5E),
+        Device(name="8 H200", topology="1x1x8", chips=8, **_H200),
+    )
+}
+
+
+def missing(device: Device) -> str | None:
+    """What is not installed to compile for a device; None where all is."""
+    if device.platform == "tpu":
+        needed = ["libtpu"]
+    else:
+        needed = ["jax_cuda12_plugin", "jax_plugins.xla_cuda12", "nvidia.cuda_nvcc"]
+    for name in needed:
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            return f"{name} is not installed; pip install 'mgm_jax[compile-only]'"
+    return None
+
+
+@cache
+def devices_of(device: Device) -> tuple[Any, ...]:
+    """JAX's descriptions of the devices."""
+    from jax.experimental import topologies
+
+    options: dict[str, Any] = {}
+    if device.target is None:
+        described = topologies.get_topology_desc(topology_name=device.topology, platform="tpu")
+    else:
+        _register_plugins()
+        options = {
+            "topology": device.topology,
+            "target_config": (_TARGETS / device.target).read_text(),
+        }
+        described = topologies.get_topology_desc(
+            platform="cuda", topology_name=device.name, **options
+        )
+    return tuple(described.devices)
+
+
+@cache
+def _register_plugins() -> None:
+    from jax._src import xla_bridge
+
+    xla_bridge._discover_and_register_pjrt_plugins()
+
+
+class Place:
+    """Where the arrays of a program lie: makes the arguments that a program is compiled for.
+
+    Attributes:
+        device: what is compiled for.
+        mesh: of all its chips along one axis, None for one chip.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        found = devices_of(device)
+        self.mesh = None
+        self._whole: Any = SingleDeviceSharding(found[0])
+        self._spread = self._whole
+        if device.chips > 1:
+            self.mesh = Mesh(np.array(found[: device.chips]), ("x",))
+            self._whole = NamedSharding(self.mesh, PartitionSpec())
+            self._spread = NamedSharding(self.mesh, PartitionSpec("x"))
+
+    def array(self, *shape: int, dtype: Any = np.float32) -> jax.ShapeDtypeStruct:
+        """An array that every chip holds."""
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=self._whole)
+
+    def rows(self, *shape: int, dtype: Any = np.float32) -> jax.ShapeDtypeStruct:
+        """An array that is cut by rows over the chips."""
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=self._spread)
+
+    def like(self, tree: Any) -> Any:
+        """Every array (or description of one) in a tree, as one that every chip holds."""
+        return jax.tree.map(lambda leaf: self.array(*leaf.shape, dtype=leaf.dtype), tree)
+
+
+@contextlib.contextmanager
+def as_if_on(device: Device) -> Iterator[None]:
+    """Within it, code that asks which backend it runs on is told that it is the device's.
+
+    What was traced for another backend is forgotten before and after.
+    """
+    backend = mock.patch.object(jax, "default_backend", lambda: device.platform)
+    described = devices_of(device)
+    local = mock.patch.object(jax, "devices", lambda *_: list(described))
+    jax.clear_caches()
+    try:
+        with backend, local:
+            yield
+    finally:
+        jax.clear_caches()
+
+
+def kernel_cycles() -> dict[str, int]:
+    """Cycles of the Pallas kernels that libtpu compiled last, by name."""
+    return {}
+
+
+def forget_dumps() -> None:
+    """Remove what libtpu has written so far."""
+    for path in Path(_DUMP.name).iterdir():
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def compiler_version(device: Device) -> str:
+    """Compiler of a device, part of the key its results are kept under."""
+    import importlib.metadata as metadata
+
+    package = "libtpu" if device.platform == "tpu" else "jax-cuda12-pjrt"
+    return f"{package} {metadata.version(package)}, jax {jax.__version__}"

@@ -1,0 +1,381 @@
+"""The programs of the product, as users call them, at shapes of real use.
+
+Each entry names what a user calls, how many points it is about, and makes the programs that such a
+call runs: jitted functions with descriptions of their arguments. ``scale`` divides the points, for
+tests and to see which loops grow with the points.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.compile_only.compilers import Place
+from mgm_jax.geometry.backend.precision import double_precision
+
+WIDTH, K = 2048, 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One jitted function and the arguments it is compiled for.
+
+    Attributes:
+        name: what it is.
+        function: as ``jax.jit`` makes it.
+        arguments: descriptions made by a :class:`Place`.
+        options: keywords of the function.
+        times: how often the call of the user runs it.
+    """
+
+    name: str
+    function: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    times: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """What a user calls.
+
+    Attributes:
+        name: what tables call it.
+        points: rows it is about, at scale 1.
+        make: programs of the call, for a place and a number of points.
+        product: flops of the products that the answer takes, at that number of points; None where
+            there is nothing to compare with.
+        spread: whether it is about many devices.
+        float64: whether it is traced with 64-bit types.
+    """
+
+    name: str
+    points: int
+    make: Callable[[Place, int], list[Program]]
+    product: Callable[[int], float] | None = None
+    spread: bool = False
+    float64: bool = True
+
+
+def trace(kernel: Kernel, program: Program) -> Any:
+    """Trace a program as the product would on the device."""
+    with double_precision() if kernel.float64 else contextlib.nullcontext():
+        return program.function.trace(*program.arguments, **program.options)
+
+
+def lower(kernel: Kernel, program: Program) -> Any:
+    """What the compiler gets of a program."""
+    with double_precision() if kernel.float64 else contextlib.nullcontext():
+        return trace(kernel, program).lower()
+
+
+def _table(place: Place, n: int, d: int, *, rows: bool = False) -> Any:
+    from mgm_jax.geometry.knn.distance import ScanTable
+
+    make = place.rows if rows else place.array
+    return ScanTable(make(n, d, dtype=jnp.bfloat16), make(n), make(n), make(n))
+
+
+def _points(place: Place, n: int, d: int, *, rows: bool = False) -> Any:
+    from mgm_jax.geometry.knn.distance import Points
+
+    make = place.rows if rows else place.array
+    return Points(make(n, d), make(n, dtype=np.float64), make(n, dtype=np.float64))
+
+
+def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
+    def product(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jax.lax.dot_general(
+            a, b, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
+        ).astype(jnp.bfloat16)
+
+    arguments = place.array(n, d, dtype=jnp.bfloat16), place.array(m, d, dtype=jnp.bfloat16)
+    return [Program(name="product", function=jax.jit(product), arguments=arguments, options={})]
+
+
+def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
+    """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
+    from mgm_jax.geometry.knn import distance
+
+    queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
+    candidates = place.array(n, count, dtype=np.int32)
+    return [
+        Program(
+            name="scan",
+            function=distance.scan,
+            arguments=(queries, rows, _table(place, m, d)),
+            options={"count": count, "tile": min(m, 32768)},
+        ),
+        Program(
+            name="rank",
+            function=distance.rerank,
+            arguments=(_points(place, n, d), _points(place, m, d), candidates),
+            options={"k": K, "metric": "cosine"},
+        ),
+        Program(
+            name="certificate",
+            function=distance.unseen_distance,
+            arguments=(queries, place.array(n)),
+            options={"metric": "cosine"},
+        ),
+    ]
+
+
+def _ring(place: Place, n: int, *, d: int) -> list[Program]:
+    from mgm_jax.geometry.knn.ring import plan_ring, ring_programs
+
+    mesh = place.mesh
+    if mesh is None:
+        raise ValueError("a ring takes several devices")
+    plan, blocks = plan_ring(
+        mesh, share=n // mesh.size, k=K, metric="cosine", dtype="bfloat16", own=True
+    )
+    programs = ring_programs(plan)
+    table, points = _table(place, n, d, rows=True), _points(place, n, d, rows=True)
+    bounds = place.rows(n, plan.count)
+    names = place.rows(n, plan.count, dtype=np.int32)
+    number = place.array(dtype=np.int32)
+    steps = [
+        (
+            "tabulate",
+            programs.tabulate,
+            (points, place.array(d, dtype=np.float64), place.rows(n, dtype=bool)),
+            1,
+        ),
+        ("scan, a turn", programs.scan_turn, (table, table, (bounds, names), number), blocks.count),
+        ("arrange", programs.arrange, (table, (bounds, names)), 1),
+        ("rank, a turn", programs.rank_turn, (points, points, names, bounds, number), blocks.count),
+        ("finish", programs.finish, (bounds, names), 1),
+    ]
+    return [
+        Program(name=name, function=function, arguments=arguments, options={}, times=times)
+        for name, function, arguments, times in steps
+    ]
+
+
+def _nnk(place: Place, n: int) -> list[Program]:
+    """Weights from kernels and targets: what everything of NNK does."""
+    from mgm_jax.geometry.nnk.solve import nnk_weights
+
+    wide = partial(place.array, dtype=np.float64)
+    arguments = wide(n, K, K), wide(n, K), place.array(n, K, dtype=bool), wide(n)
+    return [Program(name="weights", function=jax.jit(nnk_weights), arguments=arguments, options={})]
+
+
+def _large_group(place: Place, n: int) -> list[Program]:
+    """A batch of rows of a large group in ``manifold_metrics``."""
+    from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
+    from mgm_jax.metrics.large_groups import compare_rows, measure_rows
+
+    batch = min(n, ROWS_AT_ONCE)
+    points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    options = {"kernel": "cosine", "normalize": True}
+    form = jax.eval_shape(partial(measure_rows, **options), points, rows, candidates, None)
+    spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
+    partners = place.array(batch, 50, dtype=np.int32)
+    times = -(-n // batch)
+    return [
+        Program(
+            name="measure",
+            function=measure_rows,
+            arguments=(points, rows, candidates, None),
+            options=options,
+            times=times,
+        ),
+        Program(
+            name="compare",
+            function=compare_rows,
+            arguments=(points, spans, rows, partners),
+            options={"normalize": True},
+            times=times,
+        ),
+    ]
+
+
+def _small_groups(place: Place, n: int) -> list[Program]:
+    """Images of 64 views in ``manifold_metrics``: the steps of one batch of groups."""
+    from mgm_jax.metrics import small_groups
+
+    views = 64
+    groups = max(1, n // views)
+    mask = place.array(groups, views, dtype=bool)
+    gram = place.array(groups, views, views, dtype=np.float64)
+    lengths = place.array(groups, views, dtype=np.float64)
+    spread = small_groups._spread
+    return [
+        Program(
+            name="grams",
+            function=spread(small_groups._grams, None, normalize=True),
+            arguments=(place.array(groups, views, WIDTH), mask),
+            options={},
+        ),
+        Program(
+            name="neighbours",
+            function=spread(small_groups._neighbours_among_all, None, kernel="cosine"),
+            arguments=(gram, lengths, mask, None),
+            options={},
+        ),
+    ]
+
+
+def _spectrum(place: Place, n: int) -> list[Program]:
+    """Scatter matrix of a chunk of features, the work of ``spectrum`` and all that follows it."""
+    from mgm_jax.geometry.cloud import moments
+
+    chunk = place.array(n, WIDTH, dtype=np.float64)
+    return [Program(name="scatter", function=moments._product, arguments=(chunk,), options={})]
+
+
+def _snapshot(place: Place, n: int) -> list[Program]:
+    from mgm_jax.training.snapshot import snapshot
+
+    return [
+        Program(
+            name="snapshot",
+            function=jax.jit(snapshot),
+            arguments=(place.array(n, 512),),
+            options={},
+        )
+    ]
+
+
+def _probe(place: Place, n: int) -> list[Program]:
+    """One step of all 45 strengths of a linear probe of 100 classes."""
+    from mgm_jax.probe.logistic import stack
+
+    lanes, classes, width = 45, 100, WIDTH
+    state = place.like(
+        jax.eval_shape(
+            stack.begin,
+            jax.ShapeDtypeStruct((lanes, width, classes), np.float32),
+            jax.ShapeDtypeStruct((lanes,), np.float32),
+        )
+    )
+    arguments = (
+        state,
+        place.array(n, width),
+        place.array(n, dtype=np.int32),
+        place.array(lanes, width),
+        place.array(lanes, width),
+    )
+    return [
+        Program(
+            name="step", function=stack.advance, arguments=arguments, options={"rank": width - 1}
+        )
+    ]
+
+
+def _embed(place: Place, n: int, *, model: str, views: bool) -> list[Program]:
+    """Features of views that lie on the device, or of canvases through the augmentations."""
+    from mgm_jax.encoders import load_encoder
+    from mgm_jax.encoders.forward import forward
+    from mgm_jax.images import views as images
+    from mgm_jax.images.settings import SETTINGS
+
+    encoder = load_encoder(f"{model}:seed=0")
+    side = encoder.preprocess.size
+    mean = jnp.asarray(encoder.preprocess.mean, jnp.float32)
+    std = jnp.asarray(encoder.preprocess.std, jnp.float32)
+    taps = (encoder.default_tap,)
+
+    def features(params: Any, batch: jax.Array) -> dict[str, jax.Array]:
+        return forward(
+            params, batch, mean, std, spec=encoder.spec, taps=taps, dtype="bfloat16", pooled=True
+        )
+
+    params = place.like(encoder.params)
+    if not views:
+        arguments: tuple[Any, ...] = (params, place.array(n, side, side, 3))
+        return [
+            Program(name="encoder", function=jax.jit(features), arguments=arguments, options={})
+        ]
+    setting = SETTINGS["augs"]
+    resize = encoder.preprocess.resize
+
+    def whole(params: Any, canvas: jax.Array, keys: jax.Array, numbers: jax.Array) -> Any:
+        made = images._render(
+            canvas, keys, numbers, jnp.float32(1), jnp.uint32(0), setting=setting, size=side
+        )
+        return features(params, made.reshape(-1, *made.shape[2:]))
+
+    several = 32
+    arguments = (
+        params,
+        place.array(max(1, n // several), resize, resize, 3, dtype=np.uint8),
+        place.array(max(1, n // several), dtype=np.uint32),
+        place.array(several, dtype=np.uint32),
+    )
+    return [
+        Program(name="views to features", function=jax.jit(whole), arguments=arguments, options={})
+    ]
+
+
+def _pair_flops(n: int, *, m: int, d: int) -> float:
+    return 2.0 * n * m * d
+
+
+KERNELS = [
+    *(
+        Kernel(
+            name=f"product, d = {d}",
+            points=4096,
+            make=partial(_product, d=d, m=65536),
+            product=partial(_pair_flops, m=65536, d=d),
+            float64=False,
+        )
+        for d in (2048, 768, 384)
+    ),
+    *(
+        Kernel(
+            name=f"k-NN, d = {d}",
+            points=4096,
+            make=partial(_tile, d=d, m=65536),
+            product=partial(_pair_flops, m=65536, d=d),
+        )
+        for d in (2048, 768, 384)
+    ),
+    Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),
+    Kernel(name="NNK", points=4096, make=_nnk),
+    Kernel(name="metrics, large group", points=16384, make=_large_group),
+    Kernel(name="metrics, images of 64 views", points=4096, make=_small_groups),
+    Kernel(
+        name="spectrum", points=16384, make=_spectrum, product=lambda n: 2.0 * n * WIDTH * WIDTH
+    ),
+    Kernel(name="snapshot", points=4096, make=_snapshot, float64=False),
+    Kernel(
+        name="probe, 45 strengths",
+        points=8192,
+        make=_probe,
+        float64=False,
+        product=lambda n: 4.0 * n * WIDTH * 4500,
+    ),
+    Kernel(
+        name="ResNet-50",
+        points=256,
+        float64=False,
+        product=lambda n: 2 * 4.09e9 * n,
+        make=partial(_embed, model="resnet50", views=False),
+    ),
+    Kernel(
+        name="ViT-B/16",
+        points=256,
+        float64=False,
+        product=lambda n: 2 * 17.58e9 * n,
+        make=partial(_embed, model="vit_b16", views=False),
+    ),
+    Kernel(
+        name="views -> ResNet-50 -> features",
+        points=256,
+        float64=False,
+        product=lambda n: 2 * 4.09e9 * n,
+        make=partial(_embed, model="resnet50", views=True),
+    ),
+]

@@ -1,0 +1,34 @@
+"""Loops of a program whose number of turns grows with the points, seen before compiling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.compile_only.compilers import Place
+from benchmarks.compile_only.kernels import Kernel, trace
+
+
+def growing(kernel: Kernel, place: Place, points: int) -> list[str]:
+    """Loops that turn more often for twice the points, as ``"program: 8 -> 16"``."""
+    found = []
+    few, many = kernel.make(place, points), kernel.make(place, 2 * points)
+    for one, two in zip(few, many, strict=True):
+        lengths = [list(turns(trace(kernel, program).jaxpr.jaxpr)) for program in (one, two)]
+        if len(lengths[0]) != len(lengths[1]):
+            found.append(f"{one.name}: {len(lengths[0])} loops become {len(lengths[1])}")
+            continue
+        found += [f"{one.name}: {a} -> {b}" for a, b in zip(*lengths, strict=True) if b > a]
+    return found
+
+
+def turns(jaxpr: Any) -> Iterator[int]:
+    """Turns of all loops of known length in a traced program, loops within loops included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield int(equation.params["length"])
+        for value in equation.params.values():
+            for inner in value if isinstance(value, list | tuple) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from turns(inner)

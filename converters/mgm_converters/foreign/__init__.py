@@ -1,0 +1,13 @@
+"""Models that stay in the library that runs them: timm, transformers, ONNX Runtime.
+
+================  =================================================================================
+``open``          from a source of a study, ``torch:timm/NAME`` and the like, to an encoder
+``timm_model``    models of timm
+``hf_model``      models of transformers
+``onnx_graph``    a graph in a file, and what it does with its input itself
+================  =================================================================================
+"""
+
+from mgm_converters.foreign.open import open_model
+
+__all__ = ["open_model"]

@@ -1,0 +1,107 @@
+"""Sources of a study that lie in the user's folder of data, ``data:NAME``, and what stands in.
+
+A study that is handed on cannot name the folders of whoever runs it. It says ``data:caltech101``,
+and the command line (``--data DIR``) or ``MGM_JAX_DATA`` says where such sets lie.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from mgm_jax.errors import InputError
+from mgm_jax.study import EncoderEntry, ImagesEntry, Study
+
+#: Environment variable that names the folder of data.
+VARIABLE = "MGM_JAX_DATA"
+
+_PREFIX = "data:"
+
+Entry = TypeVar("Entry", EncoderEntry, ImagesEntry)
+
+
+def with_data(study: Study, folder: str | Path | None = None) -> tuple[Study, list[str]]:
+    """The study with paths in the place of ``data:`` sources, and what stands in for which.
+
+    Args:
+        study: as it was read.
+        folder: of data; None takes ``MGM_JAX_DATA``.
+
+    Returns:
+        The study, and a line for each source that is not there and whose ``fallback`` was taken.
+
+    Raises:
+        InputError: a source that is not there and has no fallback.
+
+    Example:
+        >>> from mgm_jax.study import make_study
+        >>> images = [{"source": "data:absent", "fallback": "digits"}]
+        >>> study = make_study({"encoders": [{"source": "pixels"}], "images": images})
+        >>> with_data(study, "nowhere")[0].images[0].source
+        'digits'
+    """
+    root = folder or os.environ.get(VARIABLE) or None
+    place = None if root is None else Path(root).expanduser().resolve()
+    notes: list[str] = []
+    changes: dict[str, object] = {
+        "encoders": tuple(_each(study.encoders, place, "encoders", notes)),
+        "images": tuple(_each(study.images, place, "images", notes)),
+    }
+    if study.transfer is not None:
+        targets = tuple(_each(study.transfer.targets, place, "targets", notes))
+        changes["transfer"] = study.transfer.model_copy(update={"targets": targets})
+    return study.model_copy(update=changes), notes
+
+
+def _each(
+    entries: tuple[Entry, ...], folder: Path | None, key: str, notes: list[str]
+) -> Iterator[Entry]:
+    taken: set[tuple[str, str | None]] = set()
+    for entry in entries:
+        found = _found(entry.source, folder)
+        if found is not None:
+            test = getattr(entry, "test", None)
+            more = {} if test is None else {"test": _found(test, folder) or test}
+            yield entry.model_copy(update={"source": found, "fallback": None, **more})
+            continue
+        if entry.fallback is None:
+            raise InputError(f"{key}: {_missing(entry.source, folder)}")
+        notes.append(
+            f"{key}: {entry.source} is not there; {entry.fallback} STANDS IN FOR IT, and the "
+            f"results are of {entry.fallback}. {_missing(entry.source, folder)}"
+        )
+        if isinstance(entry, EncoderEntry):
+            name = None
+        else:
+            # It is said in every table.
+            name = f"{entry.name or Path(entry.source).name} ({entry.fallback} instead)"
+        # What was said of the one does not fit the other.
+        stand_in = type(entry)(source=entry.fallback, name=name)
+        if (stand_in.source, stand_in.name) not in taken:
+            taken.add((stand_in.source, stand_in.name))
+            yield stand_in
+
+
+def _found(source: str, folder: Path | None) -> str | None:
+    """The source with its path; None where it is in the folder of data and not there."""
+    kind, prefix, name = source.rpartition(_PREFIX)
+    if not prefix or kind not in ("", "rows:"):
+        return source
+    if folder is None:
+        return None
+    path = folder / name
+    there = bool(glob.glob(str(path))) if glob.has_magic(name) else path.exists()
+    return f"{kind}{path}" if there else None
+
+
+def _missing(source: str, folder: Path | None) -> str:
+    name = source.rpartition(_PREFIX)[2]
+    if folder is None:
+        return (
+            f"{source} lies in your folder of data: say where with --data DIR or {VARIABLE} (it "
+            f"should hold {name}; docs/data.md says how to get the public sets)."
+        )
+    return f"Expected {folder / name}; docs/data.md says how to get the public sets."

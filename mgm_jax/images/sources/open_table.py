@@ -1,0 +1,170 @@
+"""Finding the kind of a table of images, or of shards of one, by path or pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mgm_jax.errors import InputError
+from mgm_jax.images.formats import TAR_SUFFIXES
+from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.limits import Limits
+from mgm_jax.images.regular_file import kind_of
+from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.tables.fields import Fields
+from mgm_jax.images.sources.tables.shards import (
+    files_below,
+    folder_of_shards,
+    is_pattern,
+    shard_files,
+)
+
+#: What the place of a webdataset may begin with.
+WDS_PREFIX = "wds:"
+
+#: Suffixes of files that one table lies in alone, and of tables that are cut into several.
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".h5", ".hdf5", ".hdf")
+SHARD_SUFFIXES = (*TAR_SUFFIXES, ".parquet", ".arrow")
+
+
+def open_table(
+    text: str,
+    *,
+    split: str | None,
+    fields: Fields,
+    value_range: ValueRange | None,
+    limits: Limits,
+) -> Callable[[], ImageSource] | None:
+    """What opens a table of images or its shards; None where the place is none.
+
+    Args:
+        text: a file, a folder, a pattern, or ``wds:`` and one of these.
+        split: take one split alone.
+        fields: columns of image, label and id.
+        value_range: of values deeper than eight bits, the ones of black and white.
+        limits: of sizes and numbers.
+
+    Raises:
+        InputError: a pattern that stands for no files, or for files of several kinds.
+    """
+    is_wds = text.startswith(WDS_PREFIX)
+    place = Path(text.removeprefix(WDS_PREFIX)).expanduser()
+    files, suffix, where = _files(place, is_wds)
+    if suffix is None:
+        return None
+    title = _title(place, suffix) if split is None else f"{_title(place, suffix)}/{split}"
+
+    def opened() -> ImageSource:
+        if suffix == ".saved":
+            from mgm_jax.images.sources.tables.arrow import saved_data_set_source
+
+            return saved_data_set_source(
+                place,
+                name=title,
+                split=split,
+                fields=fields,
+                value_range=value_range,
+                limits=limits,
+            )
+        if len(files) == 1 and suffix in (".csv", ".tsv", ".manifest", ".h5", ".hdf5", ".hdf"):
+            from mgm_jax.images.sources.tables.hdf5 import hdf5_source
+            from mgm_jax.images.sources.tables.manifest import manifest_source
+
+            opener = hdf5_source if suffix.startswith(".h") else manifest_source
+            return opener(
+                files[0],
+                name=title,
+                split=split,
+                fields=fields,
+                value_range=value_range,
+                limits=limits,
+            )
+        from mgm_jax.images.sources.files.webdataset import webdataset_source
+        from mgm_jax.images.sources.tables.arrow import arrow_source
+        from mgm_jax.images.sources.tables.parquet import parquet_source
+
+        of_shards = {".parquet": parquet_source, ".arrow": arrow_source}
+        return of_shards.get(suffix or "", webdataset_source)(
+            files,
+            where=where,
+            name=title,
+            split=split,
+            fields=fields,
+            value_range=value_range,
+            limits=limits,
+        )
+
+    return opened
+
+
+def _files(place: Path, is_wds: bool) -> tuple[Sequence[Path], str | None, str]:
+    """Files of a table, what kind they are, and what to call them; None for no table."""
+    from mgm_jax.images.sources.files.webdataset import is_webdataset
+    from mgm_jax.images.sources.tables.arrow import is_saved_data_set
+
+    where = visible(str(place))
+    try:
+        kind = kind_of(place.stat().st_mode)
+    except (OSError, ValueError):
+        if not is_pattern(str(place)) or not (is_wds or _shard_suffix(place)):
+            return [], None, where
+        files = shard_files(str(place))
+        suffixes = {_shard_suffix(file) for file in files}
+        if len(suffixes) > 1 or None in suffixes or (is_wds and suffixes != {".tar"}):
+            raise InputError(
+                f"{where} must stand for files of one kind, {', '.join(SHARD_SUFFIXES)}."
+            ) from None
+        return files, suffixes.pop(), where
+    if kind == "a folder":
+        if not is_wds and is_saved_data_set(place):
+            return [], ".saved", where
+        suffix = ".tar" if is_wds else folder_of_shards(place)
+        if suffix is None:
+            return [], None, where
+        endings = TAR_SUFFIXES if suffix == ".tar" else (suffix,)
+        files = sorted({file for one in endings for file in files_below(place, one)})
+        if not files:
+            raise InputError(f"{where} holds no shards ({', '.join(TAR_SUFFIXES)}).")
+        return files, suffix, where
+    if kind is not None:
+        return [], None, where
+    suffix = _shard_suffix(place) or place.suffix.lower()
+    if suffix == ".tar" and not is_wds and not is_webdataset(place):
+        return [], None, where
+    if suffix == ".parquet" and _is_manifest(place):
+        suffix = ".manifest"
+    return [place], suffix if suffix in (*TABLE_SUFFIXES, ".tar", ".manifest") else None, where
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a Parquet file holds paths and no pictures."""
+    from mgm_jax.images.sources.tables.parquet import parquet_schema
+    from mgm_jax.images.sources.tables.rows import has_pictures
+
+    return not has_pictures(parquet_schema(path))
+
+
+def _shard_suffix(path: Path) -> str | None:
+    name = path.name.lower()
+    if name.endswith(TAR_SUFFIXES):
+        return ".tar"
+    return next((one for one in (".parquet", ".arrow") if name.endswith(one)), None)
+
+
+def _title(place: Path, suffix: str | None) -> str:
+    """What to call a table: its file's stem, or the folder of its shards."""
+    name = place.name
+    if is_pattern(name) and not place.exists():
+        return visible(place.resolve().parent.name)
+    if place.is_dir():
+        return visible(place.resolve().name)
+    ending = next(
+        (
+            one
+            for one in sorted(TAR_SUFFIXES, key=len)[::-1]
+            if suffix == ".tar" and name.lower().endswith(one)
+        ),
+        place.suffix,
+    )
+    return visible(name.removesuffix(name[len(name) - len(ending) :] if ending else ""))
