@@ -28,7 +28,6 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
-from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
@@ -231,10 +230,10 @@ def _solve_groups(
         np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
         np.ones(n, bool),
     )
-    on_host = jax.default_backend() == "cpu"
+    on_cpu = mesh is None and jax.default_backend() == "cpu"
     small, large = [], []
     most = min(
-        _CPU_BATCH_POINTS if on_host and mesh is None else _BATCH_POINTS,
+        _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS,
         max(1, _BATCH_VALUES // width),
     )
     for batch in group_batches(groups, max_points=most):
@@ -249,10 +248,6 @@ def _solve_groups(
         if wide_arithmetic() == "pairs":
             parts = settled_groups(_in_full(program), *sources, *inputs, mesh=mesh, **options)
         else:
-            if on_host:
-                normalize = kernel == "cosine"
-                sources = group_grams_on_host(points[rows], batch.mask, normalize=normalize)
-                program = _gram_weights
             call = partial(call_on_groups, program, mesh=mesh, **options)
             parts = _settle_groups(call, *sources, *inputs)
         places, *others = (part[batch.mask] for part in parts)
