@@ -102,16 +102,17 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
-    from mgm_jax.geometry.knn import distance
+    from mgm_jax.geometry.knn import buckets, distance
 
     queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
+    kernel = "pallas" if place.device.platform == "tpu" else "xla"
     return [
         Program(
             name="scan",
-            function=distance.scan,
+            function=buckets.scan_in_buckets,
             arguments=(queries, rows, _table(place, m, d)),
-            options={"count": count, "tile": min(m, 32768)},
+            options={"count": count, "kernel": kernel},
         ),
         Program(
             name="rank",
