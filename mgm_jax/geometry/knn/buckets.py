@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from mgm_jax.geometry.backend.precision import single_precision
 from mgm_jax.geometry.knn.distance import ScanTable, bucket_terms
 
 BUCKETS, KEPT = 1024, 4
@@ -72,7 +73,7 @@ def scan_in_buckets(
         Columns ``[r, count]`` int32, -1 for nobody, and ``[r]`` float32, below which no half
         squared distance of any other column lies, less the query's own half square.
     """
-    with jax.named_scope("scan_in_buckets"):
+    with single_precision():
         offset, slack = bucket_terms(queries, table)
         rows = queries.lengths.shape[0]
         more = -rows % _ROWS
