@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -116,6 +117,13 @@ def run(
             "encoders by name; its code is run. May be repeated."
         ),
     ] = None,
+    transforms_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Transforms of your own: package.module, which registers them; its code is run. "
+            "May be repeated."
+        ),
+    ] = None,
     images: Annotated[
         list[str] | None,
         typer.Option(help="Folder of classes, .zip, .tar, .npz, digits, tfds:name; repeatable."),
@@ -196,6 +204,12 @@ def run(
             process=process,
         ),
     )
+    for module in transforms_from or ():
+        from mgm_jax.images import transforms_from as register_transforms
+
+        if executor != "local":
+            raise InputError("--transforms-from goes with --executor local")
+        register_transforms(module)
     callables: dict[str, Any] = {}
     if encoder_from:
         from mgm_jax.encoders.callables.given import encoders_from
@@ -590,6 +604,9 @@ def _refuse_missing(study: Study) -> None:
 
 def main() -> None:
     """Run a command: whatever a user can mend is one clear message and status 2."""
+    # A terminal that has no letters for a name gets its code points instead of an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

@@ -173,6 +173,53 @@ def _nnk(place: Place, n: int) -> list[Program]:
     return [Program(name="weights", function=jax.jit(nnk_weights), arguments=arguments, options={})]
 
 
+def _nnk_in_pairs(place: Place, n: int) -> list[Program]:
+    """The same without float64, as TPUs take it: pairs of float32 in, pairs out."""
+    from mgm_jax.geometry.backend.pairs import Pair
+    from mgm_jax.geometry.nnk.in_pairs.settle import solve_kernels
+
+    def pair(*shape: int) -> Pair:
+        return Pair(place.array(*shape), place.array(*shape))
+
+    arguments = pair(n, K, K), pair(n, K), pair(n), place.array(n, K, dtype=bool)
+    return [Program(name="weights", function=solve_kernels, arguments=arguments, options={})]
+
+
+def _rows_in_pairs(place: Place, n: int) -> list[Program]:
+    """A cloud in ``nnk_graph`` behind its k-NN graph, without float64: points to weights."""
+    from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE, row_weights
+
+    batch = min(n, ROWS_AT_ONCE)
+    rows = place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    arguments = place.array(n, WIDTH), rows, candidates, None
+    times = -(-n // batch)
+    options = {"kernel": "cosine"}
+    return [
+        Program(
+            name="rows", function=row_weights, arguments=arguments, options=options, times=times
+        )
+    ]
+
+
+def _rows_in_float64(place: Place, n: int) -> list[Program]:
+    """The same in float64."""
+    from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
+    from mgm_jax.geometry.nnk.graph import _row_weights
+
+    batch = min(n, ROWS_AT_ONCE)
+    rows = place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    arguments = place.array(n, WIDTH), rows, candidates, None
+    times = -(-n // batch)
+    options = {"kernel": "cosine"}
+    return [
+        Program(
+            name="rows", function=_row_weights, arguments=arguments, options=options, times=times
+        )
+    ]
+
+
 def _large_group(place: Place, n: int) -> list[Program]:
     """A batch of rows of a large group in ``manifold_metrics``."""
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
@@ -348,6 +395,9 @@ KERNELS = [
     ),
     Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),
     Kernel(name="NNK", points=4096, make=_nnk),
+    Kernel(name="NNK in pairs", points=4096, make=_nnk_in_pairs, float64=False),
+    Kernel(name="NNK graph of a cloud", points=4096, make=_rows_in_float64),
+    Kernel(name="NNK graph of a cloud in pairs", points=4096, make=_rows_in_pairs, float64=False),
     Kernel(name="metrics, large group", points=16384, make=_large_group),
     Kernel(name="metrics, images of 64 views", points=4096, make=_small_groups),
     Kernel(
