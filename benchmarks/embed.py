@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
@@ -31,7 +32,6 @@ from mgm_jax.images.settings import SETTINGS
 from mgm_jax.images.sources.open_source import open_source
 
 MODELS = ("conv4", "resnet50", "vit_s16", "vit_b16")
-IMAGES = Path(__file__).parents[2] / "shared" / "data" / "images" / "caltech101_20x80"
 
 
 def ours(name: str, dtype: Any, images: np.ndarray) -> Callable[[], object]:
@@ -130,7 +130,9 @@ class Busy:
 def idle(name: str, options: argparse.Namespace) -> dict[str, object]:
     """Embed views of a folder of images and see how long the device waits for them."""
     encoder = load_encoder(f"{name}:seed=0")
-    source = open_source(str(IMAGES))
+    if options.data is None:
+        raise SystemExit("give --data DIR, or set MGM_JAX_DATA: docs/data.md says what lies there")
+    source = open_source(Path(options.data) / "images" / "caltech101_20x80")
     plan = ViewPlan(
         indices=range(min(options.images, len(source))),
         setting=SETTINGS[options.setting],
@@ -174,6 +176,7 @@ def main() -> None:
     """Measure, and put the rows among those of other calls."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=(*MODELS, "idle"))
+    parser.add_argument("--data", default=os.environ.get("MGM_JAX_DATA"))
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--images", type=int, default=1600)

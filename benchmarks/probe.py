@@ -9,9 +9,9 @@ One size a run, in steps that are short enough for a shared machine; each adds t
 
 ``synthetic`` is 10 000 x 2048 x 90, non-negative with a falling spectrum, as pooled activations
 have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 features), from
-``../shared/data``. scikit-learn gets the same float32 features; it is timed at some strengths and
-the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which at
-weak strengths stops far from the solution), at 1e-6 and to convergence (1e-9). The last line counts
+the folder of ``--data``. scikit-learn gets the same float32 features; it is timed at some strengths
+and the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which
+at weak strengths stops far off), at 1e-6 and to convergence (1e-9). The last line counts
 for each strength the fastest of these runs that was as good as ours, within 1e-4 of the objective;
 where none was, the one to convergence, which then is too short. The compilation is counted, unless
 ``--warm``. Beside wall seconds stand those of all cores together, which others on the machine
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def synthetic(n: int = 10_000, d: int = 2048, c: int = 90) -> tuple[np.ndarray, 
     return np.maximum(4 * (within + centres[labels]) @ turn, 0), labels
 
 
-def caltech20() -> tuple[np.ndarray, np.ndarray]:
+def caltech20(data: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Features of a Conv4 trained without labels, ``[1600, 1600]``, and the classes."""
     import tempfile
 
@@ -55,12 +56,13 @@ def caltech20() -> tuple[np.ndarray, np.ndarray]:
     from mgm_jax import load_encoder
     from mgm_jax.images import canvases, open_source
 
-    shared = Path(__file__).resolve().parents[2] / "shared" / "data"
-    file = shared / "checkpoints/conv4_miniimagenet/protoclr_1s3q_50bs.pth.tar"
+    if data is None:
+        raise SystemExit("give --data DIR, or set MGM_JAX_DATA: docs/data.md says what lies there")
+    file = Path(data) / "checkpoints/conv4_miniimagenet/protoclr_1s3q_50bs.pth.tar"
     with tempfile.TemporaryDirectory() as folder:
         convert(file, Path(folder) / "encoder", verify=False)
         encoder = load_encoder(Path(folder) / "encoder")
-    source = open_source(shared / "images/caltech101_20x80")
+    source = open_source(Path(data) / "images/caltech101_20x80")
     batches = canvases(source, resize=84, batch_size=200)
     x = np.concatenate([np.asarray(encoder(batch.images)) for batch in batches])
     return x[: len(source)], np.asarray(source.labels)
@@ -182,12 +184,13 @@ def main() -> None:
     parser.add_argument("step", choices=("ours", "sklearn", "report"))
     parser.add_argument("--place", type=int, nargs="*", default=[])
     parser.add_argument("--tolerance", choices=tuple(_TOLERANCES), default="default")
+    parser.add_argument("--data", default=os.environ.get("MGM_JAX_DATA"))
     parser.add_argument("--warm", action="store_true")
     options = parser.parse_args()
     file = RESULTS / f"probe_{options.size}.json"
     content = json.loads(file.read_text()) if file.exists() else {}
     if options.step != "report":
-        x, labels = synthetic() if options.size == "synthetic" else caltech20()
+        x, labels = synthetic() if options.size == "synthetic" else caltech20(options.data)
         if options.step == "ours":
             content["ours"] = ours(x, labels, warm=options.warm)
         for place in options.place:

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from mgm_jax.geometry.variants.angles import CurvatureAngles, curvature_angles
     from mgm_jax.geometry.variants.components import PcaComponents, pca_components
     from mgm_jax.geometry.variants.multiscale import Multiscale, multiscale
+    from mgm_jax.images.look import views
+    from mgm_jax.images.own_transforms import register_transform
+    from mgm_jax.images.sources.open_source import open_source
     from mgm_jax.in_memory import StudyResults, study
     from mgm_jax.in_memory import open_report as report
     from mgm_jax.metrics.manifold import ManifoldMetrics, manifold_metrics
@@ -120,6 +123,9 @@ _HOMES = {
     "transfer_scores": "probe.scores.transfer_scores",
     "two_nn": "geometry.cloud.intrinsic_dimension",
     "uniformity": "geometry.cloud.uniformity",
+    "open_source": "images.sources.open_source",
+    "register_transform": "images.own_transforms",
+    "views": "images.look",
     "wrap": "encoders.callables.wrapped",
 }
 
@@ -174,10 +180,12 @@ __all__ = [
     "multiscale",
     "nesum",
     "nnk_graph",
+    "open_source",
     "pca_components",
     "predict_transfer",
     "published_transfer",
     "rankme",
+    "register_transform",
     "report",
     "ridge_probe",
     "snapshot",
@@ -185,6 +193,7 @@ __all__ = [
     "transfer_scores",
     "two_nn",
     "uniformity",
+    "views",
     "wrap",
 ]
 

@@ -117,6 +117,13 @@ def run(
             "encoders by name; its code is run. May be repeated."
         ),
     ] = None,
+    transforms_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Transforms of your own: package.module, which registers them; its code is run. "
+            "May be repeated."
+        ),
+    ] = None,
     images: Annotated[
         list[str] | None,
         typer.Option(help="Folder of classes, .zip, .tar, .npz, digits, tfds:name; repeatable."),
@@ -197,6 +204,12 @@ def run(
             process=process,
         ),
     )
+    for module in transforms_from or ():
+        from mgm_jax.images import transforms_from as register_transforms
+
+        if executor != "local":
+            raise InputError("--transforms-from goes with --executor local")
+        register_transforms(module)
     callables: dict[str, Any] = {}
     if encoder_from:
         from mgm_jax.encoders.callables.given import encoders_from

@@ -17,6 +17,8 @@ from mgm_jax.shown.result import Result
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mgm_jax.images import ImageSource
+
 _TABLES = (
     *("summary", "models", "groups", "points", "clusters", "cluster_agreement", "similarity"),
     *("transfer", "prediction", "predictions", "features"),
@@ -104,10 +106,13 @@ def study(
             (a checkpoint, an architecture, ``torch:timm/NAME``, ``onnx:file.onnx``); or a list of
             such sources.
         images: what the encoders look at: a source as a study file names it, such as a folder of
-            classes or ``digits``, or several, or mappings with the keys of an image set.
+            classes or ``digits``, or several, or mappings with the keys of an image set; or images
+            in memory: an array ``[n, h, w(, c)]``, a ``torch.utils.data.Dataset`` or another data
+            set with items, what :func:`mgm_jax.open_source` gives, or names to several of these.
         settings: augmentation settings that encoders are measured under; None for those of a
             study, an empty list for none.
-        labels: one label an image of the features; None makes one cloud of all images.
+        labels: one label an image of the features, or of images in memory; None makes
+            one cloud of all images.
         ids: one name an image; None counts them.
         scores: known scores of transfer, a row a model (the index, or the first column of a file)
             and a column a task; None predicts nothing, unless there are probes.
@@ -159,9 +164,10 @@ def study(
     ]
     content: dict[str, Any] = {"name": name, "features": entries}
     given: dict[str, Any] = {}
+    held: dict[str, ImageSource] = {}
     if encoders:
         content["encoders"], given = _encoders(encoders, families or {}, paradigms or {})
-        content["images"] = _images(images)
+        content["images"], held = _images(images, None if features else (labels, ids))
     if settings:
         content["augmentation"] = {"settings": list(settings)}
     elif settings is not None or not encoders:
@@ -183,6 +189,7 @@ def study(
         convert=convert_entry,
         callables=given,
         open_model=open_model,
+        image_sets=held,
     )
     page = write_report(folder)
     headline = headline_of_results(folder)
@@ -218,9 +225,34 @@ def _encoders(
     return entries, given
 
 
-def _images(images: Any) -> list[dict[str, Any]]:
-    several = [images] if isinstance(images, str | Path | Mapping) else list(images)
-    return [dict(one) if isinstance(one, Mapping) else {"source": str(one)} for one in several]
+def _images(
+    images: Any, said: tuple[Any, Any] | None
+) -> tuple[list[dict[str, Any]], dict[str, ImageSource]]:
+    """The entries of a study, and the sets in memory that they name.
+
+    Args:
+        images: as :func:`study` takes them.
+        said: labels and ids of one set in memory.
+    """
+    from mgm_jax.images import open_source
+
+    if isinstance(images, str | Path) or (isinstance(images, Mapping) and "source" in images):
+        images = [images]
+    listed = isinstance(images, list | tuple)
+    if listed and all(isinstance(one, str | Path | Mapping) for one in images):
+        entries = [one if isinstance(one, Mapping) else {"source": str(one)} for one in images]
+        # Items of a data set are mappings, too; they have no source.
+        if all("source" in one for one in entries):
+            return [dict(one) for one in entries], {}
+    sets = images if isinstance(images, Mapping) else {"images": images}
+    labels, ids = said if said is not None and len(sets) == 1 else (None, None)
+    held = {}
+    for name, one in sets.items():
+        if isinstance(one, str | Path):
+            held[name] = open_source(one, warn=False)
+        else:
+            held[name] = open_source(one, name=name, labels=labels, ids=ids, warn=False)
+    return [{"name": name, "source": f"held:{name}"} for name in held], held
 
 
 def open_report(results: StudyResults | str | Path) -> Path:

@@ -65,6 +65,7 @@ _SLOW = (
     "metrics/test_manifold_invariance.py",
     "probe/test_read_probes.py",
     "report/test_browser.py",
+    "sklearn/test_estimators.py",
     "sweep/test_bucket.py",
     "sweep/test_canvases.py",
     "sweep/test_executors.py",

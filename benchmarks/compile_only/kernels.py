@@ -33,6 +33,7 @@ class Program:
         arguments: descriptions made by a :class:`Place`.
         options: keywords of the function.
         times: how often the call of the user runs it.
+        flops: of bfloat16 products in Pallas kernels: no fewer cycles than these take.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Program:
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     times: int = 1
+    flops: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +104,18 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
-    from mgm_jax.geometry.knn import distance
+    from mgm_jax.geometry.knn import buckets, distance
 
     queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
+    kernel = "pallas" if place.device.platform == "tpu" else "xla"
     return [
         Program(
             name="scan",
-            function=distance.scan,
+            function=buckets.scan_in_buckets,
             arguments=(queries, rows, _table(place, m, d)),
-            options={"count": count, "tile": min(m, 32768)},
+            options={"count": count, "kernel": kernel},
+            flops=_pair_flops(n, m=m, d=d),
         ),
         Program(
             name="rank",
@@ -167,6 +171,53 @@ def _nnk(place: Place, n: int) -> list[Program]:
     wide = partial(place.array, dtype=np.float64)
     arguments = wide(n, K, K), wide(n, K), place.array(n, K, dtype=bool), wide(n)
     return [Program(name="weights", function=jax.jit(nnk_weights), arguments=arguments, options={})]
+
+
+def _nnk_in_pairs(place: Place, n: int) -> list[Program]:
+    """The same without float64, as TPUs take it: pairs of float32 in, pairs out."""
+    from mgm_jax.geometry.backend.pairs import Pair
+    from mgm_jax.geometry.nnk.in_pairs.settle import solve_kernels
+
+    def pair(*shape: int) -> Pair:
+        return Pair(place.array(*shape), place.array(*shape))
+
+    arguments = pair(n, K, K), pair(n, K), pair(n), place.array(n, K, dtype=bool)
+    return [Program(name="weights", function=solve_kernels, arguments=arguments, options={})]
+
+
+def _rows_in_pairs(place: Place, n: int) -> list[Program]:
+    """A cloud in ``nnk_graph`` behind its k-NN graph, without float64: points to weights."""
+    from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE, row_weights
+
+    batch = min(n, ROWS_AT_ONCE)
+    rows = place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    arguments = place.array(n, WIDTH), rows, candidates, None
+    times = -(-n // batch)
+    options = {"kernel": "cosine"}
+    return [
+        Program(
+            name="rows", function=row_weights, arguments=arguments, options=options, times=times
+        )
+    ]
+
+
+def _rows_in_float64(place: Place, n: int) -> list[Program]:
+    """The same in float64."""
+    from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
+    from mgm_jax.geometry.nnk.graph import _row_weights
+
+    batch = min(n, ROWS_AT_ONCE)
+    rows = place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    arguments = place.array(n, WIDTH), rows, candidates, None
+    times = -(-n // batch)
+    options = {"kernel": "cosine"}
+    return [
+        Program(
+            name="rows", function=_row_weights, arguments=arguments, options=options, times=times
+        )
+    ]
 
 
 def _large_group(place: Place, n: int) -> list[Program]:
@@ -348,6 +399,9 @@ KERNELS = [
     ),
     Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),
     Kernel(name="NNK", points=4096, make=_nnk),
+    Kernel(name="NNK in pairs", points=4096, make=_nnk_in_pairs, float64=False),
+    Kernel(name="NNK graph of a cloud", points=4096, make=_rows_in_float64),
+    Kernel(name="NNK graph of a cloud in pairs", points=4096, make=_rows_in_pairs, float64=False),
     Kernel(name="metrics, large group", points=16384, make=_large_group),
     Kernel(name="metrics, images of 64 views", points=4096, make=_small_groups),
     Kernel(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from mgm_converters.foreign.open import SOURCES
 from mgm_converters.naming import NAMINGS
 from mgm_converters.reading.harmless import DICTIONARIES, HARMLESS_TYPES
 from mgm_converters.reading.jax_files import JAX_FORMATS
@@ -70,6 +71,12 @@ def _lines() -> Iterator[str]:
     yield ""
     words = ((f"`{w}`", name or "-", kind or "-") for w, (name, kind) in TRAINING_WORDS.items())
     yield from _table(("word", "method", "kind of training"), words)
+    yield ""
+    yield "### Encoders that are run as they are"
+    yield ""
+    yield "In `encoders:` of a study and `--encoder`; see [any encoder](howto/any_encoder.md)."
+    yield ""
+    yield from _table(("source", "what it is"), ((f"`{one}`", of) for one, of in SOURCES.items()))
     yield ""
     yield "### What is refused"
     yield ""

@@ -53,11 +53,17 @@ class ModelComparison(Result):
 
         # Metrics have units of their own: each difference in half-widths of its interval.
         half = ((self.table["high"] - self.table["low"]) / 2).to_numpy(np.float64)
-        scale = np.where(half > 0, half, np.nan)
+        rows = self.table.loc[half > 0]
         values, low, high = (
-            self.table[name].to_numpy(np.float64) / scale for name in ("difference", "low", "high")
+            rows[name].to_numpy(np.float64) / half[half > 0]
+            for name in ("difference", "low", "high")
         )
-        return intervals_svg(self.table["metric"].tolist(), values, low=low, high=high)
+        several = rows["setting"].nunique() > 1
+        names = [
+            f"{setting} {metric}" if several else metric
+            for setting, metric in zip(rows["setting"], rows["metric"], strict=True)
+        ]
+        return intervals_svg(names, values, low=low, high=high, most=40)
 
 
 def compare_models(

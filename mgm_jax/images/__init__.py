@@ -19,6 +19,7 @@ from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
 from mgm_jax.images.limits import Limits
 from mgm_jax.images.loader import CanvasBatch, canvases
+from mgm_jax.images.own_transforms import register_transform, transforms_from
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config
 from mgm_jax.images.sources.open_source import open_source
 from mgm_jax.images.sources.tables.fields import Fields
@@ -40,5 +41,7 @@ __all__ = [
     "image_key",
     "make_views",
     "open_source",
+    "register_transform",
     "setting_from_config",
+    "transforms_from",
 ]

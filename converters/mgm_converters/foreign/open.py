@@ -11,6 +11,13 @@ from mgm_converters.foreign.timm_model import open_timm
 from mgm_jax.encoders import WrappedEncoder
 from mgm_jax.errors import InputError
 
+#: Sources that are run as they are, and what runs them.
+SOURCES = {
+    "torch:timm/NAME": "a model of timm, by PyTorch",
+    "torch:hf/NAME": "the vision network of a model of transformers, a folder or a name on the hub",
+    "onnx:FILE": "a graph of ONNX, by ONNX Runtime (`mgm_jax[onnx]`)",
+}
+
 # What stands before the name, and who opens it.
 _OPENERS = {"torch:timm/": open_timm, "torch:hf/": open_huggingface, "onnx:": open_onnx}
 
@@ -51,6 +58,4 @@ def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
                 std=entry.std,
                 seed=None if entry.init is None else seed,
             )
-    raise InputError(
-        f"encoders: expected {', '.join(f'{start}NAME' for start in _OPENERS)}; got {entry.source}"
-    )
+    raise InputError(f"encoders: expected {', '.join(SOURCES)}; got {entry.source}")

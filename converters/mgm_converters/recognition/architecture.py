@@ -69,12 +69,15 @@ def infer_spec(
     return replace(spec, image_channels=_image_channels(spec, state))
 
 
-# The weight that sees the image, a family each; the others take colour alone.
+# The weight that sees the image, a family each.
 _FIRST = {
     "conv4": "blocks.0.conv.weight",
     "resnet_cifar": "conv1.weight",
     "resnet": "conv1.weight",
     "vit": "patch_embed.proj.weight",
+    "convnext": "stem.0.weight",
+    "swin": "patch_embed.proj.weight",
+    "mobilenet": "conv_stem.weight",
 }
 
 
@@ -131,6 +134,10 @@ def named_spec(model: str, state: State) -> EncoderSpec:
         InputError: a weight that decides an optional part has a shape no spec has.
     """
     spec = (PUBLISHED.get(model) or ARCHITECTURES[model]).spec
+    first = state.get(_FIRST.get(spec.family, ""))
+    if first is not None and len(first.shape) == 4:
+        # A network that is trained on grey images goes by the name of its colour one.
+        spec = replace(spec, image_channels=_image_channels(spec, state))
     if isinstance(spec, ConvNeXtSpec):
         # A file of masked pretraining has no final norm.
         return replace(spec, final_norm="norm.weight" in state)
@@ -158,6 +165,7 @@ def _outline(spec: EncoderSpec) -> dict[str, Any]:
             for name in ("embed_dim", "layers", "mlp_dim", "patch", "attention_pool")
         }
     varying = {"image_size": None, "classes": 0, "padding": None, "final_norm": None}
+    varying |= {"image_channels": 3}
     return spec.to_dict() | varying
 
 

@@ -42,6 +42,8 @@ _SCALE_BITS = 29
 # Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
 # contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
 _COSINE_FLOOR = 2.0**-78
+# Values of the candidates that an accelerator gathers at once.
+_GATHERED_VALUES = 2**24
 # Scaled lengths are 1 only up to the rounding of the scales.
 _COSINE_SLACK = 2.0**-27
 
@@ -230,6 +232,19 @@ def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
     return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
 
 
+def bucket_terms(queries: ScanTable, table: ScanTable) -> tuple[jax.Array, jax.Array]:
+    """What turns products into lower bounds as in :func:`lower_bounds`, one number a column or row.
+
+    Returns:
+        ``[c]`` and ``[r]``: half a squared distance, less the query's own half square, is at
+        least the first less the product less the second. The first is 1e30 for padding.
+    """
+    sums, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
+    most_moved, longest = jnp.max(table.moved), jnp.max(table.lengths)
+    e = queries.moved + most_moved + queries.moved * most_moved + sums
+    return jnp.minimum((1 - f) * table.half_squares, 1e30), e * queries.lengths * longest
+
+
 @jax.jit
 def half_distance_bounds(queries: ScanTable, table: ScanTable, own: jax.Array | int) -> jax.Array:
     """Lower bounds of half the squared distances, for both points of each pair.
@@ -380,8 +395,13 @@ def rerank(
         found = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
         return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
 
-    # Row by row: a batched gather of all candidates is far slower, and large.
-    distances, indices = jax.lax.map(one, (queries, candidates))
+    # On a CPU row by row, where a batched gather of all candidates is far slower, and large; on
+    # accelerators as many rows as a moderate gather holds, for a step there costs a launch.
+    together = None
+    if jax.default_backend() != "cpu":
+        row = max(1, candidates.shape[1] * base.values.shape[1])
+        together = max(1, min(candidates.shape[0], _GATHERED_VALUES // row))
+    distances, indices = jax.lax.map(one, (queries, candidates), batch_size=together)
     return order_by_distance(distances, indices, count=k)
 
 

@@ -21,6 +21,8 @@ from mgm_jax.geometry.points.groups import padded_size
 QUERIES = 64
 """Queries that fall back at once."""
 _BLOCK = 8192
+# Of these, on an accelerator: what a step there costs does not depend on how many.
+_TOGETHER = 4
 
 
 def fall_back(
@@ -93,7 +95,7 @@ def rank_all(
     k: int,
     metric: Metric,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The k nearest of all targets by their exact distances, one query at a time.
+    """The k nearest of all targets by their exact distances, few queries at a time.
 
     Args:
         queries: r points.
@@ -116,7 +118,8 @@ def rank_all(
         values, chosen = jax.lax.top_k(-jnp.where(allowed, distances, jnp.inf), k)
         return -values, jnp.where(jnp.isinf(values), NOBODY, chosen.astype(jnp.int32))
 
-    distances, indices = jax.lax.map(one, (queries, own))
+    together = None if jax.default_backend() == "cpu" else _TOGETHER
+    distances, indices = jax.lax.map(one, (queries, own), batch_size=together)
     return distances, indices, jnp.full(own.shape, jnp.inf, jnp.float32)
 
 

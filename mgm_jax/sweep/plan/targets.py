@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,12 @@ from mgm_jax.sweep.plan.target_values import MEASURES_OF, TargetValues, values_o
 
 #: What the source of a target begins with that is a set of features of the study.
 FEATURES = "features:"
+
+#: What a source begins with that a program hands over.
+HELD = "held:"
+
+#: Nothing is handed over.
+NOTHING_HELD: Mapping[str, ImageSource] = MappingProxyType({})
 
 #: What the ids of a set that brings its own test images begin with.
 _TRAIN, _TEST = "train:", "test:"
@@ -62,9 +69,17 @@ class Split(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def open_images(entry: ImagesEntry, *, base: Path) -> ImageSet:
-    """Open the image set that an entry of a study names, and draw from it."""
-    source = _open(entry.source, entry, split=entry.split, base=base)
+def open_images(
+    entry: ImagesEntry, *, base: Path, held: Mapping[str, ImageSource] = NOTHING_HELD
+) -> ImageSet:
+    """Open the image set that an entry of a study names, and draw from it.
+
+    Args:
+        entry: of the study.
+        base: folder that relative paths start from.
+        held: sets that a program hands over, which the study names as ``held:NAME``.
+    """
+    source = _open(entry.source, entry, split=entry.split, base=base, held=held)
     if entry.classes is not None:
         source = source.only(entry.classes)
     if entry.per_class or entry.count:
@@ -95,7 +110,11 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
 
 
 def open_targets(
-    transfer: Transfer, others: Sequence[ImageSet], *, base: Path
+    transfer: Transfer,
+    others: Sequence[ImageSet],
+    *,
+    base: Path,
+    held: Mapping[str, ImageSource] = NOTHING_HELD,
 ) -> tuple[Target, ...]:
     """Open all targets; one that is an image set of the study shares its embeddings.
 
@@ -104,10 +123,11 @@ def open_targets(
     """
     targets = []
     for entry in transfer.targets:
-        images = _of_features(entry, others) or open_images(entry, base=base)
+        images = _of_features(entry, others) or open_images(entry, base=base, held=held)
         has_test = entry.test is not None or entry.test_split is not None
         if has_test:
-            test = _open(entry.test or entry.source, entry, split=entry.test_split, base=base)
+            place = entry.test or entry.source
+            test = _open(place, entry, split=entry.test_split, base=base, held=held)
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
@@ -201,7 +221,22 @@ def split_target(
     return Split(train, validation, test, tuple(left_out))
 
 
-def _open(source: str, entry: ImagesEntry, *, split: str | None, base: Path) -> ImageSource:
+def _open(
+    source: str,
+    entry: ImagesEntry,
+    *,
+    split: str | None,
+    base: Path,
+    held: Mapping[str, ImageSource],
+) -> ImageSource:
+    if source.startswith(HELD):
+        name = source.removeprefix(HELD)
+        if name not in held or split is not None:
+            raise InputError(
+                f"images: {source} must be a set that a program hands over, without a split; "
+                "a study file names a path"
+            )
+        return held[name]
     limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
     return open_source(
         place_of(source, base=base),

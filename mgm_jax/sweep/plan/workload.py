@@ -18,6 +18,7 @@ from mgm_jax.features import StoredFeatures
 from mgm_jax.images import (
     CACHE_LIMIT,
     CanvasCache,
+    ImageSource,
     Setting,
     find_setting,
     setting_from_config,
@@ -42,7 +43,7 @@ from mgm_jax.sweep.plan.features import (
 )
 from mgm_jax.sweep.plan.given_scores import find_scores
 from mgm_jax.sweep.plan.target_values import MEASURES_OF
-from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
+from mgm_jax.sweep.plan.targets import NOTHING_HELD, Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, OpenModel, Subject, load_subjects
 
@@ -169,6 +170,7 @@ def prepare(
     cache_limit: int = CACHE_LIMIT,
     callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
     open_model: OpenModel | None = None,
+    image_sets: Mapping[str, ImageSource] = NOTHING_HELD,
 ) -> Workload:
     """Open what the study names and lay out its cells.
 
@@ -184,11 +186,12 @@ def prepare(
         cache_limit: bytes that decoded images may take below ``out``; 0 keeps none.
         callables: encoders that the study names as ``callable:NAME``.
         open_model: opens models of other libraries.
+        image_sets: sets of images that the study names as ``held:NAME``.
 
     Raises:
         InputError: something the study names does not exist, or no encoder can be loaded.
     """
-    sources = _open_images(study, base=base)
+    sources = _open_images(study, base=base, held=image_sets)
     unloaded: list[Failure] = []
 
     def note(name: str, error: Exception) -> None:
@@ -211,7 +214,9 @@ def prepare(
         raise InputError(f"encoders: {unloaded[0].where}: {unloaded[0].what}")
     _distinct(sources, stored, subjects)
     everything = (*sources, *(one.images for one in stored))
-    targets = () if study.transfer is None else open_targets(study.transfer, everything, base=base)
+    targets: tuple[Target, ...] = ()
+    if study.transfer is not None:
+        targets = open_targets(study.transfer, everything, base=base, held=image_sets)
     return Workload(
         study=study,
         out=out,
@@ -244,8 +249,10 @@ def _noting(convert: Convert, folders: list[Path]) -> Convert:
     return noted
 
 
-def _open_images(study: Study, *, base: Path) -> tuple[ImageSet, ...]:
-    sets = [open_images(entry, base=base) for entry in study.images]
+def _open_images(
+    study: Study, *, base: Path, held: Mapping[str, ImageSource]
+) -> tuple[ImageSet, ...]:
+    sets = [open_images(entry, base=base, held=held) for entry in study.images]
     names = [one.name for one in sets]
     if len(set(names)) < len(names):
         raise InputError(f"images: names must differ, got {', '.join(names)}; give each a name")

@@ -22,6 +22,7 @@ from mgm_jax.progress import Bar
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.plan.cells import Failure
+from mgm_jax.sweep.plan.targets import HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.tasks import Task, do_task, quiet
 from mgm_jax.sweep.subjects import Convert, OpenModel
@@ -153,10 +154,10 @@ class _Job:
 
 
 def _job_of(work: Workload) -> _Job:
-    if work.callables:
+    if work.callables or any(one.source.startswith(HELD) for one in work.study.images):
         raise InputError(
-            "--executor ray: encoders that a program hands over cannot be sent to the workers; "
-            "run such a study with --executor local"
+            "--executor ray: encoders and images that a program hands over cannot be sent to the "
+            "workers; run such a study with --executor local"
         )
     return _Job(
         study=work.study.model_dump_json(),

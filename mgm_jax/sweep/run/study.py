@@ -21,7 +21,7 @@ from mgm_jax.encoders import Encoder, WrappedEncoder
 from mgm_jax.encoders.callables.wrapped import NO_DIGEST
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import set_aside, whole_file
-from mgm_jax.images import CACHE_LIMIT
+from mgm_jax.images import CACHE_LIMIT, ImageSource
 from mgm_jax.progress import progress
 from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
@@ -35,6 +35,7 @@ from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, Written, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.plan.targets import NOTHING_HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
 from mgm_jax.sweep.run.directions import lost_directions
@@ -90,6 +91,7 @@ def run_study(
     convert: Convert | None = None,
     callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
     open_model: OpenModel | None = None,
+    image_sets: Mapping[str, ImageSource] = NOTHING_HELD,
     until: Stage = "probe",
     retry_failed: bool = False,
     origin: str | None = None,
@@ -110,6 +112,7 @@ def run_study(
         convert: turns a checkpoint into a folder of Flax weights.
         callables: encoders that the study names as ``callable:NAME``.
         open_model: opens models of other libraries.
+        image_sets: sets of images that the study names as ``held:NAME``.
         until: ``embed`` stops after the embeddings, ``measure`` before the probes.
         retry_failed: try again what failed in an earlier run.
         origin: what tells this study from others in the same folder, such as the path of its
@@ -151,6 +154,7 @@ def run_study(
                     cache_limit=cache_limit,
                     callables=callables,
                     open_model=open_model,
+                    image_sets=image_sets,
                 )
                 if executor.writes:
                     write_layout(work, origin=origin or study.name)

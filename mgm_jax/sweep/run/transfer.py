@@ -191,8 +191,10 @@ class TransferCell:
         more: dict[str, Any] = {}
         try:
             if self.measure == "linear":
-                sets = ((x.take(part), columns[part]) for part in (split.train, split.validation))
-                result = linear_probe(*sets, test, devices=devices, **options)
+                train, held = (
+                    (x.take(part), columns[part]) for part in (split.train, split.validation)
+                )
+                result = linear_probe(train, held, test, devices=devices, **options)
                 more["converged"] = bool(result.refit_converged)
             else:
                 result = ridge_probe((x.take(learn), columns[learn]), None, test, **options)

@@ -170,7 +170,7 @@ def settled_kernels(
         rows = np.arange(start, min(start + _BLOCK, len(target)))
         full = _filled(rows)
         columns = (split_float64(c[full]) for c in (kernel, target, own))
-        found = _solve(*columns, mask[full])
+        found = solve_kernels(*columns, mask[full])
         parts.append(jax.tree.map(lambda c, n=rows.size: np.asarray(c)[:n], found))
     theta, residual, kkt, pivots, refused = jax.tree.map(lambda *c: np.concatenate(c), *parts)
     columns = join_float64(theta), join_float64(residual), kkt.astype(np.float64), pivots
@@ -178,7 +178,8 @@ def settled_kernels(
 
 
 @jax.jit
-def _solve(kernel: Pair, target: Pair, own: Pair, mask: jax.Array) -> Any:
+def solve_kernels(kernel: Pair, target: Pair, own: Pair, mask: jax.Array) -> Any:
+    """Solve regressions in pairs: ``[b, k, k]``, ``[b, k]``, ``[b]`` and ``[b, k]`` bool."""
     problem = reduce_kernel(
         kernel.map(to_lanes), target.map(to_lanes), to_lanes(mask), own.map(to_lanes)
     )
