@@ -7,7 +7,6 @@ import numpy as np
 from mgm_jax.geometry.nnk import graph as nnk
 from mgm_jax.geometry.nnk.graph import nnk_graph
 from tests.compilations import compiled
-from tests.geometry.clouds import cloud
 
 
 def test_more_groups_compile_nothing() -> None:
@@ -25,9 +24,10 @@ def test_more_groups_compile_nothing() -> None:
 def test_the_fallback_is_compiled_where_a_point_needs_it() -> None:
     nnk._group_weights.clear_cache()
     options = dict(groups=np.arange(240) // 40, k=12)
-    nnk_graph(cloud("random"), **options)
+    random = np.random.default_rng(0)
+    nnk_graph(random.normal(size=(240, 64)), **options)
     assert nnk._group_weights._cache_size() == 1
-    # Points of a plane depend on each other, more than the fast way can settle.
-    flat = nnk_graph(cloud("flat_2"), **options)
+    # Points of three dimensions depend on each other, more than the fast way can settle.
+    flat = nnk_graph(random.normal(size=(240, 3)) @ random.normal(size=(3, 64)), **options)
     assert nnk._group_weights._cache_size() == 2
     assert flat.kkt.max() < 1e-9
