@@ -15,7 +15,7 @@ PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # tests shares is made once or twice, and no worker is left with the long files at the end.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-all test-fast lint docs coverage dist bench clean
+.PHONY: demo engines test test-all test-fast lint docs coverage dist bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/mgm demo -o $(OUT)
@@ -25,7 +25,13 @@ test: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.test$(ORACLES)
-	MGM_TESTS_OPTIMISED=1 $(PYTEST) $(PYTEST_ARGS)
+	PATH="$(CURDIR)/$(VENV)-engines/bin:$$PATH" MGM_TESTS_OPTIMISED=1 $(PYTEST) $(PYTEST_ARGS)
+
+# The server that tests/engines starts; it does not resolve together with the package's own extras.
+engines:
+	test -x $(VENV)-engines/bin/python || $(PYTHON) -m venv $(VENV)-engines
+	$(VENV)-engines/bin/python -m pip install --quiet 'moto[server]'
+	$(PIP) --editable '.[bucket]'
 
 test-fast: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)

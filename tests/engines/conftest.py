@@ -1,0 +1,88 @@
+"""Real engines, and the tables of one process that theirs are compared with.
+
+Where a program is not installed, its test is skipped and says so; ``make engines`` installs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.sweep.test_executors import PACKAGES, STUDY
+from tests.sweep.test_executors import alone as alone
+
+#: Command of a run, which every engine starts in its own way.
+MGM = (sys.executable, "-m", "mgm_jax.cli", "run")
+
+
+def environment_of(**more: str) -> dict[str, str]:
+    """The environment of a run, with XLA's optimisations as the test at hand has them."""
+    return os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"} | more
+
+
+Daemon = Callable[..., subprocess.Popen[bytes]]
+
+
+def program(name: str, *, package: str) -> str:
+    """Path of a program; skips where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"runs {name}, which is not installed ({package})")
+    return found
+
+
+def wait_for(port: int, *, seconds: float = 60) -> None:
+    """Wait until somebody listens on a port of this machine."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+def run_mgm(*words: str, environment: Mapping[str, str]) -> str:
+    """A run that must succeed; what it said."""
+    done = subprocess.run(
+        [*MGM, *words], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def study_file(alone: Path) -> Path:
+    """The study beside its checkpoint."""
+    path = alone.parent / "study.yaml"
+    path.write_text(STUDY.to_yaml())
+    return path
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    """Start a program that is ended, with all that it started, at the end of the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*command: str, **options: object) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(command, start_new_session=True, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield start
+    for one in reversed(started):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(one.pid, 15)
+        try:
+            one.wait(10)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(one.pid, 9)
+            one.wait()
