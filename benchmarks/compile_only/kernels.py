@@ -228,8 +228,10 @@ def _large_group(place: Place, n: int) -> list[Program]:
     batch = min(n, ROWS_AT_ONCE)
     points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
     candidates = place.array(batch, K, dtype=np.int32)
-    options = {"kernel": "cosine", "normalize": True}
-    form = jax.eval_shape(partial(measure_rows, **options), points, rows, candidates, None)
+    gram = place.array(batch, K, K, dtype=np.float64)
+    measured = gram, place.array(batch, dtype=np.float64), candidates, None
+    options = {"kernel": "cosine", "fallback": True}
+    form = jax.eval_shape(partial(measure_rows, **options), *measured)
     spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
     partners = place.array(batch, 50, dtype=np.int32)
     times = -(-n // batch)
@@ -237,7 +239,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
         Program(
             name="measure",
             function=measure_rows,
-            arguments=(points, rows, candidates, None),
+            arguments=measured,
             options=options,
             times=times,
         ),
@@ -270,7 +272,9 @@ def _small_groups(place: Place, n: int) -> list[Program]:
         ),
         Program(
             name="neighbours",
-            function=spread(small_groups._neighbours_among_all, None, kernel="cosine"),
+            function=spread(
+                small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
+            ),
             arguments=(gram, lengths, mask, None),
             options={},
         ),

@@ -133,8 +133,10 @@ def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
     n = points.values.shape[0]
     more = -n % multiple
     if more:
-        points = Points(*(jnp.pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
-    return Points(*map(jnp.asarray, points)), np.arange(n + more) < n
+        # Arrays of the host stay there: every padding on a device is a program of its own.
+        pad = np.pad if isinstance(points.values, np.ndarray) else jnp.pad
+        points = Points(*(pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
+    return Points(*map(jax.device_put, points)), np.arange(n + more) < n
 
 
 def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.ndarray:
