@@ -33,6 +33,7 @@ class Program:
         arguments: descriptions made by a :class:`Place`.
         options: keywords of the function.
         times: how often the call of the user runs it.
+        flops: of bfloat16 products in Pallas kernels: no fewer cycles than these take.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Program:
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     times: int = 1
+    flops: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +104,18 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
-    from mgm_jax.geometry.knn import distance
+    from mgm_jax.geometry.knn import buckets, distance
 
     queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
+    kernel = "pallas" if place.device.platform == "tpu" else "xla"
     return [
         Program(
             name="scan",
-            function=distance.scan,
+            function=buckets.scan_in_buckets,
             arguments=(queries, rows, _table(place, m, d)),
-            options={"count": count, "tile": min(m, 32768)},
+            options={"count": count, "kernel": kernel},
+            flops=_pair_flops(n, m=m, d=d),
         ),
         Program(
             name="rank",
@@ -224,8 +228,10 @@ def _large_group(place: Place, n: int) -> list[Program]:
     batch = min(n, ROWS_AT_ONCE)
     points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
     candidates = place.array(batch, K, dtype=np.int32)
-    options = {"kernel": "cosine", "normalize": True}
-    form = jax.eval_shape(partial(measure_rows, **options), points, rows, candidates, None)
+    gram = place.array(batch, K, K, dtype=np.float64)
+    measured = gram, place.array(batch, dtype=np.float64), candidates, None
+    options = {"kernel": "cosine", "fallback": True}
+    form = jax.eval_shape(partial(measure_rows, **options), *measured)
     spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
     partners = place.array(batch, 50, dtype=np.int32)
     times = -(-n // batch)
@@ -233,7 +239,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
         Program(
             name="measure",
             function=measure_rows,
-            arguments=(points, rows, candidates, None),
+            arguments=measured,
             options=options,
             times=times,
         ),
@@ -266,7 +272,9 @@ def _small_groups(place: Place, n: int) -> list[Program]:
         ),
         Program(
             name="neighbours",
-            function=spread(small_groups._neighbours_among_all, None, kernel="cosine"),
+            function=spread(
+                small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
+            ),
             arguments=(gram, lengths, mask, None),
             options={},
         ),

@@ -36,7 +36,9 @@ def rows_of(kernel: Kernel, place: Place, points: int) -> list[dict[str, Any]]:
             failed = True
             continue
         row |= _facts(counts, points // device.chips)
-        cycles += (counts.cycles or 0) * program.times
+        if device.clock is not None and counts.calls and "cycles" in row:
+            row["cycles"] = max(row["cycles"], int(program.flops / device.bfloat16 * device.clock))
+        cycles += row.get("cycles", 0) * program.times
     total: dict[str, Any] = {
         "device": device.name,
         "kernel": kernel.name,

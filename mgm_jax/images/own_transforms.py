@@ -56,16 +56,19 @@ def register_transform(name: str) -> Callable[[Own], Own]:
                 f"transform {name!r} must be a ViewOperation, a CanvasOperation or a function "
                 f"(key, image, strength); got {one!r}."
             )
-        code, plain = _code_of(one), kind.__repr__
+        own: Any = kind
+        code, plain = _code_of(one), own.__repr__
         # The digest of a setting is taken from what its operations say of themselves.
-        kind.__repr__ = lambda self: f"<{plain(self)}#{code}>"
-        OPERATIONS[name] = kind
+        own.__repr__ = lambda self: f"<{plain(self)}#{code}>"
+        known_kinds: dict[str, Any] = OPERATIONS
+        known_kinds[name] = kind
         if all(
             field.default is not dataclasses.MISSING
             or field.default_factory is not dataclasses.MISSING
             for field in dataclasses.fields(kind)
         ):
-            SETTINGS[name] = Setting(name=name, operations=(kind(),))
+            made: Any = kind()
+            SETTINGS[name] = Setting(name=name, operations=(made,))
         return one
 
     return register
@@ -99,13 +102,15 @@ def _of_function(name: str, function: Any) -> type[ViewOperation]:
     if not callable(function):
         raise InputError(f"transform {name!r} must be a class or a function; got {function!r}.")
 
+    made: Any = function
+
     class Function(ViewOperation):
         def __call__(self, key: jax.Array, image: jax.Array, *, strength: jax.Array) -> jax.Array:
-            return function(key, image, strength)
+            return made(key, image, strength)
 
     Function.__name__ = Function.__qualname__ = name
-    Function.__repr__ = lambda self: f"{function.__module__}.{name}"  # type: ignore[method-assign]
-    Function.__module__ = function.__module__
+    Function.__repr__ = lambda self: f"{made.__module__}.{name}"  # type: ignore[method-assign]
+    Function.__module__ = made.__module__
     return Function
 
 

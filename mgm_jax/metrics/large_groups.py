@@ -17,9 +17,11 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
+from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import (
     from_differences,
@@ -39,6 +41,9 @@ from mgm_jax.metrics.local import (
 )
 from mgm_jax.metrics.options import Options
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share
+
+# Points that fall back together.
+_FALLBACK_ROWS = 8
 
 
 class Subspaces(NamedTuple):
@@ -92,27 +97,59 @@ def measure_large_group(
     with double_precision():
         # Groups of about one size share a compilation.
         more = padded_size(size) - size
-        cloud = jnp.asarray(np.pad(points, ((0, more), (0, 0))))
-        for rows in batches:
-            local, spans, centred = measure_rows(
-                cloud,
-                rows,
-                candidates[rows],
-                None if bandwidth is None else bandwidth[rows],
-                kernel=options.kernel,
-                normalize=options.normalize,
-            )
-            write(rows, local)
-            write(rows, pca_columns(np.asarray(centred), threshold=options.pca_threshold))
-            found.append(_without_empty(spans))
+        cloud = jax.device_put(np.pad(points, ((0, more), (0, 0))))
+        calls = [
+            partial(_measure, points, cloud, rows, candidates[rows], bandwidth, options)
+            for rows in batches
+        ]
+        with one_thread_a_product():
+            results = in_order(calls, workers=workers_for(mesh))
+            for rows, (local, spans, pca) in zip(batches, results, strict=True):
+                write(rows, local)
+                write(rows, pca)
+                found.append(spans)
         whole = _assemble(len(cloud), batches, found, mesh)
         complete(whole, mine, mesh)
-        spans = Subspaces(*map(jnp.asarray, whole))
+        spans = Subspaces(*map(jax.device_put, whole))
         for rows in batches:
             others = partners[rows]
             write(rows, compare_rows(cloud, spans, rows, others, normalize=options.normalize))
     complete(columns.values(), mine, mesh)
     return columns
+
+
+def _measure(
+    points: np.ndarray,
+    cloud: jax.Array,
+    rows: np.ndarray,
+    candidates: np.ndarray,
+    bandwidth: np.ndarray | None,
+    options: Options,
+) -> tuple[Local, Subspaces, LocalPcaColumns]:
+    """Measure some rows of a cloud; those that need the fallback once more with it."""
+
+    def measure(places: np.ndarray | slice, *, fallback: bool) -> tuple[Any, ...]:
+        chosen = rows[places], candidates[places]
+        with double_precision():
+            if jax.default_backend() == "cpu":
+                gram = gathered_grams_on_host(points, *chosen, normalize=options.normalize)
+            else:
+                gram = _gathered_gram(cloud, *chosen, normalize=options.normalize)
+            width = None if bandwidth is None else bandwidth[chosen[0]]
+            found = measure_rows(*gram, chosen[1], width, kernel=options.kernel, fallback=fallback)
+            return jax.tree.map(np.asarray, found)
+
+    *parts, refused = measure(slice(None), fallback=False)
+    left = np.flatnonzero(refused)
+    parts = jax.tree.map(np.array, parts) if left.size else parts
+    for start in range(0, left.size, _FALLBACK_ROWS):
+        some = left[start : start + _FALLBACK_ROWS]
+        full = np.pad(some, (0, _FALLBACK_ROWS - some.size), mode="edge")
+        *again, _ = measure(full, fallback=True)
+        for part, new in zip(jax.tree.leaves(parts), jax.tree.leaves(again), strict=True):
+            part[some] = new[: some.size]
+    local, spans, centred = parts
+    return local, _without_empty(spans), pca_columns(centred, threshold=options.pca_threshold)
 
 
 def _without_empty(spans: Subspaces) -> Subspaces:
@@ -148,39 +185,43 @@ def _assemble(
     return whole
 
 
-@partial(jax.jit, static_argnames=("kernel", "normalize"))
+_gathered_gram = jax.jit(gathered_gram, static_argnames="normalize")
+
+
+@partial(jax.jit, static_argnames=("kernel", "fallback"))
 def measure_rows(
-    points: jax.Array,
-    rows: jax.Array,
+    gram: jax.Array,
+    lengths: jax.Array,
     candidates: jax.Array,
     bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
-    normalize: bool,
-) -> tuple[Local, Subspaces, jax.Array]:
+    fallback: bool,
+) -> tuple[Local, Subspaces, jax.Array, jax.Array]:
     """Measure some points of a cloud; call within :func:`double_precision`.
 
     Args:
-        points: the cloud ``[n, d]``.
-        rows: points to measure ``[b]`` int.
+        gram: Gram matrices of the differences to their candidates ``[b, k, k]`` float64.
+        lengths: squared lengths of the points ``[b]``.
         candidates: rows of their candidates by rising distance ``[b, k]`` int.
         bandwidth: of the Gaussian kernel, ``[b]``, or None.
         kernel: kernel of the regression.
-        normalize: whether the cloud is meant on the unit sphere.
+        fallback: as for :func:`measure_local`.
 
     Returns:
-        Columns, each ``[b]``, the subspaces with ``p = k``, and centred Gram matrices of the
-        candidates ``[b, k, k]``.
+        Columns, each ``[b]``; the subspaces with ``p = k``; centred Gram matrices of the
+        candidates ``[b, k, k]``; and which points need the fallback ``[b]``.
     """
-    gram, lengths = gathered_gram(points, rows, candidates, normalize=normalize)
     mask = jnp.ones(candidates.shape, bool)
     distances = from_differences(gram, mask, lengths)
-    columns, support = measure_local(distances, bandwidth, kernel=kernel)
+    columns, support, refused = measure_local(
+        distances, bandwidth, kernel=kernel, fallback=fallback
+    )
     chosen, present = first_neighbours(support, p=support.shape[1])
     inverse, dimension = inverse_on_span(take_block(gram, chosen), present, lengths)
     neighbours = jnp.take_along_axis(candidates, chosen, axis=1)
     spans = Subspaces(neighbours, present, inverse, dimension)
-    return columns, spans, centred_gram(gram, mask)
+    return columns, spans, centred_gram(gram, mask), refused
 
 
 @partial(jax.jit, static_argnames=("normalize",))

@@ -57,20 +57,26 @@ def pca_columns(centred: np.ndarray, *, threshold: float) -> LocalPcaColumns:
 
 
 def measure_local(
-    candidates: Candidates, bandwidth: jax.Array | None, *, kernel: KernelName
-) -> tuple[Local, jax.Array]:
+    candidates: Candidates,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+    fallback: bool,
+) -> tuple[Local, jax.Array, jax.Array]:
     """Measure points from the distances of their candidates.
 
     Args:
         candidates: of b points.
         bandwidth: of the Gaussian kernel, ``[b]``, or None.
         kernel: kernel of the regression.
+        fallback: as for :func:`mgm_jax.geometry.nnk.neighbourhood.regress_on`.
 
     Returns:
-        The columns, and which candidates are neighbours ``[b, k]`` bool.
+        The columns; which candidates are neighbours ``[b, k]`` bool; and which points need the
+        fallback ``[b]`` bool: without it their numbers mean nothing.
     """
     among, to_point, mask, _ = candidates
-    solution = regress_on(candidates, bandwidth, kernel=kernel)
+    solution = regress_on(candidates, bandwidth, kernel=kernel, fallback=fallback)
     support = jnp.asarray(solution.theta) > SUPPORT_WEIGHT
     degree = jnp.sum(support, axis=1, dtype=jnp.int32)
     count = jnp.sum(mask, axis=1, dtype=jnp.int32)
@@ -86,7 +92,7 @@ def measure_local(
         nnk_kkt=jnp.asarray(solution.kkt),
         knn_distance=jnp.where(count > 0, jnp.sqrt(nearest), jnp.nan),
     )
-    return columns, support
+    return columns, support, jnp.asarray(solution.fallback)
 
 
 def _repeated(candidates: Candidates) -> jax.Array:

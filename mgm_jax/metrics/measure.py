@@ -27,9 +27,10 @@ MEASURED = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
 
 # Bounds of a batch: 2^21 values of the points are 8 MiB of float32, and the k x k matrices of
 # 1024 points at k = 50 are 20 MiB. Allocators keep blocks of that size instead of asking the
-# system for fresh ones, which is slow.
+# system for fresh ones, which is slow. On a CPU a batch is the work of one core, and few sizes of
+# small batches compile.
 _BATCH_VALUES = 2**21
-_BATCH_POINTS = 2**10
+_BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
 
 
 def measure_points(
@@ -53,7 +54,10 @@ def measure_points(
     """
     n, width = points.shape
     columns = {name: np.full(n, np.nan) for name in MEASURED}
-    most = options.max_points or min(_BATCH_POINTS, max(1, _BATCH_VALUES // width))
+    on_cpu = mesh is None and jax.default_backend() == "cpu"
+    most = options.max_points or min(
+        _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS, max(1, _BATCH_VALUES // width)
+    )
     if mesh is not None and mesh.is_multi_process:
         # Enough batches for every process to have some.
         most = min(most, -(-n // jax.process_count()))

@@ -15,6 +15,7 @@ symmetric product and takes as many vectors a point as it has.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,12 +30,12 @@ from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.local.subspaces import Axes, group_overlaps, principal_axes, smaller_sides
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
 from mgm_jax.geometry.nnk.candidates import candidates_of
+from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
     differences_in_group,
     group_gram,
-    group_grams_on_host,
     nearest_in_group,
     some_in_group,
 )
@@ -96,12 +97,12 @@ def measure_batch(
             gram, lengths = map(np.asarray, found)
         axes = principal_axes(gram, width=width)
         if k == m - 1:
-            find = _spread(_neighbours_among_all, mesh, kernel=options.kernel)
-            local, support = find(gram, lengths, mask, bandwidth)
+            find = partial(_spread, _neighbours_among_all, kernel=options.kernel)
+            local, support = _settle(find, mesh, gram, lengths, mask, bandwidth)
             spectra = _whole_pca(gram, mask, lengths, axes, mesh, options)
         else:
-            find = _spread(_neighbours_among_some, mesh, k=k, kernel=options.kernel)
-            local, support, pca = find(gram, lengths, mask, bandwidth, wanted)
+            find = partial(_spread, _neighbours_among_some, k=k, kernel=options.kernel)
+            local, support, pca = _settle(find, mesh, gram, lengths, mask, bandwidth, wanted)
             spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
         support = np.asarray(support)
         if on_host:
@@ -114,6 +115,23 @@ def measure_batch(
         named = local._asdict() | affinity._asdict()
         columns = {name: np.asarray(column)[mask] for name, column in named.items()}
     return columns | spectra._asdict()
+
+
+def _settle(
+    find: Callable[..., Callable[..., Any]], mesh: Mesh | None, *inputs: np.ndarray | None
+) -> tuple[Any, ...]:
+    """Measure groups, those that hold a point for the fallback once more with it; one by one."""
+    *parts, refused = find(mesh, fallback=False)(*inputs)
+    mask = inputs[2]
+    left = np.flatnonzero((np.asarray(refused) & mask).any(axis=1))
+    if left.size:
+        program = find(None, fallback=True)
+        parts = jax.tree.map(np.array, parts)
+        for group in left:
+            *again, _ = program(*(None if p is None else p[group : group + 1] for p in inputs))
+            for part, new in zip(jax.tree.leaves(parts), jax.tree.leaves(again), strict=True):
+                part[group] = np.asarray(new)[0]
+    return tuple(parts)
 
 
 def _whole_pca(
@@ -161,14 +179,16 @@ def _neighbours_among_all(
     bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
-) -> tuple[Local, jax.Array]:
+    fallback: bool,
+) -> tuple[Local, jax.Array, jax.Array]:
     """Measure the points of one group whose candidates are all its other members.
 
     Returns:
-        Columns, each ``[m]``, and which members are neighbours of which ``[m, m]`` bool. What
-        stands where ``mask`` is False means nothing.
+        Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; and which
+        points need the fallback ``[m]``. What stands where ``mask`` is False means nothing.
     """
-    return measure_local(all_in_group(gram, mask, lengths), bandwidth, kernel=kernel)
+    candidates = all_in_group(gram, mask, lengths)
+    return measure_local(candidates, bandwidth, kernel=kernel, fallback=fallback)
 
 
 def _neighbours_among_some(
@@ -180,18 +200,21 @@ def _neighbours_among_some(
     *,
     k: int,
     kernel: KernelName,
-) -> tuple[Local, jax.Array, jax.Array]:
+    fallback: bool,
+) -> tuple[Local, jax.Array, jax.Array, jax.Array]:
     """Measure the points of one group from their k nearest other members.
 
     Returns:
-        Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; and centred
-        Gram matrices of the candidates ``[m, k, k]``.
+        Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; centred Gram
+        matrices of the candidates ``[m, k, k]``; and which points need the fallback ``[m]``.
     """
     places, found = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
     candidates = some_in_group(gram, places, found, lengths)
-    columns, chosen = measure_local(candidates, bandwidth, kernel=kernel)
+    columns, chosen, refused = measure_local(
+        candidates, bandwidth, kernel=kernel, fallback=fallback
+    )
     support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], places].set(chosen)
-    return columns, support, centred_gram(differences_in_group(gram, places), found)
+    return columns, support, centred_gram(differences_in_group(gram, places), found), refused
 
 
 def _compare(

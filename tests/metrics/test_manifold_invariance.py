@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,9 +135,12 @@ def test_groups_of_many_sizes_compile_once_a_padded_size():
         points = random.normal(size=(groups.size, width))
         manifold_metrics(points[order], groups=groups[order], max_points_per_batch=100)
     # Points of another width compile nothing anew.
-    find = small_groups._spread(small_groups._neighbours_among_all, None, kernel="cosine")
+    neighbours = partial(small_groups._spread, small_groups._neighbours_among_all, None)
+    find = neighbours(kernel="cosine", fallback=False)
     compare = small_groups._spread(small_groups._compare, None)
     assert (find._cache_size(), compare._cache_size()) == (1, 1)
-    # Tails of 8, 16 or all 23 eigenvalues, and vectors in fours up to 24.
+    # Tails of 8, 16 or all 23 eigenvalues, and vectors in eights up to 24.
     assert spread_jit.cache_info().misses <= 2 + 3
-    assert subspaces_on_cpu._basis._cache_size() <= 6
+    assert subspaces_on_cpu._basis._cache_size() <= 3
+    # No point needed the fallback, so it was not compiled.
+    assert neighbours(kernel="cosine", fallback=True)._cache_size() == 0

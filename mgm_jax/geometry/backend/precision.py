@@ -32,6 +32,20 @@ def double_precision() -> AbstractContextManager[Any]:
     return experimental.enable_x64(True)  # type: ignore[attr-defined]
 
 
+def single_precision() -> AbstractContextManager[Any]:
+    """Switch 64-bit types off for the calls in the body: Pallas counts in 32 bits.
+
+    >>> with double_precision(), single_precision():
+    ...     print(jnp.zeros(1).dtype)
+    float32
+    """
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(False)
+    from jax import experimental  # as above
+
+    return experimental.enable_x64(False)  # type: ignore[attr-defined]
+
+
 def scan_dtype(precision: ScanPrecision, *, features: int) -> DTypeLike:
     """Element type of the scan: the fastest one of this machine where left to ``"auto"``.
 

@@ -42,6 +42,8 @@ _SCALE_BITS = 29
 # Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
 # contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
 _COSINE_FLOOR = 2.0**-78
+# Values of the candidates that an accelerator gathers at once.
+_GATHERED_VALUES = 2**24
 # Scaled lengths are 1 only up to the rounding of the scales.
 _COSINE_SLACK = 2.0**-27
 
@@ -145,12 +147,17 @@ def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
 def near_unit_length(x: jax.Array) -> Points:
     """Scales that bring points ``[n, d]`` to length 1 but for the rounding of the scales; pure."""
     wide = x.astype(jnp.float64)
-    length = jnp.sqrt(jnp.sum(wide * wide, axis=1))
+    return Points(x, *unit_scales(jnp.sqrt(jnp.sum(wide * wide, axis=1))))
+
+
+def unit_scales(length: Any) -> tuple[Any, Any]:
+    """Scales and scaled lengths of points of some lengths ``[n]`` float64; NumPy stays NumPy."""
+    xp: Any = np if isinstance(length, np.ndarray) else jnp
     # Padding rows are zero; a scale of zero and a length of one keep them finite.
-    mantissa, exponent = jnp.frexp(1 / jnp.where(length > 0, length, 1))
-    rounded = jnp.ldexp(jnp.round(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
-    scales = jnp.where(length > 0, rounded, 0)
-    return Points(x, scales, jnp.where(length > 0, length * scales, 1))
+    mantissa, exponent = xp.frexp(1 / xp.where(length > 0, length, 1))
+    rounded = xp.ldexp(xp.round(mantissa * 2.0**_SCALE_BITS), exponent - _SCALE_BITS)
+    scales = xp.where(length > 0, rounded, 0)
+    return scales, xp.where(length > 0, length * scales, 1)
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -223,6 +230,19 @@ def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
         preferred_element_type=table.half_squares.dtype,
     )
     return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
+
+
+def bucket_terms(queries: ScanTable, table: ScanTable) -> tuple[jax.Array, jax.Array]:
+    """What turns products into lower bounds as in :func:`lower_bounds`, one number a column or row.
+
+    Returns:
+        ``[c]`` and ``[r]``: half a squared distance, less the query's own half square, is at
+        least the first less the product less the second. The first is 1e30 for padding.
+    """
+    sums, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
+    most_moved, longest = jnp.max(table.moved), jnp.max(table.lengths)
+    e = queries.moved + most_moved + queries.moved * most_moved + sums
+    return jnp.minimum((1 - f) * table.half_squares, 1e30), e * queries.lengths * longest
 
 
 @jax.jit
@@ -328,13 +348,26 @@ def exact_distances(query: Points, rows: Points, *, metric: Metric) -> jax.Array
     """
     difference = rows.values * rows.scales[:, None] - query.values * query.scales[..., None]
     squared = row_sums(difference * difference)
+    return reported_distance(squared, rows.lengths, query.lengths, metric=metric)
+
+
+def reported_distance(squared: Any, length: Any, other: Any, *, metric: Metric) -> Any:
+    """Reported distances, float32 in scaled units, raised, from squared differences in float64.
+
+    Args:
+        squared: ``|u_j - u_i|^2``, any shape; NumPy stays NumPy.
+        length: ``|u_j|``, used by the cosine alone.
+        other: ``|u_i|``, likewise.
+        metric: which distance.
+    """
+    xp: Any = np if isinstance(squared, np.ndarray) else jnp
     if metric == "cosine":
-        longer = rows.lengths - query.lengths
-        found = (squared - longer * longer) / (2 * rows.lengths * query.lengths)
-        found = jnp.where(found < _COSINE_FLOOR, 0, found)
+        longer = length - other
+        found = (squared - longer * longer) / (2 * length * other)
+        found = xp.where(found < _COSINE_FLOOR, 0, found)
     else:
-        found = (squared if metric == "sqeuclidean" else jnp.sqrt(squared)) * RAISED
-    return found.astype(jnp.float32)
+        found = (squared if metric == "sqeuclidean" else xp.sqrt(squared)) * RAISED
+    return found.astype(np.float32)
 
 
 @partial(jax.jit, static_argnames=("k", "metric"))
@@ -362,8 +395,13 @@ def rerank(
         found = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
         return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
 
-    # Row by row: a batched gather of all candidates is far slower, and large.
-    distances, indices = jax.lax.map(one, (queries, candidates))
+    # On a CPU row by row, where a batched gather of all candidates is far slower, and large; on
+    # accelerators as many rows as a moderate gather holds, for a step there costs a launch.
+    together = None
+    if jax.default_backend() != "cpu":
+        row = max(1, candidates.shape[1] * base.values.shape[1])
+        together = max(1, min(candidates.shape[0], _GATHERED_VALUES // row))
+    distances, indices = jax.lax.map(one, (queries, candidates), batch_size=together)
     return order_by_distance(distances, indices, count=k)
 
 
@@ -384,17 +422,17 @@ def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> j
     return distance_above(half, metric=metric)
 
 
-@partial(jax.jit, static_argnames="metric")
-def distance_above(half: jax.Array | np.ndarray, *, metric: Metric) -> jax.Array:
+def distance_above(half: Any, *, metric: Metric) -> Any:
     """A distance, float32 in scaled units, that half squared distances of ``half`` or more have.
 
     Args:
-        half: lower bounds of half a squared distance, any shape, float64.
+        half: lower bounds of half a squared distance, any shape, float64; NumPy stays NumPy.
         metric: which distance.
     """
+    xp: Any = np if isinstance(half, np.ndarray) else jnp
     # Centring rounds by 2^-53 even where points almost coincide.
-    squared = jnp.maximum(2 * half - 2.0**-48, 0)
+    squared = xp.maximum(2 * half - 2.0**-48, 0)
     if metric == "cosine":
-        return (squared * (1 - _COSINE_SLACK) / 2).astype(jnp.float32)
-    found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
-    return (found * RAISED).astype(jnp.float32)
+        return (squared * (1 - _COSINE_SLACK) / 2).astype(np.float32)
+    found = squared if metric == "sqeuclidean" else xp.sqrt(squared)
+    return (found * RAISED).astype(np.float32)

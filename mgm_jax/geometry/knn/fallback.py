@@ -21,6 +21,8 @@ from mgm_jax.geometry.points.groups import padded_size
 QUERIES = 64
 """Queries that fall back at once."""
 _BLOCK = 8192
+# Of these, on an accelerator: what a step there costs does not depend on how many.
+_TOGETHER = 4
 
 
 def fall_back(
@@ -58,9 +60,26 @@ def fall_back(
             )
             best.add(places, start, *found)
     left = np.flatnonzero(~is_certified(best.distances, best.unseen))
-    best.forget(left)
-    for start, block, here in _blocks(targets, present, k=k) if left.size else ():
-        for places, some, names in _batches(queries, own, rows, left):
+    if left.size:
+        full = rank_in_full(queries, rows[left], own, targets, present, k=k, metric=metric)
+        best.distances[left], best.indices[left] = full
+    return best.distances, best.indices
+
+
+def rank_in_full(
+    queries: Points,
+    rows: np.ndarray,
+    own: np.ndarray,
+    targets: Points,
+    present: np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some queries from their distances to all targets; arguments as above."""
+    best = Best(rows.size, k)
+    for start, block, here in _blocks(targets, present, k=k):
+        for places, some, names in _batches(queries, own, rows, np.arange(rows.size)):
             found = rank_all(some, names - start, block, here, k=k, metric=metric)
             best.add(places, start, *found)
     return best.distances, best.indices
@@ -76,7 +95,7 @@ def rank_all(
     k: int,
     metric: Metric,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The k nearest of all targets by their exact distances, one query at a time.
+    """The k nearest of all targets by their exact distances, few queries at a time.
 
     Args:
         queries: r points.
@@ -99,7 +118,8 @@ def rank_all(
         values, chosen = jax.lax.top_k(-jnp.where(allowed, distances, jnp.inf), k)
         return -values, jnp.where(jnp.isinf(values), NOBODY, chosen.astype(jnp.int32))
 
-    distances, indices = jax.lax.map(one, (queries, own))
+    together = None if jax.default_backend() == "cpu" else _TOGETHER
+    distances, indices = jax.lax.map(one, (queries, own), batch_size=together)
     return distances, indices, jnp.full(own.shape, jnp.inf, jnp.float32)
 
 
@@ -132,12 +152,6 @@ class Best:
         self.distances[rows] = np.take_along_axis(distances, order, axis=1)
         self.indices[rows] = np.take_along_axis(names, order, axis=1)
         self.unseen[rows] = np.minimum(self.unseen[rows], np.asarray(unseen)[:count])
-
-    def forget(self, rows: np.ndarray) -> None:
-        """Start again with some queries."""
-        self.distances[rows] = np.inf
-        self.indices[rows] = NOBODY
-        self.unseen[rows] = np.inf
 
 
 def _blocks(

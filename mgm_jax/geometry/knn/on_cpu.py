@@ -5,7 +5,8 @@
    Device and host take turns, each with all cores.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
-   other rows fall back (``fallback``).
+   other rows are scanned again in a finer type, and what even float64 leaves open (more points at
+   one distance than the margin holds) is ranked in full (``fallback``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
@@ -28,7 +30,7 @@ from mgm_jax.geometry.knn.distance import (
     half_distance_bounds,
     scan_table,
 )
-from mgm_jax.geometry.knn.fallback import fall_back
+from mgm_jax.geometry.knn.fallback import rank_in_full
 from mgm_jax.geometry.knn.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.placement import Placed, place_on_host
 from mgm_jax.geometry.knn.shortlist import Shortlists
@@ -49,7 +51,14 @@ _TILES = ((4096, 1024), (1536, 512), (0, 256))
 # From so many points on, tiles that need no filling are worth compiling.
 _EVEN_FROM = 12_288
 _KEPT_BYTES = 2**27
+# Of the rows that are scanned again, so many bytes are copied at a time.
+_COPIED_BYTES = 2**26
+# Candidates beyond k, as a share of it, where that is more than the margin: the more neighbours,
+# the closer they are to the next ones.
+_MARGIN_SHARE = 0.25
 _NOT_THERE = 2**30
+# What the rounding of a bound to float32 may have taken off.
+_WIDENED = 1 + 2.0**-22
 # Fewer lists than this are not worth a thread of their own.
 _MIN_ROWS = 128
 
@@ -80,36 +89,82 @@ def nearest_by_pairs(
         Neighbours, with distances in the units of the points.
     """
     x, base = np.asarray(x), None if base is None else np.asarray(base)
+    n, own = len(x), base is None
     with double_precision():
         placed = place_on_host(x, base, metric=metric)
-        dtype = scan_dtype(precision, features=x.shape[1])
-        n, own = len(x), base is None
-        m = len(placed.targets.values)
-        tiles = _tile_sizes(n, m, tile_rows, tile_columns, own=own)
-        scan = _Scan(placed, own=own, dtype=dtype, count=k + margin(dtype), tiles=tiles)
-        scan.run()
-        candidates, unseen = scan.candidates(k)
-        # The tiles that the scan kept are needed no longer.
-        del scan
-        distances, indices = rank_candidates(
-            placed.queries, placed.targets, candidates, k=k, metric=metric, own=own
-        )
-        certified = is_certified(distances, np.asarray(distance_above(unseen, metric=metric)))
-        left = np.flatnonzero(~certified)
-        if left.size:
+        tiles = _tile_sizes(n, len(placed.targets.values), tile_rows, tile_columns, own=own)
+        found = Nearest(np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool))
+        left = np.arange(n)
+        for turn, dtype in enumerate(_turns(scan_dtype(precision, features=x.shape[1]))):
+            settled = []
+            for rows in _chunks(left, x, own=own):
+                part = _scan_rows(
+                    placed, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
+                )
+                found.distances[rows], found.indices[rows] = part.distances, part.indices
+                settled.append(part.certified)
+            left = left[~np.concatenate(settled)]
+            if turn == 0:
+                found.certified[:] = True
+                found.certified[left] = False
+            if not left.size:
+                break
+        else:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
-            present = np.ones(m, bool)
-            distances[left], indices[left] = fall_back(
-                placed.queries,
-                left,
-                itself,
-                placed.targets,
-                present,
-                placed.mean,
-                k=k,
-                metric=metric,
+            present = np.ones(len(placed.targets.values), bool)
+            found.distances[left], found.indices[left] = rank_in_full(
+                placed.queries, left, itself, placed.targets, present, k=k, metric=metric
             )
-        return Nearest(in_units(distances, placed.queries, metric=metric), indices, certified)
+        return found._replace(distances=in_units(found.distances, placed.queries, metric=metric))
+
+
+def _turns(first: DTypeLike) -> list[DTypeLike]:
+    """Types of the scans: what one cannot settle is left to the next."""
+    finer = [jnp.float32, jnp.float64] if first == jnp.bfloat16 else [jnp.float64]
+    return [first, *finer]
+
+
+def _chunks(rows: np.ndarray, x: np.ndarray, *, own: bool) -> list[np.ndarray]:
+    """Rows that are scanned together: all of them, or as many as may be copied."""
+    n, features = x.shape
+    # Each pair of a self graph serves two rows, so that all rows cost as much as half of them.
+    if rows.size == n or (own and rows.size > n // 2):
+        return [np.arange(n) if own else rows]
+    step = max(_TILES[-1][1], _COPIED_BYTES // (x.itemsize * features))
+    return [rows[start : start + step] for start in range(0, rows.size, step)]
+
+
+def _scan_rows(
+    placed: Placed,
+    rows: np.ndarray,
+    *,
+    own: bool,
+    dtype: DTypeLike,
+    k: int,
+    metric: Metric,
+    tiles: tuple[int, int],
+) -> Nearest:
+    """Neighbours of some rows by one scan, in scaled units, and which of them it settled."""
+    whole = rows.size == len(placed.queries.values)
+    # Where some rows of a self graph are scanned, each finds itself first.
+    itself = int(own and not whole)
+    if not whole:
+        placed = placed._replace(queries=placed.queries.take(rows))
+        tiles = min(good_rows(rows.size), tiles[0]), tiles[1]
+    count = k + itself + max(margin(dtype), int(_MARGIN_SHARE * k))
+    scan = _Scan(placed, own=own and whole, dtype=dtype, count=count, tiles=tiles)
+    scan.run()
+    candidates, unseen = scan.candidates(k + itself)
+    if itself:
+        candidates = np.where(candidates == rows[:, None], -1, candidates)
+    # The tiles that the scan kept are needed no longer.
+    del scan
+    distances, indices = rank_candidates(
+        placed.queries, placed.targets, candidates, k=k, metric=metric, own=own and whole
+    )
+    return Nearest(
+        distances, indices, is_certified(distances, distance_above(unseen, metric=metric))
+    )
 
 
 def good_rows(n: int) -> int:
@@ -196,7 +251,7 @@ class _Scan:
                 shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
                 bounds = half_distance_bounds(self.queries[i], self.targets[j], shift)
                 # Whoever fails says so here.
-                list(pool.map(lambda offer: offer(), self._offers(i, j, np.asarray(bounds))))
+                list(pool.map(lambda offer: offer(), self._offers(i, j, _narrow(bounds))))
                 _advance(bar, n * done // len(pairs))
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
@@ -232,7 +287,7 @@ class _Scan:
         """
         bounds, names = self.lists.results()
         # Beyond what a true k-th distance can be, a bound alone rules a point out.
-        reach = bounds[:, k - 1] + self._slack()
+        reach = bounds[:, k - 1] * _WIDENED + self._slack()
         kept = bounds <= reach[:, None]
         unseen = np.where(names[:, -1] < 0, np.inf, bounds[:, -1].astype(np.float64))
         dropped = ~kept & (names >= 0)
@@ -253,6 +308,12 @@ class _Scan:
             dtype=self.queries.dtype,
             features=self.queries.points.values.shape[1],
         )
+
+
+def _narrow(bounds: jax.Array) -> np.ndarray:
+    """Bounds as float32, none of them above what it was."""
+    found = np.asarray(bounds)
+    return found if found.dtype == np.float32 else (found * (1 - 2.0**-24)).astype(np.float32)
 
 
 def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:

@@ -161,7 +161,7 @@ def _near(first: np.ndarray, second: np.ndarray, rows: int) -> np.ndarray:
 
 def _on_device(points: Points, start: int, rows: int) -> Points:
     """A block, filled up to the size of all blocks; in a small cloud, to one of few sizes."""
-    size = min(rows, -(-len(points.values) // 256) * 256)
+    size = min(rows, max(256, 1 << (len(points.values) - 1).bit_length()))
     return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
 
 

@@ -1,18 +1,20 @@
-"""Points on the host, placed for a scan tile by tile: no copy of all of them is ever made."""
+"""Points on the host, scaled for a scan block by block: no copy of all of them is ever made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.geometry.knn.distance import Metric, Points, near_unit_length
-from mgm_jax.parallel.devices import pad_rows
+from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.knn.distance import Metric, Points, unit_scales
 
-_ROWS = 1024
+Result = TypeVar("Result")
+
+# Values of a block in float64: 2 MiB, of which a core makes little enough to keep it.
+_BLOCK_VALUES = 2**18
 
 
 class Placed(NamedTuple):
@@ -30,9 +32,9 @@ class Placed(NamedTuple):
 
 
 def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> Placed:
-    """Scale queries and base alike, and find the mean of the base; float64 must be on.
+    """Scale queries and base alike, and find the mean of the base.
 
-    The host's counterpart of ``distance.place``, with the same scales.
+    The host's counterpart of ``distance.place``, with the same scales. Nothing is compiled.
 
     Args:
         x: queries ``[n, d]``.
@@ -46,11 +48,10 @@ def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> 
             targets, mean = _on_sphere(base)
         return Placed(queries, targets, mean)
     clouds = [x] if base is None else [x, base]
-    centre = sum(np.asarray(_sum(tile)) for tile in _tiles(clouds[-1])) / len(clouds[-1])
+    sums = _of_blocks(lambda _, block: block.sum(axis=0), clouds[-1])
+    centre = np.sum(sums, axis=0) / len(clouds[-1])
     reach = max(
-        float(_reach(tile, here, centre))
-        for cloud in clouds
-        for tile, here in zip(_tiles(cloud), _tiles(np.ones(len(cloud), bool)), strict=True)
+        max(_of_blocks(lambda _, block: np.abs(block - centre).max(), cloud)) for cloud in clouds
     )
     scale = np.ldexp(1.0, -int(np.frexp(reach)[1]))
     placed = [Points(c, np.full(len(c), scale), np.ones(len(c))) for c in clouds]
@@ -58,35 +59,20 @@ def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> 
 
 
 def _on_sphere(x: np.ndarray) -> tuple[Points, np.ndarray]:
-    parts = [tuple(map(np.asarray, _unit(tile))) for tile in _tiles(x)]
-    scales, lengths, sums = zip(*parts, strict=True)
-    points = Points(x, np.concatenate(scales)[: len(x)], np.concatenate(lengths)[: len(x)])
-    return points, np.sum(sums, axis=0) / len(x)
+    scales, lengths = np.empty(len(x)), np.empty(len(x))
+
+    def scale(rows: slice, block: np.ndarray) -> np.ndarray:
+        found = unit_scales(np.sqrt(np.einsum("nd,nd->n", block, block)))
+        scales[rows], lengths[rows] = found
+        return found[0] @ block
+
+    sums = _of_blocks(scale, x)
+    return Points(x, scales, lengths), np.sum(sums, axis=0) / len(x)
 
 
-def _tiles(x: np.ndarray) -> Iterator[jax.Array | np.ndarray]:
-    """Tiles of the rows, of one shape; zeros fill the last."""
-    rows = _tile_rows(len(x))
-    for start in range(0, len(x), rows):
-        yield pad_rows(x[start : start + rows], multiple=rows)[0]
-
-
-def _tile_rows(n: int) -> int:
-    # Few sizes, so that few are compiled.
-    return min(_ROWS, -(-n // 256) * 256)
-
-
-@jax.jit
-def _unit(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    points = near_unit_length(x)
-    return points.scales, points.lengths, jnp.sum(points.values * points.scales[:, None], axis=0)
-
-
-@jax.jit
-def _sum(x: jax.Array) -> jax.Array:
-    return jnp.sum(x.astype(jnp.float64), axis=0)
-
-
-@jax.jit
-def _reach(x: jax.Array, present: jax.Array, centre: jax.Array) -> jax.Array:
-    return jnp.max(jnp.where(present[:, None], jnp.abs(x - centre), 0))
+def _of_blocks(function: Callable[[slice, np.ndarray], Result], x: np.ndarray) -> list[Result]:
+    """What a function says of blocks of rows in float64, always the same blocks, in order."""
+    step = max(1, _BLOCK_VALUES // x.shape[1])
+    blocks = [slice(start, start + step) for start in range(0, len(x), step)]
+    calls = [partial(lambda rows: function(rows, x[rows].astype(np.float64)), b) for b in blocks]
+    return list(in_order(calls, workers=workers_for(None)))

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import ScanPrecision
+from mgm_jax.geometry.knn.by_gram import nearest_by_gram, suits_gram
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.in_groups import nearest_in_groups
 from mgm_jax.geometry.knn.in_small_groups import are_small, nearest_in_small_groups
@@ -83,6 +84,8 @@ def find_neighbours(
             rows=rows if own else None,
             base_rows=None if own else rows,
         )
+    elif _fits_gram(points, base, precision, tile_rows, tile_columns, k=k):
+        found = nearest_by_gram(np.asarray(points), k=k, metric=metric)
     else:
         search = nearest_by_pairs if jax.default_backend() == "cpu" else nearest_in_cloud
         found = search(
@@ -95,6 +98,18 @@ def find_neighbours(
             tile_columns=tile_columns,
         )
     return found if distinct is None else expand(found, distinct, own=own, repeats=repeats)
+
+
+def _fits_gram(
+    points: jax.Array | np.ndarray,
+    base: jax.Array | np.ndarray | None,
+    precision: ScanPrecision,
+    *tiles: int | None,
+    k: int,
+) -> bool:
+    """Whether a CPU can take a cloud by its Gram matrix; who asks for a kind of scan gets one."""
+    small = jax.default_backend() == "cpu" and base is None and suits_gram(len(points), k)
+    return small and precision == "auto" and not any(tiles)
 
 
 def _fit_small_groups(

@@ -15,8 +15,10 @@ import numpy as np
 from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
 
 # Entries beyond ``count`` that start a cut: often enough for a tight limit, seldom enough to be
-# cheap.
-_SURPLUS = 32
+# cheap; so many, and this share of ``count``.
+_SURPLUS, _SURPLUS_SHARE = 32, 4
+# Keys that are put into crowded lists at once.
+_KEYS_AT_ONCE = 2**20
 # Scores of one pile where a first limit is sought.
 _DEALT = 4
 
@@ -31,6 +33,7 @@ class Shortlists:
 
     def __init__(self, n: int, *, count: int) -> None:
         self.n, self.count = n, count
+        self._surplus = max(_SURPLUS, count // _SURPLUS_SHARE)
         self._keys = np.full((n, count + count // 2 + 2 * _SURPLUS), EMPTY)
         self._filled = np.zeros(n, np.int64)
         self._limits = np.full(n, np.inf, np.float32)
@@ -46,16 +49,19 @@ class Shortlists:
         rows = slice(first_row, first_row + len(bounds))
         limits = self._limits[rows].copy()
         fresh = np.flatnonzero(np.isinf(limits))
-        first = fresh.size == len(bounds) and bounds.shape[1] >= _DEALT * self.count
+        first = fresh.size == len(bounds) and bounds.shape[1] >= self.count
         if first:
             # The usual case: a first tile, of which few scores can be among the best.
-            limits = np.nextafter(_rough_limits(bounds, self.count), np.float32(np.inf))
+            limits = np.nextafter(rough_limits(bounds, self.count), np.float32(np.inf))
         elif fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[fresh])
             limits[fresh] = -1
-        places = np.flatnonzero(bounds < limits[:, None])
-        row, column = np.divmod(places, bounds.shape[1])
-        self._add(row + first_row, column + first_name, bounds[row, column])
+        mask = bounds < limits[:, None]
+        counts = np.count_nonzero(mask, axis=1)
+        names = np.flatnonzero(mask)
+        # What would be a division for each is a subtraction of what a row starts at.
+        names -= np.repeat(np.arange(len(bounds)) * bounds.shape[1] - first_name, counts)
+        self._add(first_row, counts, names, bounds[mask])
         if first:
             self._cut(fresh + first_row)
 
@@ -72,12 +78,15 @@ class Shortlists:
         if fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[:, fresh].T)
             limits[fresh] = -1
-        places = np.flatnonzero(bounds < limits)
-        name, row = np.divmod(places, bounds.shape[1])
+        mask = bounds < limits
+        names = np.repeat(np.arange(len(bounds)), np.count_nonzero(mask, axis=1))
+        row = np.flatnonzero(mask)
+        row -= names * bounds.shape[1]
         # Sorting short integers is a matter of counting.
         short = np.uint16 if bounds.shape[1] <= 2**16 else np.int64
         order = np.argsort(row.astype(short), kind="stable")
-        self._add(row[order] + first_row, name[order] + first_name, bounds[name, row][order])
+        counts = np.bincount(row, minlength=bounds.shape[1])
+        self._add(first_row, counts, names[order] + first_name, bounds[mask][order])
 
     def results(self) -> tuple[np.ndarray, np.ndarray]:
         """The lists.
@@ -95,34 +104,48 @@ class Shortlists:
             bounds[rows], names[rows] = unpack_keys(keys, nobody=-1)
         return bounds, names
 
-    def _add(self, rows: np.ndarray, names: np.ndarray, bounds: np.ndarray) -> None:
-        """Enter points one by one; ``rows`` ascend."""
-        if not rows.size:
+    def _add(self, first: int, counts: np.ndarray, names: np.ndarray, bounds: np.ndarray) -> None:
+        """Enter points one by one: ``counts`` of them to each row from ``first`` on, in order."""
+        if not names.size:
             return
-        first, last = int(rows[0]), int(rows[-1]) + 1
-        counts = np.bincount(rows - first, minlength=last - first)
-        over = np.flatnonzero(self._filled[first:last] + counts > self._keys.shape[1])
+        filled = self._filled[first : first + counts.size]
+        width = self._keys.shape[1]
+        over = np.flatnonzero(filled + counts > width)
         if over.size:
-            self._add_many(over + first, rows, names, bounds)
-            crowded = np.zeros(last - first, bool)
-            crowded[over] = True
-            kept = ~crowded[rows - first]
-            self._add(rows[kept], names[kept], bounds[kept])
+            self._add_many(first, over, counts, names, bounds)
+            fit = counts.copy()
+            fit[over] = 0
+            kept = np.repeat(fit > 0, counts)
+            self._add(first, fit, names[kept], bounds[kept])
             return
         start = np.cumsum(counts) - counts
-        place = np.arange(rows.size) - (start - self._filled[first:last])[rows - first]
-        self._keys[rows, place] = _keys_of(bounds, names)
-        self._filled[first:last] += counts
-        self._cut(np.flatnonzero(self._filled[first:last] > self.count + _SURPLUS) + first)
+        place = np.repeat(np.arange(first, first + counts.size) * width + filled - start, counts)
+        place += np.arange(names.size)
+        self._keys.reshape(-1)[place] = _keys_of(bounds, names)
+        filled += counts
+        self._cut(np.flatnonzero(filled > self.count + self._surplus) + first)
 
     def _add_many(
-        self, chosen: np.ndarray, rows: np.ndarray, names: np.ndarray, bounds: np.ndarray
+        self,
+        first: int,
+        chosen: np.ndarray,
+        counts: np.ndarray,
+        names: np.ndarray,
+        bounds: np.ndarray,
     ) -> None:
-        """Enter what was offered to a few rows that cannot hold it all, row by row."""
-        starts, stops = np.searchsorted(rows, chosen), np.searchsorted(rows, chosen, "right")
-        for row, start, stop in zip(chosen, starts, stops, strict=True):
-            keys = _keys_of(bounds[start:stop], names[start:stop])
-            self._put(np.array([row]), keys[None])
+        """Enter what was offered to some of the rows, whose lists cannot hold it all."""
+        stops = np.cumsum(counts)[chosen]
+        starts = stops - counts[chosen]
+        most = int(counts[chosen].max())
+        step = max(1, _KEYS_AT_ONCE // most)
+        for start in range(0, chosen.size, step):
+            part = slice(start, start + step)
+            place = starts[part, None] + np.arange(most)
+            there = place < stops[part, None]
+            place = place[there]
+            keys = np.full(there.shape, EMPTY)
+            keys[there] = _keys_of(bounds[place], names[place])
+            self._put(chosen[part] + first, keys)
 
     def _add_best(self, rows: np.ndarray, first_name: int, bounds: np.ndarray) -> None:
         """Enter the best of whole rows of scores ``[rows, c]`` that have no limit yet."""
@@ -155,16 +178,18 @@ def _keys_of(bounds: np.ndarray, names: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(bounds), EMPTY, pack_keys(bounds, names))
 
 
-def _rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
+def rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
     """For every row ``[r, c]`` a number that at least ``count`` scores do not exceed, ``[r]``.
 
     Columns are dealt into four times fewer piles; the ``count``-th smallest of their minima is a
     little above the ``count``-th smallest score, and quicker to find.
 
     Args:
-        bounds: scores, of at least four times ``count`` columns.
+        bounds: scores, of at least ``count`` columns.
         count: how many.
     """
     piles = bounds.shape[1] // _DEALT
+    if piles < count:
+        return np.partition(bounds, count - 1, axis=1)[:, count - 1]
     minima = bounds[:, : piles * _DEALT].reshape(len(bounds), _DEALT, piles).min(axis=1)
     return np.partition(minima, count - 1, axis=1)[:, count - 1]

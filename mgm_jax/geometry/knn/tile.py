@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.distance import (
     RAISED,
     Metric,
@@ -78,9 +79,14 @@ def settle(
     present = np.ones(queries.values.shape[0], bool)
     centred = scan_table(queries, mean, present, dtype=table.points.dtype)
     count = min(k + margin(table.points.dtype), tile)
-    bounds, candidates = scan(centred, own, table, count=count, tile=tile)
+    if jax.default_backend() != "cpu" and buckets.fits(table, count=count):
+        kernel = "pallas" if jax.default_backend() == "tpu" else "xla"
+        candidates, last = buckets.scan_in_buckets(centred, own, table, count=count, kernel=kernel)
+    else:
+        bounds, candidates = scan(centred, own, table, count=count, tile=tile)
+        last = bounds[:, -1]
     distances, indices = rerank(queries, targets, candidates, k=k, metric=metric)
-    return distances, indices, unseen_distance(centred, bounds[:, -1], metric=metric)
+    return distances, indices, unseen_distance(centred, last, metric=metric)
 
 
 def margin(dtype: DTypeLike) -> int:
@@ -117,7 +123,9 @@ def tile_sizes(n: int, m: int, k: int, *, rows: int | None, columns: int | None)
     rows = rows or (512 if on_cpu else 4096)
     columns = columns or (8192 if on_cpu else 32768)
     wanted = min(max(columns, k + _COARSE_MARGIN), max(m, k))
-    return Tiles(rows=min(rows, n), columns=-(-wanted // 16) * 16)
+    # Whole buckets on accelerators, see ``buckets``.
+    step = 16 if on_cpu or wanted < 4 * buckets.COLUMNS else buckets.COLUMNS
+    return Tiles(rows=min(rows, n), columns=-(-wanted // step) * step)
 
 
 def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
@@ -125,8 +133,10 @@ def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
     n = points.values.shape[0]
     more = -n % multiple
     if more:
-        points = Points(*(jnp.pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
-    return Points(*map(jnp.asarray, points)), np.arange(n + more) < n
+        # Arrays of the host stay there: every padding on a device is a program of its own.
+        pad = np.pad if isinstance(points.values, np.ndarray) else jnp.pad
+        points = Points(*(pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
+    return Points(*map(jax.device_put, points)), np.arange(n + more) < n
 
 
 def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.ndarray:

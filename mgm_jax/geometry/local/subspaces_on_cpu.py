@@ -17,7 +17,7 @@ from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
 # Points that are made orthonormal together, in as many vectors as the one with most needs.
 _LOT = 64
-_COLUMN_STEP = 4
+_COLUMN_STEP = 8
 
 _basis = jax.jit(orthonormal_basis)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +16,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
 from mgm_jax.geometry.nnk.candidates import (
     GRAM_LIMIT,
@@ -55,9 +57,12 @@ from mgm_jax.shown.result import Result
 if TYPE_CHECKING:
     import pandas as pd
 
-# Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB.
+# Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB. On a CPU a
+# batch is the work of one core: small ones share it well, and few sizes of them compile.
 _BATCH_VALUES = 2**21
-_BATCH_POINTS = 2**10
+_BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
+# Points of a cloud that fall back together.
+_FALLBACK_ROWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,25 +230,26 @@ def _solve_groups(
         np.array([candidates_of(int(size), k) for size in groups.sizes], np.int32)[groups.codes],
         np.ones(n, bool),
     )
+    on_cpu = mesh is None and jax.default_backend() == "cpu"
     small, large = [], []
-    for batch in group_batches(
-        groups, max_points=min(_BATCH_POINTS, max(1, _BATCH_VALUES // width))
-    ):
+    most = min(
+        _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS,
+        max(1, _BATCH_VALUES // width),
+    )
+    for batch in group_batches(groups, max_points=most):
         (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
 
     def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
         rows = np.maximum(batch.rows, 0)
-        in_pairs = wide_arithmetic() == "pairs"
-        call = partial(settled_groups, _group_weights) if in_pairs else _in_float64
-        parts = call(
-            points[rows],
-            batch.mask,
-            found.k_effective[rows[:, 0]],
-            None if bandwidth is None else bandwidth[rows],
-            mesh=mesh,
-            k=min(columns, batch.rows.shape[1] - 1),
-            kernel=kernel,
-        )
+        inputs: list[np.ndarray | None] = [batch.mask, found.k_effective[rows[:, 0]]]
+        inputs.append(None if bandwidth is None else bandwidth[rows])
+        program, sources = _group_weights, [points[rows]]
+        options = {"k": min(columns, batch.rows.shape[1] - 1), "kernel": kernel}
+        if wide_arithmetic() == "pairs":
+            parts = settled_groups(_in_full(program), *sources, *inputs, mesh=mesh, **options)
+        else:
+            call = partial(call_on_groups, program, mesh=mesh, **options)
+            parts = _settle_groups(call, *sources, *inputs)
         places, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
@@ -253,9 +259,10 @@ def _solve_groups(
         calls = [partial(solve, batch) for batch in small]
         # Processes must call their common devices in one order.
         workers = workers_for(None) if mesh is None else 1
-        for batch, parts in zip(small, in_order(calls, workers=workers), strict=True):
-            _write(found, batch.rows[batch.mask], *parts)
-            bar.advance(int(batch.mask.sum()))
+        with one_thread_a_product() if small else nullcontext():
+            for batch, parts in zip(small, in_order(calls, workers=workers), strict=True):
+                _write(found, batch.rows[batch.mask], *parts)
+                bar.advance(int(batch.mask.sum()))
         for batch in large:
             for rows, mask in zip(batch.rows, batch.mask, strict=True):
                 if mask.any():
@@ -264,9 +271,25 @@ def _solve_groups(
     return found
 
 
-def _in_float64(*parts: np.ndarray | None, **options: Any) -> tuple[np.ndarray, ...]:
+def _settle_groups(
+    call: Callable[..., tuple[np.ndarray, ...]], *inputs: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
+    """Solve groups, those that hold a point for the fallback once more with it; one by one."""
     with double_precision():
-        return call_on_groups(_group_weights, *parts, **options)
+        *parts, refused = call(*inputs, fallback=False)
+        left = np.flatnonzero((refused & inputs[-3]).any(axis=1))
+        parts = [np.array(part) for part in parts] if left.size else parts
+        for group in left:
+            one = [None if part is None else part[group : group + 1] for part in inputs]
+            *again, _ = call(*one, fallback=True)
+            for part, new in zip(parts, again, strict=True):
+                part[group] = new[0]
+    return tuple(parts)
+
+
+def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """A program with the fallback at once, without the flags that say who needed it."""
+    return lambda *inputs, **options: program(*inputs, fallback=True, **options)[:-1]
 
 
 def _write(
@@ -300,7 +323,7 @@ def _solve_cloud(
     if wide_arithmetic() == "pairs":
         width = None if bandwidth is None else bandwidth[members]
         for places, parts in settled_rows(
-            _row_weights, points[members], candidates, width, mesh=mesh, kernel=kernel
+            _in_full(_row_weights), points[members], candidates, width, mesh=mesh, kernel=kernel
         ):
             _write(found, members[places], members[candidates[places]], *parts)
         return
@@ -315,25 +338,40 @@ def _solve_cloud(
                 at_once=ROWS_AT_ONCE,
                 kernel=kernel,
             ):
-                _write(found, members[places], members[candidates[places]], *parts)
+                _write(found, members[places], members[candidates[places]], *parts[:-1])
         return
     # Groups of about one size share a compilation.
     more = padded_size(members.size) - members.size
-    cloud = jnp.asarray(np.pad(points[members], ((0, more), (0, 0))))
+    cloud = jax.device_put(np.pad(points[members], ((0, more), (0, 0))))
 
-    def solve(places: np.ndarray) -> tuple[np.ndarray, ...]:
+    def weights(places: np.ndarray, *, fallback: bool) -> list[np.ndarray]:
         width = None if bandwidth is None else bandwidth[members[places]]
         with double_precision():
-            parts = _row_weights(cloud, places, candidates[places], width, kernel=kernel)
-            return tuple(map(np.asarray, parts))
+            parts = _row_weights(
+                cloud, places, candidates[places], width, kernel=kernel, fallback=fallback
+            )
+            return list(map(np.asarray, parts))
+
+    def solve(places: np.ndarray) -> list[np.ndarray]:
+        *parts, refused = weights(places, fallback=False)
+        left = np.flatnonzero(refused)
+        parts = [np.array(part) for part in parts] if left.size else parts
+        for start in range(0, left.size, _FALLBACK_ROWS):
+            some = left[start : start + _FALLBACK_ROWS]
+            full = np.pad(some, (0, _FALLBACK_ROWS - some.size), mode="edge")
+            *again, _ = weights(places[full], fallback=True)
+            for part, new in zip(parts, again, strict=True):
+                part[some] = new[: some.size]
+        return parts
 
     batches = row_batches(members.size)
     calls = [partial(solve, places) for places in batches]
-    for places, parts in zip(batches, in_order(calls, workers=workers_for(None)), strict=True):
-        _write(found, members[places], members[candidates[places]], *parts)
+    with one_thread_a_product():
+        for places, parts in zip(batches, in_order(calls, workers=workers_for(None)), strict=True):
+            _write(found, members[places], members[candidates[places]], *parts)
 
 
-@partial(jax.jit, static_argnames=("k", "kernel"))
+@partial(jax.jit, static_argnames=("k", "kernel", "fallback"))
 def _group_weights(
     points: jax.Array,
     mask: jax.Array,
@@ -342,23 +380,50 @@ def _group_weights(
     *,
     k: int,
     kernel: KernelName,
+    fallback: bool,
+) -> tuple[jax.Array, ...]:
+    def gram_of(group: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return group_gram(*group, normalize=kernel == "cosine")
+
+    grams = lax.map(gram_of, (points, mask))
+    return _gram_weights(*grams, mask, wanted, bandwidth, k=k, kernel=kernel, fallback=fallback)
+
+
+@partial(jax.jit, static_argnames=("k", "kernel", "fallback"))
+def _gram_weights(
+    grams: jax.Array,
+    squared_lengths: jax.Array,
+    mask: jax.Array,
+    wanted: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    k: int,
+    kernel: KernelName,
+    fallback: bool,
 ) -> tuple[jax.Array, ...]:
     def solve(group: tuple) -> tuple[jax.Array, ...]:
-        points, mask, wanted, bandwidth = group
-        gram, lengths = group_gram(points, mask, normalize=kernel == "cosine")
+        gram, lengths, mask, wanted, bandwidth = group
         places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
         differences = differences_in_group(gram, places)
         # Each squared distance is a sum of a few entries of the matrix.
         rounding = 8 * float(np.finfo(np.float64).eps) * jnp.max(jnp.diagonal(gram))
         return (
             jnp.where(real, places, -1),
-            *_weights(differences, real, bandwidth, lengths, kernel=kernel, rounding=rounding),
+            *_weights(
+                differences,
+                real,
+                bandwidth,
+                lengths,
+                kernel=kernel,
+                rounding=rounding,
+                fallback=fallback,
+            ),
         )
 
-    return lax.map(solve, (points, mask, wanted, bandwidth))
+    return lax.map(solve, (grams, squared_lengths, mask, wanted, bandwidth))
 
 
-@partial(jax.jit, static_argnames="kernel")
+@partial(jax.jit, static_argnames=("kernel", "fallback"))
 def _row_weights(
     points: jax.Array,
     rows: jax.Array,
@@ -366,11 +431,12 @@ def _row_weights(
     bandwidth: jax.Array | None,
     *,
     kernel: KernelName,
+    fallback: bool = True,
 ) -> tuple[jax.Array, ...]:
     gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
     real = jnp.ones(candidates.shape, bool)
     # Of differences, squared distances keep all digits.
-    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0)
+    return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0, fallback=fallback)
 
 
 def _weights(
@@ -381,12 +447,13 @@ def _weights(
     *,
     kernel: KernelName,
     rounding: jax.Array | float,
+    fallback: bool,
 ) -> tuple[jax.Array, ...]:
-    """Weights, residual, violation and whether points are resolved, from differences."""
-    solution, _ = regress(gram, real, bandwidth, squared_length, kernel=kernel)
+    """Weights, residual, violation, whether points are resolved, and need the fallback."""
+    solution, _ = regress(gram, real, bandwidth, squared_length, kernel=kernel, fallback=fallback)
     weights = jnp.where(solution.theta > SUPPORT_WEIGHT, solution.theta, 0)
     if kernel == "cosine":
         resolved = jnp.ones(len(weights), bool)
     else:
         resolved = are_resolved(gram, real, bandwidth, squared_length, rounding=rounding)
-    return weights, solution.residual, solution.kkt, resolved
+    return weights, solution.residual, solution.kkt, resolved, solution.fallback

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from mgm_jax.geometry.nnk.gram_distances import squared_distances
@@ -76,43 +75,6 @@ def group_gram(
     # entry, far above that of the points where one of them lies far out.
     resolved = jnp.max(jnp.diagonal(gram)) / 4
     return (gram + gram.T) / 2, jnp.maximum(squared_lengths, resolved)
-
-
-def group_grams_on_host(
-    points: np.ndarray, mask: np.ndarray, *, normalize: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """What :func:`group_gram` says of many groups, on a CPU.
-
-    A group stays in the cache of a core from the first step to the product, of which NumPy
-    computes one triangle only. Nothing depends on the padding.
-
-    Args:
-        points: ``[g, m, d]``.
-        mask: which rows are points, ``[g, m]`` bool.
-        normalize: whether to put the points on the unit sphere first.
-
-    Returns:
-        Matrices ``[g, m, m]`` float64 and squared lengths ``[g, m]``.
-    """
-    grams = np.zeros((*mask.shape, mask.shape[1]))
-    lengths = np.zeros(mask.shape)
-    for place, (rows, real) in enumerate(zip(points, mask, strict=True)):
-        if not real.any():
-            continue
-        placed = (rows if real.all() else rows[real]).astype(np.float64)
-        squared = np.einsum("md,md->m", placed, placed)
-        if normalize:
-            root = np.sqrt(squared)
-            inverse = 1 / np.where(root > 0, root, 1)
-            placed *= inverse[:, None]
-            squared *= inverse**2
-        placed -= placed.mean(axis=0)
-        product = placed @ placed.T
-        resolved = np.diagonal(product).max() / 4
-        grams[place][np.ix_(real, real)] = product
-        lengths[place] = resolved
-        lengths[place, real] = np.maximum(squared, resolved)
-    return grams, lengths
 
 
 def nearest_in_group(
@@ -279,6 +241,7 @@ def regress(
     squared_length: jax.Array,
     *,
     kernel: KernelName,
+    fallback: bool = True,
 ) -> tuple[NnkSolution, jax.Array]:
     """Kernel regression of points on their candidates from Gram matrices of differences.
 
@@ -288,16 +251,21 @@ def regress(
         bandwidth: as for :func:`regress_on`.
         squared_length: of the points, ``[b]``; what counts as zero is relative to it.
         kernel: which kernel; the cosine expects points on the unit sphere.
+        fallback: as for :func:`regress_on`.
 
     Returns:
         The solution, and the squared distances among the candidates ``[b, k, k]``.
     """
     candidates = from_differences(gram, mask, squared_length)
-    return regress_on(candidates, bandwidth, kernel=kernel), candidates.among
+    return regress_on(candidates, bandwidth, kernel=kernel, fallback=fallback), candidates.among
 
 
 def regress_on(
-    candidates: Candidates, bandwidth: jax.Array | None, *, kernel: KernelName
+    candidates: Candidates,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+    fallback: bool = True,
 ) -> NnkSolution:
     """Kernel regression of points on their candidates.
 
@@ -306,6 +274,8 @@ def regress_on(
         bandwidth: of the Gaussian, ``[b]``; None takes the distance of the farthest candidate.
             (A third of it, a common choice, leaves hardly a candidate out in high dimension.)
         kernel: which kernel; the cosine expects points on the unit sphere.
+        fallback: whether points that the fast way cannot settle take the slow one at once; without
+            it they are flagged alone.
 
     Returns:
         The solution.
@@ -318,7 +288,7 @@ def regress_on(
         values = gaussian(among, width[:, None, None])
         target = gaussian(to_point, width[:, None])
     own = jnp.ones(mask.shape[0], values.dtype)
-    return nnk_weights(values, target, mask, own)
+    return nnk_weights(values, target, mask, own, fallback=fallback)
 
 
 def are_resolved(

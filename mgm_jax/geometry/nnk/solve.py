@@ -207,11 +207,16 @@ def nnk_weights(
     mask: jax.Array,
     own: jax.Array,
     start: jax.Array | None = None,
+    *,
+    fallback: bool = True,
 ) -> NnkSolution:
     """Do the work of :func:`solve_nnk` under ``jit`` and ``lax.map``; arguments as there, float64.
 
     On a CPU a few points at a time pivot together, so that what they need stays in its
     cache; on other devices all of them.
+
+    Half of what compiles is the fallback, which few points need: without it the solution is that
+    of the fast way, and ``fallback`` says which points still have to take the slow one.
     """
     points, k = target.shape
     columns = (kernel, target, mask, own) if start is None else (kernel, target, mask, own, start)
@@ -244,6 +249,9 @@ def nnk_weights(
             for c in parts
         )
     )
+
+    if not fallback:
+        return NnkSolution(found.theta, found.residual, found.kkt, found.pivots, found.refused)
 
     def correct(state: _Certified) -> _Certified:
         rows = jnp.nonzero(state.refused, size=min(_AFRESH, points), fill_value=points)[0]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.geometry.knn.shortlist import Shortlists, _rough_limits
+from mgm_jax.geometry.knn.shortlist import Shortlists, rough_limits
 
 
 def head(bounds: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,13 +79,13 @@ def test_part_of_the_rows_is_offered() -> None:
     levels=st.sampled_from([1, 3, 10**6]),
     missing=st.sampled_from([0.0, 0.5, 1.0]),
 )
-def test_rough_limits_let_enough_pass(
+def testrough_limits_let_enough_pass(
     seed: int, count: int, more: int, levels: int, missing: float
 ) -> None:
     rng = np.random.default_rng(seed)
     bounds = rng.integers(0, levels, (9, 4 * count + more)).astype(np.float32)
     bounds[rng.random(bounds.shape) < missing] = np.inf
-    limits = _rough_limits(bounds, count)
+    limits = rough_limits(bounds, count)
     assert ((bounds <= limits[:, None]).sum(axis=1) >= count).all()
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
     differences_in_group,
     from_differences,
     gathered_gram,
     group_gram,
-    group_grams_on_host,
     nearest_in_group,
     prepare,
     some_in_group,
@@ -129,3 +129,16 @@ def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
         real = mask[place]
         np.testing.assert_allclose(lengths[place][real], expected_lengths[real], rtol=1e-12)
     assert not gram[2].any()
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_host_gathers_the_gram_matrices_of_the_device(normalize):
+    points = cloud("views_1e-3", n=80)
+    rows = np.array([3, 50, 7])
+    candidates = np.random.default_rng(0).integers(0, 60, (3, K))
+    gram, lengths = gathered_grams_on_host(points, rows, candidates, normalize=normalize)
+    with double_precision():
+        parts = gathered_gram(jnp.asarray(points), rows, candidates, normalize=normalize)
+        expected, expected_lengths = map(np.asarray, parts)
+    np.testing.assert_allclose(gram, expected, atol=1e-15 * expected_lengths.max())
+    np.testing.assert_allclose(lengths, expected_lengths, rtol=1e-14)

@@ -1,0 +1,144 @@
+"""Exact k nearest neighbours of a small cloud on a CPU, from its float64 Gram matrix.
+
+Where there are few points, one product of all pairs in float64 costs less than a scan and the
+distances of its candidates, and nothing is compiled. A squared distance from the matrix is off by a
+known bound; where that could change the float32 number of a distance, the distance is computed from
+the difference of the two points instead. So it is the same as that of every other search.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.knn.distance import Metric, Points, distance_above, reported_distance
+from mgm_jax.geometry.knn.placement import place_on_host
+from mgm_jax.geometry.knn.selection import NOBODY
+from mgm_jax.geometry.knn.shortlist import rough_limits
+from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
+from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
+
+# From so many points on a scan is faster, and so many more for each neighbour, whose distance it
+# has to compute; and a bound of the matrix, 72 MiB.
+_POINTS, _POINTS_A_NEIGHBOUR, _MAX_POINTS = 1024, 8, 3072
+# Candidates beyond k: a limit in float32 rarely cuts the k-th off, and then the row is done again.
+_MARGIN = 6
+# Scores in float64 that stay in the second cache of a core.
+_BLOCK_VALUES = 2**17
+_PAIR_VALUES = 2**18
+
+
+class _Cloud(NamedTuple):
+    points: Points
+    gram: np.ndarray
+    own: np.ndarray
+    metric: Metric
+
+    @property
+    def rounding(self) -> float:
+        """Rounding of a squared distance, relative to the sum of the two squared lengths."""
+        return (2 * self.points.values.shape[1] + 16) * 2.0**-52
+
+
+def suits_gram(n: int, k: int) -> bool:
+    """Whether the matrix of n points is the fast way to their k nearest neighbours.
+
+    >>> suits_gram(1000, 5), suits_gram(2000, 5), suits_gram(2000, 200)
+    (True, False, True)
+    """
+    return n <= min(_POINTS + _POINTS_A_NEIGHBOUR * k, _MAX_POINTS)
+
+
+def nearest_by_gram(x: np.ndarray, *, k: int, metric: Metric) -> Nearest:
+    """The k nearest other points of every point.
+
+    Args:
+        x: points ``[n, d]``, on the host, n at least 2.
+        k: number of neighbours; places beyond the n - 1 others stay open.
+        metric: which distance.
+
+    Returns:
+        Neighbours, with distances in the units of the points; certified where one comparison in
+        float32 was enough to leave out all others.
+    """
+    placed = place_on_host(x, None, metric=metric)
+    points, n = placed.queries, len(x)
+    centred = x.astype(np.float64)
+    centred *= points.scales[:, None]
+    # Whatever is taken off, no difference changes; and each number is rounded by its own size.
+    centred -= placed.mean
+    # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
+    gram = centred @ centred.T
+    cloud = _Cloud(points, gram, np.diagonal(gram).copy(), metric)
+    found = Nearest(
+        np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
+    )
+    step = max(1, _BLOCK_VALUES // n)
+    calls = [
+        partial(_settle, cloud, found, np.arange(start, min(start + step, n)), k=k)
+        for start in range(0, n, step)
+    ]
+    for _ in in_order(calls, workers=workers_for(None)):
+        pass
+    return found._replace(distances=in_units(found.distances, points, metric=metric))
+
+
+def _settle(cloud: _Cloud, found: Nearest, rows: np.ndarray, *, k: int) -> None:
+    """Fill in the neighbours of some rows."""
+    n = len(cloud.own)
+    # Squared distances, less the squared length of the row, which orders nothing.
+    scores = cloud.gram[rows]
+    scores *= -2
+    scores += cloud.own
+    scores = scores.astype(np.float32)
+    scores[np.arange(rows.size), rows] = np.inf
+    limits = np.full(rows.size, np.inf, np.float32)
+    if k + _MARGIN < n - 1:
+        limits = rough_limits(scores, k + _MARGIN)
+    kept = scores <= limits[:, None]
+    kept[np.arange(rows.size), rows] = False
+    _rank(cloud, found, rows, kept, k=k)
+    half = limits.astype(np.float64)
+    half -= 2.0**-23 * np.abs(np.where(np.isinf(half), 0, half))
+    half += cloud.own[rows] - cloud.rounding * (cloud.own[rows] + cloud.own.max())
+    unseen = distance_above(half / 2, metric=cloud.metric)
+    found.certified[rows] = is_certified(found.distances[rows], unseen)
+    left = rows[~found.certified[rows]]
+    if left.size:
+        # Of all others the distances, most of them by a look at the matrix.
+        _rank(cloud, found, left, np.arange(n) != left[:, None], k=k)
+
+
+def _rank(cloud: _Cloud, found: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int) -> None:
+    """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
+    place, other = np.nonzero(kept)
+    counts = np.bincount(place, minlength=rows.size)
+    keys = np.full((rows.size, max(k, int(counts.max()))), EMPTY)
+    column = np.arange(place.size) - (np.cumsum(counts) - counts)[place]
+    keys[place, column] = pack_keys(_distances(cloud, rows[place], other), other)
+    keys.sort(axis=1)
+    found.distances[rows], found.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
+
+
+def _distances(cloud: _Cloud, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Distances of pairs ``[p]`` float32 in scaled units."""
+    points, gram, own, metric = cloud
+    lengths = own[first] + own[second]
+    squared = lengths - 2 * gram[first, second]
+    pair = points.lengths[first], points.lengths[second]
+    bound = cloud.rounding * lengths
+    low = reported_distance(np.maximum(squared - bound, 0), *pair, metric=metric)
+    high = reported_distance(squared + bound, *pair, metric=metric)
+    unsure = np.flatnonzero(low != high)
+    step = max(1, _PAIR_VALUES // points.values.shape[1])
+    for start in range(0, unsure.size, step):
+        some = unsure[start : start + step]
+        a, b = points.take(first[some]), points.take(second[some])
+        gaps = a.values.astype(np.float64) * a.scales[:, None]
+        gaps -= b.values.astype(np.float64) * b.scales[:, None]
+        exact = np.einsum("pd,pd->p", gaps, gaps)
+        high[some] = reported_distance(exact, a.lengths, b.lengths, metric=metric)
+    return high

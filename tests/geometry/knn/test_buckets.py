@@ -1,0 +1,89 @@
+"""The scan of accelerators on a CPU: its bound against float64, and the graph that comes of it."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.knn import buckets
+from mgm_jax.geometry.knn.distance import place, scan_table
+from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
+from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+
+M, D, ROWS, COUNT = 8192 + 700, 128, 96, 40
+
+
+@pytest.fixture(scope="module")
+def cloud() -> np.ndarray:
+    """Features after a ReLU in 20 classes, sorted by class."""
+    rng = np.random.default_rng(0)
+    centres = np.repeat(rng.normal(size=(20, D)), -(-M // 20), axis=0)[:M]
+    return np.maximum(centres + rng.normal(size=(M, D)), 0).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tables(cloud: np.ndarray):
+    with double_precision():
+        points, _, mean = place(jnp.asarray(cloud), np.ones(M, bool), None, None, metric="cosine")
+        more = -M % buckets.COLUMNS
+        filled = points._replace(
+            values=jnp.pad(points.values, ((0, more), (0, 0))),
+            scales=jnp.pad(points.scales, (0, more)),
+            lengths=jnp.pad(points.lengths, (0, more)),
+        )
+        table = scan_table(filled, mean, np.arange(M + more) < M, dtype=jnp.bfloat16)
+        some = points.take(slice(0, ROWS))
+        queries = scan_table(some, mean, np.ones(ROWS, bool), dtype=jnp.bfloat16)
+        centred = np.asarray(points.values * points.scales[:, None] - mean)
+    return queries, table, centred
+
+
+@pytest.mark.parametrize("kernel", ["xla", "interpret"])
+@pytest.mark.parametrize("wide", [False, True], ids=["x64 off", "x64 on"])
+def test_no_column_outside_the_candidates_is_below_the_bound(tables, kernel, wide):
+    queries, table, centred = tables
+    own = jnp.arange(ROWS, dtype=jnp.int32)
+    with jax.enable_x64(wide) if hasattr(jax, "enable_x64") else double_precision():
+        columns, unseen = map(
+            np.asarray, buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel=kernel)
+        )
+    assert columns.shape == (ROWS, COUNT) and columns.dtype == np.int32
+    assert not (columns == np.arange(ROWS)[:, None]).any()
+    assert (columns >= 0).all() and (columns < M).all()
+    gaps = ((centred[None] - centred[:ROWS, None]) ** 2).sum(axis=2) / 2
+    half = gaps - (centred[:ROWS] ** 2).sum(axis=1, keepdims=True) / 2
+    half[np.arange(ROWS), np.arange(ROWS)] = np.inf
+    outside = half.copy()
+    np.put_along_axis(outside, columns.astype(int), np.inf, axis=1)
+    assert (unseen <= outside.min(axis=1)).all()
+    # The bound is of use: most of it is the rounding of the scan.
+    assert (np.sort(half)[:, 9] < unseen).mean() > 0.97
+
+
+def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
+    queries, table, _ = tables
+    own = jnp.full(ROWS, -1, jnp.int32)
+    whole, bound = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
+    monkeypatch.setattr(buckets, "_CHUNK", buckets.COLUMNS)
+    jax.clear_caches()
+    parts, in_parts = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
+    jax.clear_caches()
+    # Four times the buckets: nothing is lost that was found.
+    assert (np.asarray(in_parts) >= np.asarray(bound) - 1e-4).all()
+    found, again = np.sort(np.asarray(whole)[:, :20]), np.asarray(parts)
+    assert all(np.isin(row, other).mean() > 0.9 for row, other in zip(found, again, strict=True))
+
+
+def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud):
+    some = cloud[::18]
+    expected = nearest_by_pairs(some, cloud, k=10, metric="cosine", precision="float32")
+    with mock.patch.object(jax, "default_backend", lambda: "gpu"):
+        found = nearest_in_cloud(some, cloud, k=10, metric="cosine", precision="bfloat16")
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    assert found.certified.mean() >= 0.97
