@@ -81,6 +81,7 @@ class TransferCell:
         Options of other measures do not enter: another shot does not train a linear probe again.
         """
         names = _OPTIONS.get(self.measure, ("test_share",))
+        values = transfer.model_dump(mode="json")
         content = {
             "version": TRANSFER_VERSION,
             "embeddings": self.cell.manifest.digest,
@@ -88,7 +89,7 @@ class TransferCell:
             "source": self.cell.images.source.subset(self.cell.plan.indices).digest,
             "has_test": self.target.has_test,
             "measure": self.measure,
-            "options": {name: transfer.model_dump(mode="json")[name] for name in names},
+            "options": {_OLD_NAMES.get(name, name): values[name] for name in names},
             "seed": seed,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
@@ -153,7 +154,7 @@ def _linear(
     sets = ((x.take(rows), labels[rows]) for rows in split[:3])
     result = linear_probe(
         *sets,
-        strengths=transfer.strengths,
+        l2_penalties=transfer.l2_penalties,
         level=transfer.level,
         seed=seed,
         devices=devices,
@@ -161,27 +162,27 @@ def _linear(
     )
     right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("linear", result.classes[right], labels, split, transfer, seed)
-    more = {"strength": result.strength, "converged": bool(result.refit_converged)}
+    more = {"strength": result.l2_penalty, "converged": bool(result.refit_converged)}
     return [row | more for row in answers]
 
 
 def _ridge(
     x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
 ) -> list[dict[str, Any]]:
-    # The strength is chosen by leaving one out; validation images are images to learn from.
+    # The penalty is chosen by leaving one out; validation images are images to learn from.
     learn = np.sort(np.concatenate([split.train, split.validation]))
     result = ridge_probe(
         (x.take(learn), labels[learn]),
         None,
         (x.take(split.test), labels[split.test]),
-        strengths=transfer.strengths,
+        l2_penalties=transfer.l2_penalties,
         level=transfer.level,
         seed=seed,
         memory_limit=MEMORY_OF_A_MEASURE,
     )
     right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("ridge", result.classes[right], labels, split, transfer, seed)
-    return [row | {"strength": result.strength} for row in answers]
+    return [row | {"strength": result.l2_penalty} for row in answers]
 
 
 def _knn(
@@ -295,8 +296,10 @@ def _row(**values: Any) -> dict[str, Any]:
 
 _PROBES = {"ridge": _ridge, "knn": _knn}
 _OPTIONS = {
-    "linear": ("test_share", "validation_share", "strengths", "level"),
-    "ridge": ("test_share", "strengths", "level"),
+    "linear": ("test_share", "validation_share", "l2_penalties", "level"),
+    "ridge": ("test_share", "l2_penalties", "level"),
     "knn": ("test_share", "k", "level"),
     "few-shot": ("way", "shots", "queries", "episodes", "level"),
 }
+# Options that had another name when the digests of records began.
+_OLD_NAMES = {"l2_penalties": "strengths"}
