@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Mapping
@@ -592,6 +593,9 @@ def _refuse_missing(study: Study) -> None:
 def main() -> None:
     """Run a command: whatever a user can mend is one clear message and status 2."""
     warnings.formatwarning = _note
+    # A terminal that has no letters for a name gets its code points instead of an error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:

@@ -12,6 +12,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ _TABLES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StudyResults:
+class StudyResults(Result):
     """Every table of a study, and its report.
 
     Attributes:
@@ -57,15 +58,21 @@ class StudyResults:
         """The headline and where the rest is."""
         return f"StudyResults({self.headline} Tables: {', '.join(self.tables)}; {self.page})"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the headline and the first rows of ``models``."""
-        import html
+    def _line(self) -> str:
+        return f"{self.headline} {self.page}"
 
-        models = self.tables["models"].iloc[:, :12].head(12)
-        return (
-            f"<p>{html.escape(self.headline)}</p>{models.to_html(index=False, float_format='%.4g')}"
-            f"<p>{html.escape(str(self.page))}</p>"
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        models = self.tables["models"]
+        shown = [name for name in ("nnk_degree", "rankme", "knn_accuracy") if name in models]
+        return "".join(
+            f"<div>{name}</div>{intervals_svg(models.iloc[:, 0].tolist(), models[name].to_numpy())}"
+            for name in shown[:1]
         )
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.tables["models"].iloc[:, :12]
 
 
 def study(

@@ -12,10 +12,11 @@ from mgm_jax.analysis.clusters.manifold_draws import HEAD_COLUMNS
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.metrics.manifold import ManifoldMetrics
 from mgm_jax.metrics.summary import group_means, paired_difference
+from mgm_jax.shown.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelComparison:
+class ModelComparison(Result):
     """Differences of two models, manifold by manifold.
 
     Attributes:
@@ -38,14 +39,25 @@ class ModelComparison:
         """The table."""
         return self.table
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        title = (
-            f"{escape(self.first)} minus {escape(self.second)}; {self.level:.0%} intervals, "
-            "paired over manifolds"
+    def __repr__(self) -> str:
+        """The models, and how many differences are beyond chance, in one line."""
+        low, high = (self.table[end].to_numpy(np.float64) for end in ("low", "high"))
+        sure = int(np.sum((low > 0) | (high < 0)))
+        return (
+            f"ModelComparison({self.first} minus {self.second}: {len(self.table)} differences, "
+            f"{sure} with a {self.level:.0%} interval away from 0)"
         )
-        return f"<p>{title}</p>{self.table.to_html(index=False, float_format='%.4g', escape=True)}"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        # Metrics have units of their own: each difference in half-widths of its interval.
+        half = ((self.table["high"] - self.table["low"]) / 2).to_numpy(np.float64)
+        scale = np.where(half > 0, half, np.nan)
+        values, low, high = (
+            self.table[name].to_numpy(np.float64) / scale for name in ("difference", "low", "high")
+        )
+        return intervals_svg(self.table["metric"].tolist(), values, low=low, high=high)
 
 
 def compare_models(

@@ -22,6 +22,7 @@ from mgm_jax.metrics.measure import measure_points
 from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.summary import ManifoldSummary, means_and_summary
 from mgm_jax.parallel.devices import fetch, mesh_of
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ _SHOWN = ("nnk_degree", "nnk_diameter", "nnk_affinity_excess", "pca_dimension")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ManifoldMetrics:
+class ManifoldMetrics(Result):
     """One record a point; every field is a NumPy array ``[n]``.
 
     A metric that a point does not have is NaN, and the point is flagged as ``degenerate``: it has
@@ -117,16 +118,17 @@ class ManifoldMetrics:
             f"{int(self.degenerate.sum())} degenerate)"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above, the distributions over points, the summary."""
-        from mgm_jax.metrics.histogram import histogram_svg
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
 
-        figures = "".join(
+        return "".join(
             f'<figure style="display:inline-block;margin:0 1.5em 1em 0"><figcaption>{name}'
             f"</figcaption>{histogram_svg(getattr(self, name))}</figure>"
             for name in _SHOWN
         )
-        return f"<p>{self!r}</p><div>{figures}</div>{self.summary()._repr_html_()}"
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.summary().table
 
 
 def manifold_metrics(

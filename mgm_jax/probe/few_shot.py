@@ -16,6 +16,7 @@ from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import encode_labels
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ _AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShotResult:
+class FewShotResult(Result):
     """Accuracy of nearest class means over many episodes.
 
     Attributes:
@@ -62,9 +63,10 @@ class FewShotResult:
             f"{self.accuracies.size} episodes)"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above."""
-        return f"<p>{self!r}</p>"
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.accuracies)
 
 
 def few_shot_probe(

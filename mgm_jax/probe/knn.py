@@ -14,6 +14,7 @@ from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ _VOTES_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnnAccuracy:
+class KnnAccuracy(Result):
     """Accuracy of the vote of the nearest neighbours.
 
     Attributes:
@@ -61,9 +62,10 @@ class KnnAccuracy:
             f"{self.correct.size} points, {self.classes.size} classes)"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the classes."""
-        return f"<p>{self!r}</p>{self.to_pandas().to_html(float_format='{:.3f}'.format)}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        return intervals_svg(self.classes.tolist(), self.per_class)
 
 
 def knn_accuracy(

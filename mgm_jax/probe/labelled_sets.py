@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,7 +60,8 @@ class LabelledSet(NamedTuple):
 
     Attributes:
         x: the features.
-        codes: place of each row's class among those of train, ``[n]`` int; or 0 and 1 ``[n, c]``.
+        codes: place of each row's class among those of train, ``[n]`` int; or 0 and 1, or real
+            values, ``[n, c]``.
     """
 
     x: Features
@@ -89,6 +90,7 @@ def check_sets(
     parts: Mapping[str, Any],
     *,
     several: bool = False,
+    values: bool = False,
     memory_limit: int = MEMORY_LIMIT,
     block_rows: int | None = None,
 ) -> LabelledSets:
@@ -97,6 +99,7 @@ def check_sets(
     Args:
         parts: pairs of features and labels by name, ``train`` first; ``validation`` may be None.
         several: labels are 0 and 1, ``[n, c]``, instead of one a row.
+        values: they are real values, ``[n]`` or ``[n, c]``.
         memory_limit: bytes that all features together may take as float32 to be held.
         block_rows: rows that are read at a time where they are not; None for about 64 MiB.
 
@@ -120,7 +123,10 @@ def check_sets(
                 f"features of {name} must have {width} columns, as train; got {x.shape[1]}."
             )
     labels = {name: (given, features[name].shape[0]) for name, (_, given) in pairs.items()}
-    classes, codes = (_of_several if several else _of_one)(labels)
+    if several or values:
+        classes, codes = _of_columns(labels, _real_values if values else _zeros_and_ones)
+    else:
+        classes, codes = _of_one(labels)
     sets = {name: LabelledSet(x, codes[name]) for name, x in features.items()}
     if sum(one.x.nbytes for one in sets.values()) > memory_limit:
         return LabelledSets(sets, classes, block_rows or block_rows_for(width))
@@ -142,9 +148,11 @@ def _of_one(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str
     return classes, {name: codes_among(one, classes, name=name) for name, one in groups.items()}
 
 
-def _of_several(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Numbers of the classes, and 0 or 1 ``[n, c]`` of every set."""
-    codes = {name: _zeros_and_ones(given, n, name) for name, (given, n) in labels.items()}
+def _of_columns(
+    labels: Mapping[str, tuple[Any, int]], checked: Callable[[Any, int, str], np.ndarray]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Numbers of the columns, and these ``[n, c]`` of every set."""
+    codes = {name: checked(given, n, name) for name, (given, n) in labels.items()}
     count = codes["train"].shape[1]
     for name, one in codes.items():
         if one.shape[1] != count:
@@ -154,26 +162,49 @@ def _of_several(labels: Mapping[str, tuple[Any, int]]) -> tuple[np.ndarray, dict
     return np.arange(count), codes
 
 
+def _real_values(given: Any, n: int, name: str) -> np.ndarray:
+    values = _numbers(given)
+    if values.ndim == 1:
+        values = values[:, None]
+    if values.ndim != 2 or len(values) != n or not values.shape[1]:
+        raise InputError(
+            f"labels of {name} must be real values, [{n}] or [{n}, c], for measure='r2'; "
+            f"got shape {values.shape}."
+        )
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"labels of {name} must be finite for measure='r2'; got others in {bad.size} rows "
+            f"(rows {name_some(bad)}). Leave these rows out."
+        )
+    return values.astype(np.float64)
+
+
 def _zeros_and_ones(given: Any, n: int, name: str) -> np.ndarray:
+    values = _numbers(given)
+    if values.ndim != 2 or len(values) != n:
+        raise InputError(
+            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11' or 'map'; "
+            f"got shape {values.shape}."
+        )
+    bad = np.flatnonzero(~np.isin(values, (0, 1)).all(axis=1))
+    if bad.size:
+        raise InputError(
+            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11' or 'map'; got "
+            f"others in {bad.size} rows (rows {name_some(bad)})."
+        )
+    return values.astype(np.int32)
+
+
+def _numbers(given: Any) -> np.ndarray:
+    """Numbers of any shape, NaN for what is none; of no shape where it is no array."""
     try:
         values = np.asarray(off_torch(given))
     except (TypeError, ValueError, RuntimeError):
         values = np.asarray(None)
-    if values.ndim != 2 or len(values) != n:
-        raise InputError(
-            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; "
-            f"got shape {values.shape}."
-        )
-    if values.dtype.kind not in "biuf":
-        # What is missing or no number is neither 0 nor 1.
+    if values.dtype.kind not in "biuf" and values.size:
         values = np.vectorize(_number_or_nan, otypes=[float])(values.astype(object))
-    bad = np.flatnonzero(~np.isin(values, (0, 1)).all(axis=1))
-    if bad.size:
-        raise InputError(
-            f"labels of {name} must be 0 or 1, [{n}, c], for measure='map11'; got others in "
-            f"{bad.size} rows (rows {name_some(bad)})."
-        )
-    return values.astype(np.int32)
+    return values
 
 
 def _number_or_nan(value: Any) -> float:

@@ -17,9 +17,16 @@ from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.path import solve_path
 from mgm_jax.probe.logistic.problem import prepare
 from mgm_jax.probe.path_result import PathResult
-from mgm_jax.probe.scoring import SCORES, ScoreName, score_interval, score_of
+from mgm_jax.probe.scoring import (
+    OF_CLASSES,
+    OF_SEVERAL,
+    ScoreName,
+    score_interval,
+    score_of,
+)
 
 _HELD_OUT = 0.2
+_MEASURES = (*OF_CLASSES, *OF_SEVERAL)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -31,7 +38,7 @@ class ProbeResult(PathResult):
         low: lower end of the bootstrap interval over test images.
         high: its upper end.
         level: what the interval covers.
-        measure: ``"top1"``, ``"mean_per_class"`` or ``"map11"``.
+        measure: ``"top1"``, ``"mean_per_class"``, ``"map11"`` or ``"map"``.
         l2_penalty: the chosen weight decay.
         l2_penalties: all of them, ``[s]``, ascending.
         validation: score on validation of each, ``[s]``.
@@ -96,8 +103,8 @@ def linear_probe(
         test: likewise.
         l2_penalties: how many, spread evenly over the logarithms from 1e-6 to 1e5; or they
             themselves, above 0.
-        measure: ``"top1"``, ``"mean_per_class"``, or ``"map11"``, the 11-point mean average
-            precision of labels given as 0 and 1 in ``[n, c]``.
+        measure: ``"top1"``, ``"mean_per_class"``, or of labels given as 0 and 1 in ``[n, c]`` the
+            mean average precision, ``"map11"`` at 11 points of recall or ``"map"``.
         level: coverage of the interval, in (0, 1).
         seed: of the held-out fifth and of the bootstrap.
         devices: mesh of one axis, or list of devices, that share the rows of the features; every
@@ -126,10 +133,10 @@ def linear_probe(
         >>> linear_probe(*sets, l2_penalties=5).score
         1.0
     """
-    check_options(measure, SCORES, level)
+    check_options(measure, _MEASURES, level)
     path = penalties_of(l2_penalties, strengths=strengths)
     mesh = choose_mesh(devices, x=train[0] if isinstance(train, tuple | list) and train else None)
-    several = measure == "map11"
+    several = measure in OF_SEVERAL
     sets, classes, rows = check_sets(
         {"train": train, "validation": validation, "test": test},
         several=several,

@@ -8,7 +8,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.probe.features import Features, block_rows_for
-from mgm_jax.probe.scoring import ScoreName, score_answers, score_of
+from mgm_jax.probe.scoring import OF_CLASSES, ScoreName, score_answers, score_of
 
 
 def linear_answers(x: Any, weights: np.ndarray, intercepts: np.ndarray) -> np.ndarray:
@@ -54,10 +54,11 @@ def path_scores(
 
     Args:
         x: features ``[n, d]``.
-        truth: classes ``[n]``, or for ``"map11"`` 0 and 1 ``[n, c]``.
+        truth: classes ``[n]``, 0 and 1 ``[n, c]``, or real values ``[n, c]``.
         weights: ``[s, d, c]``.
         intercepts: ``[s, c]``.
-        score: which measure; ``"map11"`` keeps all logits ``[s, n, c]`` until the end.
+        score: which measure; but for those of one class an image all logits ``[s, n, c]`` are
+            kept until the end.
         block_rows: rows read at a time; None for all.
 
     Returns:
@@ -68,9 +69,9 @@ def path_scores(
         logits = (block @ w + b for w, b in zip(weights, intercepts, strict=True))
         # Of other scores an answer is all that must be kept.
         found.append(
-            [one if score == "map11" else one.argmax(axis=1) == truth[rows] for one in logits]
+            [one.argmax(axis=1) == truth[rows] if score in OF_CLASSES else one for one in logits]
         )
-    score_one = score_of if score == "map11" else score_answers
+    score_one = score_answers if score in OF_CLASSES else score_of
     return np.array(
         [score_one(np.concatenate(one), truth, score=score) for one in zip(*found, strict=True)]
     )

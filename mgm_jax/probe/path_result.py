@@ -10,21 +10,22 @@ import numpy as np
 from mgm_jax.errors import note_old_name
 from mgm_jax.probe.linear_answers import linear_answers
 from mgm_jax.probe.scoring import ScoreName
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathResult:
-    """A linear classifier: its score on test, and the path it was chosen from.
+class PathResult(Result):
+    """A linear model: its score on test, and the path it was chosen from.
 
     Attributes:
-        score: on test, of the classifier that was fitted last, 0 to 1.
+        score: on test, of the model that was fitted last, at most 1.
         low: lower end of the bootstrap interval over test images.
         high: its upper end.
         level: what the interval covers.
-        measure: ``"top1"``, ``"mean_per_class"`` or ``"map11"``.
+        measure: ``"top1"``, ``"mean_per_class"``, ``"map11"``, ``"map"`` or ``"r2"``.
         l2_penalty: the chosen one.
         l2_penalties: all of them, ``[s]``, ascending.
         validation: score of each on validation, ``[s]``.
@@ -86,8 +87,19 @@ class PathResult:
             f"{self.low:.4f} to {self.high:.4f}, L2 penalty {self.l2_penalty:.3g}{self._remark()})"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the path."""
-        return (
-            f"<p>{self!r}</p>{self.to_pandas().to_html(index=False, float_format='{:.4g}'.format)}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg
+
+        return curve_svg(
+            self.l2_penalties,
+            {f"{self.measure} on validation": self.validation},
+            across=f"L2 penalty; {self.l2_penalty:.3g} was chosen",
+            logarithmic=True,
         )
+
+    def _shown_table(self) -> pd.DataFrame:
+        import pandas as pd
+
+        # The best ten: the path is in the picture.
+        path = pd.DataFrame(self._path())
+        return path.sort_values("validation", ascending=False, kind="stable").head(10)

@@ -1,4 +1,4 @@
-"""The ridge probe: least squares on class indicators, in closed form at every penalty."""
+"""The ridge probe: least squares on indicators or values, in closed form at every penalty."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from mgm_jax.errors import InputError
 from mgm_jax.geometry.cloud.moments import moments_of_chunks
 from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.labelled_sets import check_options, check_sets, penalties_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.row_gram import mean_of, products_of_rows, real_eigenvalues
 from mgm_jax.probe.path_result import PathResult
-from mgm_jax.probe.scoring import ScoreName, score_answers, score_interval, score_of
-
-_MEASURES = ("top1", "mean_per_class")
+from mgm_jax.probe.scoring import (
+    OF_CLASSES,
+    OF_SEVERAL,
+    OF_VALUES,
+    SCORES,
+    ScoreName,
+    score_answers,
+    score_interval,
+    score_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -24,11 +32,11 @@ class RidgeResult(PathResult):
     """A ridge probe: its score on test, and the path it was chosen from.
 
     Attributes:
-        score: on test, 0 to 1.
+        score: on test, 0 to 1; of ``"r2"`` at most 1.
         low: lower end of the bootstrap interval over test images.
         high: its upper end.
         level: what the interval covers.
-        measure: ``"top1"`` or ``"mean_per_class"``.
+        measure: ``"top1"``, ``"mean_per_class"``, ``"map11"``, ``"map"`` or ``"r2"``.
         l2_penalty: the chosen one, in units of ``unit``.
         l2_penalties: all of them, ``[s]``, ascending.
         validation: score of each on validation, or leaving one out, ``[s]``.
@@ -54,14 +62,14 @@ def ridge_probe(
     block_rows: int | None = None,
     strengths: int | Any | None = None,
 ) -> RidgeResult:
-    """Ridge regression of class indicators on frozen features; no iterations.
+    """Ridge regression of class indicators or real values on frozen features; no iterations.
 
-    For every penalty s it minimises ``|Y - X W - 1 b'|^2 + s u |W|^2`` with Y the indicators
-    ``[n, c]`` and ``u = |X|^2 / d`` of the centred features, so that s means the same whatever
-    their scale; the class of the largest fitted indicator is the answer. One eigendecomposition
-    serves all penalties. The penalty with the best score on validation is refitted on train and
-    validation; without validation it is the one that is best at leaving one row of train out,
-    also in closed form. Of equals the strongest is taken.
+    For every penalty s it minimises ``|Y - X W - 1 b'|^2 + s u |W|^2`` with Y the indicators or
+    values ``[n, c]`` and ``u = |X|^2 / d`` of the centred features, so that s means the same
+    whatever their scale; the class of the largest fitted indicator is the answer. One
+    eigendecomposition serves all penalties. The penalty with the best score on validation is
+    refitted on train and validation; without validation it is the one that is best at leaving one
+    row of train out, also in closed form. Of equals the strongest is taken.
 
     Features may be whatever :func:`~mgm_jax.probe.linear.linear_probe` takes. Beyond
     ``memory_limit`` they are read block by block, two or three times in all (of fewer rows than
@@ -74,7 +82,9 @@ def ridge_probe(
         test: likewise.
         l2_penalties: how many, spread evenly over the logarithms from 1e-6 to 1e5; or they
             themselves, above 0.
-        measure: ``"top1"`` or ``"mean_per_class"``.
+        measure: ``"top1"`` or ``"mean_per_class"``; of labels given as 0 and 1 in ``[n, c]``
+            ``"map11"`` or ``"map"``; of real values ``[n]`` or ``[n, c]`` ``"r2"``, the mean over
+            the columns of the share of variance that is explained.
         level: coverage of the interval, in (0, 1).
         seed: of the bootstrap.
         memory_limit: bytes of all features together, as float32, up to which they are held in
@@ -97,10 +107,12 @@ def ridge_probe(
         >>> ridge_probe(sets[0], None, sets[1]).score
         1.0
     """
-    check_options(measure, _MEASURES, level)
+    check_options(measure, SCORES, level)
     path = penalties_of(l2_penalties, strengths=strengths)
     sets, classes, rows = check_sets(
         {"train": train, "validation": validation, "test": test},
+        several=measure in OF_SEVERAL,
+        values=measure in OF_VALUES,
         memory_limit=memory_limit,
         block_rows=block_rows,
     )
@@ -116,7 +128,12 @@ def ridge_probe(
         )
         together = np.concatenate([codes["train"], codes["validation"]])
         fit = _Decomposed(sets["train"].x.join(held), together, classes.size, rows)
-    chosen = len(path) - 1 - int(np.argmax(scores[::-1]))
+    if np.isnan(scores).all():
+        raise InputError(
+            f"measure={measure!r} is not defined: no label is there, or no value changes, in the "
+            "rows that choose the penalty."
+        )
+    chosen = len(path) - 1 - int(np.nanargmax(scores[::-1]))
     (weights,), (intercepts,) = fit.solutions(path[chosen : chosen + 1])
     logits, truth = logits_of(sets["test"].x, weights, intercepts, block_rows=rows), codes["test"]
     low, high = score_interval(logits, truth, score=measure, level=level, seed=seed)
@@ -149,7 +166,10 @@ class _Decomposed:
         self._x, self._codes, self._block_rows = x, codes, block_rows
         n, d = x.shape
         self._wide = n < d
-        self.middle = np.bincount(codes, minlength=classes) / n
+        if codes.ndim == 1:
+            self.middle = np.bincount(codes, minlength=classes) / n
+        else:
+            self.middle = codes.mean(axis=0)
         if self._wide:
             self.mean = mean_of(x, block_rows)
             gram = products_of_rows(x, self.mean, block_rows)
@@ -185,21 +205,28 @@ class _Decomposed:
         The fit is ``H Y`` with a hat matrix H, so that the error at a row left out is its error
         over ``1 - h_ii`` (Allen 1974).
         """
-        right = np.empty((len(l2_penalties), len(self._codes)), bool)
+        # Of classes it is enough to keep which answers are right.
+        of_classes = score in OF_CLASSES
+        found = np.empty(
+            (len(l2_penalties), len(self._codes), *(() if of_classes else (self.middle.size,))),
+            bool if of_classes else float,
+        )
         for rows, left in self._left():
             targets = self._targets(rows)
-            for one, penalty in zip(right, l2_penalties, strict=True):
+            for one, penalty in zip(found, l2_penalties, strict=True):
                 kept = self.squares / (self.squares + penalty * self.unit)
                 fitted = self.middle + left @ (kept[:, None] * self.along)
                 hat = 1 / len(self._codes) + left**2 @ kept
                 error = (targets + self.middle - fitted) / np.maximum(1 - hat, 1e-12)[:, None]
-                answers = (targets + self.middle - error).argmax(axis=1)
-                one[rows] = answers == self._codes[rows]
-        return np.array([score_answers(one, self._codes, score=score) for one in right])
+                answers = targets + self.middle - error
+                one[rows] = answers.argmax(axis=1) == self._codes[rows] if of_classes else answers
+        score_one = score_answers if of_classes else score_of
+        return np.array([score_one(one, self._codes, score=score) for one in found])
 
     def _targets(self, rows: slice) -> np.ndarray:
-        """Centred indicators ``[m, c]``."""
-        return np.eye(self.middle.size)[self._codes[rows]] - self.middle
+        """Centred indicators or values ``[m, c]``."""
+        codes = self._codes[rows]
+        return (np.eye(self.middle.size)[codes] if codes.ndim == 1 else codes) - self.middle
 
     def _left(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of U, block by block."""

@@ -10,10 +10,17 @@ import numpy as np
 from mgm_jax.errors import InputError
 from mgm_jax.intervals import percentile_interval
 
-ScoreName = Literal["top1", "mean_per_class", "map11"]
-"""Share of right answers; mean of that share over the classes; 11-point mean average precision."""
+ScoreName = Literal["top1", "mean_per_class", "map11", "map", "r2"]
+"""Share of right answers; mean of that share over the classes; of several labels an image the mean
+over them of the average precision, at 11 points of recall or at all; of real values the share of
+their variance that is explained."""
 
 SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+
+#: Scores of one class an image, of several labels (0 and 1), and of real values.
+OF_CLASSES: tuple[ScoreName, ...] = ("top1", "mean_per_class")
+OF_SEVERAL: tuple[ScoreName, ...] = ("map11", "map")
+OF_VALUES: tuple[ScoreName, ...] = ("r2",)
 
 
 def score_of(logits: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> float:
@@ -21,27 +28,30 @@ def score_of(logits: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> floa
 
     Args:
         logits: ``[n, c]``.
-        truth: classes ``[n]``, or for ``"map11"`` 0 and 1 ``[n, c]``.
-        score: which measure.
+        truth: classes ``[n]``; for ``"map11"`` and ``"map"`` 0 and 1 ``[n, c]``, for ``"r2"``
+            real values ``[n, c]``.
+        score: which measure. Labels that no row has, and values that never change, say nothing
+            and are left out of a mean.
 
     Returns:
-        0 to 1.
+        0 to 1; ``"r2"`` 1 at most, below 0 where the mean of the truth would be nearer.
 
     Example:
         >>> score_of(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1]), score="top1")
         0.5
     """
-    if score == "map11":
-        present = truth.any(axis=0)
-        columns = np.flatnonzero(present)
-        if not columns.size:
-            return float("nan")
-        return float(np.mean([average_precision_11(logits[:, c], truth[:, c]) for c in columns]))
+    if score in OF_SEVERAL:
+        columns = np.flatnonzero(truth.any(axis=0))
+        precision = average_precision_11 if score == "map11" else average_precision
+        values = [precision(logits[:, c], truth[:, c]) for c in columns]
+        return float(np.mean(values)) if values else float("nan")
+    if score in OF_VALUES:
+        return _explained(logits, truth)
     return score_answers(logits.argmax(axis=1) == truth, truth, score=score)
 
 
 def score_answers(right: np.ndarray, truth: np.ndarray, *, score: ScoreName) -> float:
-    """Score answers, which is all that a score but ``"map11"`` asks of predictions.
+    """Score answers, which is all that a score of one class an image asks of predictions.
 
     Args:
         right: whether each answer is right, ``[n]`` bool.
@@ -82,6 +92,35 @@ def average_precision_11(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean(points))
 
 
+def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Average precision of one class: ``sum over k of (R_k - R_{k-1}) P_k``, not interpolated.
+
+    Recall R_k and precision P_k are those of the rows with the k largest distinct scores, so that
+    equal scores count as one step.
+
+    Args:
+        scores: ``[n]``.
+        truth: ``[n]``, 0 or 1, at least one 1.
+
+    Example:
+        >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([1, 0, 1])).__round__(4)
+        0.8333
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(truth[order])
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+    gained = np.diff(hits[ends], prepend=0)
+    return float((gained * hits[ends] / (ends + 1)).sum() / hits[-1])
+
+
+def _explained(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Mean over the columns of ``1 - sum (y - f)^2 / sum (y - mean y)^2``."""
+    total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    known = total > 0
+    left = ((truth - predicted) ** 2).sum(axis=0)[known] / total[known]
+    return float(1 - left.mean()) if known.any() else float("nan")
+
+
 def score_interval(
     logits: np.ndarray,
     truth: np.ndarray,
@@ -101,7 +140,7 @@ def score_interval(
         resamples: draws.
         seed: of the draws.
     """
-    if score != "map11":
+    if score in OF_CLASSES:
         right = logits.argmax(axis=1) == truth
         _, low, high = answer_interval(
             right, truth, score=score, level=level, resamples=resamples, seed=seed
@@ -109,7 +148,7 @@ def score_interval(
         return low, high
     draws = _drawn_images(len(truth), resamples, seed)
     values = np.array([score_of(logits[rows], truth[rows], score=score) for rows in draws])
-    return percentile_interval(values, level=level)
+    return percentile_interval(values[~np.isnan(values)], level=level)
 
 
 def answer_interval(

@@ -13,6 +13,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ class CollapseWarning(UserWarning):
     """Features of a model in training have collapsed, or are about to."""
 
 
-class Monitor:
+class Monitor(Result):
     """Measures features every so many steps, keeps what it found, and warns of collapse.
 
     Every measurement is one row of ``history`` and of the CSV file, which is complete after each
@@ -176,6 +177,27 @@ class Monitor:
             if kind not in self._warned:
                 warnings.warn(f"step {step}: {sentence}", CollapseWarning, stacklevel=4)
         self._warned = set(said)
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg
+
+        if not self.history:
+            return "<span>nothing was measured yet</span>"
+        steps = [row["step"] for row in self.history]
+        shown = ("rankme", "mean_cosine", "nnk_degree", "two_nn")
+        return "".join(
+            curve_svg(
+                steps,
+                {name: np.array([row.get(name, np.nan) for row in self.history])},
+                across=f"{name} over steps",
+                width=280,
+                height=120,
+            )
+            for name in shown
+        )
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.to_pandas().tail(10)
 
 
 def collapse_in_words(

@@ -59,13 +59,13 @@ def snapshot(
         - ``mean_cosine``: of two different rows, to 1 (collapsed);
         - ``nnk_degree``: mean number of NNK neighbours, shifted cosine;
         - ``relative_diameter``: mean NNK diameter over the root mean squared distance of two
-          different rows;
+            different rows;
         - ``affinity_excess``: of an anchor's polytope and its nearest neighbour's, mean; 1: flat,
-          0: chance;
+            0: chance;
         - ``two_nn``: intrinsic dimension;
         - with labels ``knn_accuracy``: leave-one-out majority vote of the k nearest;
         - with views ``alignment``: mean squared distance of two views, 0 to 4, and ``lidar``:
-          effective rank of what tells images apart.
+            effective rank of what tells images apart.
 
     Raises:
         InputError: shapes that do not fit, fewer than 4 rows. Values are not looked at within

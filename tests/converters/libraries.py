@@ -33,20 +33,30 @@ def heads(*names: str) -> dict[str, torch.Tensor]:
     return {f"{name}.0.weight": torch.ones(2, 2) for name in names}
 
 
-def solo(method: str, *parts: str, momentum: bool = False) -> Builder:
-    """solo-learn: Lightning with hyper-parameters; an online classifier in every method."""
+def solo(method: str, *parts: str, momentum: bool = False, settings: bool = True) -> Builder:
+    """solo-learn: Lightning with hyper-parameters; an online classifier in every method.
+
+    Parts that are queues are buffers of the module. Newer versions keep the settings in a file of
+    their own.
+    """
 
     def build(net: Weights, slow: Weights) -> Any:
-        state = behind("backbone", net) | {"classifier.weight": torch.ones(3, 64)} | heads(*parts)
+        state = behind("backbone", net) | {"classifier.weight": torch.ones(3, 64)}
+        state |= heads(*(part for part in parts if "queue" not in part))
+        state |= {part: torch.ones(2, 4) for part in parts if "queue" in part}
         if momentum:
             state |= behind("momentum_backbone", slow) | heads("momentum_projector")
-        return {
+            state |= {"momentum_classifier.weight": torch.ones(3, 64)}
+        made = {
             "epoch": 4,
             "state_dict": state,
             "pytorch-lightning_version": "2.0",
             "hyper_parameters": {"method": method, "backbone": {"name": "resnet18"}},
             "optimizer_states": [{"state": {0: {"momentum_buffer": torch.zeros(3)}}}],
         }
+        if not settings:
+            del made["hyper_parameters"]
+        return made
 
     return build
 
@@ -100,8 +110,20 @@ def mmselfsup_byol(net: Weights, slow: Weights) -> Any:
 
 
 def mmengine_ema(net: Weights, slow: Weights) -> Any:
-    average = behind("module.backbone", slow) | {"steps": torch.tensor(5)}
-    return {"state_dict": behind("backbone", net) | heads("head"), "ema_state_dict": average}
+    """The hook of averages swaps the two as it saves: the averages stand under the plain key."""
+    raw = behind("module.backbone", net) | {"steps": torch.tensor(5)}
+    return mmpretrain(slow, slow) | {"ema_state_dict": raw}
+
+
+def mmpretrain(net: Weights, slow: Weights) -> Any:
+    """MMPretrain while training, with what its runner keeps beside the weights."""
+    return {
+        "meta": {"epoch": 2, "mmengine_version": "0.10", "cfg": "model = dict(type='SimCLR')\n"},
+        "state_dict": behind("backbone", net) | heads("neck", "head.fc"),
+        "message_hub": {"log_scalars": {}, "runtime_info": {"iter": 3}, "resumed_keys": {}},
+        "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": []},
+        "param_schedulers": [{"last_step": 3}],
+    }
 
 
 def lucidrains_byol(net: Weights, slow: Weights) -> Any:
@@ -195,6 +217,47 @@ LIBRARIES: dict[str, Library] = {
     "solo-learn swav": Library(
         solo("swav", "projector", "prototypes"), "net", "SwAV", "clustering"
     ),
+    "solo-learn all4one": Library(
+        solo(
+            *("all4one", "projector", "predictor", "predictor2", "transformer_encoder"),
+            *("queue", "queue_y", "queue_ptr", "queue_index"),
+            momentum=True,
+        ),
+        *("net", "All4One", "contrastive"),
+    ),
+    "solo-learn deepclusterv2": Library(
+        solo("deepclusterv2", "projector", "prototypes"), "net", "DeepCluster-v2", "clustering"
+    ),
+    "solo-learn mocov2plus": Library(
+        solo("mocov2plus", "projector", "queue", "queue_ptr", momentum=True),
+        *("net", "MoCo-v2", "contrastive"),
+    ),
+    "solo-learn nnbyol": Library(
+        solo("nnbyol", "projector", "predictor", "queue", "queue_y", momentum=True),
+        *("net", "NNBYOL", "non-contrastive"),
+    ),
+    "solo-learn nnclr": Library(
+        solo("nnclr", "projector", "predictor", "queue", "queue_y"), "net", "NNCLR", "contrastive"
+    ),
+    "solo-learn nnsiam": Library(
+        solo("nnsiam", "projector", "predictor", "queue", "queue_y"),
+        *("net", "NNSiam", "non-contrastive"),
+    ),
+    "solo-learn ressl": Library(
+        solo("ressl", "projector", "queue", "queue_ptr", momentum=True),
+        *("net", "ReSSL", "contrastive"),
+    ),
+    "solo-learn simsiam": Library(
+        solo("simsiam", "projector", "predictor"), "net", "SimSiam", "non-contrastive"
+    ),
+    "solo-learn vibcreg": Library(
+        solo("vibcreg", "projector"), "net", "VIbCReg", "non-contrastive"
+    ),
+    "solo-learn vicreg": Library(solo("vicreg", "projector"), "net", "VICReg", "non-contrastive"),
+    "solo-learn wmse": Library(solo("wmse", "projector"), "net", "W-MSE", "non-contrastive"),
+    "solo-learn byol, settings elsewhere": Library(
+        solo("byol", "projector", "predictor", momentum=True, settings=False), "net"
+    ),
     "solo-learn supcon": Library(solo("supcon", "projector"), "net", "SupCon", "supervised"),
     "lightly dino": Library(
         lightning(student_backbone="net", student_head="", teacher_backbone="slow"), "slow"
@@ -220,10 +283,26 @@ LIBRARIES: dict[str, Library] = {
         ),
         "net",
     ),
+    "lightly benchmark swav": Library(
+        lightning(backbone="net", projection_head="", prototypes="", online_classifier=""), "net"
+    ),
+    "lightly benchmark tico": Library(
+        lightning(
+            backbone="net",
+            projection_head="",
+            backbone_momentum="slow",
+            projection_head_momentum="",
+        ),
+        "net",
+    ),
+    "lightly benchmark vicreg": Library(
+        lightning(backbone="net", projection_head="", online_classifier=""), "net"
+    ),
     "ema-pytorch in Lightning": Library(lightning(model="net", ema_model="slow"), "slow"),
     "VISSL": Library(vissl, "net"),
     "OpenSelfSup MoCo": Library(openselfsup_moco, "net"),
     "MMSelfSup BYOL": Library(mmselfsup_byol, "net"),
+    "MMPretrain": Library(mmpretrain, "net"),
     "MMEngine, averages": Library(mmengine_ema, "slow"),
     "byol-pytorch": Library(lucidrains_byol, "net"),
     "SupContrast": Library(supcontrast("SupCon"), "net", "SupCon", "supervised"),

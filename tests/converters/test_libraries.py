@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mgm_converters import convert
 from mgm_converters.recognition.copies import COPIES
 from mgm_converters.recognition.evidence.training import TRAINING_WORDS
-from mgm_jax.encoders import ResNetSpec
+from mgm_jax.encoders import ResNetSpec, ViTSpec
 from mgm_jax.encoders.catalogue.methods import METHODS
 from mgm_jax.errors import InputError
 from tests.converters.libraries import LIBRARIES, behind, lightning
@@ -49,6 +53,80 @@ def test_every_library(write, networks, digests, name):
     if library.method:
         assert library.method in report.method
     assert library.paradigm in (report.paradigm, "unknown")
+
+
+TOKENS = ViTSpec(image_size=32, patch=8, embed_dim=192, layers=2, heads=3, mlp_dim=384)
+
+
+def lightly_vit(net: Any, slow: Any, *, decoder: bool = False, heads: str = "") -> Any:
+    """lightly's ViTs: timm's network below ``vit``, the mask token beside it."""
+    state = {}
+    for name, weights in (("teacher_backbone", slow), ("student_backbone", net)):
+        if not decoder:
+            state |= behind(f"{name}.vit", weights) | {f"{name}.mask_token": torch.ones(1, 1, 192)}
+            state |= {f"{name.split('_')[0]}_{heads}.layers.0.weight": torch.ones(2, 192)}
+    if decoder:
+        state = behind("backbone.vit", slow) | {"backbone.mask_token": torch.ones(1, 1, 192)}
+        state |= {"decoder.mask_token": torch.ones(1, 1, 64), "decoder_embed.weight": torch.ones(2)}
+        state |= {"decoder.decoder_pos_embed": torch.ones(1, 17, 64)}
+    return {"state_dict": state, "hyper_parameters": {"batch_size_per_device": 8}}
+
+
+def solo_mae(net: Any, slow: Any) -> Any:
+    decoder = {
+        "decoder.mask_token": torch.ones(1, 1, 64),
+        "decoder.decoder_norm.weight": torch.ones(64),
+    }
+    decoder |= {"decoder.decoder_pos_embed": torch.ones(1, 17, 64)}
+    state = behind("backbone", slow) | decoder | {"classifier.weight": torch.ones(3, 192)}
+    return {"state_dict": state, "hyper_parameters": {"method": "mae"}}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lightly_vit,
+        partial(lightly_vit, heads="head.dino_head"),
+        partial(lightly_vit, decoder=True),
+        solo_mae,
+    ],
+    ids=["lightly dino", "lightly dinov2", "lightly mae", "solo-learn mae"],
+)
+def test_vision_transformers_of_libraries(write, build):
+    net, slow = (
+        {name: torch.from_numpy(a.copy()) for name, a in busy_state(TOKENS, seed=i).items()}
+        for i in range(2)
+    )
+    conversion = convert(write(build(net, slow)))
+    plain = convert(write(slow, name="plain.pth"), verify=False)
+    assert conversion.encoder.weights_sha256 == plain.encoder.weights_sha256
+    assert conversion.report.largest_error < 1e-4
+
+
+def test_settings_of_omegaconf_are_read_and_none_of_it_is_run(write, networks, digests):
+    omegaconf = pytest.importorskip("omegaconf", reason="settings of OmegaConf")
+    content = LIBRARIES["solo-learn byol"].build(networks["net"], networks["slow"])
+    settings = {"method": "byol", "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "x": "${name}"}
+    content["hyper_parameters"] = omegaconf.OmegaConf.create(settings | {"name": "one"})
+    conversion = convert(write(content), verify=False)
+    assert conversion.encoder.weights_sha256 == digests["net"]
+    assert conversion.report.method == "BYOL"
+
+
+def test_a_history_of_mmengine_stands_inert(write, networks, digests, monkeypatch):
+    module = ModuleType("mmengine.logging.history_buffer")
+    history = type("HistoryBuffer", (), {"__module__": module.__name__})
+    module.HistoryBuffer = history
+    monkeypatch.setitem(sys.modules, "mmengine", ModuleType("mmengine"))
+    monkeypatch.setitem(sys.modules, "mmengine.logging", ModuleType("mmengine.logging"))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    one = history()
+    one.values = np.arange(3.0)
+    content = LIBRARIES["MMPretrain"].build(networks["net"], networks["slow"])
+    content["message_hub"]["log_scalars"] = {"train/loss": one}
+    file = write(content)
+    monkeypatch.undo()
+    assert convert(file, verify=False).encoder.weights_sha256 == digests["net"]
 
 
 def test_the_report_says_which_copy_was_taken_and_which_left(write, networks):

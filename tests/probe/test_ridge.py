@@ -104,7 +104,7 @@ def test_constant_features_guess_a_class() -> None:
 def test_unusable_options_are_named() -> None:
     train, test = blobs(30), blobs(30, seed=1)
     with pytest.raises(InputError, match="measure"):
-        ridge_probe(train, None, test, measure="map11")
+        ridge_probe(train, None, test, measure="accuracy")
     with pytest.raises(InputError, match="among those of train"):
         ridge_probe(train, None, (test[0], test[1] + 1))
     with pytest.raises(InputError, match="two classes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -16,7 +17,7 @@ from PIL import Image
 
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError
-from mgm_jax.sweep import run_study
+from mgm_jax.sweep import run_study, study_status
 from mgm_jax.sweep.plan import workload
 from mgm_jax.sweep.run import tasks
 from tests.sweep.small_study import small_study
@@ -104,6 +105,10 @@ def test_a_checkpoint_that_cannot_be_read_is_named(finished: Path, tmp_path: Pat
         ("broken", "cannot be loaded: broken.pth is cut short")
     ]
     assert table_bytes(tmp_path / "out") == table_bytes(finished)
+    [status] = study_status(tmp_path / "out")
+    said = "\n".join(status.lines())
+    assert "1 encoder(s) not among them" in said
+    assert "broken: cannot be loaded: broken.pth is cut short" in said
     alone = small_study(encoders=entries[-1:])
     with pytest.raises(InputError, match="cut short"):
         run_study(alone, tmp_path / "alone", base=tmp_path, convert=convert)
@@ -174,6 +179,36 @@ def test_no_space_left_ends_the_run_and_room_lets_it_go_on(finished: Path, tmp_p
     assert not (out / "summary.parquet").exists() and not list(out.glob("failed/*"))
     assert not run_study(small_study(), out).failures
     assert table_bytes(out) == table_bytes(finished)
+
+
+def test_names_survive_a_locale_that_has_no_letters_for_them(tmp_path: Path) -> None:
+    study = small_study(
+        name="größe 模型",
+        encoders=[{"source": "pixels", "size": 8, "name": "ünï"}],
+        images=[{"source": "digits", "per_class": 3, "name": "数字"}],
+        augmentation=None,
+    )
+    (tmp_path / "study.yaml").write_text(study.to_yaml(), encoding="utf-8")
+    commands = (
+        "import sys\nfrom mgm_jax.cli import main\n"
+        "for words in (['run', 'study.yaml', '-o', 'o'], ['status', 'o'], ['gc', 'o'],\n"
+        "              ['report', 'o']):\n"
+        "    sys.argv = ['mgm', *words]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as end:\n        assert not end.code, (words, end.code)\n"
+    )
+    # Python's own ways out of such a locale closed.
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", commands],
+        cwd=tmp_path,
+        env=os.environ | plain | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    account = json.loads((tmp_path / "o" / "study.json").read_text(encoding="utf-8"))
+    assert account["name"] == study.name
+    assert "ünï" in (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

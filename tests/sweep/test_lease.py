@@ -19,6 +19,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.sweep import mirrored
 from mgm_jax.sweep.bucket.lease import Lease, LeaseLost, lease_holder
 from mgm_jax.sweep.bucket.objects import LEASE, Bucket
+from tests.sweep.small_study import small_study
 
 URL = "memory://leased/study"
 
@@ -200,3 +201,41 @@ def test_a_run_that_lost_its_bucket_goes_on_alone(bucket: Bucket, tmp_path: Path
     assert "goes on in" in said[0]
     assert bucket.contents() == {} and bucket.read("summary.csv") is None
     assert (work / "summary.csv").exists()
+
+
+@pytest.mark.slow
+def test_of_two_whole_runs_on_one_address_one_works(tmp_path: Path) -> None:
+    study = small_study(encoders=[{"source": "pixels", "size": 8}], augmentation=None)
+    (tmp_path / "study.yaml").write_text(study.to_yaml())
+    url = f"file://{tmp_path}/bucket"
+    # Both are ready before either looks at the bucket; who waits soon sees a renewal.
+    program = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from mgm_jax.cli import main\nfrom mgm_jax.sweep.bucket.lease import Lease\n"
+        "import mgm_jax.sweep.run.study\n"
+        "Lease.__init__.__kwdefaults__['renew'] = 0.3\n"
+        "me, other = Path(sys.argv.pop(1)), Path(sys.argv.pop(1))\n"
+        "me.touch()\n"
+        "while not other.exists():\n    time.sleep(0.005)\n"
+        "main()\n"
+    )
+    runs = []
+    for me, other in (("a", "b"), ("b", "a")):
+        words = [me, other, "run", "study.yaml", "-o", url, "--work", f"work-{me}"]
+        runs.append(
+            subprocess.Popen(
+                [sys.executable, "-c", program, *words],
+                cwd=tmp_path,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    errors = [run.communicate(timeout=300)[1] for run in runs]
+    ends = [run.returncode for run in runs]
+    assert sorted(ends) == [0, 2], errors
+    winner, loser = runs[ends.index(0)], errors[ends.index(2)]
+    assert f"another run is writing here (process {winner.pid} on" in loser
+    sent = {path.name for path in (tmp_path / "bucket").iterdir()}
+    assert {"summary.parquet", "contents.json"} <= sent and "lease.json" not in sent

@@ -67,6 +67,22 @@ def test_a_second_study_costs_its_new_encoder_and_gc_keeps_both(
     assert table_bytes(out) == table_bytes(finished)
 
 
+def test_a_forgotten_study_may_be_named_by_a_path_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = small_study(encoders=[{"source": "pixels", "size": 8}], augmentation=None)
+    origin = tmp_path / "studies" / "one.yaml"
+    run_study(study, tmp_path / "out", until="embed", origin=str(origin))
+    origin.parent.mkdir()
+    monkeypatch.chdir(origin.parent)
+    for name in ("one.yaml", "../studies/one.yaml", str(origin), "small"):
+        assert not find_garbage(tmp_path / "out", forget=(name,)).kept_for, name
+    for name in ("two.yaml", "../one.yaml", ""):
+        with pytest.raises(InputError, match=rf"no study '{name}' was run here, but small \("):
+            collect_garbage(tmp_path / "out", forget=("one.yaml", name))
+    assert len(list(tmp_path.glob("out/studies/*.json"))) == 1
+
+
 def test_gc_waits_for_a_run(finished: Path) -> None:
     with (finished / ".lock").open("r") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ keys that are not plain: a key made of nested tuples takes time without end to h
 
 from __future__ import annotations
 
+import _compat_pickle
 import pickle
 import time
 import zipfile
@@ -139,8 +140,10 @@ class _Scanner(pickle._Unpickler):  # type: ignore[name-defined]
 
     def find_class(self, module: str, name: str) -> Any:
         """A stand-in; the name is noted."""
-        # As the protocols of Python 2 name them, which PyTorch writes.
-        module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
+        # Names as Python 2 had them, which PyTorch writes, are read as they are called now.
+        if (module, name) in _compat_pickle.NAME_MAPPING:
+            module, name = _compat_pickle.NAME_MAPPING[module, name]
+        module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         full = f"{module}.{name}"
         self._names.add(full)
         return _OfMembers if full in _SETS else _OfPairs if full in _DICTS else _Named

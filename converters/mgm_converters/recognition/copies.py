@@ -99,7 +99,15 @@ COPIES: tuple[CopyRule, ...] = (
         shown=("online_network, online_net, online_encoder", "target_network, ..."),
     ),
     CopyRule(
-        of="averages of timm, torchvision, MMEngine, Lightning, ema-pytorch",
+        of="MMEngine and with it MMPretrain, whose hook swaps the two as it saves",
+        evaluated=r"(?:state_dict)?",
+        other="ema_state_dict",
+        shown=("state_dict (the averages)", "ema_state_dict (the raw weights)"),
+        # The count of its averages, which only the wrapper of MMEngine keeps there.
+        beside=r"ema_state_dict\.steps",
+    ),
+    CopyRule(
+        of="averages of timm, torchvision, Lightning, ema-pytorch",
         evaluated=_EMA,
         other=r"(?!(?:\w+_)?(?:ema|teacher|momentum|target)(?:_\w+)?)[\w.]*",
         shown=("state_dict_ema, model_ema, ema_state_dict, ema_model", "state_dict, model"),

@@ -14,10 +14,11 @@ from mgm_jax.analysis.clusters.ward import ModelClusters, best_silhouette, clust
 from mgm_jax.analysis.columns import as_table, usable_columns
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.choice import choose_rows
+from mgm_jax.shown.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterStability:
+class ClusterStability(Result):
     """Clusters of models, cut where resampled trees agree most.
 
     Attributes:
@@ -63,12 +64,26 @@ class ClusterStability:
         """One row a number of groups, as ``table``."""
         return self.table
 
-    def _repr_html_(self) -> str:
-        title = (
-            f"{self.groups} groups of {len(self.clusters.models)} models; adjusted Rand index "
-            f"between resampled trees {self.stability:.2f}. {self.why_not_silhouette}"
+    def __repr__(self) -> str:
+        """Groups, models and stability in one line."""
+        return (
+            f"ClusterStability({self.groups} groups of {len(self.clusters.models)} models; "
+            f"adjusted Rand index between resampled trees {self.stability:.2f})"
         )
-        return f"<p>{title}</p>{self.table.to_html(index=False, float_format='%.3g')}"
+
+    def _line(self) -> str:
+        return f"{self!r} {self.why_not_silhouette}"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg
+
+        return curve_svg(
+            self.table["groups"].to_numpy(),
+            {"stability": self.table["stability"].to_numpy()},
+            across="stability over number of groups",
+            low=self.table["low"].to_numpy(),
+            high=self.table["high"].to_numpy(),
+        )
 
 
 def cluster_stability(
@@ -161,7 +176,7 @@ def cluster_stability(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelAgreement:
+class LabelAgreement(Result):
     """Do groups of models follow a label, such as the training paradigm?
 
     Attributes:
@@ -175,6 +190,22 @@ class LabelAgreement:
     p_value: float
     labels: int
     models: int
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row."""
+        return pd.DataFrame([vars(self)])
+
+    def __repr__(self) -> str:
+        """Index and p-value in one line."""
+        return (
+            f"LabelAgreement(adjusted Rand index {self.ari:.3f}, p = {self.p_value:.3g}, "
+            f"{self.labels} labels of {self.models} models)"
+        )
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        return intervals_svg(["adjusted Rand index", "as by chance"], np.array([self.ari, 0.0]))
 
 
 def label_agreement(

@@ -9,10 +9,11 @@ import pandas as pd
 
 from mgm_jax.analysis.columns import as_table, check_models, some_column, usable_columns
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.shown.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelClusters:
+class ModelClusters(Result):
     """Models in a tree of likeness, cut into groups.
 
     Attributes:
@@ -58,16 +59,22 @@ class ModelClusters:
         )
         return frame.sort_values("position")
 
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        title = f"{len(self.models)} models in {self.groups} group{'s' * (self.groups != 1)}"
+    def __repr__(self) -> str:
+        """Models, groups and what they were measured by, in one line."""
+        groups = f"{len(self.models)} models in {self.groups} group{'s' * (self.groups != 1)}"
         measured = f"Ward linkage on {len(self.columns)} standardised columns"
         if np.isfinite(self.silhouette):
             measured += f", silhouette {self.silhouette:.2f}"
-        if self.left_out:
-            measured += f"; without {name_some(f'{n} ({why})' for n, why in self.left_out.items())}"
-        return f"<p><b>{title}</b>: {escape(measured)}</p>{self.to_pandas().to_html(escape=True)}"
+        return f"ModelClusters({groups}: {measured})"
+
+    def _line(self) -> str:
+        left_out = name_some(f"{name} ({why})" for name, why in self.left_out.items())
+        return f"{self!r}{f'; without {left_out}' if left_out else ''}"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.tree import tree_svg
+
+        return tree_svg(self.models, self.linkage, self.order, self.labels, cut=self.cut_height)
 
 
 def cluster_models(

@@ -18,6 +18,7 @@ from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.intervals import bootstrap_interval
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 Measure = Literal["mutual_knn", "cka", "rsa", "procrustes", "svcca", "pwcca", "gulp"]
 
@@ -29,7 +30,7 @@ _SECOND_MOMENTS = {"procrustes", "svcca", "pwcca", "gulp"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSimilarity:
+class ModelSimilarity(Result):
     """How alike models are, pair by pair.
 
     Attributes:
@@ -90,12 +91,16 @@ class ModelSimilarity:
             f"ModelSimilarity({len(self.models)} models, {self.images} images: {', '.join(said)})"
         )
 
-    def _repr_html_(self) -> str:
-        title = (
-            f"{self.images} images; mutual_knn of {self.k} neighbours, {self.chance:.3f} by chance"
+    def _line(self) -> str:
+        return f"{self!r}; mutual_knn of {self.k} neighbours is {self.chance:.3f} by chance"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.matrix import matrix_svg
+
+        return "".join(
+            matrix_svg(self.models, self.matrix(measure).to_numpy(), title=measure)
+            for measure in self.measures
         )
-        shown = self.table.to_html(index=False, float_format="%.3f", escape=True, max_rows=40)
-        return f"<p>{title}</p>{shown}"
 
 
 def model_similarity(

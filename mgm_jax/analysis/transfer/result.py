@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mgm_jax.analysis.transfer.predictors import has_baselines_added
+from mgm_jax.shown.result import Result
 
 #: Columns of :attr:`TransferPrediction.table`, in order.
 TABLE_COLUMNS = (
@@ -26,7 +27,7 @@ TABLE_COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class TransferPrediction:
+class TransferPrediction(Result):
     """How well features of models predict their scores on tasks, held out.
 
     Attributes:
@@ -94,15 +95,14 @@ class TransferPrediction:
         return pd.concat([own, wide], axis=1)
 
     def __repr__(self) -> str:
-        """What a terminal shows: one line a task."""
+        """Predictors and held-out R^2 of every task in one line."""
+        own = self.to_pandas()["r2"]
+        scores = ", ".join(f"{task} {value:.3f}" for task, value in own.items())
+        return f"TransferPrediction({self.method} on {self.name}, held-out R2: {scores})"
+
+    def __str__(self) -> str:
+        """What ``print`` shows: one line a task."""
         return f"{self._title()}\n{self._brief().to_string(float_format='%.3g')}"
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: one row a task and way of holding out."""
-        from html import escape
-
-        table = self._brief().to_html(float_format="{:.3g}".format, escape=True)
-        return f"<p>{escape(self._title())}</p>{table}"
 
     def _title(self) -> str:
         values = "ranks" if self.ranks else "values"
@@ -118,3 +118,20 @@ class TransferPrediction:
         return pd.concat({way: self.to_pandas(held_out=way)[shown] for way in ways}).rename_axis(
             ["held out", "task"]
         )
+
+    def _line(self) -> str:
+        return self._title()
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        own = self.to_pandas()
+        return intervals_svg(
+            [f"R2 of {task}" for task in own.index],
+            own["r2"].to_numpy(),
+            low=own["r2_low"].to_numpy(),
+            high=own["r2_high"].to_numpy(),
+        )
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self._brief()

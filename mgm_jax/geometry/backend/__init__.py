@@ -4,6 +4,8 @@
 |---|---|
 | ``precision`` | float64 for single steps; the type in which all pairs are scanned |
 | ``pairs`` | numbers of some 48 bits as two float32, where float64 is emulated |
+| ``exact_products`` | Gram matrices in pairs, by matrix units |
+| ``wide`` | whether a device computes wide numbers in float64 or in pairs: the one place |
 | ``workers`` | calls on a few threads of the host, results in order |
 | ``row_sums`` | sums of rows that a CPU adds fast |
 """

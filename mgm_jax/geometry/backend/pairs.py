@@ -7,7 +7,9 @@ arithmetic that any compiler keeps in registers, in Pallas kernels too.
 
 Compilers contract ``a * b + c`` to one rounding where they may, which spoils the textbook product,
 whose error term needs the product as it was rounded. Here every product is one of two halves of 12
-bits, exact, so that contracting it changes nothing. Sums are not reassociated by XLA.
+bits, exact, so that contracting it changes nothing. XLA does not reassociate sums, but for one
+case: ``(x + 1) - 1`` becomes ``x`` where it knows the 1. Numbers that it could know come from
+:func:`constant`.
 
 Values should keep away from the ends of the range: below 2^-100 the low parts get lost, which
 accelerators flush to zero, and beyond 2^126 sums overflow.
@@ -59,6 +61,10 @@ class Pair(NamedTuple):
         return Pair(self.high[index], self.low[index])
 
 
+ZERO = Pair(np.float32(0), np.float32(0))
+"""Zero, to choose by :func:`where`."""
+
+
 def split_float64(values: Any) -> Pair:
     """Pairs nearest to numbers of any real type, on the host.
 
@@ -66,8 +72,9 @@ def split_float64(values: Any) -> Pair:
     True
     """
     wide = np.asarray(values, np.float64)
-    high = wide.astype(np.float32)
-    return Pair(high, (wide - high).astype(np.float32))
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = wide.astype(np.float32)
+        return Pair(high, (wide - high).astype(np.float32))
 
 
 def join_float64(pair: Pair) -> Any:
@@ -76,8 +83,20 @@ def join_float64(pair: Pair) -> Any:
 
 
 def from_float32(values: jax.Array) -> Pair:
-    """Pairs of float32 numbers, exact."""
+    """Pairs of float32 numbers, exact; not for what the compiler knows (see :func:`constant`)."""
     return Pair(values, jnp.zeros_like(values))
+
+
+def constant(value: float, like: jax.Array) -> Pair:
+    """Pairs of one float32 number in the shape of an array, which the compiler does not know.
+
+    >>> tiny = jnp.full(1, 2.0**-40, jnp.float32)
+    >>> float(jax.jit(lambda x: add(constant(1, x), from_float32(x)).low[0])(tiny)) == 2.0**-40
+    True
+    """
+    # Only a NaN differs from itself, and of those there are none here.
+    known = jnp.where(like == like, np.float32(value), np.float32(0))
+    return Pair(known, jnp.zeros_like(known))
 
 
 def from_int32(values: jax.Array) -> Pair:
@@ -87,7 +106,7 @@ def from_int32(values: jax.Array) -> Pair:
     2147483647.0
     """
     upper = values & np.int32(-65536)
-    return _quick_two_sum(upper.astype(jnp.float32), (values - upper).astype(jnp.float32))
+    return quick_two_sum(upper.astype(jnp.float32), (values - upper).astype(jnp.float32))
 
 
 def two_sum(a: jax.Array, b: jax.Array) -> Pair:
@@ -111,7 +130,7 @@ def two_product(a: jax.Array, b: jax.Array) -> Pair:
     (a, rest_a), (b, rest_b) = halves(a), halves(b)
     middle, lost = two_sum(a * rest_b, rest_a * b)
     total, low = two_sum(a * b, middle)
-    return _quick_two_sum(total, low + (lost + rest_a * rest_b))
+    return quick_two_sum(total, low + (lost + rest_a * rest_b))
 
 
 def halves(values: jax.Array) -> Pair:
@@ -125,8 +144,8 @@ def add(x: Pair, y: Pair) -> Pair:
     """``x + y``, with a relative error of about 2^-47 also where most of it cancels."""
     total, low = two_sum(x.high, y.high)
     lows, lost = two_sum(x.low, y.low)
-    total, low = _quick_two_sum(total, low + lows)
-    return _quick_two_sum(total, low + lost)
+    total, low = quick_two_sum(total, low + lows)
+    return quick_two_sum(total, low + lost)
 
 
 def subtract(x: Pair, y: Pair) -> Pair:
@@ -147,7 +166,7 @@ def absolute(x: Pair) -> Pair:
 def multiply(x: Pair, y: Pair) -> Pair:
     """``x * y``."""
     product, low = two_product(x.high, y.high)
-    return _quick_two_sum(product, low + (x.high * y.low + x.low * y.high))
+    return quick_two_sum(product, low + (x.high * y.low + x.low * y.high))
 
 
 def scale(x: Pair, power_of_two: Any) -> Pair:
@@ -162,7 +181,7 @@ def divide(x: Pair, y: Pair) -> Pair:
     second = rest.high / y.high
     rest = subtract(rest, multiply(from_float32(second), y))
     third = rest.high / y.high
-    return add(_quick_two_sum(first, second), from_float32(third))
+    return add(quick_two_sum(first, second), from_float32(third))
 
 
 def square_root(x: Pair) -> Pair:
@@ -171,13 +190,13 @@ def square_root(x: Pair) -> Pair:
     >>> abs(join_float64(square_root(from_float32(jnp.float32(2)))).item() - 2**0.5) < 1e-14
     True
     """
-    safe = where(x.high > 0, x, from_float32(jnp.ones_like(x.high)))
+    safe = where(x.high > 0, x, Pair(np.float32(1), np.float32(0)))
     guess = from_float32(jnp.sqrt(safe.high))
     # One Newton step doubles the digits, a second makes up for a root that is not rounded well.
     for _ in range(2):
         rest = subtract(safe, multiply(guess, guess))
         guess = add(guess, from_float32(rest.high / (2 * guess.high)))
-    return where(x.high > 0, guess, from_float32(jnp.zeros_like(x.high)))
+    return where(x.high > 0, guess, ZERO)
 
 
 def where(condition: jax.Array, x: Pair, y: Pair) -> Pair:
@@ -202,7 +221,7 @@ def total(x: Pair, axis: int | Sequence[int]) -> Pair:
     return Pair(*lax.reduce(tuple(x), (zero, zero), combine, axes))
 
 
-def _quick_two_sum(a: jax.Array, b: jax.Array) -> Pair:
+def quick_two_sum(a: jax.Array, b: jax.Array) -> Pair:
     """``a + b``, exact where ``|a| >= |b|`` or a is 0."""
     whole = a + b
     return Pair(whole, b - (whole - a))

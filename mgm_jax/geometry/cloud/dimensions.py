@@ -19,6 +19,7 @@ from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import encode_groups
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ _DISCARD = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntrinsicDimension:
+class IntrinsicDimension(Result):
     """Estimates of one cloud's dimension, a row an estimator and scale.
 
     Attributes:
@@ -78,6 +79,32 @@ class IntrinsicDimension:
             where = f" (from {ends[0]} to {ends[1]} neighbours)" if rows.size > 1 else ""
             said.append(f"{name} {values}{where}")
         return f"IntrinsicDimension({self.points} points: {', '.join(said)})"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg, intervals_svg
+
+        own = self.estimator == "gride"
+        if own.sum() < 2:
+            return intervals_svg(
+                self.estimator.tolist(), self.dimension, low=self.low, high=self.high
+            )
+        scale = curve_svg(
+            self.neighbours[own],
+            {"gride": self.dimension[own]},
+            across="gride: dimension over the farther neighbour",
+            low=self.low[own],
+            high=self.high[own],
+            logarithmic=True,
+        )
+        if own.all():
+            return scale
+        rest = ~own
+        return scale + intervals_svg(
+            self.estimator[rest].tolist(),
+            self.dimension[rest],
+            low=self.low[rest],
+            high=self.high[rest],
+        )
 
 
 def intrinsic_dimension(

@@ -20,13 +20,14 @@ from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoNN:
+class TwoNN(Result):
     """One dimension a group.
 
     Attributes:
@@ -50,9 +51,14 @@ class TwoNN:
         """The dimension, or the range of those of the groups, in one line."""
         return f"TwoNN({_range(self.dimension)}{_counted(self.groups)})"
 
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        return intervals_svg(self.groups.tolist(), self.dimension)
+
 
 @dataclass(frozen=True, kw_only=True)
-class LevinaBickel:
+class LevinaBickel(Result):
     """A dimension for every point and an average for every group.
 
     Attributes:
@@ -86,6 +92,11 @@ class LevinaBickel:
         """The average, or the range of those of the groups, in one line."""
         points = f"{self.dimension.size} points"
         return f"LevinaBickel({points}, average {_range(self.average)}{_counted(self.groups)})"
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.dimension)
 
 
 def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:

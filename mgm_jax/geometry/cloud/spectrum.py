@@ -30,6 +30,7 @@ from mgm_jax.geometry.cloud.uniformity import uniformity
 from mgm_jax.geometry.cloud.views import alignment, lidar, mean_cosine
 from mgm_jax.geometry.cloud.whitening import whitened_invariance
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spectrum:
+class Spectrum(Result):
     """The spectrum of a cloud and what is read off it.
 
     Attributes:
@@ -81,6 +82,13 @@ class Spectrum:
             f"Spectrum(rankme={self.rankme:.4g}, alpha_req={self.alpha_req:.4g}, "
             f"nesum={self.nesum:.4g})"
         )
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg
+
+        ranks = np.arange(1, self.eigenvalues.size + 1)
+        logs = np.log10(np.where(self.eigenvalues > 0, self.eigenvalues, np.nan))
+        return curve_svg(ranks, {"": logs}, across="log10 eigenvalue over rank", logarithmic=True)
 
 
 def spectrum(x: Any) -> Spectrum:

@@ -20,6 +20,7 @@ from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.parallel.devices import choose_mesh
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     meta_fields=["metric"],
 )
 @dataclass(frozen=True, kw_only=True)
-class KnnGraph:
+class KnnGraph(Result):
     """The k nearest neighbours of n points, exact.
 
     Attributes:
@@ -80,15 +81,19 @@ class KnnGraph:
             f"{self.certified.mean():.2%} certified at once)"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the first edges."""
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.distances)
+
+    def _shown_table(self) -> pd.DataFrame:
         edges = replace(
             self,
-            indices=self.indices[:3, :5],
-            distances=self.distances[:3, :5],
+            indices=self.indices[:3, :4],
+            distances=self.distances[:3, :4],
             certified=self.certified[:3],
         )
-        return f"<p>{self!r}</p>{edges.to_pandas().to_html(index=False)}"
+        return edges.to_pandas()
 
 
 def knn_graph(

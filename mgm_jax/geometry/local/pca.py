@@ -20,6 +20,7 @@ from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ DEFAULT_K = 50
     meta_fields=[],
 )
 @dataclass(frozen=True, kw_only=True)
-class LocalPca:
+class LocalPca(Result):
     """Spectra of the neighbourhoods of n points.
 
     Attributes:
@@ -71,9 +72,13 @@ class LocalPca:
             f"mean participation ratio {self.participation_ratio.mean():.2f})"
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the quartiles of the columns."""
-        return f"<p>{self!r}</p>{self.to_pandas().describe().round(3).to_html()}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.dimension)
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.to_pandas().describe()
 
 
 def local_pca(

@@ -100,12 +100,12 @@ def nearest_in_cloud_of(
     ).indices
 
 
-def row_batches(size: int) -> list[np.ndarray]:
+def row_batches(size: int, *, at_once: int = ROWS_AT_ONCE) -> list[np.ndarray]:
     """Rows in batches of one length; the last one reaches back to be full.
 
     >>> [(batch[0].item(), batch.size) for batch in row_batches(200)]
     [(0, 128), (72, 128)]
     """
-    length = min(size, ROWS_AT_ONCE)
+    length = min(size, at_once)
     starts = [*range(0, size - length, length), size - length]
     return [np.arange(start, start + length) for start in starts]

@@ -13,6 +13,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
 from mgm_jax.geometry.nnk.candidates import (
@@ -25,6 +26,7 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
+from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
     are_resolved,
@@ -48,6 +50,7 @@ from mgm_jax.geometry.points.groups import (
 from mgm_jax.parallel.devices import fetch, mesh_of
 from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +61,7 @@ _BATCH_POINTS = 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
-class NnkGraph:
+class NnkGraph(Result):
     """Non-negative kernel regression weights of n points on their candidates, exact.
 
     Attributes:
@@ -112,9 +115,13 @@ class NnkGraph:
             + (f", {lost} points not resolved by float32)" if lost else ")")
         )
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the line above and the first edges."""
-        return f"<p>{self!r}</p>{self.to_pandas().head(10).to_html(index=False)}"
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.degree)
+
+    def _shown_table(self) -> pd.DataFrame:
+        return self.to_pandas().head(10)
 
 
 class _Found(NamedTuple):
@@ -226,18 +233,18 @@ def _solve_groups(
 
     def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
         rows = np.maximum(batch.rows, 0)
-        with double_precision():
-            parts = call_on_groups(
-                _group_weights,
-                points[rows],
-                batch.mask,
-                found.k_effective[rows[:, 0]],
-                None if bandwidth is None else bandwidth[rows],
-                mesh=mesh,
-                k=min(columns, batch.rows.shape[1] - 1),
-                kernel=kernel,
-            )
-            places, *others = (part[batch.mask] for part in parts)
+        in_pairs = wide_arithmetic() == "pairs"
+        call = partial(settled_groups, _group_weights) if in_pairs else _in_float64
+        parts = call(
+            points[rows],
+            batch.mask,
+            found.k_effective[rows[:, 0]],
+            None if bandwidth is None else bandwidth[rows],
+            mesh=mesh,
+            k=min(columns, batch.rows.shape[1] - 1),
+            kernel=kernel,
+        )
+        places, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
         return np.where(places < 0, -1, chosen), *others
@@ -255,6 +262,11 @@ def _solve_groups(
                     _solve_cloud(found, points, rows[mask], bandwidth, mesh, kernel=kernel)
                     bar.advance(int(mask.sum()))
     return found
+
+
+def _in_float64(*parts: np.ndarray | None, **options: Any) -> tuple[np.ndarray, ...]:
+    with double_precision():
+        return call_on_groups(_group_weights, *parts, **options)
 
 
 def _write(
@@ -285,6 +297,13 @@ def _solve_cloud(
 ) -> None:
     k = int(found.k_effective[members[0]])
     candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
+    if wide_arithmetic() == "pairs":
+        width = None if bandwidth is None else bandwidth[members]
+        for places, parts in settled_rows(
+            _row_weights, points[members], candidates, width, mesh=mesh, kernel=kernel
+        ):
+            _write(found, members[places], members[candidates[places]], *parts)
+        return
     if mesh is not None:
         with double_precision():
             for places, parts in call_on_rows(

@@ -18,6 +18,7 @@ from jax import lax
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import on_host, wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.nnk.fallback import solve_fallback
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
@@ -117,7 +118,10 @@ def solve_nnk(
         columns.append(np.asarray(start, bool))
         if columns[-1].shape != wide_target.shape:
             raise InputError(f"start must have shape {wide_target.shape}; got {columns[-1].shape}.")
-    solution = _solve_in_blocks(columns)
+    if wide_arithmetic() == "pairs":
+        solution = _solve_in_pairs(columns)
+    else:
+        solution = _solve_in_blocks(columns)
     # What is not finite in a kernel makes the certificate NaN: looking for it costs nothing.
     suspect = np.isnan(solution.kkt) | ~np.isfinite(np.where(counted, wide_target, 0)).all(1)
     for row in np.flatnonzero(suspect):
@@ -137,7 +141,7 @@ def solve_nnk(
 def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
     """Hand the points to the cores of a CPU in blocks of one size, or to a device at once."""
     points, k = columns[1].shape
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" or wide_arithmetic() == "pairs":
         workers = workers_for(None)
         # Powers of 2, so that few sizes compile.
         block = min(1 << max(-(-points // workers) - 1, 0).bit_length(), _BLOCK)
@@ -165,6 +169,25 @@ def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
         for whole, column in zip(found, part, strict=True):
             whole[first : first + block] = column[:points]
     return found
+
+
+def _solve_in_pairs(columns: list[np.ndarray]) -> NnkSolution:
+    """Solve the points in pairs of float32 on the device, those that it refuses on the host."""
+    from mgm_jax.geometry.nnk.in_pairs.settle import settled_kernels
+
+    if not len(columns[1]):
+        return _solve_in_blocks(columns)
+    kernel, target, mask, own = columns[:4]
+    found, refused = settled_kernels(kernel, target, mask, own)
+    theta, residual, kkt, pivots = found
+    solution = NnkSolution(theta, residual, kkt, pivots, refused)
+    rows = np.flatnonzero(refused)
+    if rows.size:
+        with on_host():
+            again = _solve_in_blocks([column[rows] for column in columns])
+        for whole, part in zip(solution[:4], again[:4], strict=True):
+            whole[rows] = part
+    return solution
 
 
 class _Certified(NamedTuple):

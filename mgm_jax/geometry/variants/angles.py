@@ -11,13 +11,14 @@ from mgm_jax.geometry.nnk.graph import NnkGraph
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.geometry.variants.components import THRESHOLD, points_and_graph
 from mgm_jax.geometry.variants.neighbourhoods import bases, compact, extents, in_blocks
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvatureAngles:
+class CurvatureAngles(Result):
     """Principal angles between component subspaces of n points and of others, in degrees, 0 to 90.
 
     Attributes:
@@ -69,6 +70,11 @@ class CurvatureAngles:
             f"CurvatureAngles({self.near_mean.size} points, median of the mean angle "
             f"{near:.1f} degrees to a neighbour, {other:.1f} to a random point)"
         )
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.near_mean)
 
 
 def curvature_angles(

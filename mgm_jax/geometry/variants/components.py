@@ -13,6 +13,7 @@ from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.geometry.variants.neighbourhoods import compact, extents
 from mgm_jax.parallel.devices import fetch
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ DEFAULT_K = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class PcaComponents:
+class PcaComponents(Result):
     """Principal components of the neighbourhoods of n points.
 
     Attributes:
@@ -61,6 +62,11 @@ class PcaComponents:
             f"PcaComponents({self.nnk.size} points, mean {self.nnk.mean():.2f} among NNK "
             f"neighbours, {self.knn.mean():.2f} among all candidates)"
         )
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.histogram import histogram_svg
+
+        return histogram_svg(self.nnk)
 
 
 def pca_components(

@@ -18,6 +18,7 @@ from mgm_jax.geometry.variants.angles import curvature_angles
 from mgm_jax.geometry.variants.components import DEFAULT_K, THRESHOLD, pca_components
 from mgm_jax.parallel.devices import fetch
 from mgm_jax.progress import progress
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Multiscale:
+class Multiscale(Result):
     """Geometry of a cloud at several scales, finest first.
 
     Attributes:
@@ -72,6 +73,12 @@ class Multiscale:
             f"mean degree {degree[0]:.1f} to {degree[-1]:.1f}, angle to a neighbour "
             f"{angle[0]:.1f} to {angle[-1]:.1f} degrees)"
         )
+
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import curve_svg
+
+        scales = np.arange(1, len(self.points) + 1)
+        return curve_svg(scales, {"degree": self.mean["degree"]}, across="scale, finest first")
 
 
 def multiscale(

@@ -18,6 +18,7 @@ from mgm_jax.probe.scores.leep import leep
 from mgm_jax.probe.scores.logme import logme
 from mgm_jax.probe.scores.nce import nce
 from mgm_jax.probe.scores.transrate import transrate
+from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ _NEIGHBOURS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferScores:
+class TransferScores(Result):
     """Scores without training; NaN where one was not asked for. Higher is better in each.
 
     Attributes:
@@ -65,9 +66,11 @@ class TransferScores:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in self.to_dict().items())
         return f"TransferScores({shown})"
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: a row a score."""
-        return self.to_pandas().to_frame().to_html(float_format="{:.4g}".format)
+    def _picture(self) -> str:
+        from mgm_jax.shown.plot import intervals_svg
+
+        known = self.to_dict()
+        return intervals_svg(list(known), np.array(list(known.values())))
 
 
 def transfer_scores(

@@ -40,6 +40,7 @@ _METRICS = {
     "mean_per_class": "mean accuracy per class (share)",
     "map": "mean average precision (share)",
     "map11": "11-point mAP (share)",
+    "r2": "R² (share of variance explained)",
     "score": "score",
 }
 _SIMILARITIES = {"mutual_knn": "mutual k-NN", "cka": "CKA"}

@@ -241,4 +241,6 @@ class _Mirror:
     def _write_note(self) -> None:
         there = {name: total for name, total in self._copies.there.items() if is_copied(name)}
         with whole_file(self._out / _NOTE) as part:
-            part.write_text(json.dumps({"url": self._bucket.url, "contents": there}))
+            part.write_text(
+                json.dumps({"url": self._bucket.url, "contents": there}), encoding="utf-8"
+            )

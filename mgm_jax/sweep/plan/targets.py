@@ -16,6 +16,7 @@ from mgm_jax.images import Fields, ImageSource, Limits, open_source
 from mgm_jax.images.sources.tables.shards import is_pattern
 from mgm_jax.study import ImagesEntry, TargetEntry, Transfer
 from mgm_jax.sweep.plan.cells import ImageSet
+from mgm_jax.sweep.plan.target_values import MEASURES_OF, TargetValues, values_of_target
 
 #: What the source of a target begins with that is a set of features of the study.
 FEATURES = "features:"
@@ -37,10 +38,12 @@ class Target:
     Attributes:
         images: the set.
         has_test: whether it brings its own test images, told by their ids.
+        values: several labels or real values of every image; None for one class an image.
     """
 
     images: ImageSet
     has_test: bool
+    values: TargetValues | None = None
 
 
 class Split(NamedTuple):
@@ -108,8 +111,14 @@ def open_targets(
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
+        values = values_of_target(images.source, entry)
+        if values is not None and not {*transfer.probes} & {*MEASURES_OF[values.kind]}:
+            raise InputError(
+                f"transfer: {images.name} has {values.kind}, which the probes "
+                f"{', '.join(MEASURES_OF[values.kind])} take; name one of them under probes:"
+            )
         labels = np.asarray(images.source.labels)
-        if len(np.unique(labels[labels >= 0])) < 2:
+        if values is None and len(np.unique(labels[labels >= 0])) < 2:
             raise InputError(
                 f"transfer: {images.name} must have images of two classes or more; "
                 f"it has {len(np.unique(labels[labels >= 0]))}. Use a labelled set."
@@ -122,7 +131,7 @@ def open_targets(
             )
         if same:
             images = dataclasses.replace(same[0], name=images.name, stored_as=same[0].name)
-        targets.append(Target(images=images, has_test=has_test))
+        targets.append(Target(images=images, has_test=has_test, values=values))
     names = [one.images.name for one in targets]
     if len(set(names)) < len(names):
         raise InputError(
@@ -139,6 +148,7 @@ def split_target(
     has_test: bool,
     transfer: Transfer,
     seed: int,
+    least_classes: int = 2,
 ) -> Split:
     """Split the labelled images of a target, each class in the same shares.
 
@@ -154,9 +164,10 @@ def split_target(
         has_test: whether the ids tell which images are for testing.
         transfer: the shares.
         seed: of the study.
+        least_classes: how many classes must have enough images.
 
     Raises:
-        InputError: fewer than two classes have enough images.
+        InputError: fewer classes have enough images.
     """
     ranks = [hashlib.sha256(f"split/{seed}/{one}".encode()).digest() for one in ids]
     parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
@@ -179,10 +190,12 @@ def split_target(
         parts["validation"] += rows[:held]
         parts["train"] += rows[held:]
         used += 1
-    if used < 2:
+    if used < least_classes:
         raise InputError(
             f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
             "and to test. Take more images of each class"
+            if least_classes > 1
+            else f"fewer than {LEAST_IMAGES} images have values. Take more images"
         )
     train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
     return Split(train, validation, test, tuple(left_out))

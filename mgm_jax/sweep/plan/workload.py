@@ -41,6 +41,7 @@ from mgm_jax.sweep.plan.features import (
     open_feature_sets,
 )
 from mgm_jax.sweep.plan.given_scores import find_scores
+from mgm_jax.sweep.plan.target_values import MEASURES_OF
 from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
 from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, OpenModel, Subject, load_subjects
@@ -314,6 +315,8 @@ def _transfers(
         for subject in subjects if own is None else own.subjects:
             cell = cell_of(study, subject, subject.encoder.default_tap, target.images, plan)
             for measure in (*study.transfer.probes, *study.transfer.scores):
+                if target.values and measure not in MEASURES_OF[target.values.kind]:
+                    continue
                 yield TransferCell(cell=cell, target=target, measure=measure)
 
 

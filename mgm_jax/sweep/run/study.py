@@ -362,4 +362,6 @@ def _write_account(
         "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
     }
     with whole_file(out / "study.json") as part:
-        part.write_text(json.dumps(account, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(account, indent=2, ensure_ascii=False) + "\n"
+        # The language of the machine may have no letters for the names of a study.
+        part.write_text(text, encoding="utf-8")

@@ -18,9 +18,17 @@ from mgm_jax.probe.knn import knn_probe
 from mgm_jax.probe.linear import linear_probe
 from mgm_jax.probe.ridge import ridge_probe
 from mgm_jax.probe.scores.transfer_scores import transfer_scores
-from mgm_jax.probe.scoring import ScoreName, answer_interval
+from mgm_jax.probe.scoring import (
+    OF_SEVERAL,
+    OF_VALUES,
+    ScoreName,
+    answer_interval,
+    score_interval,
+    score_of,
+)
 from mgm_jax.study import Transfer
 from mgm_jax.sweep.plan.cells import Cell, ImageSet
+from mgm_jax.sweep.plan.target_values import MEASURES_OF
 from mgm_jax.sweep.plan.targets import Split, Target, split_target
 
 #: Raise it when a change of the code changes the numbers of a measure.
@@ -92,6 +100,10 @@ class TransferCell:
             "options": {_OLD_NAMES.get(name, name): values[name] for name in names},
             "seed": seed,
         }
+        if self.target.values is not None:
+            columns = self.target.values.values[list(self.cell.plan.indices)]
+            content["values"] = hashlib.sha256(columns.tobytes()).hexdigest()
+            content["kind"] = self.target.values.kind
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
     def run(
@@ -118,6 +130,9 @@ class TransferCell:
         """
         ids, labels = self.cell.points()[rows], self.cell.labels()[rows]
         classes = self.cell.images.source.classes
+        if self.target.values is not None:
+            columns = self.target.values.values[list(self.cell.plan.indices)][rows]
+            return self._run_columns(x, ids.tolist(), columns, transfer, seed, devices)
         try:
             if self.measure == "few-shot":
                 known = labels >= 0
@@ -141,6 +156,75 @@ class TransferCell:
             raise InputError(f"the features cannot be decomposed: {error}") from error
         few = f"classes with too few images, left out: {name_some(split.left_out)}"
         return Outcome(found, [few] if split.left_out else [])
+
+    def _run_columns(
+        self,
+        x: Features,
+        ids: list[str],
+        columns: np.ndarray,
+        transfer: Transfer,
+        seed: int,
+        devices: Mesh | None,
+    ) -> Outcome:
+        """Measure several labels, or real values, ``[m, c]``."""
+        assert self.target.values is not None
+        kind = self.target.values.kind
+        known = ~np.isnan(columns).any(axis=1)
+        split = split_target(
+            ids,
+            np.where(known, 0, -1),
+            classes=("all",),
+            has_test=self.target.has_test,
+            transfer=transfer,
+            seed=seed,
+            least_classes=1,
+        )
+        learn = np.sort(np.concatenate([split.train, split.validation]))
+        metrics = OF_SEVERAL if kind == "several labels" else OF_VALUES
+        test = x.take(split.test), columns[split.test]
+        options: dict[str, Any] = {
+            "l2_penalties": transfer.l2_penalties,
+            "measure": metrics[0],
+            "level": transfer.level,
+            "seed": seed,
+            "memory_limit": MEMORY_OF_A_MEASURE,
+        }
+        more: dict[str, Any] = {}
+        try:
+            if self.measure == "linear":
+                train, validation = (
+                    (x.take(part), columns[part]) for part in (split.train, split.validation)
+                )
+                result = linear_probe(train, validation, test, devices=devices, **options)
+                more["converged"] = bool(result.refit_converged)
+            else:
+                result = ridge_probe((x.take(learn), columns[learn]), None, test, **options)
+        except (np.linalg.LinAlgError, FloatingPointError) as error:
+            raise InputError(f"the features cannot be decomposed: {error}") from error
+        logits = result.logits(test[0])
+        found = []
+        for metric in metrics:
+            low, high = score_interval(
+                logits, test[1], score=metric, level=transfer.level, seed=seed
+            )
+            found.append(
+                _row(
+                    kind="probe",
+                    measure=self.measure,
+                    metric=metric,
+                    value=score_of(logits, test[1], score=metric),
+                    low=low,
+                    high=high,
+                    level=transfer.level,
+                    strength=result.l2_penalty,
+                    n_train=len(learn),
+                    n_test=len(split.test),
+                    classes=columns.shape[1],
+                    **more,
+                )
+            )
+        takes = " and ".join(MEASURES_OF[kind])
+        return Outcome(found, [f"{kind} are measured by {takes} alone; other measures left out"])
 
 
 def _linear(

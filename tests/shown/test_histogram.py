@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgm_jax import manifold_metrics
-from mgm_jax.metrics.histogram import histogram_svg
+from mgm_jax.shown.histogram import histogram_svg
 
 
 def heights(svg: str) -> list[float]:

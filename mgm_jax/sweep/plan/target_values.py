@@ -1,0 +1,106 @@
+"""What a target asks of every image beside one class: several labels, or real values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.images import ImageSource
+from mgm_jax.study import TargetEntry
+
+#: What a target of a kind is measured by; the rest asks for one class an image.
+MEASURES_OF: dict[str, tuple[str, ...]] = {
+    "several labels": ("linear", "ridge"),
+    "real values": ("ridge",),
+}
+
+# What stands between the labels of one image in a text.
+_SEPARATORS = ("|", ";", ",", " ")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TargetValues:
+    """Columns of a target, for every image of its source.
+
+    Attributes:
+        kind: what they are.
+        names: of the columns, ``[c]``.
+        values: float64 ``[n, c]``; 0 and 1 of labels. A row with NaN is of no use.
+    """
+
+    kind: Literal["several labels", "real values"]
+    names: tuple[str, ...]
+    values: np.ndarray
+
+
+def values_of_target(source: ImageSource, entry: TargetEntry) -> TargetValues | None:
+    """Columns that a target names; None for a target of classes.
+
+    Raises:
+        InputError: a column that the source does not have, values that are no labels or numbers,
+            or a label that all images or none have.
+    """
+    wanted = entry.multilabel if entry.regression is None else entry.regression
+    if wanted is None:
+        return None
+    names = (wanted,) if isinstance(wanted, str) else wanted
+    where = f"transfer: {source.name}"
+    for name in names:
+        if name not in source.columns:
+            raise InputError(
+                f"{where} has no column {name!r}; it has {name_some(source.columns) or 'none'}. "
+                "Manifests, Parquet, webdataset and HDF5 have columns."
+            )
+    if entry.regression is not None:
+        columns = [_numbers(source.columns[name], name, where) for name in names]
+        return TargetValues(kind="real values", names=names, values=np.column_stack(columns))
+    if isinstance(wanted, str) and _are_lists(source.columns[wanted]):
+        names, values = _of_lists(source.columns[wanted], where)
+    else:
+        values = np.column_stack([_numbers(source.columns[name], name, where) for name in names])
+        if values.shape[1] != len(names):
+            names = tuple(f"{names[0]}.{place}" for place in range(values.shape[1]))
+    known = values[~np.isnan(values).any(axis=1)]
+    if not np.isin(known, (0, 1)).all():
+        raise InputError(f"{where}: labels must be 0 or 1, or lists of names, in {wanted!r}.")
+    return TargetValues(kind="several labels", names=names, values=values)
+
+
+def _are_lists(column: np.ndarray) -> bool:
+    return column.dtype == object and any(isinstance(one, str | list | tuple) for one in column)
+
+
+def _of_lists(column: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the labels, and 0 or 1 ``[n, c]``; texts are taken apart at the first separator."""
+    texts = [one for one in column if isinstance(one, str)]
+    mark = next((one for one in _SEPARATORS if any(one in text for text in texts)), None)
+
+    def labels(one: Any) -> list[str] | None:
+        if isinstance(one, str):
+            return [part.strip() for part in one.split(mark) if part.strip()]
+        return None if one is None else [str(part) for part in one if part is not None]
+
+    listed = [labels(one) for one in column]
+    names = tuple(sorted({name for one in listed for name in one or ()}))
+    if not names:
+        raise InputError(f"{where}: no image has a label.")
+    place = {name: position for position, name in enumerate(names)}
+    values = np.zeros((len(listed), len(names)))
+    for row, one in zip(values, listed, strict=True):
+        row[:] = np.nan if one is None else 0
+        row[[place[name] for name in one or ()]] = 1
+    return names, values
+
+
+def _numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:
+    if column.dtype.kind in "iufb" and column.ndim in (1, 2):
+        return column.astype(np.float64)
+    raise InputError(f"{where}: column {name!r} must hold numbers; it holds {_kinds(column)}.")
+
+
+def _kinds(column: Sequence[Any] | np.ndarray) -> str:
+    return name_some(sorted({type(one).__name__ for one in column}))
