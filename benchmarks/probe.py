@@ -9,10 +9,10 @@ One size a run, in steps that are short enough for a shared machine; each adds t
 
 ``synthetic`` is 10 000 x 2048 x 90, non-negative with a falling spectrum, as pooled activations
 have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 features), from
-the folder of ``--data``. scikit-learn gets the same float32 features; it is timed at some strengths
-and the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which
-at weak strengths stops far off), at 1e-6 and to convergence (1e-9). The last line counts
-for each strength the fastest of these runs that was as good as ours, within 1e-4 of the objective;
+the folder of ``--data``. scikit-learn gets the same float32 features; it is timed at some penalties and
+the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which at
+weak penalties stops far from the solution), at 1e-6 and to convergence (1e-9). The last line counts
+for each penalty the fastest of these runs that was as good as ours, within 1e-4 of the objective;
 where none was, the one to convergence, which then is too short. The compilation is counted, unless
 ``--warm``. Beside wall seconds stand those of all cores together, which others on the machine
 disturb less.
@@ -31,7 +31,7 @@ from scipy.special import logsumexp
 
 from benchmarks.timing import RESULTS, hardware
 
-_STRENGTHS = np.logspace(-6, 5, 45)
+_PENALTIES = np.logspace(-6, 5, 45)
 _TOLERANCES = {"default": 1e-4, "tight": 1e-6, "converged": 1e-9}
 # An objective that lies by less than this share above ours is as good.
 _AS_GOOD = 1e-4
@@ -69,7 +69,7 @@ def caltech20(data: str | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def objective(
-    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, intercepts: np.ndarray, strength: float
+    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, intercepts: np.ndarray, penalty: float
 ) -> float:
     """In float64."""
     logits = x.astype(np.float64) @ weights.astype(np.float64) + intercepts
@@ -77,7 +77,7 @@ def objective(
     rest = logits.copy()
     rest[np.arange(len(x)), labels] = -np.inf
     loss = np.logaddexp(0, logsumexp(rest, axis=1) - own)
-    return float(loss.sum() + strength / 2 * (weights.astype(np.float64) ** 2).sum())
+    return float(loss.sum() + penalty / 2 * (weights.astype(np.float64) ** 2).sum())
 
 
 def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
@@ -87,15 +87,15 @@ def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
 
     classes = int(labels.max()) + 1
     if warm:
-        solve_path(prepare(x, labels, classes=classes), _STRENGTHS)
+        solve_path(prepare(x, labels, classes=classes), _PENALTIES)
     start, cores = time.perf_counter(), time.process_time()
     problem = prepare(x, labels, classes=classes)
     prepared = time.perf_counter() - start
-    found = solve_path(problem, _STRENGTHS)
+    found = solve_path(problem, _PENALTIES)
     seconds, cores = time.perf_counter() - start, time.process_time() - cores
     exact = [
         objective(x, labels, w, b, s)
-        for w, b, s in zip(found.weights, found.intercepts, _STRENGTHS, strict=True)
+        for w, b, s in zip(found.weights, found.intercepts, _PENALTIES, strict=True)
     ]
     return {
         "seconds": seconds,
@@ -113,8 +113,8 @@ def theirs(x: np.ndarray, labels: np.ndarray, place: int, tolerance: float) -> d
     """One fit of scikit-learn."""
     from sklearn.linear_model import LogisticRegression
 
-    strength = _STRENGTHS[place]
-    model = LogisticRegression(C=1 / strength, tol=tolerance, max_iter=100_000)
+    penalty = _PENALTIES[place]
+    model = LogisticRegression(C=1 / penalty, tol=tolerance, max_iter=100_000)
     start, cores = time.perf_counter(), time.process_time()
     model.fit(x, labels)
     seconds, cores = time.perf_counter() - start, time.process_time() - cores
@@ -122,7 +122,7 @@ def theirs(x: np.ndarray, labels: np.ndarray, place: int, tolerance: float) -> d
         "seconds": seconds,
         "core seconds": cores,
         "iterations": int(model.n_iter_.max()),
-        "objective": objective(x, labels, model.coef_.T, model.intercept_, strength),
+        "objective": objective(x, labels, model.coef_.T, model.intercept_, penalty),
     }
 
 
@@ -132,7 +132,7 @@ def table(content: dict[str, dict]) -> None:
     total = float(np.sum(mine["evaluations"]))
     print(
         f"mgm_jax: {mine['seconds']:.1f} s ({mine['core seconds']:.0f} core seconds) "
-        "for 45 strengths "
+        "for 45 penalties "
         f"(preparation {mine['prepare']:.1f} s, "
         f"{total:.0f} evaluations), {mine['converged']} converged, largest excess "
         f"{max(mine['excess']):.1e}"
@@ -146,7 +146,7 @@ def table(content: dict[str, dict]) -> None:
             fit = fits[place]
             ratio = mine["objective"][place] / fit["objective"] - 1
             print(
-                f"  strength {_STRENGTHS[place]:.1e}: {fit['seconds']:8.2f} s, "
+                f"  penalty {_PENALTIES[place]:.1e}: {fit['seconds']:8.2f} s, "
                 f"{fit['iterations']:6d} iterations, mgm_jax's objective {ratio:+.1e} from its"
             )
         print_ratio(fits, mine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from mgm_jax import upkeep
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError, OldNameWarning, name_some
 from mgm_jax.interrupts import stoppable
 from mgm_jax.terminal import print_summary, print_table, read_models
 from mgm_jax.upkeep import Results
@@ -604,6 +605,7 @@ def _refuse_missing(study: Study) -> None:
 
 def main() -> None:
     """Run a command: whatever a user can mend is one clear message and status 2."""
+    warnings.formatwarning = _note
     # A terminal that has no letters for a name gets its code points instead of an error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -617,6 +619,16 @@ def main() -> None:
         _end(": ".join(part for part in (named, error.strerror or str(error)) if part))
     except MemoryError as error:
         _end(f"the memory of this machine does not suffice ({error})")
+
+
+_format = warnings.formatwarning
+
+
+def _note(message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+    """An old name is a note to the user; every other warning is what it is elsewhere."""
+    if issubclass(category, OldNameWarning):
+        return f"note: {message}\n"
+    return _format(message, category, *where, **line)
 
 
 def _end(message: str) -> NoReturn:

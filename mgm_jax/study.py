@@ -29,7 +29,7 @@ from pydantic import (
     model_validator,
 )
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, note_old_name
 from mgm_jax.strict_yaml import read_yaml
 
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
@@ -331,8 +331,9 @@ class Transfer(_Frozen):
         probes: ``linear`` and ``ridge`` classifiers, ``knn``, ``few-shot`` prototypes.
         scores: ``logme``, ``h-score``, ``gbc``, ``transrate``.
         test_share: share of each class that is held out for testing, drawn by the study's seed.
-        validation_share: share of each class of the rest that chooses the strength.
-        strengths: weight decays on the path of a linear or ridge probe.
+        validation_share: share of each class of the rest that chooses the penalty.
+        l2_penalties: how many a linear or ridge probe tries, spread from 1e-6 to 1e5; its old name
+            ``strengths`` is still read.
         k: neighbours that vote.
         way: classes of a few-shot episode.
         shots: images of each class in its support, one row of the table each.
@@ -347,7 +348,7 @@ class Transfer(_Frozen):
     scores: tuple[TransferScoreName, ...] = ("logme", "h-score", "gbc", "transrate")
     test_share: float = Field(default=0.3, gt=0, lt=1)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
-    strengths: int = Field(default=45, ge=1, le=1000)
+    l2_penalties: int = Field(default=45, ge=1, le=1000)
     k: int = Field(default=10, ge=1)
     way: int = Field(default=5, ge=2)
     shots: tuple[int, ...] = (5, 20, 50)
@@ -368,6 +369,16 @@ class Transfer(_Frozen):
         if not shots or min(shots) < 1:
             raise ValueError("expected one or more shots, 1 or larger")
         return shots
+
+    @model_validator(mode="before")
+    @classmethod
+    def _penalties_by_their_old_name(cls, content: Any) -> Any:
+        if isinstance(content, dict) and "strengths" in content:
+            if "l2_penalties" in content:
+                raise ValueError("l2_penalties stands twice: strengths is its old name")
+            note_old_name("transfer.strengths", "transfer.l2_penalties")
+            content = {("l2_penalties" if k == "strengths" else k): v for k, v in content.items()}
+        return content
 
     @model_validator(mode="before")
     @classmethod
@@ -506,6 +517,9 @@ class Study(_Frozen):
         content = self.model_dump(mode="json", exclude={"name", "output"} | later)
         if self.transfer is not None and self.transfer.score_table is None:
             content["transfer"].pop("score_table")
+        if self.transfer is not None:
+            # As it was called when digests began.
+            content["transfer"]["strengths"] = content["transfer"].pop("l2_penalties")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self) -> str:

@@ -110,13 +110,13 @@ def probes() -> None:
     labels = np.arange(68) % 3
     x = (rng.normal(size=(68, 5)) + labels[:, None]).astype(np.float32)
     test = x[:20], labels[:20]
-    options = {"strengths": [1.0, 100.0]}
+    options = {"l2_penalties": [1.0, 100.0]}
     alone = linear_probe((x, labels), test, test, **options)
     joined = join_rows(my_part(x), mesh)
     for points, more in ((x, {}), (joined, {}), (x, {"memory_limit": 0, "block_rows": 30})):
         found = linear_probe((points, labels), test, test, **options, **more, devices=mesh)
         np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
-        assert found.strength == alone.strength and found.score == alone.score
+        assert found.l2_penalty == alone.l2_penalty and found.score == alone.score
 
 
 def embeddings() -> None:

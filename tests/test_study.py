@@ -63,6 +63,18 @@ def test_a_number_of_seeds_stands_for_so_many_and_all_for_every_layer() -> None:
     assert listed.digest == study.digest
 
 
+def test_penalties_are_read_under_their_old_name_with_a_note() -> None:
+    target = {"targets": [{"source": "digits"}]}
+    named = make_study(SMALL | {"transfer": target | {"l2_penalties": 7}})
+    with pytest.warns(FutureWarning, match=r"transfer\.strengths is called transfer\.l2_penalties"):
+        old = make_study(SMALL | {"transfer": target | {"strengths": 7}})
+    assert old == named and old.digest == named.digest
+    # That of studies from before the name.
+    assert named.digest[:16] == "2037d243b4266d8d"
+    with pytest.raises(InputError, match="stands twice"):
+        make_study(SMALL | {"transfer": target | {"strengths": 7, "l2_penalties": 7}})
+
+
 def test_all_problems_are_named_at_once(tmp_path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(

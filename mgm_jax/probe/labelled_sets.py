@@ -1,4 +1,4 @@
-"""What a probe asks of its train, validation and test sets, and of its strengths."""
+"""What a probe asks of its train, validation and test sets, and of its L2 penalties."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mgm_jax.errors import InputError, name_some
+from mgm_jax.errors import InputError, name_some, note_old_name
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.intervals import check_level
@@ -17,22 +17,30 @@ from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refus
 _WEAKEST, _STRONGEST = -6.0, 5.0
 
 
-def strengths_of(strengths: Any) -> np.ndarray:
-    """Strengths as an ascending array: given, or so many from 1e-6 to 1e5.
+def penalties_of(l2_penalties: Any, *, strengths: Any = None) -> np.ndarray:
+    """L2 penalties as an ascending array: given, or so many from 1e-6 to 1e5.
+
+    Args:
+        l2_penalties: how many, or themselves.
+        strengths: the same under the name it had, to the caller of a probe; None where it is not
+            used.
 
     Raises:
         InputError: none, or values that are not above 0 and finite.
 
-    >>> strengths_of(3).tolist() == [1e-6, 10**-0.5, 1e5]
+    >>> penalties_of(3).tolist() == [1e-6, 10**-0.5, 1e5]
     True
     """
-    if isinstance(strengths, int | np.integer) and not isinstance(strengths, bool):
-        if strengths < 1:
-            raise InputError(f"strengths must be at least 1; got {strengths}.")
-        return np.logspace(_WEAKEST, _STRONGEST, int(strengths))
-    values = np.sort(np.asarray(strengths, np.float64).reshape(-1))
+    if strengths is not None:
+        note_old_name("strengths", "l2_penalties", stacklevel=4)
+        l2_penalties = strengths
+    if isinstance(l2_penalties, int | np.integer) and not isinstance(l2_penalties, bool):
+        if l2_penalties < 1:
+            raise InputError(f"l2_penalties must be at least 1; got {l2_penalties}.")
+        return np.logspace(_WEAKEST, _STRONGEST, int(l2_penalties))
+    values = np.sort(np.asarray(l2_penalties, np.float64).reshape(-1))
     if not values.size or not (np.isfinite(values) & (values > 0)).all():
-        raise InputError("strengths must be finite and above 0; got others, or none.")
+        raise InputError("l2_penalties must be finite and above 0; got others, or none.")
     return values
 
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.parallel.devices import choose_mesh
 from mgm_jax.probe.features import MEMORY_LIMIT
-from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
+from mgm_jax.probe.labelled_sets import check_options, check_sets, penalties_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.path import solve_path
 from mgm_jax.probe.logistic.problem import prepare
@@ -39,10 +39,10 @@ class ProbeResult(PathResult):
         high: its upper end.
         level: what the interval covers.
         measure: ``"top1"``, ``"mean_per_class"``, ``"map11"`` or ``"map"``.
-        strength: the chosen weight decay.
-        strengths: all of them, ``[s]``, ascending.
+        l2_penalty: the chosen weight decay.
+        l2_penalties: all of them, ``[s]``, ascending.
         validation: score on validation of each, ``[s]``.
-        objective: ``sum_i loss_i + strength / 2 |W|^2`` on train, ``[s]``.
+        objective: ``sum_i loss_i + penalty / 2 |W|^2`` on train, ``[s]``.
         gradient: Euclidean norm of its gradient by W and b, of features about their mean, ``[s]``.
         excess: share by which an objective lies above the least one, at most, ``[s]``.
         converged: whether that is below 5e-5, ``[s]`` bool.
@@ -67,7 +67,7 @@ class ProbeResult(PathResult):
         }
 
     def _remark(self) -> str:
-        return f", {int(self.converged.sum())} of {self.converged.size} strengths converged"
+        return f", {int(self.converged.sum())} of {self.converged.size} penalties converged"
 
 
 def linear_probe(
@@ -75,42 +75,44 @@ def linear_probe(
     validation: tuple[Any, Any] | None,
     test: tuple[Any, Any],
     *,
-    strengths: int | Any = 45,
+    l2_penalties: int | Any = 45,
     measure: ScoreName = "top1",
     level: float = 0.95,
     seed: int = 0,
     devices: Mesh | Sequence[Any] | None = None,
     memory_limit: int = MEMORY_LIMIT,
     block_rows: int | None = None,
+    strengths: int | Any | None = None,
 ) -> ProbeResult:
-    """Logistic regression on frozen features; its strength is chosen on validation.
+    """Logistic regression on frozen features; its penalty is chosen on validation.
 
-    For every strength s the probe minimises ``sum_i loss_i(W, b) + s / 2 |W|^2`` on train
+    For every penalty s the probe minimises ``sum_i loss_i(W, b) + s / 2 |W|^2`` on train
     (scikit-learn's C is 1 / s; intercepts are free): multinomial loss, or, for labels that
-    exclude no other, one binary loss a class. All strengths are solved as one problem. The one
+    exclude no other, one binary loss a class. All penalties are solved as one problem. The one
     with the best validation score (of equals the strongest) is refitted on train and validation.
 
     Features may be arrays, memory-mapped files, an ``EmbeddingStore`` or another ``RowReader``,
     or some rows of these: ``Features.of(store).take(rows)``. Up to ``memory_limit`` they are held
     in memory. Beyond it they are read block by block for every step of the solver; then memory
     holds a few blocks, ``[d, d]`` numbers (``[n, n]`` of fewer rows than features) and the weights
-    of all strengths, whatever n is. Sums run in float32; those over blocks keep what it rounds off.
+    of all penalties, whatever n is. Sums run in float32; those over blocks keep what it rounds off.
 
     Args:
         train: features ``[n, d]`` and labels; features as they come from the encoder.
         validation: likewise; None holds out a random fifth of train.
         test: likewise.
-        strengths: how many, spread evenly over the logarithms from 1e-6 to 1e5; or the strengths
+        l2_penalties: how many, spread evenly over the logarithms from 1e-6 to 1e5; or they
             themselves, above 0.
         measure: ``"top1"``, ``"mean_per_class"``, or of labels given as 0 and 1 in ``[n, c]`` the
             mean average precision, ``"map11"`` at 11 points of recall or ``"map"``.
         level: coverage of the interval, in (0, 1).
         seed: of the held-out fifth and of the bootstrap.
         devices: mesh of one axis, or list of devices, that share the rows of the features; every
-            step of all strengths is one sum over them. None follows the features of train.
+            step of all penalties is one sum over them. None follows the features of train.
         memory_limit: bytes of all features together, as float32, up to which they are held in
             memory. Work on them there takes about four times as much.
         block_rows: rows that are read at a time where they are not; None for about 64 MiB.
+        strengths: the old name of ``l2_penalties``.
 
     Returns:
         A ``ProbeResult``.
@@ -128,11 +130,11 @@ def linear_probe(
         >>> rng = np.random.default_rng(0)
         >>> y = np.arange(60) % 2
         >>> sets = [(rng.normal(size=(60, 3)) + 5 * y[:, None], y) for _ in range(3)]
-        >>> linear_probe(*sets, strengths=5).score
+        >>> linear_probe(*sets, l2_penalties=5).score
         1.0
     """
     check_options(measure, _MEASURES, level)
-    path = strengths_of(strengths)
+    path = penalties_of(l2_penalties, strengths=strengths)
     mesh = choose_mesh(devices, x=train[0] if isinstance(train, tuple | list) and train else None)
     several = measure in OF_SEVERAL
     sets, classes, rows = check_sets(
@@ -181,8 +183,8 @@ def linear_probe(
         high=high,
         level=level,
         measure=measure,
-        strength=float(path[chosen]),
-        strengths=path,
+        l2_penalty=float(path[chosen]),
+        l2_penalties=path,
         validation=scores,
         objective=found.objective,
         gradient=found.gradient,

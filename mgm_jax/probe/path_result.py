@@ -1,4 +1,4 @@
-"""What every probe with a path of strengths returns."""
+"""What every probe with a path of penalties returns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgm_jax.errors import note_old_name
 from mgm_jax.probe.linear_answers import linear_answers
 from mgm_jax.probe.scoring import ScoreName
 from mgm_jax.shown.result import Result
@@ -25,8 +26,8 @@ class PathResult(Result):
         high: its upper end.
         level: what the interval covers.
         measure: ``"top1"``, ``"mean_per_class"``, ``"map11"``, ``"map"`` or ``"r2"``.
-        strength: the chosen one.
-        strengths: all of them, ``[s]``, ascending.
+        l2_penalty: the chosen one.
+        l2_penalties: all of them, ``[s]``, ascending.
         validation: score of each on validation, ``[s]``.
         weights: ``[d, c]``.
         intercepts: ``[c]``.
@@ -38,12 +39,24 @@ class PathResult(Result):
     high: float
     level: float
     measure: ScoreName
-    strength: float
-    strengths: np.ndarray
+    l2_penalty: float
+    l2_penalties: np.ndarray
     validation: np.ndarray
     weights: np.ndarray
     intercepts: np.ndarray
     classes: np.ndarray
+
+    @property
+    def strength(self) -> float:
+        """The old name of ``l2_penalty``."""
+        note_old_name("strength", "l2_penalty")
+        return self.l2_penalty
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """The old name of ``l2_penalties``."""
+        note_old_name("strengths", "l2_penalties")
+        return self.l2_penalties
 
     def logits(self, x: Any) -> np.ndarray:
         """Scores of every class, ``x W + b``, ``[n, c]`` in the type of the weights.
@@ -54,33 +67,33 @@ class PathResult(Result):
         return linear_answers(x, self.weights, self.intercepts)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a strength."""
+        """One row a penalty."""
         import pandas as pd
 
         return pd.DataFrame(self._path())
 
     def _path(self) -> dict[str, np.ndarray]:
         """Columns of the path."""
-        return {"strength": self.strengths, "validation": self.validation}
+        return {"l2_penalty": self.l2_penalties, "validation": self.validation}
 
     def _remark(self) -> str:
         """What the one line says at its end."""
         return ""
 
     def __repr__(self) -> str:
-        """Score, interval and strength in one line."""
+        """Score, interval and penalty in one line."""
         return (
             f"{type(self).__name__}({self.measure} {self.score:.4f}, {self.level:.0%} interval "
-            f"{self.low:.4f} to {self.high:.4f}, strength {self.strength:.3g}{self._remark()})"
+            f"{self.low:.4f} to {self.high:.4f}, L2 penalty {self.l2_penalty:.3g}{self._remark()})"
         )
 
     def _picture(self) -> str:
         from mgm_jax.shown.plot import curve_svg
 
         return curve_svg(
-            self.strengths,
+            self.l2_penalties,
             {f"{self.measure} on validation": self.validation},
-            across=f"strength; {self.strength:.3g} was chosen",
+            across=f"L2 penalty; {self.l2_penalty:.3g} was chosen",
             logarithmic=True,
         )
 

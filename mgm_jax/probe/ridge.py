@@ -1,4 +1,4 @@
-"""The ridge probe: least squares on indicators or values, in closed form at every strength."""
+"""The ridge probe: least squares on indicators or values, in closed form at every penalty."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.cloud.moments import moments_of_chunks
 from mgm_jax.probe.features import MEMORY_LIMIT, Features
-from mgm_jax.probe.labelled_sets import check_options, check_sets, strengths_of
+from mgm_jax.probe.labelled_sets import check_options, check_sets, penalties_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.row_gram import mean_of, products_of_rows, real_eigenvalues
 from mgm_jax.probe.path_result import PathResult
@@ -37,8 +37,8 @@ class RidgeResult(PathResult):
         high: its upper end.
         level: what the interval covers.
         measure: ``"top1"``, ``"mean_per_class"``, ``"map11"``, ``"map"`` or ``"r2"``.
-        strength: the chosen one, in units of ``unit``.
-        strengths: all of them, ``[s]``, ascending.
+        l2_penalty: the chosen one, in units of ``unit``.
+        l2_penalties: all of them, ``[s]``, ascending.
         validation: score of each on validation, or leaving one out, ``[s]``.
         unit: mean square of a centred feature summed over the rows of train, ``|X|^2 / d``.
         weights: ``[d, c]`` float64.
@@ -54,32 +54,33 @@ def ridge_probe(
     validation: tuple[Any, Any] | None,
     test: tuple[Any, Any],
     *,
-    strengths: int | Any = 45,
+    l2_penalties: int | Any = 45,
     measure: ScoreName = "top1",
     level: float = 0.95,
     seed: int = 0,
     memory_limit: int = MEMORY_LIMIT,
     block_rows: int | None = None,
+    strengths: int | Any | None = None,
 ) -> RidgeResult:
     """Ridge regression of class indicators or real values on frozen features; no iterations.
 
-    For every strength s it minimises ``|Y - X W - 1 b'|^2 + s u |W|^2`` with Y the indicators or
+    For every penalty s it minimises ``|Y - X W - 1 b'|^2 + s u |W|^2`` with Y the indicators or
     values ``[n, c]`` and ``u = |X|^2 / d`` of the centred features, so that s means the same
     whatever their scale; the class of the largest fitted indicator is the answer. One
-    eigendecomposition serves all strengths. The strength with the best score on validation is
+    eigendecomposition serves all penalties. The penalty with the best score on validation is
     refitted on train and validation; without validation it is the one that is best at leaving one
     row of train out, also in closed form. Of equals the strongest is taken.
 
     Features may be whatever :func:`~mgm_jax.probe.linear.linear_probe` takes. Beyond
     ``memory_limit`` they are read block by block, two or three times in all (of fewer rows than
     features once for every block), and what stays in memory is ``[d, d]`` numbers (``[n, n]``) and
-    the weights of all strengths.
+    the weights of all l2_penalties.
 
     Args:
         train: features ``[n, d]`` and labels.
         validation: likewise, or None.
         test: likewise.
-        strengths: how many, spread evenly over the logarithms from 1e-6 to 1e5; or the strengths
+        l2_penalties: how many, spread evenly over the logarithms from 1e-6 to 1e5; or they
             themselves, above 0.
         measure: ``"top1"`` or ``"mean_per_class"``; of labels given as 0 and 1 in ``[n, c]``
             ``"map11"`` or ``"map"``; of real values ``[n]`` or ``[n, c]`` ``"r2"``, the mean over
@@ -89,6 +90,7 @@ def ridge_probe(
         memory_limit: bytes of all features together, as float32, up to which they are held in
             memory.
         block_rows: rows that are read at a time where they are not; None for about 64 MiB.
+        strengths: the old name of ``l2_penalties``.
 
     Returns:
         A ``RidgeResult``.
@@ -106,7 +108,7 @@ def ridge_probe(
         1.0
     """
     check_options(measure, SCORES, level)
-    path = strengths_of(strengths)
+    path = penalties_of(l2_penalties, strengths=strengths)
     sets, classes, rows = check_sets(
         {"train": train, "validation": validation, "test": test},
         several=measure in OF_SEVERAL,
@@ -129,7 +131,7 @@ def ridge_probe(
     if np.isnan(scores).all():
         raise InputError(
             f"measure={measure!r} is not defined: no label is there, or no value changes, in the "
-            "rows that choose the strength."
+            "rows that choose the penalty."
         )
     chosen = len(path) - 1 - int(np.nanargmax(scores[::-1]))
     (weights,), (intercepts,) = fit.solutions(path[chosen : chosen + 1])
@@ -141,8 +143,8 @@ def ridge_probe(
         high=high,
         level=level,
         measure=measure,
-        strength=float(path[chosen]),
-        strengths=path,
+        l2_penalty=float(path[chosen]),
+        l2_penalties=path,
         validation=scores,
         unit=fit.unit,
         weights=weights,
@@ -182,13 +184,13 @@ class _Decomposed:
         for rows, left in self._left():
             self.along += left.T @ self._targets(rows)
 
-    def solutions(self, strengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def solutions(self, l2_penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights ``[s, d, c]`` and intercepts ``[s, c]``."""
         roots = np.sqrt(self.squares)
-        shrunk = roots / (self.squares + strengths[:, None] * self.unit)
+        shrunk = roots / (self.squares + l2_penalties[:, None] * self.unit)
         points = shrunk[:, :, None] * self.along
         if self._wide:
-            weights = np.zeros((len(strengths), self.mean.size, self.middle.size))
+            weights = np.zeros((len(l2_penalties), self.mean.size, self.middle.size))
             for rows, block in self._x.blocks(self._block_rows):
                 centred = block - self.mean
                 for one, point in zip(weights, points, strict=True):
@@ -197,7 +199,7 @@ class _Decomposed:
             weights = np.stack([self.vectors @ point for point in points])
         return weights, self.middle - self.mean @ weights
 
-    def left_out_scores(self, strengths: np.ndarray, *, score: ScoreName) -> np.ndarray:
+    def left_out_scores(self, l2_penalties: np.ndarray, *, score: ScoreName) -> np.ndarray:
         """Score ``[s]`` of what every row gets by the fit to all others.
 
         The fit is ``H Y`` with a hat matrix H, so that the error at a row left out is its error
@@ -206,13 +208,13 @@ class _Decomposed:
         # Of classes it is enough to keep which answers are right.
         of_classes = score in OF_CLASSES
         found = np.empty(
-            (len(strengths), len(self._codes), *(() if of_classes else (self.middle.size,))),
+            (len(l2_penalties), len(self._codes), *(() if of_classes else (self.middle.size,))),
             bool if of_classes else float,
         )
         for rows, left in self._left():
             targets = self._targets(rows)
-            for one, strength in zip(found, strengths, strict=True):
-                kept = self.squares / (self.squares + strength * self.unit)
+            for one, penalty in zip(found, l2_penalties, strict=True):
+                kept = self.squares / (self.squares + penalty * self.unit)
                 fitted = self.middle + left @ (kept[:, None] * self.along)
                 hat = 1 / len(self._codes) + left**2 @ kept
                 error = (targets + self.middle - fitted) / np.maximum(1 - hat, 1e-12)[:, None]

@@ -17,31 +17,31 @@ DEVICES = (1, 3, 8)
 
 
 def objectives() -> None:
-    """Every strength ends at the same objective; 203 rows are no multiple of 3 or 8."""
-    strengths = np.logspace(-2, 5, 9)
+    """Every penalty ends at the same objective; 203 rows are no multiple of 3 or 8."""
+    l2_penalties = np.logspace(-2, 5, 9)
     for n, d in ((203, 12), (61, 90)):
         x, labels = blobs(n, d)
         # So near the least objective that two of them agree whatever way they took.
         options = {"tolerance": 1e-7}
-        alone = solve_path(prepare(x, labels, classes=4), strengths, **options)
+        alone = solve_path(prepare(x, labels, classes=4), l2_penalties, **options)
         assert alone.converged.all()
         for count in DEVICES[1:]:
             mesh = default_mesh(jax.devices()[:count])
-            found = solve_path(prepare(x, labels, classes=4, mesh=mesh), strengths, **options)
+            found = solve_path(prepare(x, labels, classes=4, mesh=mesh), l2_penalties, **options)
             assert found.converged.all()
             np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-6)
 
 
 def choices() -> None:
-    """The probe chooses the same strength and predicts the same, also for binary losses."""
+    """The probe chooses the same penalty and predicts the same, also for binary losses."""
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((203, 151, 300))]
     several = [(x, np.stack([y == c for c in range(3)], axis=1).astype(int)) for x, y in sets]
     for parts, measure, counts in ((sets, "top1", DEVICES), (several, "map11", (3,))):
-        alone = linear_probe(*parts, strengths=5, measure=measure)
+        alone = linear_probe(*parts, l2_penalties=5, measure=measure)
         for count in counts:
             devices = jax.devices()[:count]
-            found = linear_probe(*parts, strengths=5, measure=measure, devices=devices)
-            assert found.strength == alone.strength
+            found = linear_probe(*parts, l2_penalties=5, measure=measure, devices=devices)
+            assert found.l2_penalty == alone.l2_penalty
             # Two objectives as near the least one as they say.
             room = np.maximum(found.excess, alone.excess) + 1e-6
             assert (np.abs(found.objective / alone.objective - 1) <= room).all()
@@ -53,12 +53,12 @@ def choices() -> None:
 def read_features() -> None:
     """Features that are read share every block, which no number of devices divides."""
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((203, 151, 300))]
-    options = {"strengths": [0.1, 10.0], "memory_limit": 0, "block_rows": 50}
+    options = {"l2_penalties": [0.1, 10.0], "memory_limit": 0, "block_rows": 50}
     alone = linear_probe(*sets, **options)
     for count in DEVICES[1:]:
         found = linear_probe(*sets, **options, devices=jax.devices()[:count])
         np.testing.assert_allclose(found.objective, alone.objective, rtol=1e-5)
-        assert found.strength == alone.strength and found.score == alone.score
+        assert found.l2_penalty == alone.l2_penalty and found.score == alone.score
     wide = [blobs(n, 90, seed=s) for s, n in enumerate((41, 31, 60))]
     alone = linear_probe(*wide, **options)
     found = linear_probe(*wide, **options, devices=jax.devices()[:3])
@@ -70,8 +70,8 @@ def spread_features() -> None:
     mesh = default_mesh()
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((208, 152, 304))]
     spread = [(shard_rows(x, mesh), y) for x, y in sets]
-    one = linear_probe(*spread, strengths=3)
-    two = linear_probe(*sets, strengths=3, devices=mesh)
+    one = linear_probe(*spread, l2_penalties=3)
+    two = linear_probe(*sets, l2_penalties=3, devices=mesh)
     np.testing.assert_array_equal(one.objective, two.objective)
     np.testing.assert_array_equal(one.weights, two.weights)
 

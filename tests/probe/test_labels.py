@@ -24,7 +24,7 @@ NAMES = np.array(["ant", "bee", "cat"])[CODES]
 
 
 def _probe(call: Callable[..., Any], **options: Any) -> Callable[[Any], float]:
-    return lambda labels: call((X, labels), None, (X, labels), strengths=[1.0], **options).score
+    return lambda labels: call((X, labels), None, (X, labels), l2_penalties=[1.0], **options).score
 
 
 USES: dict[str, Callable[[Any], float]] = {
@@ -101,7 +101,7 @@ def test_sets_may_lack_classes_that_train_has_but_not_the_other_way_round(probe:
     def call(train: tuple, test: tuple) -> Any:
         if probe is knn_probe:
             return probe(train, test, k=3).accuracy
-        return probe(train, None, test, strengths=[1.0]).score
+        return probe(train, None, test, l2_penalties=[1.0]).score
 
     assert call((X, NAMES), (X[part], NAMES[part])) > 0.8
     with pytest.raises(InputError, match=r"labels of test .* also cat in 20 rows \(rows 2, 5,"):
@@ -120,11 +120,11 @@ def test_several_labels_an_image_are_zeros_and_ones_in_every_row() -> None:
     holed.iloc[7, 1] = pd.NA
     for labels in (holed, np.where(np.arange(60)[:, None] == 7, np.nan, truth)):
         with pytest.raises(InputError, match=r"others in 1 rows \(rows 7\)"):
-            linear_probe((X, labels), None, (X, truth), measure="map11", strengths=[1.0])
+            linear_probe((X, labels), None, (X, truth), measure="map11", l2_penalties=[1.0])
 
 
 def test_classes_too_small_to_hold_out_are_named() -> None:
     labels = np.append(NAMES[:59], "dog")
     with pytest.raises(InputError, match="none is left of dog"):
         for seed in range(20):
-            linear_probe((X, labels), None, (X, labels), strengths=[1.0], seed=seed)
+            linear_probe((X, labels), None, (X, labels), l2_penalties=[1.0], seed=seed)

@@ -1,4 +1,4 @@
-"""The linear probe against scikit-learn, strength by strength, and by hand."""
+"""The linear probe against scikit-learn, penalty by penalty, and by hand."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ def blobs(n: int, d: int = 12, *, apart: float = 0.5, seed: int = 0):
     return x.astype(np.float32), labels
 
 
-def objective(x, labels, weights, intercepts, strength: float) -> float:
+def objective(x, labels, weights, intercepts, penalty: float) -> float:
     """The objective in float64."""
     logits = x.astype(np.float64) @ weights + intercepts
     right = logits[np.arange(len(x)), labels]
-    return (logsumexp(logits, axis=1) - right).sum() + strength / 2 * (weights**2).sum()
+    return (logsumexp(logits, axis=1) - right).sum() + penalty / 2 * (weights**2).sum()
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 12), (40, 60)])
-def test_every_strength_is_as_good_as_scikit_learn(n: int, d: int) -> None:
+def test_every_penalty_is_as_good_as_scikit_learn(n: int, d: int) -> None:
     x, labels = blobs(n, d)
-    strengths = np.logspace(-5, 4, 10)
+    l2_penalties = np.logspace(-5, 4, 10)
     problem = prepare(x, labels, classes=4)
-    found = solve_path(problem, strengths)
+    found = solve_path(problem, l2_penalties)
     # An objective that is as good leaves weights some room; a smaller tolerance leaves less.
-    close = solve_path(problem, strengths, tolerance=1e-8)
+    close = solve_path(problem, l2_penalties, tolerance=1e-8)
     assert found.converged.all()
-    for i, strength in enumerate(strengths):
-        model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=20_000)
+    for i, penalty in enumerate(l2_penalties):
+        model = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=20_000)
         model.fit(x.astype(np.float64), labels)
-        theirs = objective(x, labels, model.coef_.T, model.intercept_, strength)
+        theirs = objective(x, labels, model.coef_.T, model.intercept_, penalty)
         ours = objective(
-            x, labels, found.weights[i].astype(np.float64), found.intercepts[i], strength
+            x, labels, found.weights[i].astype(np.float64), found.intercepts[i], penalty
         )
         assert ours <= theirs * (1 + 1e-4)
         assert found.objective[i] == pytest.approx(ours, rel=1e-5)
         # What is said about the distance to the best is no less than it is.
         assert ours <= theirs * (1 + found.excess[i]) * (1 + 1e-6)
-        if strength >= 1:
+        if penalty >= 1:
             np.testing.assert_allclose(close.weights[i], model.coef_.T, atol=2e-3)
 
 
 @pytest.mark.parametrize("what", ["offset", "massive", "scaled"])
-def test_offsets_and_scales_cost_no_strength(what: str) -> None:
+def test_offsets_and_scales_cost_nothing(what: str) -> None:
     x, labels = blobs(300, 12)
     if what == "offset":
         x += 1000
@@ -68,17 +68,17 @@ def test_offsets_and_scales_cost_no_strength(what: str) -> None:
         x[:, 0] = 1000 + 300 * np.random.default_rng(0).normal(size=300)
     else:
         x *= 10.0 ** np.linspace(-3, 2, 12, dtype=np.float32)
-    strengths = np.logspace(-5, 4, 10)
-    found = solve_path(prepare(x, labels, classes=4), strengths)
+    l2_penalties = np.logspace(-5, 4, 10)
+    found = solve_path(prepare(x, labels, classes=4), l2_penalties)
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     left, singular, right = np.linalg.svd(centred, full_matrices=False)
-    for i, strength in enumerate(strengths):
-        model = LogisticRegression(C=1 / strength, solver="newton-cholesky", tol=1e-12)
+    for i, penalty in enumerate(l2_penalties):
+        model = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-12)
         model.fit(left * singular, labels)
-        theirs = objective(centred, labels, right.T @ model.coef_.T, model.intercept_, strength)
+        theirs = objective(centred, labels, right.T @ model.coef_.T, model.intercept_, penalty)
         weights = found.weights[i].astype(np.float64)
-        ours = objective(x, labels, weights, found.intercepts[i], strength)
-        assert ours <= theirs * (1 + 1e-4), strength
+        ours = objective(x, labels, weights, found.intercepts[i], penalty)
+        assert ours <= theirs * (1 + 1e-4), penalty
 
 
 def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
@@ -87,9 +87,9 @@ def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
     found = solve_path(
         prepare(x, truth.astype(int), classes=3), np.array([1.0, 100.0]), tolerance=1e-8
     )
-    for i, strength in enumerate((1.0, 100.0)):
+    for i, penalty in enumerate((1.0, 100.0)):
         for c in range(3):
-            model = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000)
+            model = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=10_000)
             model.fit(x.astype(np.float64), truth[:, c])
             np.testing.assert_allclose(found.weights[i, :, c], model.coef_[0], atol=2e-3)
     chances = expit(x @ found.weights[0] + found.intercepts[0])
@@ -97,19 +97,19 @@ def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
 
 
 @pytest.mark.parametrize("block_rows", [None, 70])
-def test_the_gradient_that_is_reported_is_that_of_every_strength(block_rows: int | None) -> None:
+def test_the_gradient_that_is_reported_is_that_of_every_penalty(block_rows: int | None) -> None:
     x, labels = blobs(300)
-    strengths = np.logspace(-2, 4, 4)
+    l2_penalties = np.logspace(-2, 4, 4)
     found = solve_path(
-        prepare(x, labels, classes=4, block_rows=block_rows), strengths, tolerance=1e-3
+        prepare(x, labels, classes=4, block_rows=block_rows), l2_penalties, tolerance=1e-3
     )
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
-    for i, strength in enumerate(strengths):
+    for i, penalty in enumerate(l2_penalties):
         weights = found.weights[i].astype(np.float64)
         logits = x @ weights + found.intercepts[i]
         chances = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
         residual = chances - np.eye(4)[labels]
-        by_weights = centred.T @ residual + strength * weights
+        by_weights = centred.T @ residual + penalty * weights
         norm = np.sqrt((by_weights**2).sum() + (residual.sum(axis=0) ** 2).sum())
         # Rounding: what float32 makes of sums whose terms nearly cancel.
         rounding = 1e-7 * np.abs(centred).sum()
@@ -128,20 +128,20 @@ def test_the_answer_does_not_depend_on_company() -> None:
 
 def test_probe_selects_on_validation_and_refits() -> None:
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((200, 150, 400))]
-    result = linear_probe(*sets, strengths=9)
+    result = linear_probe(*sets, l2_penalties=9)
     scores = []
-    for strength in result.strengths:
-        model = LogisticRegression(C=1 / strength, tol=1e-8, max_iter=5000).fit(*sets[0])
+    for penalty in result.l2_penalties:
+        model = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(*sets[0])
         scores.append(model.score(*sets[1]))
     np.testing.assert_allclose(result.validation, scores, atol=0.02)
-    best = result.strengths[result.validation == result.validation.max()]
-    assert result.strength == best.max()
+    best = result.l2_penalties[result.validation == result.validation.max()]
+    assert result.l2_penalty == best.max()
     x, y = (np.concatenate(parts) for parts in zip(sets[0], sets[1], strict=True))
-    model = LogisticRegression(C=1 / result.strength, tol=1e-8, max_iter=5000).fit(x, y)
+    model = LogisticRegression(C=1 / result.l2_penalty, tol=1e-8, max_iter=5000).fit(x, y)
     assert result.score == pytest.approx(model.score(*sets[2]), abs=0.011)
     assert result.low <= result.score <= result.high
     assert score_of(result.logits(sets[2][0]), sets[2][1], score="top1") == result.score
-    assert list(result.to_pandas().columns)[:2] == ["strength", "validation"]
+    assert list(result.to_pandas().columns)[:2] == ["l2_penalty", "validation"]
     assert "top1" in repr(result) and "<table" in result._repr_html_()
 
 
@@ -149,11 +149,11 @@ def test_without_validation_a_fifth_is_held_out() -> None:
     train, test = blobs(250, apart=1.0), blobs(100, apart=1.0, seed=1)
     named = np.array(["d", "c", "b", "a"])
     result = linear_probe(
-        (train[0], named[train[1]]), None, (test[0], named[test[1]]), strengths=[1.0, 10.0]
+        (train[0], named[train[1]]), None, (test[0], named[test[1]]), l2_penalties=[1.0, 10.0]
     )
     assert result.classes.tolist() == ["a", "b", "c", "d"]
     assert result.score > np.mean(test[1] == 0)
-    again = linear_probe(train, None, test, strengths=[1.0, 10.0])
+    again = linear_probe(train, None, test, l2_penalties=[1.0, 10.0])
     assert again.score == pytest.approx(result.score, abs=1e-9)
 
 
@@ -239,8 +239,8 @@ def test_unusable_sets_are_named() -> None:
         linear_probe(train, None, (test[0][:, :5], test[1]))
     with pytest.raises(InputError, match="among those of train"):
         linear_probe(train, None, (test[0], test[1] + 7))
-    with pytest.raises(InputError, match="strengths"):
-        linear_probe(train, None, test, strengths=[0.0])
+    with pytest.raises(InputError, match="l2_penalties"):
+        linear_probe(train, None, test, l2_penalties=[0.0])
     with pytest.raises(InputError, match="measure"):
         linear_probe(train, None, test, measure="f1")
     with pytest.raises(InputError, match="0 or 1"):

@@ -27,10 +27,10 @@ def sets(n: int, d: int) -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize(("n", "d"), [(403, 12), (61, 90)])
 def test_linear_probe_of_a_store_is_that_of_its_rows(n: int, d: int, tmp_path: Path) -> None:
     parts = sets(n, d)
-    held = linear_probe(*parts, strengths=6)
+    held = linear_probe(*parts, l2_penalties=6)
     stores = [(write_store(tmp_path / str(i), x), y) for i, (x, y) in enumerate(parts)]
-    read = linear_probe(*stores, strengths=6, memory_limit=0, block_rows=50)
-    assert read.strength == held.strength and read.score == held.score
+    read = linear_probe(*stores, l2_penalties=6, memory_limit=0, block_rows=50)
+    assert read.l2_penalty == held.l2_penalty and read.score == held.score
     assert read.converged.all() and held.converged.all()
     np.testing.assert_allclose(read.objective, held.objective, rtol=1e-5)
     np.testing.assert_array_equal(read.validation, held.validation)
@@ -39,20 +39,20 @@ def test_linear_probe_of_a_store_is_that_of_its_rows(n: int, d: int, tmp_path: P
     np.testing.assert_array_equal(answers, held.logits(x).argmax(axis=1))
     np.testing.assert_allclose(read.logits(stores[2][0]), read.logits(x), atol=1e-5)
     # A store that fits into memory is what its rows are.
-    again = linear_probe(*stores, strengths=6)
+    again = linear_probe(*stores, l2_penalties=6)
     np.testing.assert_array_equal(again.weights, held.weights)
 
 
 @pytest.mark.parametrize("block_rows", [3, 64, 5000])
 def test_the_size_of_a_block_moves_no_objective(block_rows: int) -> None:
     x, labels = blobs(130)
-    strengths = np.array([0.1, 10.0])
+    l2_penalties = np.array([0.1, 10.0])
     options = {"tolerance": 1e-7}
-    held = solve_path(prepare(x, labels, classes=4), strengths, **options)
-    read = solve_path(prepare(x, labels, classes=4, block_rows=block_rows), strengths, **options)
+    held = solve_path(prepare(x, labels, classes=4), l2_penalties, **options)
+    read = solve_path(prepare(x, labels, classes=4, block_rows=block_rows), l2_penalties, **options)
     np.testing.assert_allclose(read.objective, held.objective, rtol=1e-6)
-    for i, strength in enumerate(strengths):
-        exact = objective(x, labels, read.weights[i], read.intercepts[i], strength)
+    for i, penalty in enumerate(l2_penalties):
+        exact = objective(x, labels, read.weights[i], read.intercepts[i], penalty)
         assert read.objective[i] == pytest.approx(exact, rel=1e-6)
 
 
@@ -61,12 +61,12 @@ def test_a_fifth_is_held_out_and_labels_may_be_several() -> None:
     several = np.stack([y == 0, (y == 1) | (y == 3), x[:, 0] > 0.7], axis=1).astype(int)
     for labels, measure in ((y, "mean_per_class"), (several, "map11")):
         train, test = (x[:220], labels[:220]), (x[220:], labels[220:])
-        options = {"strengths": [0.3, 30.0], "measure": measure}
+        options = {"l2_penalties": [0.3, 30.0], "measure": measure}
         held = linear_probe(train, None, test, **options)
         read = linear_probe(train, None, test, **options, memory_limit=0, block_rows=32)
         np.testing.assert_allclose(read.objective, held.objective, rtol=1e-5)
         assert read.score == pytest.approx(held.score, abs=1e-9)
-        assert read.strength == held.strength
+        assert read.l2_penalty == held.l2_penalty
 
 
 def test_sums_over_blocks_keep_what_float32_rounds_off() -> None:
@@ -98,8 +98,8 @@ def test_memory_holds_a_few_blocks(tmp_path: Path) -> None:
     whole, block = x.nbytes, 4 * block_rows * d
     readers = [Counting(x), Counting(x[:600]), Counting(x[600:1200])]
     parts = [(reader, labels[: len(reader.x)]) for reader in readers]
-    linear_probe(*parts, strengths=[10.0, 1000.0], memory_limit=0, block_rows=block_rows)
-    ridge_probe(parts[0], None, parts[2], strengths=3, memory_limit=0, block_rows=block_rows)
+    linear_probe(*parts, l2_penalties=[10.0, 1000.0], memory_limit=0, block_rows=block_rows)
+    ridge_probe(parts[0], None, parts[2], l2_penalties=3, memory_limit=0, block_rows=block_rows)
     assert max(reader.most_rows for reader in readers) == block_rows
     assert readers[0].rows_read % n == 0 and readers[0].rows_read >= 5 * n
     assert readers[0].most_on_device < 4 * block + 2**19 < whole / 3
@@ -110,7 +110,7 @@ def test_memory_holds_a_few_blocks(tmp_path: Path) -> None:
         (mapped, labels),
         (mapped[:600], labels[:600]),
         (mapped[600:1200], labels[600:1200]),
-        strengths=[10.0],
+        l2_penalties=[10.0],
         memory_limit=0,
         block_rows=block_rows,
     )
@@ -128,11 +128,11 @@ def test_ridge_probe_of_a_store_is_that_of_its_rows(
     parts = sets(n, d)
     stores = [(write_store(tmp_path / str(i), x), y) for i, (x, y) in enumerate(parts)]
     results = [
-        ridge_probe(three[0], three[1] if validated else None, three[2], strengths=9, **options)
+        ridge_probe(three[0], three[1] if validated else None, three[2], l2_penalties=9, **options)
         for three, options in ((parts, {}), (stores, {"memory_limit": 0, "block_rows": 10}))
     ]
     held, read = results
-    assert read.strength == held.strength and read.score == held.score
+    assert read.l2_penalty == held.l2_penalty and read.score == held.score
     np.testing.assert_allclose(read.validation, held.validation)
     np.testing.assert_allclose(read.weights, held.weights, atol=1e-10)
     np.testing.assert_allclose(read.intercepts, held.intercepts, atol=1e-9)
@@ -146,7 +146,7 @@ def test_a_damaged_store_is_named_and_nothing_is_answered(tmp_path: Path) -> Non
     for probe in (linear_probe, ridge_probe):
         for limit in (0, 2**31):
             with pytest.raises(InputError, match="chunk 1 of 4 is missing or damaged"):
-                probe((store, parts[0][1]), *parts[1:], strengths=2, memory_limit=limit)
+                probe((store, parts[0][1]), *parts[1:], l2_penalties=2, memory_limit=limit)
     with pytest.raises(InputError, match="memory_limit must be a whole number"):
         linear_probe(*parts, memory_limit=0.5)
     with pytest.raises(InputError, match="block_rows must be a whole number of at least 1"):

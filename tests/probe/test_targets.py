@@ -59,7 +59,7 @@ def test_ridge_on_values_is_scikit_learns() -> None:
     strength, x = 0.3, X[TRAIN]
     unit = ((x - x.mean(axis=0)) ** 2).sum() / x.shape[1]
     found = ridge_probe(
-        (x, VALUES[TRAIN]), None, (X[TEST], VALUES[TEST]), measure="r2", strengths=[strength]
+        (x, VALUES[TRAIN]), None, (X[TEST], VALUES[TEST]), measure="r2", l2_penalties=[strength]
     )
     model = Ridge(alpha=strength * unit).fit(x, VALUES[TRAIN])
     np.testing.assert_allclose(found.weights, model.coef_.T, rtol=1e-5)
@@ -70,7 +70,7 @@ def test_ridge_on_values_is_scikit_learns() -> None:
     # Leaving one out chooses; each row is predicted by the fit to the others.
     path = ridge_probe((x, VALUES[TRAIN, 0]), None, (X[TEST], VALUES[TEST, 0]), measure="r2")
     for place in (0, 22):
-        alpha = path.strengths[place] * unit
+        alpha = path.l2_penalties[place] * unit
         held = [
             Ridge(alpha=alpha).fit(x[kept], VALUES[TRAIN, 0][kept]).predict(x[row : row + 1])[0]
             for row in range(80)
@@ -83,7 +83,7 @@ def test_ridge_on_values_is_scikit_learns() -> None:
 def test_both_probes_take_several_labels(measure) -> None:
     sets = (X[TRAIN], SEVERAL[TRAIN]), None, (X[TEST], SEVERAL[TEST])
     for probe in (ridge_probe, linear_probe):
-        found = probe(*sets, measure=measure, strengths=5)
+        found = probe(*sets, measure=measure, l2_penalties=5)
         logits, truth = found.logits(X[TEST]), SEVERAL[TEST]
         one = average_precision_score if measure == "map" else (lambda t, s: voc_2007(s, t))
         exact = np.mean([one(truth[:, c], logits[:, c]) for c in range(4)])

@@ -55,7 +55,7 @@ def probes_share_their_rows() -> None:
             "targets": [{"source": "digits", "per_class": 21, "name": "more"}],
             "probes": ["linear"],
             "scores": [],
-            "strengths": 3,
+            "l2_penalties": 3,
         },
     )
 

@@ -24,7 +24,7 @@ TARGETS = [
     {"source": "digits", "per_class": 5, "name": "same digits"},
     {"source": "digits", "per_class": 21, "name": "more digits"},
 ]
-TRANSFER = {"targets": TARGETS, "strengths": 3, "episodes": 20, "shots": [5, 20]}
+TRANSFER = {"targets": TARGETS, "l2_penalties": 3, "episodes": 20, "shots": [5, 20]}
 SMALL = {
     "augmentation": None,
     "encoders": [

@@ -115,7 +115,7 @@ def model_similarity(
 ) -> ModelSimilarity:
     """Compare models by their embeddings of the same images; widths may differ.
 
-    None of the measures changes with rotation, reflection or scale of either side.
+    None of the measures but ``pwcca`` changes with rotation, reflection or scale of either side.
 
     - ``mutual_knn``: mean share of the k nearest images (cosine, exact graphs) that two models have
       in common; k / (n - 1) by chance.

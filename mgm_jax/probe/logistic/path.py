@@ -1,20 +1,20 @@
-"""Logistic regression at many strengths of regularisation, solved as one problem.
+"""Logistic regression at many penalties of regularisation, solved as one problem.
 
-All strengths share the features, so their weights stand side by side on the class axis and one
+All penalties share the features, so their weights stand side by side on the class axis and one
 product serves them all. Three things keep the products few:
 
-* Coordinates. With ``X'X = Q diag(l) Q'`` the Hessian of strength s is at most
+* Coordinates. With ``X'X = Q diag(l) Q'`` the Hessian of penalty s is at most
   ``Q diag(l / 2 + s) Q'`` (Boehning 1992), so in the variables ``V = (h l + s)^1/2 Q'W`` with
   h = 1/2 no direction is steeper than 1. As the classes come apart h falls by orders of magnitude,
   to the mean of ``p (1 - p)``; where it has fallen far, the coordinates are renewed. L-BFGS then
-  needs few steps, at any strength.
-* Starts. Every eighth strength starts from zero; those between start half-way between two
+  needs few steps, at any penalty.
+* Starts. Every eighth penalty starts from zero; those between start half-way between two
   solutions, and often are one.
 * A stop that means something. The problem is strongly convex, so that its objective lies at most
-  ``|gradient|^2 / (2 s)`` above the least one (the duality gap). A strength leaves the stack when
+  ``|gradient|^2 / (2 s)`` above the least one (the duality gap). A penalty leaves the stack when
   that is a small share of its objective.
 
-A line search tries one step for each strength at a time, so that no strength waits for another.
+A line search tries one step for each penalty at a time, so that no penalty waits for another.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mgm_jax.probe.logistic.problem import Problem
 from mgm_jax.probe.logistic.stack import Lanes, begin, renew, some
 from mgm_jax.progress import Bar, progress
 
-# Every so many strengths one starts from zero; then the gaps are halved.
+# Every so many penalties one starts from zero; then the gaps are halved.
 _STRIDE = 8
 # Stacks are filled up to one of few sizes, so that few are compiled; where a product takes longer
 # than a compilation, to one of more.
@@ -46,12 +46,12 @@ _LEAST_STEP = 2.0**-20
 
 
 class PathSolution(NamedTuple):
-    """One solution a strength.
+    """One solution a penalty.
 
     Attributes:
         weights: ``[s, d, c]`` float32.
         intercepts: ``[s, c]`` float32.
-        objective: ``sum_i loss_i + strength / 2 |W|^2`` at the solution, ``[s]`` float64.
+        objective: ``sum_i loss_i + penalty / 2 |W|^2`` at the solution, ``[s]`` float64.
         gradient: Euclidean norm of its gradient by weights and intercepts, ``[s]`` float64.
         excess: share by which the objective may lie above the least one, ``[s]`` float64.
         steps: evaluations of loss and gradient, ``[s]``.
@@ -69,31 +69,31 @@ class PathSolution(NamedTuple):
 
 def solve_path(
     problem: Problem,
-    strengths: np.ndarray,
+    penalties: np.ndarray,
     *,
     tolerance: float = 5e-5,
     most_steps: int = 1000,
     start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> PathSolution:
-    """Solve ``min sum_i loss_i(W, b) + strength / 2 |W|^2`` for every strength.
+    """Solve ``min sum_i loss_i(W, b) + penalty / 2 |W|^2`` for every penalty.
 
     Args:
         problem: from :func:`~mgm_jax.probe.logistic.problem.prepare`.
-        strengths: ``[s]`` ascending, above 0; scikit-learn's C is one over it.
+        penalties: ``[s]`` ascending, above 0; scikit-learn's C is one over it.
         tolerance: share by which an objective may lie above the least one, as far as its
             gradient tells.
-        most_steps: evaluations after which a strength is given up as not converged.
-        start: weights ``[d, c]`` and intercepts ``[c]`` to start all strengths from.
+        most_steps: evaluations after which a penalty is given up as not converged.
+        start: weights ``[d, c]`` and intercepts ``[c]`` to start all penalties from.
 
     Returns:
-        The solutions, in the order of the strengths.
+        The solutions, in the order of the penalties.
     """
-    strengths = np.asarray(strengths, np.float64)
-    found = _Path(problem, strengths, tolerance, most_steps)
-    with progress("linear probes", total=strengths.size, unit="strength") as bar:
+    penalties = np.asarray(penalties, np.float64)
+    found = _Path(problem, penalties, tolerance, most_steps)
+    with progress("linear probes", total=penalties.size, unit="penalty") as bar:
         if start is not None:
             first = found.from_features(*start)
-            found.solve(np.arange(strengths.size), np.repeat(first[None], strengths.size, 0), bar)
+            found.solve(np.arange(penalties.size), np.repeat(first[None], penalties.size, 0), bar)
         else:
             for lanes, points in found.halvings():
                 found.solve(lanes, points, bar)
@@ -101,18 +101,18 @@ def solve_path(
 
 
 class _Path:
-    """All strengths of one problem; solutions are kept in coordinates that they share."""
+    """All penalties of one problem; solutions are kept in coordinates that they share."""
 
     def __init__(
-        self, problem: Problem, strengths: np.ndarray, tolerance: float, most_steps: int
+        self, problem: Problem, penalties: np.ndarray, tolerance: float, most_steps: int
     ) -> None:
-        self.problem, self.strengths = problem, strengths
+        self.problem, self.penalties = problem, penalties
         self.tolerance, self.most_steps = tolerance, most_steps
-        count, width = strengths.size, problem.data.width
+        count, width = penalties.size, problem.data.width
         rank = problem.squares.size
         self.curvature = np.full(count, _BOUND)
         self.ridge = np.zeros((count, width), np.float32)
-        self.ridge[:, :rank] = strengths[:, None]
+        self.ridge[:, :rank] = penalties[:, None]
         large = problem.data.count * width * problem.classes > _LARGE_PRODUCT
         self.sizes = _MORE_SIZES if large else _FEW_SIZES
         self.points = np.zeros((count, width, problem.classes), np.float32)
@@ -125,14 +125,14 @@ class _Path:
         """Weights over the solver's coordinates, ``[s, r']`` float32."""
         rank, curvature = self.problem.squares.size, self.curvature[lanes, None]
         scale = np.ones((lanes.size, self.problem.data.width), np.float32)
-        ridge = self.strengths[lanes, None]
+        ridge = self.penalties[lanes, None]
         scale[:, :rank] = 1 / np.sqrt(curvature * self.problem.squares + ridge)
         scale[:, rank:][:, :1] = 1 / np.sqrt(curvature * self.problem.rows)
         return scale
 
     def halvings(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Lanes and their starts: some from zero, then those half-way between two solutions."""
-        count, stride = self.strengths.size, _STRIDE
+        count, stride = self.penalties.size, _STRIDE
         lanes = np.arange(0, count, stride)
         yield lanes, np.zeros_like(self.points[lanes])
         while stride > 1:
@@ -145,7 +145,7 @@ class _Path:
             yield lanes, (self.points[below] + self.points[above]) / 2
 
     def solve(self, lanes: np.ndarray, points: np.ndarray, bar: Bar) -> None:
-        """Solve some strengths together; those that are done leave the stack."""
+        """Solve some penalties together; those that are done leave the stack."""
         if not lanes.size:
             return
         data, rank = self.problem.data, self.problem.squares.size
@@ -210,7 +210,7 @@ class _Path:
         curvature, which is about the loss where that is small, and at most half the rows; a tenth
         of it, because weights may move along.
         """
-        by_weights = self.squared[lanes, 0] / (2 * self.strengths[lanes])
+        by_weights = self.squared[lanes, 0] / (2 * self.penalties[lanes])
         curvature = 0.1 * np.minimum(self.objective[lanes], self.problem.rows / 2)
         by_intercepts = self.squared[lanes, 1] / (2 * curvature)
         return (by_weights + by_intercepts) / self.objective[lanes]

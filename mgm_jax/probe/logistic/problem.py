@@ -1,6 +1,6 @@
 """The data of a logistic regression in the coordinates of the solver.
 
-Centred features are turned to the eigenvectors of their ``X'X``, where every strength has its
+Centred features are turned to the eigenvectors of their ``X'X``, where every penalty has its
 curvatures at hand (see ``logistic_path``). Of fewer rows than features the weights lie in the span
 of the rows, which is smaller; then the problem is one of n coordinates.
 """
@@ -63,7 +63,7 @@ def prepare(
     mesh: Mesh | None = None,
     block_rows: int | None = None,
 ) -> Problem:
-    """Centre and rotate features, once for all strengths.
+    """Centre and rotate features, once for all penalties.
 
     Args:
         x: features ``[n, d]``.

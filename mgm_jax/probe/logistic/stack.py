@@ -105,7 +105,7 @@ def _advance(
             device's share of the rows.
         codes: see :func:`~mgm_jax.probe.logistic.loss.loss_and_slope`.
         scale: weights over the solver's coordinates ``[s, r]``.
-        ridge: strength of each weight ``[s, r]``; 0 for the intercept and for columns that fill up.
+        ridge: penalty of each weight ``[s, r]``; 0 for the intercept and for columns that fill up.
         rank: column of the intercept.
         axis: mesh axis that the rows are spread over; None for no mesh.
     """

@@ -34,7 +34,7 @@ _TRAIN, _TEST = "train:", "test:"
 # What stands before the path in some sources.
 _PREFIXES = ("rows:", "wds:")
 
-#: Each class needs an image to train on, one to choose the strength, and one to test.
+#: Each class needs an image to train on, one to choose the penalty, and one to test.
 LEAST_IMAGES = 3
 
 
@@ -58,7 +58,7 @@ class Split(NamedTuple):
 
     Attributes:
         train: rows that a probe learns from.
-        validation: rows that choose its strength.
+        validation: rows that choose its penalty.
         test: rows that it is judged on.
         left_out: names of the classes that have too few images.
     """
@@ -173,7 +173,7 @@ def split_target(
     """Split the labelled images of a target, each class in the same shares.
 
     Every image has a rank, the sha256 of the seed and its id; within its class the smallest ranks
-    are tested on, the next ones choose the strength. So a split does not depend on the encoder,
+    are tested on, the next ones choose the penalty. So a split does not depend on the encoder,
     and images that come or go in one class move nothing in another. Shares are rounded to whole
     images, so that every part keeps at least one.
 

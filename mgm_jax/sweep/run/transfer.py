@@ -89,6 +89,7 @@ class TransferCell:
         Options of other measures do not enter: another shot does not train a linear probe again.
         """
         names = _OPTIONS.get(self.measure, ("test_share",))
+        values = transfer.model_dump(mode="json")
         content = {
             "version": TRANSFER_VERSION,
             "embeddings": self.cell.manifest.digest,
@@ -96,7 +97,7 @@ class TransferCell:
             "source": self.cell.images.source.subset(self.cell.plan.indices).digest,
             "has_test": self.target.has_test,
             "measure": self.measure,
-            "options": {name: transfer.model_dump(mode="json")[name] for name in names},
+            "options": {_OLD_NAMES.get(name, name): values[name] for name in names},
             "seed": seed,
         }
         if self.target.values is not None:
@@ -182,7 +183,7 @@ class TransferCell:
         metrics = OF_SEVERAL if kind == "several labels" else OF_VALUES
         test = x.take(split.test), columns[split.test]
         options: dict[str, Any] = {
-            "strengths": transfer.strengths,
+            "l2_penalties": transfer.l2_penalties,
             "measure": metrics[0],
             "level": transfer.level,
             "seed": seed,
@@ -191,10 +192,10 @@ class TransferCell:
         more: dict[str, Any] = {}
         try:
             if self.measure == "linear":
-                train, held = (
+                train, validation = (
                     (x.take(part), columns[part]) for part in (split.train, split.validation)
                 )
-                result = linear_probe(train, held, test, devices=devices, **options)
+                result = linear_probe(train, validation, test, devices=devices, **options)
                 more["converged"] = bool(result.refit_converged)
             else:
                 result = ridge_probe((x.take(learn), columns[learn]), None, test, **options)
@@ -215,7 +216,7 @@ class TransferCell:
                     low=low,
                     high=high,
                     level=transfer.level,
-                    strength=result.strength,
+                    strength=result.l2_penalty,
                     n_train=len(learn),
                     n_test=len(split.test),
                     classes=columns.shape[1],
@@ -237,7 +238,7 @@ def _linear(
     sets = ((x.take(rows), labels[rows]) for rows in split[:3])
     result = linear_probe(
         *sets,
-        strengths=transfer.strengths,
+        l2_penalties=transfer.l2_penalties,
         level=transfer.level,
         seed=seed,
         devices=devices,
@@ -245,27 +246,27 @@ def _linear(
     )
     right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("linear", result.classes[right], labels, split, transfer, seed)
-    more = {"strength": result.strength, "converged": bool(result.refit_converged)}
+    more = {"strength": result.l2_penalty, "converged": bool(result.refit_converged)}
     return [row | more for row in answers]
 
 
 def _ridge(
     x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
 ) -> list[dict[str, Any]]:
-    # The strength is chosen by leaving one out; validation images are images to learn from.
+    # The penalty is chosen by leaving one out; validation images are images to learn from.
     learn = np.sort(np.concatenate([split.train, split.validation]))
     result = ridge_probe(
         (x.take(learn), labels[learn]),
         None,
         (x.take(split.test), labels[split.test]),
-        strengths=transfer.strengths,
+        l2_penalties=transfer.l2_penalties,
         level=transfer.level,
         seed=seed,
         memory_limit=MEMORY_OF_A_MEASURE,
     )
     right = result.logits(x.take(split.test)).argmax(axis=1)
     answers = _answers("ridge", result.classes[right], labels, split, transfer, seed)
-    return [row | {"strength": result.strength} for row in answers]
+    return [row | {"strength": result.l2_penalty} for row in answers]
 
 
 def _knn(
@@ -379,8 +380,10 @@ def _row(**values: Any) -> dict[str, Any]:
 
 _PROBES = {"ridge": _ridge, "knn": _knn}
 _OPTIONS = {
-    "linear": ("test_share", "validation_share", "strengths", "level"),
-    "ridge": ("test_share", "strengths", "level"),
+    "linear": ("test_share", "validation_share", "l2_penalties", "level"),
+    "ridge": ("test_share", "l2_penalties", "level"),
     "knn": ("test_share", "k", "level"),
     "few-shot": ("way", "shots", "queries", "episodes", "level"),
 }
+# Options that had another name when the digests of records began.
+_OLD_NAMES = {"l2_penalties": "strengths"}
