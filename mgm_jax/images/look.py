@@ -66,7 +66,7 @@ def views(
         batch_size=min(_BATCH, len(taken)),
     ):
         rows = batch.index >= 0
-        keys = np.array([image_key(source.ids[max(i, 0)]) for i in batch.index])
+        keys = np.array([image_key(source.ids[max(i, 0)]) for i in batch.index], np.int64)
         of_batch = make_views(
             batch.images, keys, numbers, setting=chosen, strength=strength, seed=seed, size=side
         )

@@ -78,7 +78,10 @@ def scan_in_buckets(
         rows = queries.lengths.shape[0]
         more = -rows % _ROWS
         points = jnp.pad(queries.points, ((0, more), (0, 0)))
-        best, columns, last = None, None, None
+        # Arrays from the first part on, of which there is one at least.
+        best: Any = None
+        columns: Any = None
+        last: Any = None
         for start in range(0, table.lengths.shape[0], _CHUNK):
             part = slice(start, start + _CHUNK)
             kept = _keep(points, table.points[part], offset[part], kernel=kernel)[:rows]
