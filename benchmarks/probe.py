@@ -9,13 +9,13 @@ One size a run, in steps that are short enough for a shared machine; each adds t
 
 ``synthetic`` is 10 000 x 2048 x 90, non-negative with a falling spectrum, as pooled activations
 have. ``caltech20`` is 1 600 images of 20 classes through a trained Conv4 (1600 features), from
-the folder of ``--data``. scikit-learn gets the same float32 features; it is timed at some penalties and
-the others are put between them, on logarithms. It is run at its default tolerance (1e-4, which at
-weak penalties stops far from the solution), at 1e-6 and to convergence (1e-9). The last line counts
-for each penalty the fastest of these runs that was as good as ours, within 1e-4 of the objective;
-where none was, the one to convergence, which then is too short. The compilation is counted, unless
-``--warm``. Beside wall seconds stand those of all cores together, which others on the machine
-disturb less.
+the folder of ``--data``. scikit-learn gets the same float32 features; it is timed at some
+penalties and the others are put between them, on logarithms. It is run at its default tolerance
+(1e-4, which at weak penalties stops far off), at 1e-6 and to convergence (1e-9). The last line
+counts for each penalty the fastest of these runs that was as good as ours, within 1e-4 of the
+objective; where none was, the one to convergence, which then is too short. The compilation is
+counted, unless ``--warm``. Beside wall seconds stand those of all cores together, which others on
+the machine disturb less.
 """
 
 from __future__ import annotations
