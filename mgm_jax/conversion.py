@@ -22,6 +22,7 @@ def convert_entry(file: Path | str, entry: Any, cache: Path, *, fetch: bool = Fa
     from mgm_converters import CONVERTER_VERSION
     from mgm_converters import convert as convert_checkpoint
     from mgm_converters.reading.source import digest_of_source, find_source
+    from mgm_jax.encoders import PUBLISHED
     from mgm_jax.files import safe_name
     from mgm_jax.study import FeaturesEntry
 
@@ -31,14 +32,18 @@ def convert_entry(file: Path | str, entry: Any, cache: Path, *, fetch: bool = Fa
         return unpack_features(Path(file), cache)
     said = entry.conversion
     model = said.pop("model", None)
+    given: Path | str = file
     if isinstance(file, str):
-        model = model or file
+        known = file in PUBLISHED
+        model = model or (file if known else None)
         file = find_source(file, fetch=fetch).file
+        # What a name on a hub says of its weights, their path in a cache does not.
+        given = file if known else given
     parts = [digest_of_source(file)[:12], f"c{CONVERTER_VERSION}", model or "recognised"]
     parts += [f"{name}={value}" for name, value in sorted(said.items())]
     folder = cache / safe_name("-".join((file.name, *parts)), most=160)
     if not folder.exists():
-        made = convert_checkpoint(file, folder, model=model, **said)
+        made = convert_checkpoint(given, folder, model=model, **said)
         if made.report.doubt:
             # In a study nobody sees the report; the keys of the entry are named as the options.
             print(f"{file.name}: {made.report.doubt}", file=sys.stderr)

@@ -71,6 +71,7 @@ class EncoderEntry(_Frozen):
             ``zoo:NAME`` for a shipped encoder (a pattern for several, ``zoo:all`` for all),
             ``published:NAME`` for a published one (a pattern for several, ``published:resnet50``
             for the 14 of the paper; ``mgm run --download`` fetches what is not there),
+            ``hf:owner/name`` or ``timm:name`` for weights on the hub, converted,
             the name of an architecture (``mgm models``) for an untrained encoder, or with
             ``init: random`` that of a published encoder. Models that stay in their library are
             ``torch:timm/NAME``, ``torch:hf/NAME`` (a name on the hub or a folder) and

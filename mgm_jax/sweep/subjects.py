@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,9 @@ OnFailure = Callable[[str, Exception], None]
 
 #: An entry of one encoder, where it comes from, and the seed of random weights.
 Job = tuple[EncoderEntry, Path | str, int]
+
+#: What names of a hub begin with.
+_HUBS = ("hf:", "timm:")
 
 _SUFFIXES = (".tar", ".pth", ".pt", ".th", ".ckpt", ".safetensors", ".bin")
 
@@ -143,7 +147,7 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     path = base / Path(entry.source).expanduser()
     if path.exists():
         yield from _seeded(entry, path)
-    elif entry.source.startswith((CALLABLE, *FOREIGN)):
+    elif entry.source.startswith((CALLABLE, *FOREIGN, *_HUBS)):
         yield from _seeded(entry, entry.source)
     elif is_zoo_source(entry.source):
         yield from _each(entry, zoo_files(entry.source))
@@ -232,10 +236,11 @@ def _load(
     convert: Convert | None,
 ) -> Subject:
     numbered = f"-s{seed}" if len(entry.seeds) > 1 else ""
-    if isinstance(source, Path) or (source in PUBLISHED and entry.init is None):
+    named = isinstance(source, str) and source in PUBLISHED and entry.init is None
+    if isinstance(source, Path) or source.startswith(_HUBS) or named:
         encoder = _trained(source, entry, cache=cache, convert=convert)
-        if entry.init is not None and isinstance(source, Path):
-            own = (entry.name or f"{_stem(source)}-random") + numbered
+        if entry.init is not None:
+            own = (entry.name or f"{_own_name(source)}-random") + numbered
             encoder = untrained_control(encoder, seed=seed, size=entry.size, name=own)
     elif source in PUBLISHED:
         own = (entry.name or f"{source}-random") + numbered
@@ -324,7 +329,7 @@ def _trained(
 
     A name is that of a published encoder, which whoever converts knows where to find.
     """
-    name = entry.name or (source if isinstance(source, str) else _stem(source))
+    name = entry.name or _own_name(source)
     converted = isinstance(source, Path) and is_encoder_folder(source)
     if not converted and convert is None:
         raise InputError(
@@ -367,6 +372,15 @@ def _taps(
             f"it has {', '.join(encoder.taps)}"
         )
     return taps or (encoder.default_tap,)
+
+
+def _own_name(source: Path | str) -> str:
+    """What an encoder is called that its entry does not name."""
+    if isinstance(source, Path):
+        return _stem(source)
+    # Of a name on a hub the owner, the library and the revision are left out.
+    on_hub = source.startswith(_HUBS)
+    return re.split("[/:]", source.partition("@")[0])[-1] if on_hub else source
 
 
 def _stem(path: Path) -> str:

@@ -10,7 +10,10 @@ import pytest
 from mgm_converters import convert
 from mgm_converters.reading.source import find_source
 from mgm_converters.recognition.evidence.settings import read_settings
+from mgm_jax.conversion import convert_entry
 from mgm_jax.errors import InputError
+from mgm_jax.study import EncoderEntry
+from mgm_jax.sweep.subjects import load_subjects
 from tests.converters.live import HF
 from tests.converters.networks import small_vit
 
@@ -60,6 +63,33 @@ def test_a_repository_of_timm(cache, timm: Any, randomised):
     assert conversion.report.method == "DINO"
     assert conversion.encoder.spec.position_resize == "offset"
     assert (conversion.encoder.preprocess.size, conversion.encoder.preprocess.resize) == (64, 71)
+
+
+def test_a_study_names_weights_on_the_hub(
+    cache: Path, tmp_path: Path, transformers: Any, randomised: Any
+) -> None:
+    config = transformers.Dinov2Config(**(HF | {"mlp_ratio": 2}))
+    live = randomised(transformers.Dinov2Model(config))
+    live.save_pretrained(cached(cache, "facebook/dinov2-small"))
+    lost = []
+    entries = (
+        EncoderEntry(source="hf:facebook/dinov2-small"),
+        EncoderEntry(source="hf:facebook/dinov2-small", init="random"),
+        EncoderEntry(source="hf:facebook/dinov2-base"),
+    )
+    subjects = load_subjects(
+        entries,
+        base=tmp_path,
+        cache=tmp_path / "encoders",
+        convert=convert_entry,
+        on_failure=lambda name, error: lost.append((name, str(error))),
+    )
+    assert [one.name for one in subjects] == ["dinov2-small", "dinov2-small-random"]
+    assert subjects[0].encoder.spec == subjects[1].encoder.spec
+    assert subjects[0].paradigm == "non-contrastive (guessed)", (
+        "the name of a repository states nothing"
+    )
+    assert lost[0][0] == "dinov2-base" and "HF_HOME" in lost[0][1]
 
 
 def test_what_the_cache_lacks_is_an_error_that_names_it(cache):
