@@ -217,6 +217,11 @@ def run(
 
         for place in encoder_from:
             callables |= encoders_from(place)
+    if (labels or scores) and not features:
+        raise InputError(
+            "--labels and --scores go with --features; in a study file write labels: at the "
+            "features, and scores: under transfer"
+        )
     if study is not None:
         if encoder or images or setting or features:
             raise InputError(

@@ -52,6 +52,8 @@ def test_a_first_look_needs_no_study_file(tmp_path: Path) -> None:
         (("run", "absent.yaml"), "absent.yaml"),
         (("run", "--encoder", "pixels"), "--images"),
         (("run", "--encoder", "resnet81", "--images", "digits", "-o", "{tmp}/o"), "resnet81"),
+        (("run", "--encoder", "pixels", "--scores", "s.csv", "-o", "{tmp}/o"), "with --features"),
+        (("run", "absent.yaml", "--labels", "l.csv"), "with --features"),
         (("report", "{tmp}/nothing"), "nothing"),
         (("convert", "{tmp}/absent.pth", "-o", "{tmp}/o"), "absent.pth"),
     ],

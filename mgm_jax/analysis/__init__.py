@@ -2,6 +2,15 @@
 
 The functions take the tables of a study as pandas frames (or any frame of the same columns)
 and return small frozen results with ``.to_pandas()`` and a notebook representation.
+
+| room | what |
+|---|---|
+| ``compare`` | paired differences of two encoders on the same groups |
+| ``similarity`` | what models see alike in the same images: CKA, RSA, Procrustes and others |
+| ``clusters`` | groups of models by their metrics, how stable, how they agree with labels |
+| ``collapse`` | whether untrained encoders are collapsed |
+| ``transfer`` | prediction of transfer, held out, beside baselines; published scores |
+| ``layers`` | metrics along the depth of a network |
 """
 
 from __future__ import annotations

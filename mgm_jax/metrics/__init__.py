@@ -1,4 +1,14 @@
-"""Manifold graph metrics of groups of points, baseline metrics of a model, and their statistics."""
+"""Manifold graph metrics of groups of points, baseline metrics of a model, and their statistics.
+
+| file | what |
+|---|---|
+| ``manifold`` | the public ``manifold_metrics`` and its record |
+| ``measure`` | all groups of points, in batches; ``options`` what was asked for |
+| ``small_groups``, ``large_groups`` | by one Gram matrix a group, and by a k-NN graph |
+| ``local`` | the measures of a neighbourhood from its Gram matrix |
+| ``panel`` | baselines, one value a model |
+| ``summary`` | means over groups with bootstrap intervals; ``columns`` names of all measures |
+"""
 
 from __future__ import annotations
 

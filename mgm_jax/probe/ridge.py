@@ -74,7 +74,7 @@ def ridge_probe(
     Features may be whatever :func:`~mgm_jax.probe.linear.linear_probe` takes. Beyond
     ``memory_limit`` they are read block by block, two or three times in all (of fewer rows than
     features once for every block), and what stays in memory is ``[d, d]`` numbers (``[n, n]``) and
-    the weights of all l2_penalties.
+    the weights of all penalties.
 
     Args:
         train: features ``[n, d]`` and labels.
@@ -184,13 +184,13 @@ class _Decomposed:
         for rows, left in self._left():
             self.along += left.T @ self._targets(rows)
 
-    def solutions(self, l2_penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def solutions(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights ``[s, d, c]`` and intercepts ``[s, c]``."""
         roots = np.sqrt(self.squares)
-        shrunk = roots / (self.squares + l2_penalties[:, None] * self.unit)
+        shrunk = roots / (self.squares + penalties[:, None] * self.unit)
         points = shrunk[:, :, None] * self.along
         if self._wide:
-            weights = np.zeros((len(l2_penalties), self.mean.size, self.middle.size))
+            weights = np.zeros((len(penalties), self.mean.size, self.middle.size))
             for rows, block in self._x.blocks(self._block_rows):
                 centred = block - self.mean
                 for one, point in zip(weights, points, strict=True):
@@ -199,7 +199,7 @@ class _Decomposed:
             weights = np.stack([self.vectors @ point for point in points])
         return weights, self.middle - self.mean @ weights
 
-    def left_out_scores(self, l2_penalties: np.ndarray, *, score: ScoreName) -> np.ndarray:
+    def left_out_scores(self, penalties: np.ndarray, *, score: ScoreName) -> np.ndarray:
         """Score ``[s]`` of what every row gets by the fit to all others.
 
         The fit is ``H Y`` with a hat matrix H, so that the error at a row left out is its error
@@ -208,12 +208,12 @@ class _Decomposed:
         # Of classes it is enough to keep which answers are right.
         of_classes = score in OF_CLASSES
         found = np.empty(
-            (len(l2_penalties), len(self._codes), *(() if of_classes else (self.middle.size,))),
+            (len(penalties), len(self._codes), *(() if of_classes else (self.middle.size,))),
             bool if of_classes else float,
         )
         for rows, left in self._left():
             targets = self._targets(rows)
-            for one, penalty in zip(found, l2_penalties, strict=True):
+            for one, penalty in zip(found, penalties, strict=True):
                 kept = self.squares / (self.squares + penalty * self.unit)
                 fitted = self.middle + left @ (kept[:, None] * self.along)
                 hat = 1 / len(self._codes) + left**2 @ kept

@@ -1,4 +1,13 @@
-"""The report of a study: one offline page, and the headline for a terminal."""
+"""The report of a study: one offline page, and the headline for a terminal.
+
+| room | what |
+|---|---|
+| ``page`` | the page, put together |
+| ``data`` | tables read and checked, definitions of the metrics, what is packed into the page |
+| ``figures`` | a figure a file, all drawn by one stack |
+| ``text`` | headline, claims, verdicts, tables of numbers, what was left out |
+| ``templates`` | the HTML of each section |
+"""
 
 from __future__ import annotations
 

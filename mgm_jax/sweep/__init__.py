@@ -1,10 +1,12 @@
 """A study, cut into cells and run so that it can stop anywhere and go on.
 
-``subjects`` makes encoders out of the entries of a study, ``cells`` and ``workload`` say what has
-to be embedded and measured, ``tasks`` does one piece of it, ``executors`` say where the pieces are
-done, ``tables`` puts the records of all cells together, ``run`` drives them. ``ledger`` names what
-failed, ``layout`` which files belong to which study; ``status`` and ``garbage`` read these.
-``bucket``, ``copies`` and ``lease`` are about output in a bucket, ``mirror`` lets one follow a run.
+| room | what |
+|---|---|
+| ``subjects`` | encoders out of the entries of a study, named and told apart |
+| ``plan`` | what has to be embedded and measured: cells, targets, features; what it will cost |
+| ``run`` | the stages, the tasks they are cut into, and who does them (here, processes, Ray) |
+| ``output`` | the files of a run: layout, records, tables, failures, status, garbage, repair |
+| ``bucket`` | output in a bucket: objects, lease, mirror, upload |
 """
 
 from mgm_jax.sweep.bucket.mirror import mirrored

@@ -90,8 +90,8 @@ MAKERS: dict[str, Any] = {
         mgm.NnkGraph, indices=np.array([[1], [0]]), weights=np.full((2, 1), 0.9), kernel="cosine"
     ),
     "PcaComponents": lambda: of_columns(mgm.PcaComponents, threshold=0.1),
-    "ProbeResult": lambda: mgm.linear_probe(*PROBED, strengths=3),
-    "RidgeResult": lambda: mgm.ridge_probe(*PROBED, strengths=3),
+    "ProbeResult": lambda: mgm.linear_probe(*PROBED, l2_penalties=3),
+    "RidgeResult": lambda: mgm.ridge_probe(*PROBED, l2_penalties=3),
     "StudyResults": study,
     "TransferPrediction": prediction,
     "TransferScores": lambda: mgm.transfer_scores(X, LABELS),
