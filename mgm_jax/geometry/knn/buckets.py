@@ -8,7 +8,8 @@ holds :data:`KEPT` or more of its nearest: with random buckets 0.02 % of rows fo
 
 A score and the place of its column within the bucket share 32 bits, so that keeping the best is a
 chain of maxima and minima: eight vector operations a score, which on a TPU run beside the product.
-There the kernel is Pallas; a GPU gets the same steps in plain XLA.
+There the kernel is Pallas, where it was compiled for them; other TPUs and GPUs get the same steps
+in plain XLA.
 
 Reference:
     F. Chern et al., "TPU-KNN: K nearest neighbor search at peak FLOP/s", NeurIPS 2022, for one
@@ -40,14 +41,18 @@ _CHUNK = BUCKETS << _PLACE_BITS
 # What these bits change of a score, relative to it, and rounding.
 _PACKED = 2.0**-15
 _ROWS, _EXTRACT_ROWS, _LANES = 512, 64, 128
+# TPUs whose compiler has taken the Pallas kernel (benchmarks/compile_only), and the widest points
+# whose blocks fit their vector memory; others get plain XLA, or the scan in tiles.
+_PALLAS_DEVICES = ("TPU v5 lite", "TPU v5e")
+_WIDEST = 4096
 # Scores of places without a point, and what is certainly none of a point.
 _NOTHING, _LEAST = -1e30, -1e29
 
 
 def fits(table: ScanTable, *, count: int) -> bool:
     """Whether a table can be scanned this way: in bfloat16, wide enough for the buckets."""
-    columns, _ = table.points.shape
-    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS
+    columns, width = table.points.shape
+    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS and width <= _WIDEST
     return whole and table.points.dtype == jnp.bfloat16 and count < _LANES
 
 
@@ -67,7 +72,8 @@ def scan_in_buckets(
         own: ``[r]`` int32, the query's own column, which is left out; -1 where it is not there.
         table: m points, for which :func:`fits` holds.
         count: candidates to keep.
-        kernel: ``"pallas"`` on a TPU, ``"interpret"`` for the same on a CPU, ``"xla"`` elsewhere.
+        kernel: ``"pallas"`` on a TPU, ``"interpret"`` for the same on a CPU, ``"xla"`` elsewhere
+            (:func:`kernel_here`).
 
     Returns:
         Columns ``[r, count]`` int32, -1 for nobody, and ``[r]`` float32, below which no half
@@ -107,6 +113,15 @@ def scan_in_buckets(
         # Where nothing was left out, nothing is unseen.
         unseen = jnp.where(last > _LEAST, -last - _PACKED * jnp.abs(last) - slack, jnp.inf)
         return columns[:, :count], unseen
+
+
+def kernel_here() -> str:
+    """The kernel of the scan that fits the device: Pallas where its compiler has taken it.
+
+    >>> kernel_here()
+    'xla'
+    """
+    return "pallas" if jax.devices()[0].device_kind in _PALLAS_DEVICES else "xla"
 
 
 def _keep(points: jax.Array, base: jax.Array, offset: jax.Array, *, kernel: str) -> jax.Array:

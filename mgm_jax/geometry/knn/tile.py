@@ -80,8 +80,9 @@ def settle(
     centred = scan_table(queries, mean, present, dtype=table.points.dtype)
     count = min(k + margin(table.points.dtype), tile)
     if jax.default_backend() != "cpu" and buckets.fits(table, count=count):
-        kernel = "pallas" if jax.default_backend() == "tpu" else "xla"
-        candidates, last = buckets.scan_in_buckets(centred, own, table, count=count, kernel=kernel)
+        candidates, last = buckets.scan_in_buckets(
+            centred, own, table, count=count, kernel=buckets.kernel_here()
+        )
     else:
         bounds, candidates = scan(centred, own, table, count=count, tile=tile)
         last = bounds[:, -1]
