@@ -24,11 +24,12 @@ from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method
 from benchmarks.zoo.names import RunName
 from benchmarks.zoo.recipe import Recipe
-from benchmarks.zoo.watch import features_of, of_backbone, watch
+from benchmarks.zoo.watch import K, features_of, of_backbone, watch
 from benchmarks.zoo.weights import write_weights
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
 from mgm_jax.progress import progress
+from mgm_jax.training.monitor import Monitor
 
 
 class Learner(NamedTuple):
@@ -57,8 +58,8 @@ class Run:
         method: name in ``METHODS``.
         backbone: name in ``BACKBONES``.
         recipe: the same for all.
-        folder: of this run: ``recipe.json``, ``log.jsonl``, one weights file an epoch, and
-            the state after the last one.
+        folder: of this run: ``recipe.json``, ``log.jsonl``, ``geometry.csv``, one weights file an
+            epoch, and the state after the last one.
     """
 
     method: str
@@ -108,10 +109,15 @@ def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:
     optimiser = recipe.optimiser(len(images))
     learner = start(method, network, optimiser, seed=recipe.seed)
     log = _read_log(run)
+    monitor = Monitor(labels=unseen.labels, folder=run.folder, k=min(K, len(unseen) - 1))
     if log:
         learner = serialization.from_bytes(learner, run.state(len(log) - 1).read_bytes())
     else:
-        log = [_finish_epoch(run, learner, backbone, images, unseen, epoch=0, log=[], minutes=0.0)]
+        log = [
+            _finish_epoch(
+                run, learner, backbone, images, unseen, monitor, epoch=0, log=[], minutes=0.0
+            )
+        ]
     if not method.trains:
         return log
     step = make_step(method, network, optimiser, recipe, images=len(images))
@@ -138,6 +144,7 @@ def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:
                     backbone,
                     images,
                     unseen,
+                    monitor,
                     epoch=epoch + 1,
                     log=log,
                     minutes=(time.monotonic() - began) / 60.0,
@@ -202,6 +209,7 @@ def _finish_epoch(
     backbone: Any,
     images: Images,
     unseen: Images,
+    monitor: Monitor,
     *,
     epoch: int,
     log: list[dict[str, Any]],
@@ -210,7 +218,10 @@ def _finish_epoch(
 ) -> dict[str, Any]:
     """Watch the encoder and write it; the log comes last, so that it speaks of what is there."""
     variables = of_backbone({"params": learner.params, "batch_stats": learner.batch_stats})
-    seen = asdict(watch(features_of(backbone, variables, unseen), unseen.labels))
+    features = features_of(backbone, variables, unseen)
+    seen = asdict(watch(features, unseen.labels))
+    # Its warnings say in words what collapses; its history is geometry.csv.
+    monitor.log(epoch, features)
     total = sum(entry["minutes"] for entry in log) + minutes
     entry = {"epoch": epoch, "loss": loss, "minutes": round(minutes, 2), **seen}
     method = METHODS[run.method]

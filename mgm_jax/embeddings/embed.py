@@ -150,7 +150,7 @@ def _shown(bar: Bar | None, plan: ViewPlan, *, todo: int, skipped: int) -> Itera
         bar.advance(skipped)
         yield bar
         return
-    with progress(f"embed {plan.setting.name}", total=todo, unit="view") as own:
+    with progress(f"embed {plan.setting.name}", total=todo, unit="view", compiles=True) as own:
         yield own
 
 

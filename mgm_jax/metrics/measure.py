@@ -74,7 +74,7 @@ def measure_points(
         inputs = GroupInputs(_points_at(points, rows), batch.mask, wanted, widths)
         return measure_batch(inputs, options, near)
 
-    with progress("manifold metrics", total=n, unit="point") as bar:
+    with progress("manifold metrics", total=n, unit="point", compiles=True) as bar:
 
         def write(rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
             for name, column in values.items():

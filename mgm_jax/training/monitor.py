@@ -235,7 +235,11 @@ def _read(path: Path) -> list[dict[str, float]]:
         rows = list(csv.DictReader(file))
     try:
         return [
-            {name: float(value) for name, value in row.items() if value not in ("", None)}
+            {
+                name: int(float(value)) if name == "step" else float(value)
+                for name, value in row.items()
+                if value not in ("", None)
+            }
             for row in rows
         ]
     except (ValueError, TypeError) as error:

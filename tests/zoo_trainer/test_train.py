@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from safetensors import safe_open
@@ -74,6 +75,11 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name])
+    # The monitor's history goes on where it stopped, and measures what the log says.
+    history = [pd.read_csv(tmp_path / name / "geometry.csv") for name in ("whole", "cut")]
+    pd.testing.assert_frame_equal(*history)
+    assert list(history[0]["step"]) == [0, 1, 2, 3]
+    np.testing.assert_allclose(history[0]["rankme"], [one["rankme"] for one in whole], rtol=1e-3)
     # One state is left, that of the last epoch.
     assert [p.name for p in cut.folder.glob("state*")] == ["state-e03.msgpack"]
 

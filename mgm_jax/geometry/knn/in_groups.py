@@ -56,7 +56,9 @@ def nearest_in_groups(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     large = groups.sizes > _LARGE_GROUP
-    with progress("neighbours", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
+    with progress(
+        "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
+    ) as bar:
         for code in np.flatnonzero(large):
             rows = np.flatnonzero(groups.codes == code).astype(np.int32)
             search = nearest_in_cloud if mesh is None else partial(nearest_on_mesh, mesh=mesh)

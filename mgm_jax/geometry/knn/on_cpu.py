@@ -244,7 +244,7 @@ class _Scan:
         total = n if n > PROGRESS_FROM else 0
         pairs = list(self._pairs())
         with (
-            progress("neighbours", total=total, unit="point") as bar,
+            progress("neighbours", total=total, unit="point", compiles=True) as bar,
             ThreadPoolExecutor(available_cpus()) as pool,
         ):
             for done, (i, j) in enumerate(pairs, start=1):

@@ -62,7 +62,9 @@ def nearest_in_cloud(
         padded, present = pad_points(targets, multiple=tiles.columns)
         table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
         parts = []
-        with progress("neighbours", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
+        with progress(
+            "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
+        ) as bar:
             for stop in range(tiles.rows, n + tiles.rows, tiles.rows):
                 # The last tile reaches back, so that all tiles have one shape.
                 rows = slice(min(stop, n) - tiles.rows, min(stop, n))

@@ -96,7 +96,9 @@ def _search_ring(
     programs = ring_programs(plan)
     n = search.queries.scales.shape[0]
     shown = n > PROGRESS_FROM and jax.process_index() == 0
-    with progress("neighbours", total=2 * blocks if shown else 0, unit="block") as bar:
+    with progress(
+        "neighbours", total=2 * blocks if shown else 0, unit="block", compiles=True
+    ) as bar:
         table = programs.tabulate(search.base, search.mean, search.present)
         centred = table
         if not search.own:

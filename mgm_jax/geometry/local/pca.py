@@ -132,7 +132,9 @@ def local_pca(
     wanted = neighbours.shape[1]
     dimension, ratio = np.empty(n, np.int32), np.empty(n)
     spectrum = np.empty((n, wanted))
-    with progress("local PCA", total=n if n > PROGRESS_FROM else 0, unit="point") as bar:
+    with progress(
+        "local PCA", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
+    ) as bar:
         for rows, found in spectra_of(points, neighbours, partition, threshold=threshold):
             dimension[rows], ratio[rows], spectrum[rows] = found
             bar.advance(rows.size)

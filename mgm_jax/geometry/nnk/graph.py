@@ -255,7 +255,7 @@ def _solve_groups(
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
         return np.where(places < 0, -1, chosen), *others
 
-    with progress("NNK graph", total=n, unit="point") as bar:
+    with progress("NNK graph", total=n, unit="point", compiles=True) as bar:
         calls = [partial(solve, batch) for batch in small]
         # Processes must call their common devices in one order.
         workers = workers_for(None) if mesh is None else 1

@@ -90,7 +90,7 @@ def solve_path(
     """
     penalties = np.asarray(penalties, np.float64)
     found = _Path(problem, penalties, tolerance, most_steps)
-    with progress("linear probes", total=penalties.size, unit="penalty") as bar:
+    with progress("linear probes", total=penalties.size, unit="penalty", compiles=True) as bar:
         if start is not None:
             first = found.from_features(*start)
             found.solve(np.arange(penalties.size), np.repeat(first[None], penalties.size, 0), bar)

@@ -240,7 +240,7 @@ def _measure(
     """Per-point records of every cell, from those on disk where they are there."""
     plain = [cell for cell in work.cells if cell.setting == SEMANTIC]
     wanted = [cell for cell in work.cells if work.is_measured(cell)]
-    with progress("measure", total=len(plain) + len(wanted), unit="cell") as bar:
+    with progress("measure", total=len(plain) + len(wanted), unit="cell", compiles=True) as bar:
         for stage in ("reference", "measure"):
             executor.run(measure_tasks(work, stage=stage), work, bar=bar)
     ledger = Ledger(work=work)
