@@ -19,7 +19,7 @@ import sys
 from mgm_jax import knn_graph
 import jax
 import numpy as np
-knn_graph(np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32), k=3)
+knn_graph(np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32), k=3, precision="float32")
 print(jax.config.jax_compilation_cache_dir)
 """
 

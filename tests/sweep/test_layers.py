@@ -111,7 +111,7 @@ def test_options_that_would_say_nothing_are_refused(tmp_path: Path, converted: E
     for entry, message in (
         ({"source": "mine", "seeds": 3}, "seeds only apply to random weights"),
         ({"source": "mine", "size": 64}, "takes 32 pixels, the preprocessing gives 64"),
-        ({"source": "dino_vits16"}, "convert it first"),
+        ({"source": "dino_vits16"}, "write published:dino_vits16"),
         ({"source": "pixels", "init": "random", "taps": ["pool"]}, "has no tap pool"),
         ({"source": "dino_vits15", "init": "random"}, "no known architecture or published"),
     ):
