@@ -268,8 +268,8 @@ def test_progress_counts_every_view_of_every_store(tmp_path: Path, monkeypatch):
     bars: list[Bar] = []
 
     @contextmanager
-    def watched(label: str, *, total: int, unit: str):
-        assert (label, unit) == ("embed translation", "view")
+    def watched(label: str, *, total: int, unit: str, compiles: bool):
+        assert (label, unit, compiles) == ("embed translation", "view", True)
         bars.append(Bar(total=total))
         yield bars[-1]
 
