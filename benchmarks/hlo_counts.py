@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-_COLLECTIVES = (
+COLLECTIVES = (
     "collective-permute",
     "all-gather",
     "all-reduce",
@@ -26,7 +26,7 @@ _HEAD = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
 _CALLED = re.compile(r"(?:calls|to_apply|body)=%?([\w.-]+)")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
 class Collective(NamedTuple):
@@ -64,7 +64,7 @@ class Counts:
 
 def count(text: str) -> Counts:
     """Count what ``compiled.as_text()`` describes."""
-    computations, entry = _computations(text)
+    computations, entry = computations_of(text)
     counts = Counts()
     _add(counts, computations, entry, 1)
     return counts
@@ -87,7 +87,8 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",") if part]
 
 
-def _computations(text: str) -> tuple[dict[str, list[re.Match]], str]:
+def computations_of(text: str) -> tuple[dict[str, list[re.Match]], str]:
+    """Instructions of every computation (name, shape, operation, rest), and the entry's name."""
     found: dict[str, list[re.Match]] = {}
     current, entry = "", ""
     for line in text.splitlines():
@@ -105,14 +106,14 @@ def _add(counts: Counts, computations: dict[str, list[re.Match]], name: str, tim
     for _, shape, operation, rest in (instruction.groups() for instruction in computations[name]):
         kind = operation.removesuffix("-start")
         inner = times
-        if kind in _COLLECTIVES:
+        if kind in COLLECTIVES:
             # A message on its way is written as a pair, what is sent and what arrives.
             halves = 2 if operation.endswith("-start") and shape.startswith("(") else 1
             counts.collectives.append(Collective(kind, shape_bytes(shape) // halves, times))
         elif operation == "dot":
             counts.product_flops += times * _product_flops(shape, rest, shapes)
         elif operation == "while":
-            trips = _TRIPS.search(rest)
+            trips = TRIPS.search(rest)
             counts.unknown_loops += trips is None
             inner = times * (int(trips[1]) if trips else 1)
         called = _CALLED.findall(rest)

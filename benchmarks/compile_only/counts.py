@@ -12,22 +12,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.hlo_counts import shape_bytes
+from benchmarks.hlo_counts import COLLECTIVES, TRIPS, computations_of, shape_bytes
 
-_HEAD = re.compile(r"^(?:ENTRY )?%?([\w.-]+) \(.*\) -> .* \{$")
-_INSTRUCTION = re.compile(r"^(?:ROOT )?%?([\w.-]+) = (.*?) ([a-z][\w-]*)\((.*)$")
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _INTEGER = re.compile(r"^[su]\d+\[\]")
-_COLLECTIVES = (
-    "collective-permute",
-    "all-gather",
-    "all-reduce",
-    "all-to-all",
-    "reduce-scatter",
-    "collective-broadcast",
-)
 # Calls by which a compiler notes facts; nothing is called.
 _NOTES = {
     "AssumeGatherIndicesInBound",
@@ -113,16 +102,8 @@ def count(text: str) -> Counts:
 
 
 def _computations(text: str) -> tuple[dict[str, list[tuple[str, ...]]], str]:
-    found: dict[str, list[tuple[str, ...]]] = {}
-    current, entry = "", ""
-    for line in text.splitlines():
-        if head := _HEAD.match(line):
-            current = head[1]
-            found[current] = []
-            entry = current if line.startswith("ENTRY") else entry
-        elif current and (instruction := _INSTRUCTION.match(line.strip())):
-            found[current].append(instruction.groups())
-    return found, entry
+    found, entry = computations_of(text)
+    return {name: [one.groups() for one in listed] for name, listed in found.items()}, entry
 
 
 def _add(
@@ -137,7 +118,7 @@ def _add(
         cycles = _CYCLES.search(rest)
         total["cycles"] += times * int(cycles[1]) if cycles else 0
         target = _TARGET.search(rest)
-        if kind in _COLLECTIVES:
+        if kind in COLLECTIVES:
             # A message on its way is written as a pair, what is sent and what arrives.
             halves = 2 if operation.endswith("-start") and shape.startswith("(") else 1
             counts.collectives.setdefault(kind, 0)
@@ -177,7 +158,7 @@ def _called(operation: str, rest: str) -> list[str]:
 
 def _turns(rest: str, computations: dict[str, list[tuple[str, ...]]]) -> int | None:
     """How often a loop turns; None where that depends on its data."""
-    if known := _TRIPS.search(rest):
+    if known := TRIPS.search(rest):
         return int(known[1])
     condition = re.search(r"condition=%?([\w.-]+)", rest)
     if not condition:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk.graph import NnkGraph
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.geometry.variants.components import THRESHOLD, points_and_graph
@@ -188,13 +189,10 @@ def random_partners(groups: Groups, eligible: np.ndarray, *, seed: int) -> np.nd
         >>> random_partners(encode_groups(None, 3), np.array([True, True, False]), seed=0).tolist()
         [1, 0, -1]
     """
-    random = np.random.default_rng(seed)
     partners = np.full(eligible.size, -1, np.int32)
-    for members in groups.members():
+    for code, members in enumerate(groups.members()):
         members = members[eligible[members]]
         if members.size > 1:
-            # A step of 1 to size - 1 along a random circle is never to oneself.
-            circle = random.permutation(members)
-            steps = random.integers(1, members.size, size=members.size)
-            partners[circle] = circle[(np.arange(members.size) + steps) % members.size]
+            drawn = null_partners(members.size, seed=(seed, code), pairs=1)
+            partners[members] = members[drawn[:, 0]]
     return partners

@@ -64,17 +64,23 @@ def judge_claims(
     return claims if sum(one.tested for one in claims) >= FEWEST else []
 
 
+def _untested(claim: str, limits: str, *, section: str = "") -> Claim:
+    return Claim(
+        claim=claim,
+        tested=False,
+        verdict="Not tested.",
+        numbers="",
+        limits=limits,
+        section=section,
+    )
+
+
 def _groups(agreement: pd.DataFrame) -> Claim:
     words = "Encoders fall into groups that do not follow the training paradigm."
     rows: Any = agreement.loc[agreement["against"] == "paradigm"]
     if rows.empty:
-        return Claim(
-            claim=words,
-            tested=False,
-            verdict="Not tested.",
-            numbers="",
-            limits="It needs encoders of several paradigms that their files or the study state.",
-            section="",
+        return _untested(
+            words, "It needs encoders of several paradigms that their files or the study state."
         )
     found = [_agreement(str(images), own) for images, own in rows.groupby("images", sort=False)]
     followed = [p_value <= SIGNIFICANT for _, p_value in found]
@@ -126,13 +132,8 @@ def _cut(cut: Any, *, p_value: str) -> str:
 def _transfer(prediction: pd.DataFrame, verdicts: list[Verdict]) -> Claim:
     words = "Manifold graph metrics predict how an encoder transfers."
     if not verdicts:
-        return Claim(
-            claim=words,
-            tested=False,
-            verdict="Not tested.",
-            numbers="",
-            limits="It needs scores of transfer, measured or given, of six encoders or more.",
-            section="",
+        return _untested(
+            words, "It needs scores of transfer, measured or given, of six encoders or more."
         )
     first = verdicts[0]
     above = sum(task.significant and task.r2 > 0 for task in first.tasks)
@@ -180,12 +181,9 @@ def _models(rows: pd.DataFrame) -> str:
 def _collapse(collapse: Collapse | None) -> Claim:
     words = "An untrained ResNet is collapsed, an untrained ViT is not."
     if collapse is None or collapse.claim == "untested":
-        return Claim(
-            claim=words,
-            tested=False,
-            verdict="Not tested.",
-            numbers="",
-            limits="It needs untrained ResNets and untrained ViTs, several seeds of each.",
+        return _untested(
+            words,
+            "It needs untrained ResNets and untrained ViTs, several seeds of each.",
             section="collapse" if collapse is not None else "",
         )
     verdict = {
