@@ -3,7 +3,7 @@
 ``python -m benchmarks.scaling`` compiles the programs of a graph for 1 to 8 simulated devices (a
 process each), counts products, messages and memory in them, and prints them beside the model of
 ``benchmarks/ring_cost.py``; then it prints the model's predictions for accelerators. Nothing is
-timed: simulated devices share the processor.
+timed: simulated devices share the CPU.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 # Keeping parts takes at most this share of the time, however slow the disk is.
-_MOST_OF_TIME = 0.05
+_MAX_SHARE_OF_TIME = 0.05
 
 
 class _Step(NamedTuple):
@@ -157,7 +157,7 @@ class _Block:
             return
         self.save()
         self._saved = time.monotonic()
-        self._pause = (self._saved - begin) / _MOST_OF_TIME
+        self._pause = (self._saved - begin) / _MAX_SHARE_OF_TIME
 
     def save(self) -> None:
         """Keep the rows that are done."""

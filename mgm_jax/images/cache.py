@@ -35,7 +35,7 @@ _SUM = 4  # bytes of a checksum
 CACHE_LIMIT = 2**36
 
 # Largest share of the free space that one set may ask for: results come first.
-_MOST_OF_FREE = 0.5
+_MAX_SHARE_OF_FREE = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,7 +146,7 @@ class CanvasCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                if size > _MOST_OF_FREE * shutil.disk_usage(self.folder).free:
+                if size > _MAX_SHARE_OF_FREE * shutil.disk_usage(self.folder).free:
                     return None
                 self._make_room(size)
             # "ab" makes the file and leaves one that another process has made just now.

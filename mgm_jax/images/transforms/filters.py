@@ -10,7 +10,7 @@ from mgm_jax.images.transforms.colour import to_image, to_planes
 from mgm_jax.images.transforms.resample import separable
 
 # Below this many pixels a Gaussian is a single pixel in float32; it also keeps 0 / 0 out.
-SMALLEST_SIGMA = 1e-2
+MIN_SIGMA = 1e-2
 
 
 def reflected_gaussian(sigma: ArrayLike, *, pixels: int, reach: int | None = None) -> jax.Array:
@@ -30,7 +30,7 @@ def reflected_gaussian(sigma: ArrayLike, *, pixels: int, reach: int | None = Non
     >>> reflected_gaussian(0.0, pixels=2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    width = jnp.maximum(jnp.asarray(sigma, jnp.float32), SMALLEST_SIGMA)
+    width = jnp.maximum(jnp.asarray(sigma, jnp.float32), MIN_SIGMA)
     reach = pixels - 1 if reach is None else reach
     here = jnp.arange(pixels)[:, None]
     there = jnp.arange(pixels)[None, :]

@@ -42,7 +42,7 @@ _LOOK, _CHANGE = 10, 3.0
 # Least curvature that float32 makes something of.
 _FLATTEST = 1e-10
 # A step halved below this is lost in rounding.
-_LEAST_STEP = 2.0**-20
+_MIN_STEP = 2.0**-20
 
 
 class PathSolution(NamedTuple):
@@ -162,7 +162,7 @@ class _Path:
             self.excess[ids] = self._excess(ids)
             self.steps[ids] += 1
             done = (self.excess[ids] <= self.tolerance) | (self.steps[ids] >= self.most_steps)
-            done |= np.asarray(state.step)[here] < _LEAST_STEP
+            done |= np.asarray(state.step)[here] < _MIN_STEP
             if done.any():
                 bar.advance(int(done.sum()))
                 self.points[ids[done]] = (

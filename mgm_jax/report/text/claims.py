@@ -18,11 +18,11 @@ from mgm_jax.analysis.transfer.published_tasks import MEAN, SEPARATOR
 from mgm_jax.report.text.labels import number, shorten
 from mgm_jax.report.text.verdict import SIGNIFICANT, Verdict
 
-#: Fewest claims that a study must speak to for the page to have the section.
-FEWEST = 2
+#: Claims that a study must speak to, at least, for the page to have the section.
+MIN_CLAIMS = 2
 
 # Tasks that the text lists.
-_MOST_TASKS = 8
+_MAX_TASKS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def judge_claims(
         collapse: what was found on untrained encoders.
     """
     claims = [_groups(agreement), _transfer(prediction, verdicts), _collapse(collapse)]
-    return claims if sum(one.tested for one in claims) >= FEWEST else []
+    return claims if sum(one.tested for one in claims) >= MIN_CLAIMS else []
 
 
 def _untested(claim: str, limits: str, *, section: str = "") -> Claim:
@@ -142,7 +142,7 @@ def _transfer(prediction: pd.DataFrame, verdicts: list[Verdict]) -> Claim:
     ]
     # Of many tasks the means over data sets stand for them; the section has all.
     whole = own.loc[own["task"].str.endswith(f"{SEPARATOR}{MEAN}")]
-    listed = (whole if len(whole) else own).head(_MOST_TASKS).to_dict("records")
+    listed = (whole if len(whole) else own).head(_MAX_TASKS).to_dict("records")
     spans = (
         " R² by task: "
         + "; ".join(

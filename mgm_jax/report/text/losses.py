@@ -9,7 +9,7 @@ from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.tables import CELL, StudyTables
 from mgm_jax.report.text.labels import shorten
 
-_MOST_EXAMPLES = 20
+_MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
         facts = entry if isinstance(entry, dict) else {"count": entry}
         examples = [
             (shorten(str(name), most=120), shorten(str(message), most=240))
-            for name, message in (facts.get("examples") or [])[:_MOST_EXAMPLES]
+            for name, message in (facts.get("examples") or [])[:_MAX_EXAMPLES]
         ]
         found.append(
             FailedImages(
@@ -96,7 +96,7 @@ def passed_over_files(study: dict[str, Any]) -> list[PassedOver]:
             reason=str(entry.get("reason")),
             count=int(entry.get("count") or 0),
             examples=tuple(
-                shorten(str(name), most=120) for name in entry.get("examples", [])[:_MOST_EXAMPLES]
+                shorten(str(name), most=120) for name in entry.get("examples", [])[:_MAX_EXAMPLES]
             ),
         )
         for images, entries in (of_sets if isinstance(of_sets, dict) else {}).items()

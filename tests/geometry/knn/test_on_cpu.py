@@ -59,7 +59,7 @@ def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str) -> None:
-    """The accelerators' search and the processors' one are the oracle of each other."""
+    """The accelerators' search and the CPU's are the oracle of each other."""
     x = clouds()[kind]
     ours = nearest_by_pairs(x, None, k=7, metric=metric, precision=precision, tile_rows=32)
     other = nearest_in_cloud(

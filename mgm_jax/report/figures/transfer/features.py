@@ -14,7 +14,7 @@ from mgm_jax.report.figures.figure import Figure, View, numbers, task_pages
 from mgm_jax.report.text.labels import number, plotly_text, shorten
 from mgm_jax.report.text.names import feature_name
 
-_MOST_FEATURES = 20
+_MAX_FEATURES = 20
 _TASKS_A_PAGE = 6
 # A feature is called stable from these shares of the resamples on.
 _CHOSEN, _SAME_SIGN = 0.5, 0.9
@@ -44,7 +44,7 @@ def _important(rows: pd.DataFrame) -> list[str]:
     weighed = rows.assign(size=rows["coefficient"].abs(), chosen=rows["selected"].fillna(0.0))
     means = pd.DataFrame(weighed.groupby("feature", sort=False)[["chosen", "size"]].mean())
     ranked = means.sort_values(["chosen", "size"], ascending=False, kind="stable")
-    return [str(name) for name in ranked.index[:_MOST_FEATURES]]
+    return [str(name) for name in ranked.index[:_MAX_FEATURES]]
 
 
 def _view(rows: pd.DataFrame, tasks: Sequence[str], features: list[str], total: int) -> View:
