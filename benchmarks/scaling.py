@@ -39,8 +39,8 @@ def compiled_ring(
     from benchmarks.ring_cost import ring_cost
     from mgm_jax.geometry.backend.precision import double_precision
     from mgm_jax.geometry.knn.distance import Points
-    from mgm_jax.geometry.knn.ring import plan_ring, ring_programs
-    from mgm_jax.geometry.knn.ring_points import place_program
+    from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring_points import place_program
     from mgm_jax.parallel.devices import default_mesh
 
     tiles = {"rows": rows or 512, "columns": columns or 8192}
@@ -115,7 +115,7 @@ def score_bytes(d: int, k: int) -> float:
     import jax.numpy as jnp
 
     from mgm_jax.geometry.knn.distance import ScanTable, scan
-    from mgm_jax.geometry.knn.ring import candidates_for
+    from mgm_jax.geometry.knn.mesh.ring import candidates_for
 
     rows, columns = 512, 8192
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.knn import on_cpu as knn_pairs
-from mgm_jax.geometry.knn import pair_distances
+from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
+from mgm_jax.geometry.knn.cpu import pair_distances
+from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
+from mgm_jax.geometry.knn.cpu.pair_distances import _sorted, distances_of_pairs, rank_candidates
+from mgm_jax.geometry.knn.cpu.placement import place_on_host
 from mgm_jax.geometry.knn.distance import (
     Metric,
     bound_slack,
@@ -17,10 +20,7 @@ from mgm_jax.geometry.knn.distance import (
     place,
     scan_table,
 )
-from mgm_jax.geometry.knn.on_cpu import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
-from mgm_jax.geometry.knn.pair_distances import _sorted, distances_of_pairs, rank_candidates
-from mgm_jax.geometry.knn.placement import place_on_host
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import in_units
 from tests.geometry.neighbour_oracle import all_distances, clouds, nearest

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.geometry.knn.shortlist import Shortlists, rough_limits
+from mgm_jax.geometry.knn.cpu.shortlist import Shortlists, rough_limits
 
 
 def head(bounds: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

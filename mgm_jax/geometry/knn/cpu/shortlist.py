@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
+from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 
 # Entries beyond ``count`` that start a cut: often enough for a tight limit, seldom enough to be
 # cheap; so many, and this share of ``count``.

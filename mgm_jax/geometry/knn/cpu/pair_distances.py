@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.tile import pad_points
 from mgm_jax.parallel.cpus import available_cpus
 

@@ -21,6 +21,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
+from mgm_jax.geometry.knn.cpu.placement import Placed, place_on_host
+from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
     Points,
@@ -31,9 +34,6 @@ from mgm_jax.geometry.knn.distance import (
     scan_table,
 )
 from mgm_jax.geometry.knn.fallback import rank_in_full
-from mgm_jax.geometry.knn.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.placement import Placed, place_on_host
-from mgm_jax.geometry.knn.shortlist import Shortlists
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
