@@ -64,7 +64,7 @@ def print_summary(out: Path) -> None:
         where = (images, setting, strength)
         shown = [(key, block) for key, block in cells if key[1:4] == where][:MAX_ROWS]
         print(f"{images}, {_setting_name(setting, strength)} manifolds")
-    several = [len({key[place] for key, _ in shown}) > 1 for place in (1, 2, 3)]
+    several = [len({key[index] for key, _ in shown}) > 1 for index in (1, 2, 3)]
     # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
     wide = _console().width >= _WIDE
     rows = []
@@ -104,8 +104,8 @@ def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, name in enumerate(header):
-        table.add_column(name, overflow="fold", no_wrap=place == 0)
+    for index, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=index == 0)
     for row in rows:
         # Text, not markup: a name may hold square brackets.
         table.add_row(*(Text(value) for value in row))
