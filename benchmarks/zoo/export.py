@@ -179,7 +179,7 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
 def _recipe(training: Mapping[str, Any]) -> str:
     """Cells of what the recipes of a folder differ in; a file without one of them is usual."""
     if not training["epochs"]:
-        return "0 | | "
+        return "0 | |"
     said = _USUAL.to_dict() | training
     return f"{said['epochs']} | {said['rate']:g} | {said['blur_at']}"
 
