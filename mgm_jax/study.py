@@ -575,22 +575,22 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
 
 
-def _problem(place: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
+def _problem(keys: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
     """One problem in one line."""
-    field = ".".join(str(part) for part in place) or "the whole"
+    field = ".".join(str(part) for part in keys) or "the whole"
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(str(keys[-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"  {field}: no such key; {hint}"
     got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
     return f"  {field}: {problem['msg']}{got}"
 
 
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+def _known_keys(keys: tuple[int | str, ...]) -> list[str]:
     """Keys that a part of a study may have."""
     model: type[BaseModel] = Study
-    for part in place:
+    for part in keys:
         if isinstance(part, str) and part in model.model_fields:
             model = inner_model(model.model_fields[part].annotation) or model
     return list(model.model_fields)
@@ -600,8 +600,8 @@ def inner_model(annotation: Any) -> type[BaseModel] | None:
     """The model that a field holds, alone, in a tuple or beside None; None for other fields."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (inner_model(part) for part in get_args(annotation))
-    return next((one for one in found if one is not None), None)
+    inner = (inner_model(part) for part in get_args(annotation))
+    return next((one for one in inner if one is not None), None)
 
 
 class _CallableModule(ModuleType):

@@ -287,8 +287,8 @@ class _Session:
             part = x[start : start + at_once]
             # A graph of a fixed batch gets a full one; the last images are repeated.
             filled = np.concatenate([part, np.repeat(part[-1:], at_once - len(part), axis=0)])
-            found = self._session.run(self._outputs, {look.name: filled})
-            parts.append([one[: len(part)] for one in found])
+            outputs = self._session.run(self._outputs, {look.name: filled})
+            parts.append([one[: len(part)] for one in outputs])
         return {
             name: np.concatenate(of).astype(np.float32)
             for name, of in zip(self._outputs, zip(*parts, strict=True), strict=True)

@@ -132,14 +132,14 @@ def heads_of_fixed_positions(state: Mapping[str, np.ndarray], traces: Traces) ->
 
 def by_file_name(name: str) -> Published | None:
     """The published encoder whose file, and no other's, has this name."""
-    found = [one for one in PUBLISHED.values() if one.file_name == name]
-    return found[0] if len(found) == 1 and name not in _COMMON_FILES else None
+    matches = [one for one in PUBLISHED.values() if one.file_name == name]
+    return matches[0] if len(matches) == 1 and name not in _COMMON_FILES else None
 
 
 def by_sha256(digest: str) -> Published | None:
     """The published encoder whose file has this digest."""
-    found = (one for one in PUBLISHED.values() if one.sha256 and digest.startswith(one.sha256))
-    return next(found, None)
+    matches = (one for one in PUBLISHED.values() if one.sha256 and digest.startswith(one.sha256))
+    return next(matches, None)
 
 
 def by_stem(stem: str) -> Method | None:
