@@ -20,6 +20,9 @@ VARIABLE = "MGM_JAX_DATA"
 
 _PREFIX = "data:"
 
+# What may stand before it: how the file or folder is read.
+_KINDS = ("", "rows:", "onnx:", "torch:hf/")
+
 Entry = TypeVar("Entry", EncoderEntry, ImagesEntry)
 
 
@@ -95,7 +98,7 @@ def _each(
 def _found(source: str, folder: Path | None) -> str | None:
     """The source with its path; None where it is in the folder of data and not there."""
     kind, prefix, name = source.rpartition(_PREFIX)
-    if not prefix or kind not in ("", "rows:"):
+    if not prefix or kind not in _KINDS:
         return source
     if folder is None:
         return None

@@ -99,6 +99,8 @@ class EncoderEntry(_Frozen):
             ``momentum``, ... (as ``mgm convert --copy``).
         prefix: for a checkpoint, what stands before the names of the encoder that is meant.
         key: for a checkpoint, the key under which that encoder lies.
+        channel_order: for a graph of ONNX, ``bgr`` where it takes blue first; ``mean`` and ``std``
+            are said as red, green, blue all the same.
         fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
             the folder of data.
     """
@@ -119,6 +121,7 @@ class EncoderEntry(_Frozen):
     copy_: str | None = Field(default=None, alias="copy")
     prefix: str | None = None
     key: str | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     fallback: str | None = None
 
     @property
@@ -136,8 +139,16 @@ class EncoderEntry(_Frozen):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in (*_CONVERSION[2:], "copy", "fallback")
+            if value is not None
+            or name not in (*_CONVERSION[2:], "copy", "channel_order", "fallback")
         }
+
+    @field_validator("channel_order")
+    @classmethod
+    def _order_of_a_graph(cls, order: str | None, info: ValidationInfo) -> str | None:
+        if order is not None and not str(info.data.get("source")).startswith("onnx:"):
+            raise ValueError("it is said of a graph of ONNX (onnx:FILE) alone")
+        return order
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -43,7 +43,7 @@ from mgm_jax.encoders.catalogue.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "3.0"
+CONVERTER_VERSION = "3.1"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 

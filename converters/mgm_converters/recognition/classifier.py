@@ -14,7 +14,7 @@ from mgm_jax.encoders import EncoderSpec
 from mgm_jax.errors import InputError, name_some
 
 _NAME = re.compile(
-    r"(?:.*\.)?(?P<owner>(?:fc|head|head\.fc|heads\.head|classifier(?:\.\d)?|linear|last_linear))"
+    r"(?:.*\.)?(?P<owner>(?:_?fc|head|head\.fc|heads\.head|classifier(?:\.\d)?|linear|last_linear))"
     r"\.(?P<kind>weight|bias)"
 )
 

@@ -25,6 +25,7 @@ from mgm_jax.encoders import (
     Conv4Spec,
     ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
     SwinSpec,
     ViTSpec,
@@ -172,9 +173,11 @@ def doubt_about(methods: Sequence[Method], spec: EncoderSpec) -> str:
     if isinstance(spec, Conv4Spec | CifarResNetSpec):
         return ""
     if not methods:
+        scaled = isinstance(spec, MobileNetSpec) and spec.padding == "tf-same"
+        values = "values from -1 to 1" if scaled else "ImageNet mean and deviation"
         return (
-            "nothing in the file tells its method; an input with ImageNet mean and deviation was "
-            "assumed. Where it is of a published method, name it: --model NAME (`mgm models`)"
+            f"nothing in the file tells its method; an input with {values} was assumed. "
+            "Where it is of a published method, name it: --model NAME (`mgm models`)"
         )
     if methods == (METHODS["Supervised"],) and _is_converted_size(spec):
         others = tuple(METHODS[name] for name in _BARE[1:])
