@@ -1,3 +1,7 @@
+# pyright: strict
+# JAX leaves devices, trees and what is done on a mesh without types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """Devices of one or many processes: the mesh, rows spread over it and fetched back."""
 
 from __future__ import annotations
