@@ -1,6 +1,4 @@
-# pyright: strict
-# JAX leaves devices, trees and what is done on a mesh without types.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """Devices of one or many processes: the mesh, rows spread over it and fetched back."""
 
