@@ -50,7 +50,7 @@ STUDY = small_study(
 MORE_TABLES = ("transfer", "clusters", "cluster_tree", "cluster_agreement", "similarity")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of one process, the checkpoint of the study beside them."""
     base = tmp_path_factory.mktemp("alone")
