@@ -420,8 +420,7 @@ def embed(
 
     options = RunOptions(until="embed", cache_limit=_bytes_of(cache_gb))
     result = _part(read_study(study), out, file=study, work=work, options=options)
-    upkeep.say_notes(result.notes)
-    upkeep.say_failures(result.failures)
+    _say(result)
 
 
 @app.command()
@@ -435,8 +434,7 @@ def measure(
 
     options = RunOptions(until="measure")
     result = _part(read_study(study), out, file=study, work=work, options=options)
-    upkeep.say_notes(result.notes)
-    upkeep.say_failures(result.failures)
+    _say(result)
 
 
 @app.command()
@@ -452,9 +450,9 @@ def probe(
     if made.transfer is None:
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
     result = _part(made, out, file=study, work=work, options=RunOptions())
-    typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
-    upkeep.say_notes(result.notes)
-    upkeep.say_failures(result.failures)
+    if result.writes:
+        typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    _say(result)
 
 
 @app.command()
@@ -515,6 +513,16 @@ def _run(study: Study, out: str | None, *, where: Place, options: RunOptions) ->
         typer.echo(f"\ntables: {result.out}\nreport: {page}")
         upkeep.say_notes(result.notes)
     upkeep.say_failures(result.failures)
+
+
+def _say(result: StudyResult) -> None:
+    """Notes and failures, once: all processes of a job know them, and the one that writes speaks.
+
+    The others end with status 0, as Open MPI would kill the one that writes if they did not.
+    """
+    if result.writes:
+        upkeep.say_notes(result.notes)
+        upkeep.say_failures(result.failures)
 
 
 def _part(

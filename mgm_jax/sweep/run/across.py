@@ -79,6 +79,10 @@ class ProcessesExecutor:
             in_order[index :: self.workers] = share
         return [failure for failures in in_order for failure in failures]
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """What process 0 has found, which alone reads all records."""
+        return self._exchange([list(failures)], None)[0][0]
+
     def _exchange(
         self, found: list[list[Failure]], error: Exception | None, *, cells: str = ""
     ) -> list[list[list[Failure]]]:

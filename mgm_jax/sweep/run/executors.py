@@ -40,6 +40,10 @@ class Executor(Protocol):
         """Do all tasks; the images that could not be read, in the order of the tasks."""
         ...
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """What the process that writes has found, for all; every process must call it."""
+        ...
+
 
 class LocalExecutor:
     """Does every task in this process."""
@@ -54,6 +58,10 @@ class LocalExecutor:
     def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
         """Embed task after task on all devices; measure several cells side by side."""
         return [failure for failures in do_here(tasks, work, bar=bar) for failure in failures]
+
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """They are this process's own."""
+        return list(failures)
 
 
 def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Failure]]:

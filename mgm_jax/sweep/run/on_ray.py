@@ -103,6 +103,10 @@ class RayExecutor:
                 ray.cancel(left, force=True)
         return [failure for failures in results for failure in failures]
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """The driver's, which writes alone."""
+        return list(failures)
+
     def _result(self, done: Any, task: Task, work: Workload) -> list[Failure]:
         lost = (
             self._ray.exceptions.WorkerCrashedError,

@@ -67,7 +67,7 @@ class StudyResult:
         out: folder of the tables.
         cells: number of cells measured.
         transfers: rows of the transfer table.
-        failures: what could not be done, by name.
+        failures: what could not be done, by name; the same in all processes that shared the work.
         small: of every image set with manifolds that are too small to be measured, how many
             points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
@@ -190,6 +190,7 @@ def run_study(
                     compare_encoders([cell for cell, _ in references], study=study, out=out)
                 if executor.writes:
                     _write_sums(out)
+            failures = executor.of_writer(failures)
     except OSError as error:
         if known := output_error(out, error):
             raise known from error
