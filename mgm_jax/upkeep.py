@@ -14,7 +14,7 @@ from mgm_jax.interrupts import stoppable
 _MAX_NOTES = 12
 
 #: Failures that are named on the screen.
-_MOST_FAILURES = 5
+_MAX_FAILURES = 5
 
 Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
 
@@ -95,7 +95,7 @@ def say_failures(failures: Any) -> None:
     """Name what failed, the first few, and end with status 1."""
     if not failures:
         return
-    for one in failures[:_MOST_FAILURES]:
+    for one in failures[:_MAX_FAILURES]:
         typer.echo(f"failed: {one.where}: {one.what}", err=True)
     typer.echo(
         f"{len(failures)} part(s) failed; `mgm status` and the report name all, "

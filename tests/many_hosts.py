@@ -18,7 +18,7 @@ from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.parallel.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share, start_processes
 from mgm_jax.sweep.plan.cells import Failure
-from mgm_jax.sweep.run.across import ProcessesExecutor
+from mgm_jax.sweep.run.executors.across import ProcessesExecutor
 from tests.embeddings.many_devices import fill
 from tests.geometry.neighbour_oracle import clouds, nearest
 from tests.launch import make_checks

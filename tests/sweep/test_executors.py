@@ -17,8 +17,8 @@ from mgm_jax.conversion import convert_entry
 from mgm_jax.errors import InputError
 from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
-from mgm_jax.sweep.run.choose import choose_executor
-from mgm_jax.sweep.run.executors import LocalExecutor
+from mgm_jax.sweep.run.executors.choose import choose_executor
+from mgm_jax.sweep.run.executors.local import LocalExecutor
 from tests.launch import free_port
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
@@ -122,7 +122,7 @@ def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatc
     ray = pytest.importorskip("ray", reason="runs a study on a Ray cluster, needs ray")
     from ray.cluster_utils import Cluster
 
-    from mgm_jax.sweep.run.on_ray import RayExecutor
+    from mgm_jax.sweep.run.executors.on_ray import RayExecutor
 
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
     memory = {"object_store_memory": 100 * 2**20}

@@ -18,7 +18,7 @@ from mgm_jax.report import write_report
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.run import study as study_module
-from mgm_jax.sweep.run.executors import LocalExecutor
+from mgm_jax.sweep.run.executors.local import LocalExecutor
 from tests.images.pictures import random_pixels, write_picture
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes

@@ -32,7 +32,7 @@ EVERY = 60.0
 # Sending a large account takes its time; it gets at most a fifth of it.
 _SHARE = 5
 
-_LONGEST_WAIT = 600.0
+_MAX_WAIT = 600.0
 
 # Seconds between tries, where somebody waits for the end of them.
 _PATIENCE = (1.0, 4.0, 15.0)
@@ -213,7 +213,7 @@ class _Mirror:
                 return
             except Exception as error:
                 failed += 1
-                wait = min(self._every * 2**failed, max(self._every, _LONGEST_WAIT))
+                wait = min(self._every * 2**failed, max(self._every, _MAX_WAIT))
                 self._say(
                     f"{self._bucket.url}: cannot be written ({error}); the run goes on in "
                     f"{self._out}, tried again in {wait:.0f} s"

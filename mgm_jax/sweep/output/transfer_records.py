@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgm_jax.sweep.measures.transfer import ROW_COLUMNS, Outcome, TransferCell
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import Cell
 from mgm_jax.sweep.plan.given_scores import given_rows
-from mgm_jax.sweep.run.transfer import ROW_COLUMNS, Outcome, TransferCell
 
 #: Columns that say whose transfer a row is.
 SUBJECT_COLUMNS = ("encoder", "family", "architecture", "paradigm", "tap", "images")

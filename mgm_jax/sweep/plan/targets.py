@@ -35,7 +35,7 @@ _TRAIN, _TEST = "train:", "test:"
 _PREFIXES = ("rows:", "wds:")
 
 #: Each class needs an image to train on, one to choose the penalty, and one to test.
-LEAST_IMAGES = 3
+MIN_IMAGES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,10 +199,10 @@ def split_target(
             test = [row for row in rows if ids[row].startswith(_TEST)]
             rows = [row for row in rows if not ids[row].startswith(_TEST)]
         else:
-            most = max(len(rows) - LEAST_IMAGES + 1, 0)
+            most = max(len(rows) - MIN_IMAGES + 1, 0)
             tested = min(max(1, round(transfer.test_share * len(rows))), most)
             test, rows = rows[:tested], rows[tested:]
-        if len(rows) < LEAST_IMAGES - 1 or not test:
+        if len(rows) < MIN_IMAGES - 1 or not test:
             left_out.append(classes[label])
             continue
         held = min(max(1, round(transfer.validation_share * len(rows))), len(rows) - 1)
@@ -212,10 +212,10 @@ def split_target(
         used += 1
     if used < least_classes:
         raise InputError(
-            f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
+            f"fewer than two classes have {MIN_IMAGES} images, one each to train, to validate "
             "and to test. Take more images of each class"
             if least_classes > 1
-            else f"fewer than {LEAST_IMAGES} images have values. Take more images"
+            else f"fewer than {MIN_IMAGES} images have values. Take more images"
         )
     train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
     return Split(train, validation, test, tuple(left_out))

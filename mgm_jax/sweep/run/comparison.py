@@ -34,10 +34,10 @@ from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
+from mgm_jax.sweep.measures.directions import have_direction
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
-from mgm_jax.sweep.run.directions import have_direction
 from mgm_jax.sweep.run.prediction import mgm_columns, prediction_tables
 
 TABLES = (
@@ -51,10 +51,10 @@ TABLES = (
 )
 
 #: Fewest encoders that are clustered: fewer have no groups.
-LEAST_CLUSTERED = 4
+MIN_CLUSTERED = 4
 
 #: Most images that encoders are compared on: their Gram matrices are held all at once.
-MOST_IMAGES = 2000
+MAX_IMAGES = 2000
 
 _LABELS = ("paradigm", "architecture", "family")
 
@@ -134,7 +134,7 @@ def _cluster_tables(
 def _clusters(
     block: pd.DataFrame, manifolds: pd.DataFrame, *, study: Study
 ) -> ClusterStability | None:
-    if len(block) < LEAST_CLUSTERED:
+    if len(block) < MIN_CLUSTERED:
         return None
     metrics = block.set_index("encoder").loc[:, mgm_columns(block)]
     try:
@@ -222,7 +222,7 @@ def _similarity_table(
 
 
 def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, np.ndarray]:
-    """Embeddings of the images that could be read for all encoders, at most :data:`MOST_IMAGES`."""
+    """Embeddings of the images that could be read for all encoders, at most :data:`MAX_IMAGES`."""
     stores = {
         cell.subject.name: EmbeddingStore.open(
             cell.embeddings_folder(out), cell.manifest, create=False
@@ -230,7 +230,7 @@ def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, 
         for cell in cells
     }
     source = cells[0].images.source
-    rows = spread_over_classes(source, MOST_IMAGES, seed=study.seed)
+    rows = spread_over_classes(source, MAX_IMAGES, seed=study.seed)
     good = ~np.any([store.failed_rows for store in stores.values()], axis=0)
     rows = rows[good[rows]]
     found = {name: store.read()[rows] for name, store in stores.items()}

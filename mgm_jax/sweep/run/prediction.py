@@ -29,7 +29,7 @@ MGM = (
 TASK_MEASURES = ("linear", "ridge", "knn")
 
 #: Fewest encoders whose transfer is predicted; with fewer, no result could be told from chance.
-LEAST_PREDICTED = 6
+MIN_PREDICTED = 6
 
 # Columns of the table ``models`` that are baselines, under their own names.
 _PANEL = ("knn_accuracy", "rankme", "alpha_req", "width")
@@ -61,7 +61,7 @@ def prediction_tables(
     scores = task_scores(transfer)
     if metrics is not None and not scores.empty:
         scores = scores.reindex(metrics.index)
-        enough = (scores.notna().sum() >= LEAST_PREDICTED) & (scores.nunique() > 1)
+        enough = (scores.notna().sum() >= MIN_PREDICTED) & (scores.nunique() > 1)
         scores = scores.loc[:, enough]
     if metrics is None or scores.empty:
         return {}
@@ -112,7 +112,7 @@ def _metrics(models: pd.DataFrame) -> pd.DataFrame | None:
     blocks = [block for _, block in models.groupby("images", sort=False)]
     whole = [block for block in blocks if block[names].notna().to_numpy().all()]
     block = (whole or blocks)[0]
-    return block.set_index("encoder") if len(block) >= LEAST_PREDICTED else None
+    return block.set_index("encoder") if len(block) >= MIN_PREDICTED else None
 
 
 def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Series | None]:
@@ -141,7 +141,7 @@ def _baselines(
     for name in usable_columns(panel)[0]:
         found[name] = panel.loc[:, name]
     accuracy = published_transfer("many_shot_linear", models=unclaimed(metrics.index))["ImageNet"]
-    if len(accuracy) >= LEAST_PREDICTED:
+    if len(accuracy) >= MIN_PREDICTED:
         found["ImageNet top-1 (published)"] = accuracy
     measured = {str(task).rpartition(" · ")[2] for task in scores.columns}
     scored: Any = transfer.loc[(transfer["kind"] == "score") | (transfer["measure"] == "knn")]

@@ -25,22 +25,23 @@ from mgm_jax.images import CACHE_LIMIT, ImageSource
 from mgm_jax.progress import progress
 from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
+from mgm_jax.sweep.measures.directions import lost_directions
+from mgm_jax.sweep.measures.measure import Reference
+from mgm_jax.sweep.measures.transfer import Outcome, TransferCell
 from mgm_jax.sweep.output.faults import output_error
-from mgm_jax.sweep.output.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.output.origins import encoder_origins
-from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, Written, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
+from mgm_jax.sweep.output.upkeep.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.targets import NOTHING_HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
-from mgm_jax.sweep.run.directions import lost_directions
-from mgm_jax.sweep.run.executors import Executor, LocalExecutor
-from mgm_jax.sweep.run.measure import Reference
+from mgm_jax.sweep.run.executors.local import Executor, LocalExecutor
+from mgm_jax.sweep.run.outputs import refuse_url
 from mgm_jax.sweep.run.retry import forget_failures
 from mgm_jax.sweep.run.tasks import (
     embed_tasks,
@@ -50,13 +51,12 @@ from mgm_jax.sweep.run.tasks import (
     read_reference,
     transfer_tasks,
 )
-from mgm_jax.sweep.run.transfer import Outcome, TransferCell
 from mgm_jax.sweep.subjects import Convert, OpenModel, Subject
 
 Stage = Literal["embed", "measure", "probe"]
 
 #: Unreadable images that ``study.json`` names, for each image set; all are counted.
-MOST_EXAMPLES = 50
+MAX_EXAMPLES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,7 +346,7 @@ def _write_account(
         unread[one.name] = {
             "count": len({failure.where for failure in of_set}),
             "images": len(one.source),
-            "examples": [[failure.where, failure.what] for failure in of_set[:MOST_EXAMPLES]],
+            "examples": [[failure.where, failure.what] for failure in of_set[:MAX_EXAMPLES]],
         }
     account = {
         "name": study.name,

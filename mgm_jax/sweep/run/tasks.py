@@ -26,19 +26,19 @@ from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
 from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.measures.directions import LEFT_OUT, have_direction, keep_directions, said_of
+from mgm_jax.sweep.measures.measure import (
+    MAX_FEATURES_OF_VIEWS,
+    Reference,
+    measure_points,
+    measure_reference,
+)
+from mgm_jax.sweep.measures.transfer import Outcome, TransferCell
 from mgm_jax.sweep.output.faults import output_error, own_files
 from mgm_jax.sweep.output.ledger import Ledger, Stage
 from mgm_jax.sweep.output.records import write_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.directions import LEFT_OUT, have_direction, keep_directions, said_of
-from mgm_jax.sweep.run.measure import (
-    MOST_FEATURES_OF_VIEWS,
-    Reference,
-    measure_points,
-    measure_reference,
-)
-from mgm_jax.sweep.run.transfer import Outcome, TransferCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +303,7 @@ def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:
     """The un-augmented embeddings, where all views of a cell are measured together."""
-    if cell.setting == SEMANTIC or cell.manifest.width > MOST_FEATURES_OF_VIEWS:
+    if cell.setting == SEMANTIC or cell.manifest.width > MAX_FEATURES_OF_VIEWS:
         return None
     return _measurable(work.reference_of(cell), work)[0]
 

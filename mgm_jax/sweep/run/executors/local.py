@@ -16,7 +16,7 @@ from mgm_jax.sweep.plan.workload import Workload
 from mgm_jax.sweep.run.tasks import Task, do_task, quiet
 
 # The small dense work of one cell keeps one core busy; more cells at once would only cost memory.
-_MOST_AT_ONCE = 4
+_MAX_AT_ONCE = 4
 
 
 class Executor(Protocol):
@@ -69,7 +69,7 @@ def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Fai
     with quiet():
         if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
             return [do_task(task, work, bar=bar) for task in tasks]
-        pool = ThreadPoolExecutor(min(available_cpus(), _MOST_AT_ONCE))
+        pool = ThreadPoolExecutor(min(available_cpus(), _MAX_AT_ONCE))
         stopped = False
         try:
             return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))

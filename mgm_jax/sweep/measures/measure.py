@@ -20,7 +20,7 @@ from mgm_jax.study import MetricOptions
 MIN_POINTS = 3
 
 #: Widest features that are measured of all views together: the cost grows with the cube of it.
-MOST_FEATURES_OF_VIEWS = 4096
+MAX_FEATURES_OF_VIEWS = 4096
 
 #: Where the table of a cell keeps which manifolds were too small, in its ``attrs``: their names and
 #: how many points they have together.

@@ -16,7 +16,7 @@ from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.executors import do_here
+from mgm_jax.sweep.run.executors.local import do_here
 from mgm_jax.sweep.run.tasks import Task
 
 
