@@ -34,8 +34,9 @@ Daemon = Callable[..., subprocess.Popen[bytes]]
 
 def program(name: str, *, package: str) -> str:
     """Path of a program; skips where it is not installed."""
-    # Daemons lie where only root looks.
-    found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"]))
+    # Beside this Python lies what was installed with the package; daemons lie where root looks.
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         pytest.skip(f"runs {name}, which is not installed ({package})")
     return found
