@@ -25,8 +25,12 @@ MGM = (sys.executable, "-m", "mgm_jax.cli", "run")
 
 
 def environment_of(**more: str) -> dict[str, str]:
-    """The environment of a run, with XLA's optimisations as the test at hand has them."""
-    return os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"} | more
+    """The environment of a run, with XLA's optimisations as the test at hand has them.
+
+    Scripts find ``mgm`` beside this Python.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"} | more
 
 
 Daemon = Callable[..., subprocess.Popen[bytes]]

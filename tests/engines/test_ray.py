@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,9 +22,8 @@ def test_a_job_that_loses_a_worker_and_a_node(
     daemon: Daemon, alone: Path, study_file: Path, tmp_path: Path
 ) -> None:
     ray = program("ray", package="make engines")
-    # The job finds mgm and the packages as the node does that it runs on.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = environment_of(PATH=path, RAY_USAGE_STATS_ENABLED="0", MGM_GPUS="0")
+    # The job has the environment of the node that it runs on.
+    environment = environment_of(RAY_USAGE_STATS_ENABLED="0", MGM_GPUS="0")
     port, page, client = free_port(), free_port(), free_port()
     common = (
         *("--block", "--node-ip-address=127.0.0.1", "--num-cpus=4", "--min-worker-port=0"),

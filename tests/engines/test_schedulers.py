@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.conftest import MGM, Daemon, environment_of, program, run_all, wait_until
-from tests.launch import free_port
+from tests.launch import ROOT, free_port
 from tests.sweep.test_executors import assert_same
 
 pytestmark = pytest.mark.nightly
@@ -58,8 +58,8 @@ def test_two_ranks_of_open_mpi(alone: Path, study_file: Path, tmp_path: Path) ->
 
 def test_two_nodes_of_slurm(daemon: Daemon, alone: Path, study_file: Path, tmp_path: Path) -> None:
     munged = program("munged", package="munge")
-    slurmctld, slurmd, srun = (
-        program(name, package="slurm-wlm") for name in ("slurmctld", "slurmd", "srun")
+    slurmctld, slurmd, sinfo, sbatch = (
+        program(name, package="slurm-wlm") for name in ("slurmctld", "slurmd", "sinfo", "sbatch")
     )
     host, folder = socket.gethostname(), tmp_path
     try:
@@ -90,7 +90,6 @@ def test_two_nodes_of_slurm(daemon: Daemon, alone: Path, study_file: Path, tmp_p
     daemon(slurmctld, "-D", **quiet)
     for node in (host, "zzz"):
         daemon(slurmd, "-D", "-N", node, **quiet)
-    sinfo = program("sinfo", package="slurm-wlm")
 
     def ready() -> bool:
         command = [sinfo, "-h", "-t", "idle", "-o", "%D"]
@@ -105,9 +104,16 @@ def test_two_nodes_of_slurm(daemon: Daemon, alone: Path, study_file: Path, tmp_p
         if "multiple-slurmd" in logs:
             pytest.skip("this slurmd was built without --enable-multiple-slurmd")
         raise AssertionError(logs) from None
-    run_all(
-        *(srun, "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1", "--time=10"),
-        *(*MGM, str(study_file), "-o", str(tmp_path / "out")),
-        environment=environment,
+    done = subprocess.run(
+        [
+            *(sbatch, "--wait", "--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1"),
+            *("--time=10", f"--output={folder / 'job.log'}"),
+            *(str(ROOT / "examples/sweep_slurm.sh"), str(study_file), str(folder / "out")),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
-    assert_same(tmp_path / "out", alone)
+    assert done.returncode == 0, done.stderr + (folder / "job.log").read_text()
+    assert_same(folder / "out", alone)

@@ -118,6 +118,23 @@ def test_options_that_do_not_go_together_are_refused() -> None:
             choose_executor(**options)
 
 
+@pytest.mark.parametrize(("gpus", "asked"), [({}, True), ({"MGM_GPUS": "0"}, False)])
+def test_the_job_scripts_ask_for_gpus_where_there_are_some(
+    gpus: dict[str, str], asked: bool, tmp_path: Path
+) -> None:
+    for scheduler in ("sbatch", "ray"):
+        (tmp_path / scheduler).write_text('#!/bin/sh\necho "$@"\n')
+        (tmp_path / scheduler).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **gpus}
+    said = {}
+    for script, first in (("sweep_slurm.sh", ()), ("sweep_ray.sh", ("http://head:8265",))):
+        command = [str(ROOT / "examples" / script), *first, "study.yaml", "/shared/out"]
+        said[script] = subprocess.check_output(command, env=environment, text=True)
+        assert "study.yaml" in said[script] and "/shared/out" in said[script]
+    assert ("--gpus-per-task=1" in said["sweep_slurm.sh"]) == asked
+    assert f"--gpus {int(asked)}" in said["sweep_ray.sh"]
+
+
 def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatch) -> None:
     ray = pytest.importorskip("ray", reason="runs a study on a Ray cluster, needs ray")
     from ray.cluster_utils import Cluster
