@@ -131,10 +131,10 @@ class _Mirror:
             note = self._read_note()
             wanted = {}
             for name in filter(is_copied, contents):
-                here = self._copies.sums.of(name, self._out / name)
+                local = self._copies.sums.of(name, self._out / name)
                 # What was changed here since is newer; what was not, another run has replaced.
-                is_old = here != contents[name] and here == note.get(name)
-                if here is None or is_old:
+                is_old = local != contents[name] and local == note.get(name)
+                if local is None or is_old:
                     wanted[name] = contents[name]
             # A failure that another run has seen to would keep this one from what is done.
             for name in note.keys() - contents.keys() if contents else ():

@@ -146,8 +146,8 @@ def measure_points(
     )
     table = metrics.to_pandas()
     if not measurable:
-        place = table.columns.get_loc("nnk_diameter")
-        table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
+        index = table.columns.get_loc("nnk_diameter")
+        table.insert(int(np.asarray(index)) + 1, "relative_diameter", np.nan)
     table.index = kept
     if len(kept) < len(groups):
         left = np.setdiff1d(groups, groups[kept])

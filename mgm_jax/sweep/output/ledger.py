@@ -72,15 +72,15 @@ class Ledger:
     def blocked(self, cell: Cell) -> Failure | None:
         """Why a cell cannot be measured, if an earlier stage of it or of its reference failed."""
         reference = self.work.reference_of(cell)
-        if found := self.find(cell, "embed"):
-            return found
+        if failure := self.find(cell, "embed"):
+            return failure
         for stage in ("embed", "reference"):
-            found = self.find(reference, stage)
-            if found and cell is not reference:
-                what = f"not tried, as the images without augmentation failed: {found.what}"
+            failure = self.find(reference, stage)
+            if failure and cell is not reference:
+                what = f"not tried, as the images without augmentation failed: {failure.what}"
                 return _failure(cell, what)
-            if found:
-                return found
+            if failure:
+                return failure
         return None
 
     def forget(self) -> None:

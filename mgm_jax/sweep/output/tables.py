@@ -199,11 +199,11 @@ _FORMULA = r"^([=+\-@\t\r])"
 
 def _harmless(table: pa.Table) -> pa.Table:
     """The table with an apostrophe before every text that a spreadsheet would run."""
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            text = table.column(place)
+            text = table.column(index)
             marked = _compute.replace_substring_regex(text, _FORMULA, r"'\1")
-            table = table.set_column(place, field, marked)
+            table = table.set_column(index, field, marked)
     return table
 
 

@@ -92,7 +92,7 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
     if not entry.source.startswith(FEATURES):
         return None
     name = entry.source.removeprefix(FEATURES)
-    found = next((one for one in others if one.name == name), None)
+    measured = next((one for one in others if one.name == name), None)
     drawn: dict[str, object] = {
         "classes": entry.classes,
         "per_class": entry.per_class,
@@ -100,13 +100,13 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
     }
     drawn |= {"test": entry.test, "split": entry.split, "test_split": entry.test_split}
     given = [key for key, value in drawn.items() if value is not None]
-    if found is None or given:
+    if measured is None or given:
         raise InputError(
             f"transfer: {entry.source} must name a set of features of the study and stand alone; "
             f"the study has {', '.join(one.name for one in others)}"
             + (f"; leave out {' and '.join(given)}" if given else "")
         )
-    return found
+    return measured
 
 
 def open_targets(
@@ -126,8 +126,8 @@ def open_targets(
         images = _of_features(entry, others) or open_images(entry, base=base, held=held)
         has_test = entry.test is not None or entry.test_split is not None
         if has_test:
-            place = entry.test or entry.source
-            test = _open(place, entry, split=entry.test_split, base=base, held=held)
+            source = entry.test or entry.source
+            test = _open(source, entry, split=entry.test_split, base=base, held=held)
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
@@ -262,10 +262,10 @@ def place_of(source: str, *, base: Path) -> str | Path:
 def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
     """Both as one source; ids tell them apart, classes meet by name."""
     classes = tuple(sorted({*train.classes, *test.classes}))
-    place = {name: position for position, name in enumerate(classes)}
+    index = {name: position for position, name in enumerate(classes)}
 
     def labels(source: ImageSource) -> list[int]:
-        return [place[source.classes[one]] if one >= 0 else -1 for one in source.labels]
+        return [index[source.classes[one]] if one >= 0 else -1 for one in source.labels]
 
     def read(position: int) -> np.ndarray:
         own = position - len(train)

@@ -126,7 +126,7 @@ class Workload:
         """Files of the decoded images of all cells, those that were not made included."""
         if self.cache is None:
             return ()
-        found: dict[Path, None] = {}
+        paths: dict[Path, None] = {}
         for cell in self.embedded:
             if isinstance(cell.subject.encoder, StoredFeatures):
                 continue
@@ -134,8 +134,8 @@ class Workload:
             path = self.cache.path(
                 cell.images.source, resize=look.resize, interpolation=look.interpolation
             )
-            found[path] = None
-        return tuple(found)
+            paths[path] = None
+        return tuple(paths)
 
     def embeddings_path(self, cell: Cell) -> Path:
         """Folder of the embeddings."""

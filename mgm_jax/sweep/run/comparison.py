@@ -110,18 +110,18 @@ def _cluster_tables(
     """Clusters, tree and agreement of each image set with encoders enough."""
     clusters, trees, agreements = [], [], []
     for images, block in models.groupby("images", sort=False) if len(models) else ():
-        found = _clusters(block, groups.loc[groups["images"] == images], study=study)
-        if found is None:
+        clustered = _clusters(block, groups.loc[groups["images"] == images], study=study)
+        if clustered is None:
             continue
         labels = block.set_index("encoder").loc[:, list(_LABELS)]
-        rows = found.clusters.to_pandas().reset_index(names="encoder")
+        rows = clustered.clusters.to_pandas().reset_index(names="encoder")
         rows.insert(1, "images", images)
         clusters.append(rows.join(labels, on="encoder"))
-        tree = pd.DataFrame(found.clusters.linkage, columns=["left", "right", "height", "size"])
+        tree = pd.DataFrame(clustered.clusters.linkage, columns=["left", "right", "height", "size"])
         tree = tree.astype({"left": int, "right": int, "size": int})
         tree.insert(0, "images", images)
         trees.append(tree)
-        agreements += _agreements(str(images), found, labels, study=study)
+        agreements += _agreements(str(images), clustered, labels, study=study)
     if not clusters:
         return {}
     return {
@@ -145,15 +145,15 @@ def _clusters(
 
 
 def _agreements(
-    images: str, found: ClusterStability, labels: pd.DataFrame, *, study: Study
+    images: str, clustered: ClusterStability, labels: pd.DataFrame, *, study: Study
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     stability = {
-        int(row["groups"]): float(row["stability"]) for row in found.table.to_dict("records")
+        int(row["groups"]): float(row["stability"]) for row in clustered.table.to_dict("records")
     }
-    tried = sorted({found.groups, *stability})
+    tried = sorted({clustered.groups, *stability})
     for name in _LABELS:
-        named = labels.loc[list(found.clusters.models), name].astype(str)
+        named = labels.loc[list(clustered.clusters.models), name].astype(str)
         # A label that all share, or none does, is no partition to agree with.
         if min(tried) < 2 or not 1 < named.nunique() < len(named):
             continue
@@ -161,7 +161,7 @@ def _agreements(
         if named.map(is_guessed).any():
             continue
         cuts = agreement_over_cuts(
-            found.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
+            clustered.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
         )
         for cut in cuts.to_dict("records"):
             count = int(cut["groups"])
@@ -171,7 +171,7 @@ def _agreements(
                     "against": name,
                     **cut,
                     "stability": stability.get(count, float("nan")),
-                    "chosen": count == found.groups,
+                    "chosen": count == clustered.groups,
                     "labels": named.nunique(),
                 }
             )
@@ -181,11 +181,11 @@ def _agreements(
             {
                 "images": images,
                 "against": "paradigm",
-                "groups": found.groups,
+                "groups": clustered.groups,
                 "ari": np.nan,
                 "p_value": np.nan,
                 "p_any": np.nan,
-                "stability": found.stability,
+                "stability": clustered.stability,
                 "chosen": True,
                 "labels": len(set(labels["paradigm"])),
             }
@@ -206,7 +206,7 @@ def _similarity_table(
         with own_files(out):
             embeddings = _embeddings(own, study=study, out=out)
         try:
-            found = model_similarity(
+            similarity = model_similarity(
                 embeddings,
                 resamples=study.metrics.resamples,
                 seed=study.seed,
@@ -215,7 +215,7 @@ def _similarity_table(
         except InputError:
             # Too few images, or embeddings that cannot be compared, such as rows of zeros.
             continue
-        table = found.table.copy()
+        table = similarity.table.copy()
         table.insert(2, "images", images)
         parts.append(table)
     return {"similarity": pd.concat(parts, ignore_index=True)} if parts else {}
@@ -233,8 +233,8 @@ def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, 
     rows = spread_over_classes(source, MAX_IMAGES, seed=study.seed)
     good = ~np.any([store.failed_rows for store in stores.values()], axis=0)
     rows = rows[good[rows]]
-    found = {name: store.read()[rows] for name, store in stores.items()}
+    embeddings = {name: store.read()[rows] for name, store in stores.items()}
     if study.on_error == "skip":
-        directed = np.all([have_direction(x) for x in found.values()], axis=0)
-        found = {name: x[directed] for name, x in found.items()}
-    return found
+        directed = np.all([have_direction(x) for x in embeddings.values()], axis=0)
+        embeddings = {name: x[directed] for name, x in embeddings.items()}
+    return embeddings

@@ -133,7 +133,7 @@ def run_study(
     executor = executor or LocalExecutor()
     measured: list[Measured] = []
     references: list[tuple[Cell, Reference]] = []
-    found: list[tuple[TransferCell, Outcome]] = []
+    outcomes: list[tuple[TransferCell, Outcome]] = []
     rows = 0
     written = Written()
     checked = Checked(references={}, outcomes={})
@@ -165,7 +165,7 @@ def run_study(
             if until != "embed":
                 measured, references = _measure(work, executor, checked)
             if until == "probe":
-                found = _transfer(work, executor, checked)
+                outcomes = _transfer(work, executor, checked)
             with executor.first():
                 if executor.writes and until != "embed":
                     written = _write_tables(measured, references, work=work, say=say)
@@ -174,7 +174,7 @@ def run_study(
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
-                    rows = write_transfer(found, out=out, given=work.scores, cells=work.cells)
+                    rows = write_transfer(outcomes, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
                     _write_account(
                         study,
@@ -182,7 +182,7 @@ def run_study(
                         failures,
                         cells=len(measured),
                         small=written.small,
-                        transfer={"rows": rows, "left_out": left_out_of(found)},
+                        transfer={"rows": rows, "left_out": left_out_of(outcomes)},
                         encoders=encoder_origins([cell.subject for cell in work.cells]),
                         out=out,
                     )
@@ -322,10 +322,10 @@ def _left_out(references: Sequence[tuple[Cell, Reference]], written: Written) ->
 
 def _failed_cells(work: Workload) -> list[Failure]:
     ledger = Ledger(work=work)
-    found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
-    found += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
-    found += [ledger.find(job, "transfer") for job in work.transfers]
-    return [failure for failure in found if failure is not None]
+    failures = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
+    failures += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
+    failures += [ledger.find(job, "transfer") for job in work.transfers]
+    return [failure for failure in failures if failure is not None]
 
 
 def _write_account(

@@ -225,8 +225,8 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
 
 def _all_here() -> Mesh | None:
     """All devices of this process, which take turns; None where it has one."""
-    here = jax.local_devices()
-    return default_mesh(here) if len(here) > 1 else None
+    devices = jax.local_devices()
+    return default_mesh(devices) if len(devices) > 1 else None
 
 
 def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -250,10 +250,10 @@ def _outcome(job: TransferCell, work: Workload) -> None:
     if path.exists() or transfer is None:
         return
     x, rows, left_out = _stored(job, work)
-    found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
-    found = found._replace(left_out=[*found.left_out, *said_of(left_out)])
+    outcome = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
+    outcome = outcome._replace(left_out=[*outcome.left_out, *said_of(left_out)])
     # No names of encoders or image sets in here: renaming one must not measure it again.
-    write_sealed(path, found._asdict())
+    write_sealed(path, outcome._asdict())
 
 
 def _is_of(error: EncoderFailure, cell: Cell) -> bool:
@@ -287,8 +287,8 @@ def _stored(job: TransferCell, work: Workload) -> tuple[Features, np.ndarray, tu
             )
         left_out = tuple(cell.points()[lost].tolist())
         good &= directed
-    found = Features.of(store, name=f"embeddings of {cell.label}")
-    return found if good.all() else found.take(good), np.flatnonzero(good), left_out
+    features = Features.of(store, name=f"embeddings of {cell.label}")
+    return features if good.all() else features.take(good), np.flatnonzero(good), left_out
 
 
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:

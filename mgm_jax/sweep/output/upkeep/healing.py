@@ -90,6 +90,6 @@ def _checked(
     damaged: list[Path] = []
     paths = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(_CHECK_THREADS) as pool:
-        found = list(pool.map(read, paths))
-    whole = {path: one for path, one in zip(paths, found, strict=True) if one is not None}
+        results = list(pool.map(read, paths))
+    whole = {path: one for path, one in zip(paths, results, strict=True) if one is not None}
     return whole, sorted(damaged)
