@@ -78,8 +78,8 @@ def sklearn_share(x: np.ndarray, k: int) -> Callable[[], object]:
     from sklearn.neighbors import NearestNeighbors
 
     def search() -> None:
-        found = NearestNeighbors(n_neighbors=k + 1, algorithm="brute", n_jobs=-1).fit(x)
-        found.kneighbors(x[: len(x) // _SHARE])
+        searcher = NearestNeighbors(n_neighbors=k + 1, algorithm="brute", n_jobs=-1).fit(x)
+        searcher.kneighbors(x[: len(x) // _SHARE])
 
     return search
 

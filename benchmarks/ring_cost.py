@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from mgm_jax.geometry.knn.ring import candidates_for
-from mgm_jax.geometry.knn.ring_points import FLOAT64_TILE
+from mgm_jax.geometry.knn.mesh.ring import candidates_for
+from mgm_jax.geometry.knn.mesh.ring_points import FLOAT64_TILE
 from mgm_jax.parallel.ring import cut
 
 

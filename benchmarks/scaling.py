@@ -3,7 +3,7 @@
 ``python -m benchmarks.scaling`` compiles the programs of a graph for 1 to 8 simulated devices (a
 process each), counts products, messages and memory in them, and prints them beside the model of
 ``benchmarks/ring_cost.py``; then it prints the model's predictions for accelerators. Nothing is
-timed: simulated devices share the processor.
+timed: simulated devices share the CPU.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def compiled_ring(
     from benchmarks.ring_cost import ring_cost
     from mgm_jax.geometry.backend.precision import double_precision
     from mgm_jax.geometry.knn.distance import Points
-    from mgm_jax.geometry.knn.ring import plan_ring, ring_programs
-    from mgm_jax.geometry.knn.ring_points import place_program
+    from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring_points import place_program
     from mgm_jax.parallel.devices import default_mesh
 
     tiles = {"rows": rows or 512, "columns": columns or 8192}
@@ -115,7 +115,7 @@ def score_bytes(d: int, k: int) -> float:
     import jax.numpy as jnp
 
     from mgm_jax.geometry.knn.distance import ScanTable, scan
-    from mgm_jax.geometry.knn.ring import candidates_for
+    from mgm_jax.geometry.knn.mesh.ring import candidates_for
 
     rows, columns = 512, 8192
 
@@ -165,21 +165,21 @@ def main() -> None:
 
     rows: list[dict[str, object]] = []
     for devices in range(1, 9):
-        found, model = (
+        measured, model = (
             _in_process(devices, options),
             ring_cost(devices=devices, scan="float32", **shape),
         )
-        peak = max(found["memory"].values())
+        peak = max(measured["memory"].values())
         rows.append(
             {
                 "devices": devices,
-                "product GFLOP": found["product_flops"] / 1e9,
+                "product GFLOP": measured["product_flops"] / 1e9,
                 "model": model.product_flops / 1e9,
-                "scan sent MB": found["scan_sent"] / 1e6,
+                "scan sent MB": measured["scan_sent"] / 1e6,
                 "model ": model.scan_sent / 1e6,
-                "rank sent MB": found["rank_sent"] / 1e6,
+                "rank sent MB": measured["rank_sent"] / 1e6,
                 "model  ": model.rank_sent / 1e6,
-                "message MB": found["message"] / 1e6,
+                "message MB": measured["message"] / 1e6,
                 "model   ": model.message / 1e6,
                 "memory MB": peak / 1e6,
                 "model    ": model.memory / 1e6,

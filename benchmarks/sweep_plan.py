@@ -1,7 +1,7 @@
 """What a sweep of 14 encoders x 18 transforms x 5 strengths x 50 000 images would take.
 
 ``python -m benchmarks.sweep_plan`` prints hours and bytes on one H200 and on 64. Measured here are
-the rate of the metrics, the time of the driver and the rate of decoding, on two processor cores;
+the rate of the metrics, the time of the driver and the rate of decoding, on two CPU cores;
 what a GPU embeds a second is a goal, and so marked, and rates of storage are assumed.
 """
 
@@ -15,7 +15,7 @@ from benchmarks.timing import RESULTS
 
 ENCODERS, TRANSFORMS, STRENGTHS, IMAGES, WIDTH = 14, 18, 5, 50_000, 2048
 CORES = 16
-"""Processor cores beside each GPU."""
+"""CPU cores beside each GPU."""
 
 # A goal for ResNet-50 in bfloat16 on an H200, not a measurement.
 EMBED_A_SECOND = 12_000
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
         views: of an image in a cell.
         embed: all encoders over all views.
         store: embeddings written once and read once.
-        measure: metrics of all points on the processors.
+        measure: metrics of all points on the CPUs.
         driver: what one process does for each cell, however many GPUs there are.
         decode: images decoded, once.
         stored: bytes of embeddings, float32.

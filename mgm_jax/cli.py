@@ -215,8 +215,8 @@ def run(
     if encoder_from:
         from mgm_jax.encoders.callables.given import encoders_from
 
-        for place in encoder_from:
-            callables |= encoders_from(place)
+        for name in encoder_from:
+            callables |= encoders_from(name)
     if (labels or scores) and not features:
         raise InputError(
             "--labels and --scores go with --features; in a study file write labels: at the "
@@ -268,16 +268,16 @@ def plan(
     from mgm_jax.study import read_study
     from mgm_jax.sweep import plan_study
 
-    found, notes = with_data(read_study(study), data)
+    parsed, notes = with_data(read_study(study), data)
     base = study.parent.resolve()
-    names = _published_of(found)
+    names = _published_of(parsed)
     missing = _missing_of(names)
-    where = out or found.output
+    where = out or parsed.output
     if where is None:
         raise InputError("give -o OUT, or output: in the study file")
     with stoppable():
         result = plan_study(
-            found,
+            parsed,
             where if out is not None else str(base / where),
             base=base,
             convert=convert_entry,

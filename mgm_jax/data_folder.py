@@ -20,6 +20,9 @@ VARIABLE = "MGM_JAX_DATA"
 
 _PREFIX = "data:"
 
+# What may stand before it: how the file or folder is read.
+_KINDS = ("", "rows:", "onnx:", "torch:hf/")
+
 Entry = TypeVar("Entry", EncoderEntry, ImagesEntry)
 
 
@@ -44,14 +47,14 @@ def with_data(study: Study, folder: str | Path | None = None) -> tuple[Study, li
         'digits'
     """
     root = folder or os.environ.get(VARIABLE) or None
-    place = None if root is None else Path(root).expanduser().resolve()
+    path = None if root is None else Path(root).expanduser().resolve()
     notes: list[str] = []
     changes: dict[str, object] = {
-        "encoders": tuple(_each(study.encoders, place, "encoders", notes)),
-        "images": tuple(_each(study.images, place, "images", notes)),
+        "encoders": tuple(_each(study.encoders, path, "encoders", notes)),
+        "images": tuple(_each(study.images, path, "images", notes)),
     }
     if study.transfer is not None:
-        targets = tuple(_each(study.transfer.targets, place, "targets", notes))
+        targets = tuple(_each(study.transfer.targets, path, "targets", notes))
         changes["transfer"] = study.transfer.model_copy(update={"targets": targets})
     return study.model_copy(update=changes), notes
 
@@ -61,11 +64,11 @@ def _each(
 ) -> Iterator[Entry]:
     taken: set[tuple[str, str | None]] = set()
     for entry in entries:
-        found = _found(entry.source, folder)
-        if found is not None:
+        source = _found(entry.source, folder)
+        if source is not None:
             test = getattr(entry, "test", None)
             more = {} if test is None else {"test": _found(test, folder) or test}
-            yield entry.model_copy(update={"source": found, "fallback": None, **more})
+            yield entry.model_copy(update={"source": source, "fallback": None, **more})
             continue
         if entry.fallback is None:
             raise InputError(f"{key}: {_missing(entry.source, folder)}")
@@ -88,13 +91,13 @@ def _each(
 def _found(source: str, folder: Path | None) -> str | None:
     """The source with its path; None where it is in the folder of data and not there."""
     kind, prefix, name = source.rpartition(_PREFIX)
-    if not prefix or kind not in ("", "rows:"):
+    if not prefix or kind not in _KINDS:
         return source
     if folder is None:
         return None
     path = folder / name
-    there = bool(glob.glob(str(path))) if glob.has_magic(name) else path.exists()
-    return f"{kind}{path}" if there else None
+    exists = bool(glob.glob(str(path))) if glob.has_magic(name) else path.exists()
+    return f"{kind}{path}" if exists else None
 
 
 def _missing(source: str, folder: Path | None) -> str:

@@ -99,6 +99,8 @@ class EncoderEntry(_Frozen):
             ``momentum``, ... (as ``mgm convert --copy``).
         prefix: for a checkpoint, what stands before the names of the encoder that is meant.
         key: for a checkpoint, the key under which that encoder lies.
+        channel_order: for a graph of ONNX, ``bgr`` where it takes blue first; ``mean`` and ``std``
+            are said as red, green, blue all the same.
         fallback: for a source ``data:NAME``, the source to take, said loudly, where it is not in
             the folder of data.
     """
@@ -119,6 +121,7 @@ class EncoderEntry(_Frozen):
     copy_: str | None = Field(default=None, alias="copy")
     prefix: str | None = None
     key: str | None = None
+    channel_order: Literal["rgb", "bgr"] | None = None
     fallback: str | None = None
 
     @property
@@ -136,8 +139,16 @@ class EncoderEntry(_Frozen):
         return {
             name: value
             for name, value in content.items()
-            if value is not None or name not in (*_CONVERSION[2:], "copy", "fallback")
+            if value is not None
+            or name not in (*_CONVERSION[2:], "copy", "channel_order", "fallback")
         }
+
+    @field_validator("channel_order")
+    @classmethod
+    def _order_of_a_graph(cls, order: str | None, info: ValidationInfo) -> str | None:
+        if order is not None and not str(info.data.get("source")).startswith("onnx:"):
+            raise ValueError("it is said of a graph of ONNX (onnx:FILE) alone")
+        return order
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -564,22 +575,22 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
 
 
-def _problem(place: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
+def _problem(keys: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
     """One problem in one line."""
-    field = ".".join(str(part) for part in place) or "the whole"
+    field = ".".join(str(part) for part in keys) or "the whole"
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+        known = _known_keys(keys[:-1])
+        near = difflib.get_close_matches(str(keys[-1]), known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"  {field}: no such key; {hint}"
     got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
     return f"  {field}: {problem['msg']}{got}"
 
 
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
+def _known_keys(keys: tuple[int | str, ...]) -> list[str]:
     """Keys that a part of a study may have."""
     model: type[BaseModel] = Study
-    for part in place:
+    for part in keys:
         if isinstance(part, str) and part in model.model_fields:
             model = inner_model(model.model_fields[part].annotation) or model
     return list(model.model_fields)
@@ -589,8 +600,8 @@ def inner_model(annotation: Any) -> type[BaseModel] | None:
     """The model that a field holds, alone, in a tuple or beside None; None for other fields."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (inner_model(part) for part in get_args(annotation))
-    return next((one for one in found if one is not None), None)
+    inner = (inner_model(part) for part in get_args(annotation))
+    return next((one for one in inner if one is not None), None)
 
 
 class _CallableModule(ModuleType):

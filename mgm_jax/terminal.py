@@ -13,7 +13,7 @@ from mgm_jax.seals import check_sum
 _WIDE = 150
 
 #: Rows of a summary: what a screen shows together with the headline.
-MOST_ROWS = 12
+MAX_ROWS = 12
 
 _SHOWN = {
     "nnk_degree": "degree",
@@ -43,7 +43,7 @@ def read_models(results: Path) -> Any:
 
 
 def print_summary(out: Path) -> None:
-    """Print means of the key metrics, at most :data:`MOST_ROWS` rows; the rest is named.
+    """Print means of the key metrics, at most :data:`MAX_ROWS` rows; the rest is named.
 
     A row is a cell where there are few, else an encoder, on the first image set and setting. With
     intervals where the screen is wide.
@@ -58,13 +58,13 @@ def print_summary(out: Path) -> None:
     keys = ["encoder", "images", "setting", "strength", "tap"]
     cells: list[tuple[Any, Any]] = list(picked.groupby(keys, sort=False))
     shown = cells
-    if len(cells) > MOST_ROWS:
+    if len(cells) > MAX_ROWS:
         # The settings of one image set side by side would fill the screen with two encoders.
         (_, images, setting, strength, _), _ = cells[0]
         where = (images, setting, strength)
-        shown = [(key, block) for key, block in cells if key[1:4] == where][:MOST_ROWS]
+        shown = [(key, block) for key, block in cells if key[1:4] == where][:MAX_ROWS]
         print(f"{images}, {_setting_name(setting, strength)} manifolds")
-    several = [len({key[place] for key, _ in shown}) > 1 for place in (1, 2, 3)]
+    several = [len({key[index] for key, _ in shown}) > 1 for index in (1, 2, 3)]
     # Intervals need a wide screen; a narrow one shows the means, the tables have the rest.
     wide = _console().width >= _WIDE
     rows = []
@@ -104,8 +104,8 @@ def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, name in enumerate(header):
-        table.add_column(name, overflow="fold", no_wrap=place == 0)
+    for index, name in enumerate(header):
+        table.add_column(name, overflow="fold", no_wrap=index == 0)
     for row in rows:
         # Text, not markup: a name may hold square brackets.
         table.add_row(*(Text(value) for value in row))

@@ -27,8 +27,8 @@ def status(
     """Say how far the studies of a folder are: cells done, running, failed, and the time left."""
     from mgm_jax.sweep import bucket_status, is_url, study_status
 
-    found = bucket_status(results) if is_url(results) else study_status(Path(results))
-    for one in found:
+    status = bucket_status(results) if is_url(results) else study_status(Path(results))
+    for one in status:
         for line in one.lines():
             typer.echo(line)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.terminal import MOST_ROWS, print_summary
+from mgm_jax.terminal import MAX_ROWS, print_summary
 
 METRICS = ("nnk_degree", "nnk_diameter", "nnk_affinity", "nnk_affinity_excess", "pca_dimension")
 
@@ -35,8 +35,8 @@ def test_a_large_study_shows_its_encoders_on_one_set_and_names_the_rest(
     head, columns, *rows, rest = capsys.readouterr().out.splitlines()
     assert head == "digits, semantic manifolds"
     assert columns.split() == ["encoder", "degree", "diameter", "affinity", "excess", "PCA", "dim."]
-    assert [row.split()[:2] for row in rows] == [[f"net[{n}]", f"{n}"] for n in range(MOST_ROWS)]
-    assert rest == f"and {15 * 4 - MOST_ROWS} more rows in {tmp_path / 'summary.csv'}"
+    assert [row.split()[:2] for row in rows] == [[f"net[{n}]", f"{n}"] for n in range(MAX_ROWS)]
+    assert rest == f"and {15 * 4 - MAX_ROWS} more rows in {tmp_path / 'summary.csv'}"
 
 
 def test_a_small_study_shows_every_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

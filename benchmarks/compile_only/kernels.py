@@ -133,7 +133,7 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 
 def _ring(place: Place, n: int, *, d: int) -> list[Program]:
-    from mgm_jax.geometry.knn.ring import plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
 
     mesh = place.mesh
     if mesh is None:

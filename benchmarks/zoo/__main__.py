@@ -35,6 +35,10 @@ OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder of all runs
 EpochsOption = Annotated[int, typer.Option(min=1)]
 PerClassOption = Annotated[int, typer.Option(min=1, help="Images of each class.")]
 BatchOption = Annotated[int, typer.Option(min=2)]
+RateOption = Annotated[float, typer.Option(min=0.0, help="Peak learning rate of AdamW.")]
+BlurOption = Annotated[
+    int, typer.Option(min=1, help="Pixels of the views that the blur is meant for; ours have 64.")
+]
 DEFAULT = Recipe()
 
 
@@ -48,10 +52,14 @@ def train_command(
     epochs: EpochsOption = DEFAULT.epochs,
     per_class: PerClassOption = DEFAULT.per_class,
     batch: BatchOption = DEFAULT.batch,
+    rate: RateOption = DEFAULT.rate,
+    blur_at: BlurOption = DEFAULT.blur_at,
     seed: int = DEFAULT.seed,
 ) -> None:
     """Train one encoder, or go on where it was cut off."""
-    recipe = Recipe(epochs=epochs, per_class=per_class, batch=batch, seed=seed)
+    recipe = Recipe(
+        epochs=epochs, per_class=per_class, batch=batch, rate=rate, blur_at=blur_at, seed=seed
+    )
     _train([(method, backbone, seed)], recipe, images=images, unseen=unseen, out=out)
 
 
@@ -63,6 +71,8 @@ def train_all(
     epochs: EpochsOption = DEFAULT.epochs,
     per_class: PerClassOption = DEFAULT.per_class,
     batch: BatchOption = DEFAULT.batch,
+    rate: RateOption = DEFAULT.rate,
+    blur_at: BlurOption = DEFAULT.blur_at,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Runs as METHOD-BACKBONE or METHOD-BACKBONE-SEED; all by default."),
@@ -70,7 +80,7 @@ def train_all(
 ) -> None:
     """Train every method on every backbone that it can train, one after the other."""
     wanted = only or [f"{m}-{b}" for m, one in METHODS.items() for b in one.backbones]
-    recipe = Recipe(epochs=epochs, per_class=per_class, batch=batch)
+    recipe = Recipe(epochs=epochs, per_class=per_class, batch=batch, rate=rate, blur_at=blur_at)
     _train([_parse(text) for text in wanted], recipe, images=images, unseen=unseen, out=out)
 
 

@@ -22,7 +22,7 @@ from mgm_jax.intervals import bootstrap_interval
 from mgm_jax.probe.knn import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.
-MOST, MOST_IN_ALL = 1_200_000, 14_000_000
+MAX_BYTES, MAX_BYTES_IN_ALL = 1_200_000, 14_000_000
 
 _RESAMPLES = 2000
 
@@ -63,11 +63,11 @@ def export_zoo(runs: Path, out: Path, *, seed: int, unseen: Sequence[Images]) ->
     """
     chosen = finished_runs(runs, seed=seed)
     sizes = {name: file.stat().st_size for name, file in chosen.items()}
-    heavy = [name for name, size in sizes.items() if size > MOST]
-    if heavy or sum(sizes.values()) > MOST_IN_ALL:
+    heavy = [name for name, size in sizes.items() if size > MAX_BYTES]
+    if heavy or sum(sizes.values()) > MAX_BYTES_IN_ALL:
         raise InputError(
-            f"{', '.join(heavy) or 'all together'}: at most {MOST} bytes an encoder and "
-            f"{MOST_IN_ALL} in all may be shipped, got {sizes}"
+            f"{', '.join(heavy) or 'all together'}: at most {MAX_BYTES} bytes an encoder and "
+            f"{MAX_BYTES_IN_ALL} in all may be shipped, got {sizes}"
         )
     out.mkdir(parents=True, exist_ok=True)
     return [_ship(file, out / f"{name}.safetensors", unseen) for name, file in chosen.items()]

@@ -11,10 +11,7 @@ import numpy as np
 from benchmarks.zoo.backbones import PIXELS
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 from mgm_jax.errors import InputError
-from mgm_jax.images import ImageSource, canvases, image_key, make_views
-
-#: The augmentation policy of all methods: a setting of :mod:`mgm_jax.images`.
-POLICY = "augs"
+from mgm_jax.images import ImageSource, Setting, canvases, image_key, make_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,17 +73,19 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def two_views(images: Images, rows: np.ndarray, *, seed: int, epoch: int) -> jax.Array:
+def two_views(
+    images: Images, rows: np.ndarray, *, policy: Setting, seed: int, epoch: int
+) -> jax.Array:
     """Two random views of some images in an epoch, normalised, ``[2, b, 64, 64, 3]``.
 
-    A view is a function of its image, the seed and the epoch, so a run that was cut off sees what
-    it would have seen.
+    A view is a function of its image, the policy, the seed and the epoch, so a run that was cut off
+    sees what it would have seen.
     """
     views = make_views(
         images.pixels[rows],
         images.keys[rows],
         [2 * epoch, 2 * epoch + 1],
-        setting=POLICY,
+        setting=policy,
         seed=seed,
         size=PIXELS,
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from benchmarks.zoo.backbones import PIXELS
+from mgm_jax.images import SETTINGS, Setting
+from mgm_jax.images.operations import Blur
+
+#: The augmentation policy of all methods: a setting of :mod:`mgm_jax.images`.
+POLICY = "augs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +28,9 @@ class Recipe:
         rate: peak learning rate of AdamW, risen to over a tenth of the steps, then a cosine.
         decay: weight decay, of matrices and kernels only.
         momentum: of the running mean of the weights at the start; rises to 1 by a cosine.
+        blur_at: side in pixels of the views that the policy's blur is meant for; its standard
+            deviations are multiplied by 64 / ``blur_at``, as ours have 64. They come from recipes
+            for views of 224; the default takes them as they stand.
         seed: of the weights, the order of the images, the views and the method's own draws.
     """
 
@@ -30,6 +40,7 @@ class Recipe:
     rate: float = 2e-3
     decay: float = 0.05
     momentum: float = 0.99
+    blur_at: int = PIXELS
     seed: int = 0
 
     def steps_per_epoch(self, images: int) -> int:
@@ -45,6 +56,24 @@ class Recipe:
     def momentum_at(self, share: jax.Array) -> jax.Array:
         """Momentum of the running mean after a share of all steps (Grill et al. 2020)."""
         return 1.0 - (1.0 - self.momentum) * (jnp.cos(jnp.pi * share) + 1.0) / 2.0
+
+    @property
+    def policy(self) -> Setting:
+        """How views are drawn; another blur changes nothing else about them, as the name is one.
+
+        >>> Recipe().policy is SETTINGS[POLICY]
+        True
+        """
+        usual = SETTINGS[POLICY]
+        if self.blur_at == PIXELS:
+            return usual
+        return replace(usual, operations=tuple(map(self._scaled, usual.operations)))
+
+    def _scaled(self, operation: Any) -> Any:
+        if not isinstance(operation, Blur):
+            return operation
+        low, high = (sigma * PIXELS / self.blur_at for sigma in operation.sigma)
+        return replace(operation, sigma=(low, high))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the log and the weights."""

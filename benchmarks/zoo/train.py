@@ -128,7 +128,7 @@ def train(run: Run, images: Images, unseen: Images) -> list[dict[str, Any]]:
             began, losses = time.monotonic(), []
             order = epoch_order(len(images), seed=recipe.seed, epoch=epoch)
             for rows in order[: steps * recipe.batch].reshape(steps, recipe.batch):
-                views = two_views(images, rows, seed=recipe.seed, epoch=epoch)
+                views = two_views(images, rows, policy=recipe.policy, seed=recipe.seed, epoch=epoch)
                 learner, loss = step(learner, Batch(views, jnp.asarray(images.labels[rows])))
                 losses.append(loss)
                 bar.advance()
@@ -254,7 +254,8 @@ def _claim(run: Run) -> None:
     """Take a folder for a run; refuse one of another recipe."""
     run.folder.mkdir(parents=True, exist_ok=True)
     file, said = run.folder / "recipe.json", run.recipe.to_dict()
-    if file.is_file() and json.loads(file.read_text()) != said:
+    # What a file does not say is from before there was a choice.
+    if file.is_file() and Recipe().to_dict() | json.loads(file.read_text()) != said:
         raise InputError(f"{run.folder} holds a run with another recipe; take another folder")
     with whole_file(file) as part:
         part.write_text(json.dumps(said))

@@ -12,7 +12,7 @@ from mgm_converters.verification.verify import TapCheck
 from mgm_jax.errors import InputError, name_some
 
 # The message of an error stays readable; ``ConversionError.problems`` holds them all.
-_MOST_LINES = 30
+_MAX_LINES = 30
 
 
 class ConversionError(InputError):
@@ -24,9 +24,9 @@ class ConversionError(InputError):
 
     def __init__(self, file: object, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
-        shown = [f"  {problem}" for problem in self.problems[:_MOST_LINES]]
-        if len(self.problems) > _MOST_LINES:
-            shown.append(f"  and {len(self.problems) - _MOST_LINES} more")
+        shown = [f"  {problem}" for problem in self.problems[:_MAX_LINES]]
+        if len(self.problems) > _MAX_LINES:
+            shown.append(f"  and {len(self.problems) - _MAX_LINES} more")
         count = "one problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n".join([f"{file}: {count}, nothing was written", *shown]))
 

@@ -35,7 +35,7 @@ _SUM = 4  # bytes of a checksum
 CACHE_LIMIT = 2**36
 
 # Largest share of the free space that one set may ask for: results come first.
-_MOST_OF_FREE = 0.5
+_MAX_SHARE_OF_FREE = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -146,7 +146,7 @@ class CanvasCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                if size > _MOST_OF_FREE * shutil.disk_usage(self.folder).free:
+                if size > _MAX_SHARE_OF_FREE * shutil.disk_usage(self.folder).free:
                     return None
                 self._make_room(size)
             # "ab" makes the file and leaves one that another process has made just now.
@@ -164,14 +164,14 @@ class CanvasCache:
 
     def _make_room(self, size: int) -> None:
         """Delete the sets not used for longest, until ``size`` bytes more are within the limit."""
-        found = []
+        files = []
         for path in self.folder.glob(f"*{_SUFFIX}"):
             # Another process may have made room in between.
             with suppress(FileNotFoundError):
                 facts = path.stat()
-                found.append((facts.st_mtime, facts.st_size, path))
-        total = sum(taken for _, taken, _ in found)
-        for _, taken, path in sorted(found):
+                files.append((facts.st_mtime, facts.st_size, path))
+        total = sum(taken for _, taken, _ in files)
+        for _, taken, path in sorted(files):
             if total + size <= self.limit:
                 return
             # Whoever has it open keeps what is in it.

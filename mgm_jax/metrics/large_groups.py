@@ -93,7 +93,7 @@ def measure_large_group(
         for name, column in record._asdict().items():
             columns[name][rows] = column
 
-    found = []
+    parts = []
     with double_precision():
         # Groups of about one size share a compilation.
         more = padded_size(size) - size
@@ -107,8 +107,8 @@ def measure_large_group(
             for rows, (local, spans, pca) in zip(batches, results, strict=True):
                 write(rows, local)
                 write(rows, pca)
-                found.append(spans)
-        whole = _assemble(len(cloud), batches, found, mesh)
+                parts.append(spans)
+        whole = _assemble(len(cloud), batches, parts, mesh)
         complete(whole, mine, mesh)
         spans = Subspaces(*map(jax.device_put, whole))
         for rows in batches:
@@ -136,18 +136,20 @@ def _measure(
             else:
                 gram = _gathered_gram(cloud, *chosen, normalize=options.normalize)
             width = None if bandwidth is None else bandwidth[chosen[0]]
-            found = measure_rows(*gram, chosen[1], width, kernel=options.kernel, fallback=fallback)
-            return jax.tree.map(np.asarray, found)
+            results = measure_rows(
+                *gram, chosen[1], width, kernel=options.kernel, fallback=fallback
+            )
+            return jax.tree.map(np.asarray, results)
 
     *parts, refused = measure(slice(None), fallback=False)
     left = np.flatnonzero(refused)
     parts = jax.tree.map(np.array, parts) if left.size else parts
     for start in range(0, left.size, _FALLBACK_ROWS):
-        some = left[start : start + _FALLBACK_ROWS]
-        full = np.pad(some, (0, _FALLBACK_ROWS - some.size), mode="edge")
+        subset = left[start : start + _FALLBACK_ROWS]
+        full = np.pad(subset, (0, _FALLBACK_ROWS - subset.size), mode="edge")
         *again, _ = measure(full, fallback=True)
         for part, new in zip(jax.tree.leaves(parts), jax.tree.leaves(again), strict=True):
-            part[some] = new[: some.size]
+            part[subset] = new[: subset.size]
     local, spans, centred = parts
     return local, _without_empty(spans), pca_columns(centred, threshold=options.pca_threshold)
 
@@ -164,10 +166,10 @@ def _without_empty(spans: Subspaces) -> Subspaces:
 
 
 def _assemble(
-    size: int, batches: Sequence[np.ndarray], found: list[Subspaces], mesh: Mesh | None
+    size: int, batches: Sequence[np.ndarray], parts: list[Subspaces], mesh: Mesh | None
 ) -> Subspaces:
     """Put the batches together, as wide as the widest, in steps of 8 so that few shapes occur."""
-    widest = max((part.present.shape[1] for part in found), default=1)
+    widest = max((part.present.shape[1] for part in parts), default=1)
     widest = max(int(part[0]) for part in from_all_processes(np.array([widest]), mesh))
     p = -(-widest // 8) * 8
     whole = Subspaces(
@@ -176,7 +178,7 @@ def _assemble(
         np.zeros((size, p, p)),
         np.zeros(size, np.int32),
     )
-    for rows, part in zip(batches, found, strict=True):
+    for rows, part in zip(batches, parts, strict=True):
         width = part.present.shape[1]
         whole.neighbours[rows, :width] = part.neighbours
         whole.present[rows, :width] = part.present

@@ -93,8 +93,8 @@ def measure_batch(
         if on_host:
             gram, lengths = group_grams_on_host(points, mask, normalize=options.normalize)
         else:
-            found = _spread(_grams, mesh, normalize=options.normalize)(points, mask)
-            gram, lengths = map(np.asarray, found)
+            results = _spread(_grams, mesh, normalize=options.normalize)(points, mask)
+            gram, lengths = map(np.asarray, results)
         axes = principal_axes(gram, width=width)
         if k == m - 1:
             find = partial(_spread, _neighbours_among_all, kernel=options.kernel)
@@ -146,13 +146,13 @@ def _whole_pca(
     tail = tail_length(gram, axes.values, options.pca_threshold)
     threshold = np.full(len(gram), options.pca_threshold)
     leave_out = _spread(left_out_pca, mesh, tail=tail)
-    found = leave_out(gram, mask, lengths, *axes, threshold)
+    results = leave_out(gram, mask, lengths, *axes, threshold)
     # Copies, to be written to.
-    dimension, ratio, certain = map(np.array, found)
+    dimension, ratio, certain = map(np.array, results)
     fallback = mask & ~certain
     if fallback.any():
-        group, place = np.nonzero(fallback)
-        grams = left_out_grams(gram[group], mask[group], place)
+        group, point = np.nonzero(fallback)
+        grams = left_out_grams(gram[group], mask[group], point)
         exact = pca_columns(grams, threshold=options.pca_threshold)
         dimension[fallback], ratio[fallback] = exact
     return LocalPcaColumns(dimension[mask], ratio[mask])
@@ -208,13 +208,13 @@ def _neighbours_among_some(
         Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; centred Gram
         matrices of the candidates ``[m, k, k]``; and which points need the fallback ``[m]``.
     """
-    places, found = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-    candidates = some_in_group(gram, places, found, lengths)
+    index, known = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+    candidates = some_in_group(gram, index, known, lengths)
     columns, chosen, refused = measure_local(
         candidates, bandwidth, kernel=kernel, fallback=fallback
     )
-    support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], places].set(chosen)
-    return columns, support, centred_gram(differences_in_group(gram, places), found), refused
+    support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], index].set(chosen)
+    return columns, support, centred_gram(differences_in_group(gram, index), known), refused
 
 
 def _compare(

@@ -123,8 +123,8 @@ def shard_rows(x: jax.Array | np.ndarray, mesh: Mesh, *, share: int | None = Non
 
     def part(index: Any) -> np.ndarray:
         start, stop, _ = index[0].indices(rows)
-        piece = host[start:stop]
-        return np.pad(piece, [(0, stop - start - len(piece))] + [(0, 0)] * (host.ndim - 1))
+        part = host[start:stop]
+        return np.pad(part, [(0, stop - start - len(part))] + [(0, 0)] * (host.ndim - 1))
 
     return jax.make_array_from_callback((rows, *host.shape[1:]), target, part)
 
@@ -278,9 +278,9 @@ def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:
         length = part.shape[0]
         local = rows - jax.lax.axis_index(axis) * length
         mine = ((local >= 0) & (local < length)).reshape(-1, *[1] * (part.ndim - 1))
-        values = part[jnp.clip(local, 0, length - 1)]
+        taken = part[jnp.clip(local, 0, length - 1)]
         # One device adds the row, all others zeros, so nothing is rounded.
-        return jax.lax.psum(jnp.where(mine, values, jnp.zeros_like(values)), axis)
+        return jax.lax.psum(jnp.where(mine, taken, jnp.zeros_like(taken)), axis)
 
     return jax.tree.map(one, share)
 

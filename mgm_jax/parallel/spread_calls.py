@@ -80,7 +80,7 @@ def call_on_rows(
         full = np.pad(rows, (0, share * mesh.size - rows.size), mode="edge")
         names = _names(full, candidates, share=share, size=size)
         asked = np.concatenate([full[:, None], candidates[full]], axis=1).reshape(mesh.size, -1)
-        local = [np.searchsorted(mine, subset) for mine, subset in zip(names, asked, strict=True)]
+        local = [np.searchsorted(mine, wanted) for mine, wanted in zip(names, asked, strict=True)]
         local = np.asarray(local, np.int32).reshape(full.size, k + 1)
         spread = partial(shard_rows, mesh=mesh)
         results = program(

@@ -121,5 +121,5 @@ def _eigenvalues(diagonal: jax.Array, side: jax.Array) -> jax.Array:
 
     ends = (jnp.full(r, jnp.log(smallest)), jnp.full(r, jnp.log(jnp.maximum(largest, smallest))))
     low, high = lax.fori_loop(0, _BISECTIONS, bisect, ends)
-    found = jnp.exp((low + high) / 2)
-    return jnp.where(below(jnp.full(r, smallest)) <= rank, found, 0)[::-1]
+    values = jnp.exp((low + high) / 2)
+    return jnp.where(below(jnp.full(r, smallest)) <= rank, values, 0)[::-1]

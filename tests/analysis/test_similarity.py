@@ -170,7 +170,7 @@ def test_intervals_of_rsa_and_procrustes_are_jackknives() -> None:
 def test_rsa_of_many_images_takes_a_sample_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     points = {"a": related(n=200)["a"], "b": related(n=200)["b"]}
     every = model_similarity(points, measures=["rsa"]).table.loc[0]
-    monkeypatch.setattr(rsa, "MOST_PAIRS", 4000)
+    monkeypatch.setattr(rsa, "MAX_PAIRS", 4000)
     some = model_similarity(points, measures=["rsa"]).table.loc[0]
     assert some["value"] == pytest.approx(every["value"], abs=0.05)
     assert some["value"] != every["value"] and some["high"] > some["value"]

@@ -59,7 +59,7 @@ def test_tables_leave_out_what_mirrored_images_do_not_have(mirrored: Path) -> No
 
 
 def test_the_summary_on_the_screen_has_a_dash_there(mirrored: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(terminal, "MOST_ROWS", 60)
+    monkeypatch.setattr(terminal, "MAX_ROWS", 60)
     print_summary(mirrored)
     lines = capsys.readouterr().out.splitlines()
     flips = [line for line in lines if "hflip@" in line]

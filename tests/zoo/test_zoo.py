@@ -22,7 +22,7 @@ from tests.zoo.weights import TRAINING, resnet_state, write
 SHIPPED = zoo_encoders()
 PARADIGMS = {method.paradigm for method in METHODS.values()} | {"untrained"}
 #: Bytes of one encoder, and of all.
-MOST, MOST_OF_ALL = 1_200_000, 14_000_000
+MAX_BYTES, MAX_BYTES_IN_ALL = 1_200_000, 14_000_000
 
 
 def subjects(entry: EncoderEntry, folder: Path) -> tuple[Subject, ...]:
@@ -114,7 +114,7 @@ def test_load_encoder_says_who_converts() -> None:
 
 @pytest.mark.parametrize("one", SHIPPED, ids=lambda one: one.name)
 def test_a_shipped_encoder_says_how_it_was_made(one: ZooEncoder) -> None:
-    assert one.file.stat().st_size <= MOST
+    assert one.file.stat().st_size <= MAX_BYTES
     assert {a.dtype for a in load_file(one.file).values()} <= {np.dtype("f2"), np.dtype("i8")}
     assert one.paradigm in PARADIGMS and one.backbone in ("resnet", "vit")
     assert {"epochs", "seed", "hardware", "commit", "knn"} <= set(one.training)
@@ -128,4 +128,4 @@ def test_a_shipped_encoder_says_how_it_was_made(one: ZooEncoder) -> None:
 
 
 def test_the_shipped_encoders_are_small() -> None:
-    assert sum(one.file.stat().st_size for one in SHIPPED) <= MOST_OF_ALL
+    assert sum(one.file.stat().st_size for one in SHIPPED) <= MAX_BYTES_IN_ALL

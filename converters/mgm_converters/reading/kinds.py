@@ -63,7 +63,7 @@ _PAGE_ADVICE = (
 
 # As much as is read of a file to tell what it is.
 _HEAD = 1024
-_LONGEST_JSON = 64 << 20
+_MAX_JSON_BYTES = 64 << 20
 
 
 def other_kind(path: Path) -> str:
@@ -98,7 +98,7 @@ def other_kind(path: Path) -> str:
 
 
 def _json(path: Path) -> str:
-    if path.stat().st_size > _LONGEST_JSON:
+    if path.stat().st_size > _MAX_JSON_BYTES:
         return ""
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))

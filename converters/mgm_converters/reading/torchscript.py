@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from mgm_converters.reading.restricted_pickle import Inert, RestrictedUnpickler, Table
 
 # Tensors lie as deep as modules nest.
-_DEEPEST = 64
+_MAX_DEPTH = 64
 
 _STORAGES = {
     "FloatStorage": "float32",
@@ -131,7 +131,7 @@ def _storage(archive: zipfile.ZipFile, name: str, kind: Any, count: int) -> Any:
 def _attributes(module: Any, *, path: str, depth: int) -> Iterator[tuple[str, Any]]:
     import torch
 
-    if not isinstance(module, Inert) or not isinstance(module.state, Mapping) or depth > _DEEPEST:
+    if not isinstance(module, Inert) or not isinstance(module.state, Mapping) or depth > _MAX_DEPTH:
         return
     for name, value in module.state.items():
         if isinstance(value, torch.Tensor | int | float | str):

@@ -40,11 +40,11 @@ WRAPPERS = (
 )
 
 # A file can hold itself; real ones nest four deep.
-_DEEPEST = 6
+_MAX_DEPTH = 6
 # Modules in modules, of one that was stored whole.
-_DEEPEST_MODULE = 64
+_MAX_MODULE_DEPTH = 64
 # More places than any training writes; a file may lead to any number.
-_MOST_PLACES = 100_000
+_MAX_NODES = 100_000
 
 # What trainings keep beside their weights, and of the same names as these.
 _NO_WEIGHTS = re.compile(
@@ -74,18 +74,18 @@ def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...
 
     States of optimizers are left out; a table that several keys lead to is listed once.
     """
-    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    groups: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     seen: set[int] = set()
     queue: list[tuple[tuple[str, ...], Any]] = [((), checkpoint.content)]
     for keys, node in queue:
         node = _table(node)
-        if node is None or id(node) in seen or len(queue) > _MOST_PLACES:
+        if node is None or id(node) in seen or len(queue) > _MAX_NODES:
             continue
         seen.add(id(node))
         names = tuple(name for name, value in node.items() if _is_named_tensor(name, value))
         if names:
-            found.append((keys, names))
-        if len(keys) < _DEEPEST:
+            groups.append((keys, names))
+        if len(keys) < _MAX_DEPTH:
             queue.extend(
                 ((*keys, key), value)
                 for key, value in node.items()
@@ -93,7 +93,7 @@ def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...
                 and not _NO_WEIGHTS.fullmatch(key)
                 and _table(value) is not None
             )
-    return found
+    return groups
 
 
 def tensors_at(checkpoint: Checkpoint, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -128,11 +128,11 @@ def unwrap(checkpoint: Checkpoint, keys: tuple[str, ...] | None = None) -> Unwra
         for name, value in node.items():
             if name != key:
                 path = ".".join((*keys[:depth], str(name)))
-                found = dict(_facts(path, value))
-                facts |= found
-                if not found and name in WRAPPERS:
+                more = dict(_facts(path, value))
+                facts |= more
+                if not more and name in WRAPPERS:
                     passed[path] = f"{key} was taken instead"
-                elif not found and _holds_tensors(value):
+                elif not more and _holds_tensors(value):
                     passed[path] = f"tensors beside {key}, not the encoder"
         node = _table(node[key]) or {}
     tensors = {name: value for name, value in node.items() if is_tensor(value)}
@@ -148,7 +148,7 @@ def unwrap(checkpoint: Checkpoint, keys: tuple[str, ...] | None = None) -> Unwra
 
 def _find(node: Any, *, depth: int) -> tuple[str, ...] | None:
     node = _table(node)
-    if node is None or depth > _DEEPEST:
+    if node is None or depth > _MAX_DEPTH:
         return None
     for key in WRAPPERS:
         below = _find(node.get(key), depth=depth + 1)
@@ -182,7 +182,7 @@ def _weights(module: Any, *, path: str, depth: int) -> Iterator[tuple[str, Any]]
         for name, value in (module.state.get(part) or {}).items():
             if is_tensor(value):
                 yield f"{path}{name}", value
-    if depth < _DEEPEST_MODULE:
+    if depth < _MAX_MODULE_DEPTH:
         for name, value in (module.state.get("_modules") or {}).items():
             yield from _weights(value, path=f"{path}{name}.", depth=depth + 1)
 
@@ -194,7 +194,7 @@ def _holds_tensors(value: Any) -> bool:
 
 # Attributes in which libraries of settings keep their entries; they are no step of a name.
 _CONTENT = ("_content", "_val", "_data", "_fields", "_cfg_dict")
-_MOST_FACTS = 10_000
+_MAX_FACTS = 10_000
 
 
 def _facts(path: str, value: Any, *, depth: int = 0) -> Iterator[tuple[str, Any]]:
@@ -211,7 +211,7 @@ def _facts(path: str, value: Any, *, depth: int = 0) -> Iterator[tuple[str, Any]
         if any(is_tensor(entry) for entry in value.values()):
             return
         attributes = {**attributes, **value}
-    if depth > _DEEPEST or len(attributes) > _MOST_FACTS:
+    if depth > _MAX_DEPTH or len(attributes) > _MAX_FACTS:
         return
     wrapped = [name for name in _CONTENT if name in attributes]
     for name in wrapped or attributes:

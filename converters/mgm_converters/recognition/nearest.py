@@ -12,7 +12,7 @@ from mgm_converters.naming.rules import Family, Naming
 from mgm_jax.errors import InputError, name_some
 
 # Enough names to tell spellings apart.
-_MOST_NAMES = 400
+_MAX_NAMES = 400
 _WAY_ON = (
     "The way on: embed with the network's own program and pass the features, or hand over any "
     "encoder as a callable from images to features (docs/howto/encoders.md)"
@@ -21,10 +21,10 @@ _WAY_ON = (
 
 def unknown(names: Sequence[str], *, file: Path, family: Family | None = None) -> InputError:
     """The error of a table in no known spelling: what it is, what is nearest, and the way on."""
-    kind = f"{family} " if family else ""
+    kind = f"a {family} encoder" if family else "an encoder"
     lines = [
-        f"{file}: the names of its {len(names)} tensors are in no known spelling of a {kind}"
-        f"encoder. They are {name_some(names, most=6)}.",
+        f"{file}: the names of its {len(names)} tensors are in no known spelling of {kind}. "
+        f"They are {name_some(names, most=6)}.",
         _nearest(names, family),
         _WAY_ON,
     ]
@@ -32,7 +32,7 @@ def unknown(names: Sequence[str], *, file: Path, family: Family | None = None) -
 
 
 def _nearest(names: Sequence[str], family: Family | None) -> str:
-    few = list(names)[:_MOST_NAMES]
+    few = list(names)[:_MAX_NAMES]
     best: tuple[int, int, Naming, str, list[str]] | None = None
     for naming in NAMINGS:
         if family not in (None, naming.family):

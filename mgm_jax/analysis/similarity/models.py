@@ -132,7 +132,7 @@ def model_similarity(
       models that predict the same, at most the root of both numbers of directions.
 
     The last four grow (``gulp`` falls) with the width of the embeddings over the number of images:
-    unrelated models of as many directions as images are found alike. Take several times more images
+    unrelated models of as many directions as images are results alike. Take several times more images
     than features, or ``cka``.
 
     Intervals are over images: of ``mutual_knn`` by bootstrap with the graphs held fixed, of
@@ -200,11 +200,11 @@ def model_similarity(
             bar.advance()
     # All pairs at once, as they are of the same images: the draws cost most.
     intervals = bootstrap_intervals(shares, resamples=resamples, seed=seed, level=level)
-    for found, share, interval in zip(compared, shares, intervals, strict=False):
-        found["mutual_knn"] = float(share.mean()), *interval
+    for results, share, interval in zip(compared, shares, intervals, strict=False):
+        results["mutual_knn"] = float(share.mean()), *interval
     rows = [
-        (one, other, measure, *found[measure])
-        for (one, other), found in zip(pairs, compared, strict=True)
+        (one, other, measure, *results[measure])
+        for (one, other), results in zip(pairs, compared, strict=True)
         for measure in asked
     ]
     columns = ["encoder_a", "encoder_b", "measure", "value", "low", "high"]
@@ -272,27 +272,27 @@ def _compared(
     level: float,
 ) -> dict[str, tuple[float, float, float]]:
     """Value, low and high of every measure of two models but ``mutual_knn``."""
-    found: dict[str, tuple[float, float, float]] = {}
+    results: dict[str, tuple[float, float, float]] = {}
     nan = float("nan")
     if one.hsic is not None and other.hsic is not None:
         cross = one.kernel.hsic(other.kernel)  # type: ignore[union-attr, arg-type]
-        found["cka"] = cka.cka_of(cross, one.hsic, other.hsic, level=level)
+        results["cka"] = cka.cka_of(cross, one.hsic, other.hsic, level=level)
     if pairs is not None and one.ranks is not None and other.ranks is not None:
-        found["rsa"] = rsa.rsa_of(one.ranks, other.ranks, pairs, level=level)
+        results["rsa"] = rsa.rsa_of(one.ranks, other.ranks, pairs, level=level)
     if one.moments is not None and other.moments is not None:
         first, second = one.moments, other.moments
         joint = subspaces.principal_products(first, second)
         if not min(first.values[0], second.values[0]) > 0:
-            return found | dict.fromkeys(_SECOND_MOMENTS, (nan, nan, nan))
+            return results | dict.fromkeys(_SECOND_MOMENTS, (nan, nan, nan))
         if "procrustes" in asked:
-            found["procrustes"] = subspaces.procrustes(first, second, joint, level=level)
+            results["procrustes"] = subspaces.procrustes(first, second, joint, level=level)
         if "svcca" in asked:
-            found["svcca"] = subspaces.svcca(first, second, joint), nan, nan
+            results["svcca"] = subspaces.svcca(first, second, joint), nan, nan
         if "pwcca" in asked:
-            found["pwcca"] = subspaces.pwcca(first, second, joint), nan, nan
+            results["pwcca"] = subspaces.pwcca(first, second, joint), nan, nan
         if "gulp" in asked:
-            found["gulp"] = subspaces.gulp(first, second, joint, ridge=ridge), nan, nan
-    return found
+            results["gulp"] = subspaces.gulp(first, second, joint, ridge=ridge), nan, nan
+    return results
 
 
 def _check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:

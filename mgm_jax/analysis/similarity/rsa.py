@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_PAIRS = 2**21
+MAX_PAIRS = 2**21
 """Most pairs that are compared: all of 2 048 images, a random sample of more."""
 
 # Values of two blocks of points that are gathered together: 32 MiB each of float64.
@@ -29,17 +29,17 @@ class Pairs:
 
 
 def pairs_of(n: int, *, seed: int) -> Pairs:
-    """All pairs of n images, or ``MOST_PAIRS`` of them drawn with replacement.
+    """All pairs of n images, or ``MAX_PAIRS`` of them drawn with replacement.
 
     >>> pairs_of(3, seed=0).other.tolist()
     [1, 2, 2]
     """
-    if n * (n - 1) // 2 <= MOST_PAIRS:
+    if n * (n - 1) // 2 <= MAX_PAIRS:
         one, other = np.triu_indices(n, 1)
     else:
         rng = np.random.default_rng(seed)
-        one = rng.integers(n, size=MOST_PAIRS)
-        other = (one + rng.integers(1, n, size=MOST_PAIRS)) % n
+        one = rng.integers(n, size=MAX_PAIRS)
+        other = (one + rng.integers(1, n, size=MAX_PAIRS)) % n
     return Pairs(one=one, other=other, n=n)
 
 
@@ -81,10 +81,10 @@ def rsa_of(
     covariance = products - of_first * of_second / count
     variances = (squares_first - of_first**2 / count) * (squares_second - of_second**2 / count)
     known = variances > 0
-    found = np.divide(
+    correlations = np.divide(
         covariance, np.sqrt(np.abs(variances)), out=np.full(count.shape, np.nan), where=known
     )
-    value, without = float(found[0]), found[1:]
+    value, without = float(correlations[0]), correlations[1:]
     n = pairs.n
     error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
     reach = float(norm.ppf((1 + level) / 2) * error)

@@ -25,9 +25,9 @@ from mgm_jax.analysis.transfer.held_out import (
     scores_of,
 )
 from mgm_jax.analysis.transfer.predictors import (
-    LEAST_FAMILIES,
-    LEAST_MODELS,
     MEAN_OF_MODELS,
+    MIN_FAMILIES,
+    MIN_MODELS,
     Predictors,
     collect_predictors,
     family_codes,
@@ -154,7 +154,7 @@ def predict_transfer(
     table = pd.DataFrame(rows)
     family_wise = table.groupby(["predictors", "held_out"], sort=False)["p_value"]
     table["p_holm"] = family_wise.transform(lambda p: holm(p.to_numpy()))
-    order = {task: place for place, task in enumerate(joined.scores.columns)}
+    order = {task: index for index, task in enumerate(joined.scores.columns)}
     table = table.sort_values("task", key=lambda task: task.map(order), kind="stable")
     return TransferPrediction(
         table=table.loc[:, list(TABLE_COLUMNS)].reset_index(drop=True),
@@ -202,7 +202,7 @@ def _blocks(
         rows = scores[task].notna().to_numpy() & np.isfinite(values).all(1)
         # One feature table for all tasks: their permutations and fits are shared.
         key = (None if predictors.shared else task, rows.tobytes())
-        if rows.sum() >= LEAST_MODELS:
+        if rows.sum() >= MIN_MODELS:
             together.setdefault(key, ([], values))[0].append(task)
     for (_, rows), (tasks, values) in together.items():
         yield tasks, values, np.flatnonzero(np.frombuffer(rows, bool))
@@ -218,7 +218,7 @@ def _all_rows(
         for predictors in every:
             for tasks, features, models in _blocks(predictors, context.scores):
                 # Models without a score may leave too few families to hold one out.
-                if held_out == "model" or len(np.unique(codes[models])) >= LEAST_FAMILIES:
+                if held_out == "model" or len(np.unique(codes[models])) >= MIN_FAMILIES:
                     block = _Block(
                         tasks, models, codes[models], held_out, predictors, features, context
                     )

@@ -25,10 +25,10 @@ ALL_BASELINES = "all baselines"
 _WITH = " + "
 
 #: Fewest models with a score: with fewer, a fold has nothing left to choose a penalty by.
-LEAST_MODELS = 5
+MIN_MODELS = 5
 
 #: Fewest families: one is held out, and the penalty is chosen by leaving out another.
-LEAST_FAMILIES = 3
+MIN_FAMILIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +93,9 @@ def match_models(
     if twice:
         raise InputError(f"scores: each task must be one column; given twice: {name_some(twice)}.")
     models = metrics.index[metrics.index.isin(scores.index)]
-    if len(models) < LEAST_MODELS:
+    if len(models) < MIN_MODELS:
         raise InputError(
-            f"metrics and scores: expected at least {LEAST_MODELS} models with both, got "
+            f"metrics and scores: expected at least {MIN_MODELS} models with both, got "
             f"{len(models)}; metrics has {name_some(metrics.index, most=4)}, scores has "
             f"{name_some(scores.index, most=4)}. Models are joined by the name in the index."
         )
@@ -106,9 +106,9 @@ def match_models(
     measured.columns = pd.Index(tasks)
     for task in tasks:
         known = measured[task].dropna()
-        if len(known) < LEAST_MODELS or np.ptp(known) <= 1e-12 * np.abs(known).max():
+        if len(known) < MIN_MODELS or np.ptp(known) <= 1e-12 * np.abs(known).max():
             raise InputError(
-                f"scores: expected at least {LEAST_MODELS} models with scores that differ for "
+                f"scores: expected at least {MIN_MODELS} models with scores that differ for "
                 f"each task, got {len(known)} models and {known.nunique()} different scores for "
                 f"{task!r}. Leave that task out."
             )
@@ -189,11 +189,11 @@ def family_codes(
     if missing:
         raise InputError(f"families: no family for {name_some(missing)}. Add it.")
     named = [str(lookup[model]) for model in models]
-    found, codes = np.unique(named, return_inverse=True)
-    if len(found) < LEAST_FAMILIES:
+    distinct, codes = np.unique(named, return_inverse=True)
+    if len(distinct) < MIN_FAMILIES:
         raise InputError(
-            f"families: expected at least {LEAST_FAMILIES} among the models with scores, got "
-            f"{name_some(found)}. Leave families out, or give finer ones."
+            f"families: expected at least {MIN_FAMILIES} among the models with scores, got "
+            f"{name_some(distinct)}. Leave families out, or give finer ones."
         )
     return {"family": codes}
 

@@ -13,7 +13,7 @@ _PENALTIES = 20
 _SMALLEST = 1e-3
 
 # More inner splits than this cost time without telling penalties apart.
-_MOST_INNER = 5
+_MAX_INNER = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Sparse:
 
 def _few_splits(inner: np.ndarray) -> np.ndarray:
     _, codes = np.unique(inner, return_inverse=True)
-    return codes % _MOST_INNER
+    return codes % _MAX_INNER
 
 
 def _standardise(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

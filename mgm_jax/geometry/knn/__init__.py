@@ -7,17 +7,14 @@ them and certify the row; rows without a certificate fall back to a slower searc
 |---|---|
 | ``graph`` | the public ``knn_graph`` |
 | ``search`` | which of the ways below suits machine and points |
-| ``on_cpu`` | one cloud on a CPU: every pair of tiles once, ``shortlist`` keeps the best |
+| ``cpu`` | on a CPU: one cloud by pairs of tiles or by its Gram matrix, small groups |
 | ``on_device`` | one cloud on one accelerator, tile by tile |
-| ``on_mesh`` | one cloud spread over devices: ``ring``, ``ring_points``, ``ring_fallback`` |
-| ``by_gram`` | one small cloud on a CPU: the Gram matrix of all pairs |
-| ``in_groups``, ``in_small_groups`` | many groups: by tiles, or by one Gram matrix each on a CPU |
+| ``mesh`` | one cloud spread over devices |
+| ``in_groups`` | many groups, by tiles |
 | ``distance`` | scaling, the scan, its bounds, distances of pairs in float64 |
 | ``buckets`` | the scan of accelerators: product, selection and bound in one pass |
 | ``tile`` | candidates and certificates of one tile of queries |
 | ``fallback`` | the rows that the scan could not settle: in float64, then in full |
-| ``selection``, ``sort_keys`` | choosing the smallest, ordering by distance and index |
-| ``pair_distances`` | distances of listed pairs of points on the host |
-| ``placement`` | points on the host, scaled for the scan |
+| ``selection`` | choosing the smallest, ordering by distance and index |
 | ``repeats`` | from neighbours among distinct rows to neighbours among all |
 """

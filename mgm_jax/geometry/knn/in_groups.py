@@ -14,8 +14,8 @@ from jax.typing import DTypeLike
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, place, scan_table
 from mgm_jax.geometry.knn.fallback import fall_back
+from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
-from mgm_jax.geometry.knn.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified, settle
 from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches

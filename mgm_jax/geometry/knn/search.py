@@ -8,13 +8,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import ScanPrecision
-from mgm_jax.geometry.knn.by_gram import nearest_by_gram, suits_gram
+from mgm_jax.geometry.knn.cpu.by_gram import nearest_by_gram, suits_gram
+from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
+from mgm_jax.geometry.knn.cpu.in_small_groups import are_small, nearest_in_small_groups
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.in_groups import nearest_in_groups
-from mgm_jax.geometry.knn.in_small_groups import are_small, nearest_in_small_groups
-from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
+from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
-from mgm_jax.geometry.knn.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.repeats import expand
 from mgm_jax.geometry.knn.tile import Nearest
 from mgm_jax.geometry.points.duplicates import Distinct

@@ -11,7 +11,7 @@ from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
 
 # Digits are counts of 0 to 16 ink points in each 4 x 4 block.
-MOST_INK = 16
+MAX_INK = 16
 
 
 def digits_source() -> ImageSource:
@@ -27,6 +27,6 @@ def digits_source() -> ImageSource:
 
     bunch: Any = load_digits()
     ink = np.asarray(bunch["images"])
-    pixels = np.round(ink * (255 / MOST_INK)).astype(np.uint8)
+    pixels = np.round(ink * (255 / MAX_INK)).astype(np.uint8)
     source = array_source(pixels, bunch["target"], name="digits")
     return dataclasses.replace(source, ids=tuple(f"digit-{i}" for i in source.ids))

@@ -10,7 +10,7 @@ from mgm_jax.images.transforms.colour import to_image, to_planes
 from mgm_jax.images.transforms.resample import separable
 
 # Below this many pixels a Gaussian is a single pixel in float32; it also keeps 0 / 0 out.
-SMALLEST_SIGMA = 1e-2
+MIN_SIGMA = 1e-2
 
 
 def reflected_gaussian(sigma: ArrayLike, *, pixels: int, reach: int | None = None) -> jax.Array:
@@ -30,19 +30,19 @@ def reflected_gaussian(sigma: ArrayLike, *, pixels: int, reach: int | None = Non
     >>> reflected_gaussian(0.0, pixels=2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    width = jnp.maximum(jnp.asarray(sigma, jnp.float32), SMALLEST_SIGMA)
+    width = jnp.maximum(jnp.asarray(sigma, jnp.float32), MIN_SIGMA)
     reach = pixels - 1 if reach is None else reach
-    here = jnp.arange(pixels)[:, None]
-    there = jnp.arange(pixels)[None, :]
+    row = jnp.arange(pixels)[:, None]
+    column = jnp.arange(pixels)[None, :]
 
     def weight(distance: jax.Array) -> jax.Array:
         bell = jnp.exp(-0.5 * (distance / width) ** 2)
         return jnp.where(jnp.abs(distance) <= reach, bell, 0.0)
 
     last = pixels - 1
-    matrix = weight(there - here)
-    matrix += jnp.where(there > 0, weight(here + there), 0.0)
-    matrix += jnp.where(there < last, weight(2 * last - here - there), 0.0)
+    matrix = weight(column - row)
+    matrix += jnp.where(column > 0, weight(row + column), 0.0)
+    matrix += jnp.where(column < last, weight(2 * last - row - column), 0.0)
     return matrix / jnp.sum(matrix, axis=1, keepdims=True)
 
 

@@ -23,7 +23,7 @@ from mgm_jax.probe.labelled import check_labelled
 _STEP = 0.1
 # A target within the span of the features would be fitted without error, at infinite evidence:
 # this share of its squared length counts as noise at least.
-_LEAST_NOISE = 1e-12
+_MIN_NOISE = 1e-12
 # How far the grid reaches beyond the squared singular values, as factors. Below, noise of the share
 # above decides; above, the features are shrunk to nothing.
 _BELOW, _ABOVE = 1e-20, 1e6
@@ -76,7 +76,7 @@ def logme(x: Any, labels: Any) -> float:
     indicator = np.eye(len(data.classes))[data.codes]
     inside = (left[:, real].T @ indicator) ** 2
     total = data.sizes.astype(np.float64)
-    outside = np.maximum(total - inside.sum(axis=0), _LEAST_NOISE * total)
+    outside = np.maximum(total - inside.sum(axis=0), _MIN_NOISE * total)
     n = len(data.codes)
     best = _largest_evidence(squared, inside, outside, n=n)
     constant = 0.5 * (np.log(n) - 1 - np.log(2 * np.pi))
@@ -109,11 +109,11 @@ def _largest_evidence(
     places, targets = np.nonzero(peaks)
     at_once = max(1, _AT_ONCE // squared.size)
     for start in range(0, places.size, at_once):
-        some = slice(start, start + at_once)
-        own = targets[some]
+        batch = slice(start, start + at_once)
+        own = targets[batch]
         refined = _climb(
-            grid[places[some]],
-            grid[places[some] + 2],
+            grid[places[batch]],
+            grid[places[batch] + 2],
             squared,
             inside.T[own],
             outside[own],

@@ -27,10 +27,10 @@ from mgm_jax.report.text.labels import hover_name, interval, points_counted
 _PANEL_HEIGHT = 230
 _LEFT = 58
 
-_MOST_COLUMNS = 6
+_MAX_COLUMNS = 6
 
 # Lines of one panel that are still told apart with their intervals.
-_MOST_INTERVALS = 12
+_MAX_INTERVALS = 12
 
 
 class _Value(NamedTuple):
@@ -77,7 +77,7 @@ def _view(rows: pd.DataFrame, metric: str, settings: list[str], legend: Legend) 
         lines.setdefault((setting, model), []).append(_Value(*value))
     blank = {key for key, line in lines.items() if all(isnan(value.mean) for value in line)}
     # Many lines on top of each other: let the crowd show through, without its intervals.
-    few = len(legend.models) <= _MOST_INTERVALS
+    few = len(legend.models) <= _MAX_INTERVALS
     traces = [
         _trace(lines[setting, model], model, entry, panel, few=few)
         for panel, setting in enumerate(settings)
@@ -118,9 +118,9 @@ def _columns(panels: int) -> list[int]:
     >>> _columns(18)
     [6, 4, 3, 2, 1]
     """
-    if panels <= _MOST_COLUMNS:
+    if panels <= _MAX_COLUMNS:
         return column_counts(panels)
-    return [_MOST_COLUMNS, 4, 3, 2, 1]
+    return [_MAX_COLUMNS, 4, 3, 2, 1]
 
 
 def _trace(

@@ -18,11 +18,11 @@ from mgm_jax.analysis.transfer.published_tasks import MEAN, SEPARATOR
 from mgm_jax.report.text.labels import number, shorten
 from mgm_jax.report.text.verdict import SIGNIFICANT, Verdict
 
-#: Fewest claims that a study must speak to for the page to have the section.
-FEWEST = 2
+#: Claims that a study must speak to, at least, for the page to have the section.
+MIN_CLAIMS = 2
 
 # Tasks that the text lists.
-_MOST_TASKS = 8
+_MAX_TASKS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def judge_claims(
         collapse: what was found on untrained encoders.
     """
     claims = [_groups(agreement), _transfer(prediction, verdicts), _collapse(collapse)]
-    return claims if sum(one.tested for one in claims) >= FEWEST else []
+    return claims if sum(one.tested for one in claims) >= MIN_CLAIMS else []
 
 
 def _untested(claim: str, limits: str, *, section: str = "") -> Claim:
@@ -82,8 +82,10 @@ def _groups(agreement: pd.DataFrame) -> Claim:
         return _untested(
             words, "It needs encoders of several paradigms that their files or the study state."
         )
-    found = [_agreement(str(images), own) for images, own in rows.groupby("images", sort=False)]
-    followed = [p_value <= SIGNIFICANT for _, p_value in found]
+    agreements = [
+        _agreement(str(images), own) for images, own in rows.groupby("images", sort=False)
+    ]
+    followed = [p_value <= SIGNIFICANT for _, p_value in agreements]
     if not any(followed):
         verdict = "In line with it: no cut of the tree follows the paradigm beyond chance."
         limits = "With few encoders a weak agreement is not seen; none seen is no proof of none."
@@ -104,7 +106,7 @@ def _groups(agreement: pd.DataFrame) -> Claim:
         numbers=(
             "Agreement of groups and paradigm (adjusted Rand index: 0 at chance, 1 where equal) "
             "where it is clearest, the search over all cuts allowed for: "
-            + "; ".join(text for text, _ in found)
+            + "; ".join(text for text, _ in agreements)
             + "."
         ),
         limits=limits,
@@ -142,7 +144,7 @@ def _transfer(prediction: pd.DataFrame, verdicts: list[Verdict]) -> Claim:
     ]
     # Of many tasks the means over data sets stand for them; the section has all.
     whole = own.loc[own["task"].str.endswith(f"{SEPARATOR}{MEAN}")]
-    listed = (whole if len(whole) else own).head(_MOST_TASKS).to_dict("records")
+    listed = (whole if len(whole) else own).head(_MAX_TASKS).to_dict("records")
     spans = (
         " R² by task: "
         + "; ".join(

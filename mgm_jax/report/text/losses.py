@@ -9,7 +9,7 @@ from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.tables import CELL, StudyTables
 from mgm_jax.report.text.labels import shorten
 
-_MOST_EXAMPLES = 20
+_MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,14 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     failures = study.get("failures") or {}
     if not isinstance(failures, dict):
         return []
-    found = []
+    losses = []
     for images, entry in failures.items():
         facts = entry if isinstance(entry, dict) else {"count": entry}
         examples = [
             (shorten(str(name), most=120), shorten(str(message), most=240))
-            for name, message in (facts.get("examples") or [])[:_MOST_EXAMPLES]
+            for name, message in (facts.get("examples") or [])[:_MAX_EXAMPLES]
         ]
-        found.append(
+        losses.append(
             FailedImages(
                 images=str(images),
                 count=int(facts.get("count") or 0),
@@ -62,7 +62,7 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
                 examples=tuple(examples),
             )
         )
-    return found
+    return losses
 
 
 def small_manifolds(study: dict[str, Any]) -> list[str]:
@@ -96,7 +96,7 @@ def passed_over_files(study: dict[str, Any]) -> list[PassedOver]:
             reason=str(entry.get("reason")),
             count=int(entry.get("count") or 0),
             examples=tuple(
-                shorten(str(name), most=120) for name in entry.get("examples", [])[:_MOST_EXAMPLES]
+                shorten(str(name), most=120) for name in entry.get("examples", [])[:_MAX_EXAMPLES]
             ),
         )
         for images, entries in (of_sets if isinstance(of_sets, dict) else {}).items()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mgm_jax.analysis.columns import usable_columns
 from mgm_jax.analysis.transfer.predict import predict_transfer
-from mgm_jax.analysis.transfer.predictors import LEAST_FAMILIES
+from mgm_jax.analysis.transfer.predictors import MIN_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, unclaimed
 from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.study import Study
@@ -131,7 +131,7 @@ def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Seri
         if labels.map(is_guessed).any():
             continue
         fewest = min(len(set(labels[scores[task].notna()])) for task in scores.columns)
-        if LEAST_FAMILIES <= fewest < len(labels):
+        if MIN_FAMILIES <= fewest < len(labels):
             return name, labels
     return "", None
 

@@ -11,8 +11,8 @@ import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.knn import buckets
+from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import place, scan_table
-from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 
 M, D, ROWS, COUNT = 8192 + 700, 128, 96, 40

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mgm_jax.geometry.knn import by_gram
-from mgm_jax.geometry.knn.by_gram import nearest_by_gram
+from mgm_jax.geometry.knn.cpu import by_gram
+from mgm_jax.geometry.knn.cpu.by_gram import nearest_by_gram
+from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import METRICS, Metric
-from mgm_jax.geometry.knn.on_cpu import nearest_by_pairs
 from mgm_jax.geometry.knn.selection import NOBODY
 from tests.compilations import compiled
 from tests.geometry.neighbour_oracle import clouds, nearest

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.knn.cpu.pair_distances import _distances
 from mgm_jax.geometry.knn.distance import Metric, ScanTable, half_distance_bounds, scan, scan_table
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
-from mgm_jax.geometry.knn.pair_distances import _distances
 from tests.geometry.neighbour_oracle import clouds, nearest
 
 ONE_ROUNDING = 2.0**-23

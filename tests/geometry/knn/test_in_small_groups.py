@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.knn import search as knn_search
+from mgm_jax.geometry.knn.cpu.in_small_groups import are_small, nearest_in_small_groups
 from mgm_jax.geometry.knn.graph import knn_graph
-from mgm_jax.geometry.knn.in_small_groups import are_small, nearest_in_small_groups
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.points.groups import encode_groups
 from tests.geometry.neighbour_oracle import clouds, nearest

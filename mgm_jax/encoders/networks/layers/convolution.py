@@ -24,7 +24,7 @@ bfloat16                         convolution  shifted products  one product
 ===============================  ===========  ===============  ===========
 
 (The one product of bfloat16 had a bfloat16 result there, which is slow: see ``product``.) On an
-AVX2 processor maps of up to 3x3 pixels gained as one product for any number of channels.
+AVX2 CPU maps of up to 3x3 pixels gained as one product for any number of channels.
 Winograd's form (``winograd``) came later: with stride 1 it took 7.7, 6.2, 5.1 and 7.3 ms where the
 convolution took 13.5, 9.4, 10.1 and 9.7 (float32, 64 to 512 channels, quiet machine), and made a
 whole ResNet-50 1.12 times as fast in float32. In bfloat16 it paid from 256 channels on, 1.14 times.

@@ -22,7 +22,7 @@ from mgm_jax.geometry.knn.distance import (
     scan,
     unseen_distance,
 )
-from mgm_jax.geometry.knn.ring_points import tabulate
+from mgm_jax.geometry.knn.mesh.ring_points import tabulate
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance
 from mgm_jax.geometry.knn.tile import margin
 from mgm_jax.parallel.ring import Blocks, Visitor, cut, turn

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.knn.cpu.placement import place_on_host
+from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
+from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, distance_above, reported_distance
-from mgm_jax.geometry.knn.placement import place_on_host
 from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.shortlist import rough_limits
-from mgm_jax.geometry.knn.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
 
 # From so many points on a scan is faster, and so many more for each neighbour, whose distance it

@@ -14,9 +14,9 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric
-from mgm_jax.geometry.knn.ring import RingPlan, plan_ring, ring_programs
-from mgm_jax.geometry.knn.ring_fallback import Spread, fall_back_on_mesh
-from mgm_jax.geometry.knn.ring_points import SpreadRows, place_on_mesh
+from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
+from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
+from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, place_on_mesh
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified
 from mgm_jax.parallel.devices import at_hand, fetch, pad_rows, shard_rows
 from mgm_jax.parallel.ring import take_rows

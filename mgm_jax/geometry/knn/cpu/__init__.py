@@ -1,0 +1,12 @@
+"""Exact k nearest neighbours on CPUs, with the host's help.
+
+| file | what |
+|---|---|
+| ``by_pairs`` | one cloud: every pair of tiles once |
+| ``by_gram`` | one small cloud: the Gram matrix of all pairs |
+| ``in_small_groups`` | many small groups: one Gram matrix each |
+| ``shortlist`` | the points with the smallest bounds of many rows |
+| ``pair_distances`` | distances of listed pairs of points |
+| ``placement`` | points on the host, scaled for the scan |
+| ``sort_keys`` | ordering by distance and index in one sort |
+"""

@@ -1,0 +1,151 @@
+"""Candidates ranked by their exact distances, on the host's threads.
+
+What takes the time is to fetch the points of a pair, not to compute with them. So rows that share a
+candidate come one after the other, and the candidates of such rows are taken part by part: most
+points are then in the cache of a core when they are wanted. Two blocks of points are on the device
+at a time.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import jax
+import numpy as np
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
+from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
+from mgm_jax.geometry.knn.selection import NOBODY
+from mgm_jax.geometry.knn.tile import pad_points
+from mgm_jax.parallel.cpus import available_cpus
+
+_BLOCK_BYTES = 2**26
+# Queries of a block: bounds what is held for their candidates.
+_MAX_ROWS = 2**15
+# Pairs of a call, and of a thread's turn.
+_PAIRS, _PAIRS_A_TURN = 2**14, 2**16
+# Pairs measured together: few enough for their differences to stay in the cache of a core.
+_TOGETHER = 64
+# Points that are taken together, of the second cache of a core.
+_PART_BYTES, _MAX_PARTS = 2**19, 256
+
+
+def rank_candidates(
+    queries: Points,
+    targets: Points,
+    candidates: np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order candidates by their exact distance and keep k; float64 must be on.
+
+    Args:
+        queries: n points on the host.
+        targets: m points on the host; the queries themselves in a self graph.
+        candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
+        k: how many to keep, at most c.
+        metric: which distance.
+
+    Returns:
+        Distances ``[n, k]`` float32 in scaled units and indices ``[n, k]`` int32, by ascending
+        distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
+    """
+    n, width = len(candidates), candidates.shape[1]
+    distances = np.empty((n, k), np.float32)
+    indices = np.empty((n, k), np.int32)
+    size = _block_rows(queries)
+    # A call measures its pairs on one core.
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for start in range(0, n, size):
+            left = _on_device(queries, start, size)
+            order = _side_by_side(candidates[start : start + size])
+            wanted = candidates[start + order]
+            keys = np.full(wanted.shape, EMPTY)
+            step = max(1, _PAIRS_A_TURN // width)
+            turns = [slice(first, first + step) for first in range(0, len(order), step)]
+            whole = queries is targets and n <= size
+            for begin in range(0, len(targets.values), _block_rows(targets)):
+                right = left if whole else _on_device(targets, begin, _block_rows(targets))
+                measure = partial(
+                    _measure, keys, wanted, order, begin, left=left, right=right, metric=metric
+                )
+                list(pool.map(measure, turns))
+
+            def finish(rows: slice, start: int, order: np.ndarray, keys: np.ndarray) -> None:
+                best = np.sort(keys[rows], axis=1)[:, :k]
+                place = start + order[rows]
+                distances[place], indices[place] = unpack_keys(best, nobody=NOBODY)
+
+            list(pool.map(partial(finish, start=start, order=order, keys=keys), turns))
+    return distances, indices
+
+
+def _block_rows(points: Points) -> int:
+    """Rows of a block; both blocks of a self graph are cut alike."""
+    row = points.values.shape[1] * points.values.itemsize
+    return max(1, min(_MAX_ROWS, _BLOCK_BYTES // row))
+
+
+def _side_by_side(candidates: np.ndarray) -> np.ndarray:
+    """An order of rows in which those that share their first candidate follow each other."""
+    there = np.where(candidates < 0, NOBODY, candidates)
+    return np.argsort(there.min(axis=1), kind="stable")
+
+
+def _measure(
+    keys: np.ndarray,
+    wanted: np.ndarray,
+    order: np.ndarray,
+    begin: int,
+    rows: slice,
+    *,
+    left: Points,
+    right: Points,
+    metric: Metric,
+) -> None:
+    """Fill in the sort keys of some rows' candidates ``[r, c]`` among a block of targets."""
+    size = right.values.shape[0]
+    local = wanted[rows] - np.int32(begin)
+    place = np.flatnonzero((local >= 0) & (local < size) & (wanted[rows] >= 0))
+    if not place.size:
+        return
+    other = local.reshape(-1)[place]
+    row = right.values.shape[1] * right.values.dtype.itemsize
+    part = max(_PART_BYTES // row, -(-size // _MAX_PARTS))
+    # Sorting short integers is a matter of counting.
+    near = np.argsort((other // part).astype(np.uint8), kind="stable")
+    place, other = place[near], other[near]
+    first = order[rows][place // local.shape[1]].astype(np.int32)
+    values = np.empty(-(-place.size // _PAIRS) * _PAIRS, np.float32)
+    # Setting the type is a matter of the thread.
+    with double_precision():
+        for start in range(0, place.size, _PAIRS):
+            pairs = (_filled(side[start : start + _PAIRS]) for side in (first, other))
+            values[start : start + _PAIRS] = _distances(left, right, *pairs, metric=metric)
+    found = pack_keys(values[: place.size], other + np.int32(begin))
+    keys[rows].reshape(-1)[place] = found
+
+
+def _on_device(points: Points, start: int, rows: int) -> Points:
+    """A block, filled up to the size of all blocks; in a small cloud, to one of few sizes."""
+    size = min(rows, max(256, 1 << (len(points.values) - 1).bit_length()))
+    return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
+
+
+def _filled(side: np.ndarray) -> np.ndarray:
+    """One side of pairs, filled up to a full call."""
+    return np.pad(side, (0, _PAIRS - side.size), mode="edge")
+
+
+@partial(jax.jit, static_argnames="metric")
+def _distances(
+    queries: Points, targets: Points, first: jax.Array, second: jax.Array, *, metric: Metric
+) -> jax.Array:
+    def some(pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return exact_distances(queries.take(pairs[0]), targets.take(pairs[1]), metric=metric)
+
+    parts = (first.reshape(-1, _TOGETHER), second.reshape(-1, _TOGETHER))
+    return jax.lax.map(some, parts).reshape(-1)
