@@ -23,7 +23,7 @@ from mgm_jax.shown.result import Result
 Measure = Literal["mutual_knn", "cka", "rsa", "procrustes", "svcca", "pwcca", "gulp"]
 
 MEASURES: tuple[Measure, ...] = get_args(Measure)
-_LEAST_IMAGES = 5
+_MIN_IMAGES = 5
 # What a model has with itself; of all others 1.
 _WITH_ITSELF = {"gulp": 0.0}
 _SECOND_MOMENTS = {"procrustes", "svcca", "pwcca", "gulp"}
@@ -132,7 +132,7 @@ def model_similarity(
       models that predict the same, at most the root of both numbers of directions.
 
     The last four grow (``gulp`` falls) with the width of the embeddings over the number of images:
-    unrelated models of as many directions as images are results alike. Take several times more images
+    unrelated models of as many directions as images are found alike. Take several times more images
     than features, or ``cka``.
 
     Intervals are over images: of ``mutual_knn`` by bootstrap with the graphs held fixed, of
@@ -309,9 +309,9 @@ def _check(points: dict[str, np.ndarray]) -> int:
     if len(points) < 2:
         raise InputError(f"embeddings: expected at least two models, got {len(points)}.")
     sizes = {name: len(x) for name, x in points.items()}
-    if len(set(sizes.values())) > 1 or min(sizes.values()) < _LEAST_IMAGES:
+    if len(set(sizes.values())) > 1 or min(sizes.values()) < _MIN_IMAGES:
         raise InputError(
-            f"embeddings: expected the same images, at least {_LEAST_IMAGES}, in every model; got "
+            f"embeddings: expected the same images, at least {_MIN_IMAGES}, in every model; got "
             f"{name_some(f'{name}: {size} rows' for name, size in sizes.items())}."
         )
     return next(iter(sizes.values()))
