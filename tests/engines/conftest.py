@@ -46,7 +46,7 @@ def program(name: str, *, package: str) -> str:
     return found
 
 
-def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 180) -> None:
     """Wait until something is so; an error that names it where it does not come to be."""
     end = time.monotonic() + seconds
     while not condition():
@@ -68,7 +68,7 @@ def wait_for(port: int) -> None:
 
 def run_all(*command: str, environment: Mapping[str, str], status: int = 0) -> str:
     """A program that must end with this status; all that it said."""
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 

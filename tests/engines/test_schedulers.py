@@ -113,7 +113,7 @@ def test_two_nodes_of_slurm(daemon: Daemon, alone: Path, study_file: Path, tmp_p
         env=environment,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr + (folder / "job.log").read_text()
     assert_same(folder / "out", alone)
