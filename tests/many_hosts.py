@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -146,4 +147,5 @@ if __name__ == "__main__":
         timeout=100,
     )
     assert found == (jax.process_index(), jax.process_count()) and found.count == 2
+    time.sleep(float(os.environ.get("TEST_LATE", "0")))
     make_checks(exchange, failures, neighbours, groups, probes, embeddings)

@@ -37,6 +37,9 @@ def test_a_job_that_loses_a_worker_and_a_node(
     )
     wait_for(port)
     wait_for(page)
+    # Some time after the page answers, the head takes jobs.
+    empty = [ray, "job", "submit", f"--address=http://127.0.0.1:{page}", "--", "true"]
+    wait_until(lambda: subprocess.run(empty, check=False, **quiet).returncode == 0, "a job is run")
     second = daemon(ray, "start", f"--address=127.0.0.1:{port}", *common, **quiet)
     out, killed = tmp_path / "out", list[str]()
 
