@@ -47,7 +47,7 @@ from mgm_jax.progress import Bar, progress
 
 # Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
 # bounds to stay in the cache; few sizes, so that few are compiled.
-_TILES = ((4096, 1024), (1536, 512), (0, 256))
+_TILES = ((1536, 1024), (0, 512))
 # From so many points on, tiles that need no filling are worth compiling.
 _EVEN_FROM = 12_288
 _KEPT_BYTES = 2**27
@@ -171,9 +171,9 @@ def good_rows(n: int) -> int:
     """Rows of a tile for a cloud of n points.
 
     >>> good_rows(1000), good_rows(20_000)
-    (256, 1000)
+    (512, 1000)
     """
-    rows = next(rows for least, rows in _TILES if n >= least)
+    rows = next(rows for points, rows in _TILES if n >= points)
     if n < _EVEN_FROM:
         return rows
     return -(-n // (-(-n // rows) * 8)) * 8
@@ -213,6 +213,10 @@ class _Tiles:
         self._kept[place] = table
         self._sizes[place] = table.lengths, table.moved
         return table
+
+    def forget(self) -> None:
+        """Let go of the tiles; their sizes stay."""
+        self._kept.clear()
 
     def sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
@@ -299,6 +303,8 @@ class _Scan:
             Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
             squared distance to all others.
         """
+        for tiles in (self.queries, self.targets):
+            tiles.forget()
         places, order = _places(self.queries.order), self.targets.order
         bounds, names, unseen = (part[places] for part in self.lists.results())
         names = np.where(names < 0, -1, order[names]).astype(np.int32)
