@@ -52,8 +52,8 @@ class LocalPcaColumns(NamedTuple):
 
 def pca_columns(centred: np.ndarray, *, threshold: float) -> LocalPcaColumns:
     """Columns from centred Gram matrices ``[b, k, k]``, on the host."""
-    found = local_spectrum(centred, threshold=threshold)
-    return LocalPcaColumns(found.dimension, found.participation_ratio)
+    results = local_spectrum(centred, threshold=threshold)
+    return LocalPcaColumns(results.dimension, results.participation_ratio)
 
 
 def measure_local(

@@ -83,8 +83,8 @@ def measure_points(
 
         calls = [partial(measure, batch) for batch in small]
         with one_thread_a_product():
-            found = in_order(calls, workers=workers_for(near))
-            for batch, values in zip(small, found, strict=True):
+            results = in_order(calls, workers=workers_for(near))
+            for batch, values in zip(small, results, strict=True):
                 write(batch.rows[batch.mask], values)
         mine = [np.empty(0, np.int32), *(batch.rows[batch.mask] for batch in small)]
         complete(columns.values(), np.concatenate(mine), mesh)
