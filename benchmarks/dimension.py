@@ -97,7 +97,7 @@ def measure(x: np.ndarray, k: int, *, turns: int) -> list[dict[str, object]]:
 
 def from_points(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[Call, Call, float]]:
     """Name to our call, theirs, and what theirs is multiplied by."""
-    some, share = graph.indices[:_NEIGHBOURHOODS], len(x) / _NEIGHBOURHOODS
+    subset, share = graph.indices[:_NEIGHBOURHOODS], len(x) / _NEIGHBOURHOODS
     pca = skdim.id.lPCA(ver="ratio", alphaRatio=0.95)
     return {
         "TwoNN, from points": (lambda: two_nn(x), lambda: skdim.id.TwoNN().fit(x), 1),
@@ -108,7 +108,7 @@ def from_points(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[Call,
         ),
         "local PCA, from points": (
             lambda: local_pca(x, k=k),
-            lambda: pca.fit_pw(x, precomputed_knn=some, n_neighbors=k, n_jobs=_CORES),
+            lambda: pca.fit_pw(x, precomputed_knn=subset, n_neighbors=k, n_jobs=_CORES),
             share,
         ),
     }
@@ -116,7 +116,7 @@ def from_points(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[Call,
 
 def from_neighbours(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[Call, Call, float]]:
     """The estimators alone, the neighbours known to both."""
-    some, share = graph.indices[:_NEIGHBOURHOODS], len(x) / _NEIGHBOURHOODS
+    subset, share = graph.indices[:_NEIGHBOURHOODS], len(x) / _NEIGHBOURHOODS
     distances = graph.distances.astype(np.float64)
     pca = skdim.id.lPCA(ver="ratio", alphaRatio=0.95)
     known = distances, graph.indices
@@ -133,7 +133,7 @@ def from_neighbours(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[C
         ),
         "local PCA, neighbours known": (
             lambda: local_pca(x, graph=graph),
-            lambda: pca.fit_pw(x, precomputed_knn=some, n_neighbors=k, n_jobs=_CORES),
+            lambda: pca.fit_pw(x, precomputed_knn=subset, n_neighbors=k, n_jobs=_CORES),
             share,
         ),
     }

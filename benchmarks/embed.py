@@ -108,12 +108,12 @@ class Busy:
 
     def end(self, result: object) -> None:
         """``result`` is what the step will have made."""
-        place = len(self.ended)
+        index = len(self.ended)
         self.ended.append(0.0)
 
         def wait() -> None:
             jax.block_until_ready(result)
-            self.ended[place] = time.perf_counter()
+            self.ended[index] = time.perf_counter()
 
         self._threads.append(threading.Thread(target=wait))
         self._threads[-1].start()
@@ -150,9 +150,9 @@ def idle(name: str, options: argparse.Namespace) -> dict[str, object]:
         return make(*arguments, **more)
 
     def features_of(*arguments: Any, **more: Any) -> dict[str, jax.Array]:
-        found = features(*arguments, **more)
-        busy.end(found)
-        return found
+        outputs = features(*arguments, **more)
+        busy.end(outputs)
+        return outputs
 
     with tempfile.TemporaryDirectory() as folder:
         store = EmbeddingStore.open(f"{folder}/few", manifest_for(encoder, source, few))

@@ -89,16 +89,16 @@ def _numbers(text: str) -> list[int]:
 
 def computations_of(text: str) -> tuple[dict[str, list[re.Match]], str]:
     """Instructions of every computation (name, shape, operation, rest), and the entry's name."""
-    found: dict[str, list[re.Match]] = {}
+    computations: dict[str, list[re.Match]] = {}
     current, entry = "", ""
     for line in text.splitlines():
         if head := _HEAD.match(line):
             current = head[1]
-            found[current] = []
+            computations[current] = []
             entry = current if line.startswith("ENTRY") else entry
         elif current and (instruction := _INSTRUCTION.match(line.strip())):
-            found[current].append(instruction)
-    return found, entry
+            computations[current].append(instruction)
+    return computations, entry
 
 
 def _add(counts: Counts, computations: dict[str, list[re.Match]], name: str, times: int) -> None:

@@ -27,7 +27,7 @@ def measure(*, permutations: int = 1000, resamples: int = 2000) -> pd.DataFrame:
     """A row a task and way of holding out: R^2 with its interval, rank correlation, p-values."""
     accuracy = published_transfer("many_shot_linear")[["ImageNet"]]
     methods = {one.method.name: one.paradigm for one in PUBLISHED.values()}
-    found = predict_transfer(
+    prediction = predict_transfer(
         accuracy,
         published_tasks(),
         families=pd.Series({model: methods[str(model)] for model in accuracy.index}),
@@ -36,7 +36,7 @@ def measure(*, permutations: int = 1000, resamples: int = 2000) -> pd.DataFrame:
         resamples=resamples,
         random_sets=20,
     )
-    table: Any = found.table
+    table: Any = prediction.table
     keep = table["predictors"] == "ImageNet top-1"
     columns = ["task", "predictors", "held_out", "models", "r2", "r2_low", "r2_high"]
     columns += ["spearman", "spearman_low", "spearman_high", "p_value", "p_holm"]

@@ -69,9 +69,9 @@ def profiles(layers: pd.DataFrame) -> pd.DataFrame:
     """
     rows = {}
     for encoder, block in layers.groupby("encoder", sort=False):
-        place = np.linspace(0.0, 1.0, len(block))
+        depths = np.linspace(0.0, 1.0, len(block))
         rows[encoder] = {
-            f"{metric}@{depth}": np.interp(depth, place, block[metric].to_numpy(np.float64))
+            f"{metric}@{depth}": np.interp(depth, depths, block[metric].to_numpy(np.float64))
             for metric in PROFILE
             for depth in DEPTHS
         }
@@ -112,8 +112,8 @@ def gains(
         if known is not None and set(features) <= set(known):
             continue
         together = features if known is None else features.join(known)
-        found = _held_out(together, knn, scores, families)
-        for task, wide in found.items():
+        predicted = _held_out(together, knn, scores, families)
+        for task, wide in predicted.items():
             truth = wide["measured"].to_numpy()
             without = wide["k-NN"] if start is None else start[task].loc[wide.index, "set + k-NN"]
             low, gain, high, share = gain_interval(
@@ -145,7 +145,7 @@ def _held_out(
     families: pd.Series,
 ) -> dict[str, pd.DataFrame]:
     """Predictions from the features, the k-NN accuracy and both, by target, a row an encoder."""
-    found = predict_transfer(
+    predicted = predict_transfer(
         features,
         scores,
         families=families,
@@ -155,9 +155,9 @@ def _held_out(
         random_sets=1,
         resamples=10,
     ).predictions
-    found = found[found["held_out"] == "family"]
+    predicted = predicted[predicted["held_out"] == "family"]
     tables = {}
-    for task, block in found.groupby("task", sort=False):
+    for task, block in predicted.groupby("task", sort=False):
         wide = block.pivot(index="model", columns="predictors", values="predicted")
         measured = block.drop_duplicates("model").set_index("model")["measured"]
         tables[str(task)] = wide.assign(measured=measured)

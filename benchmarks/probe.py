@@ -91,29 +91,29 @@ def ours(x: np.ndarray, labels: np.ndarray, *, warm: bool) -> dict[str, object]:
     start, cores = time.perf_counter(), time.process_time()
     problem = prepare(x, labels, classes=classes)
     prepared = time.perf_counter() - start
-    found = solve_path(problem, _PENALTIES)
+    solution = solve_path(problem, _PENALTIES)
     seconds, cores = time.perf_counter() - start, time.process_time() - cores
     exact = [
         objective(x, labels, w, b, s)
-        for w, b, s in zip(found.weights, found.intercepts, _PENALTIES, strict=True)
+        for w, b, s in zip(solution.weights, solution.intercepts, _PENALTIES, strict=True)
     ]
     return {
         "seconds": seconds,
         "core seconds": cores,
         "prepare": prepared,
         "objective": exact,
-        "gradient": found.gradient.tolist(),
-        "excess": found.excess.tolist(),
-        "evaluations": found.steps.tolist(),
-        "converged": int(found.converged.sum()),
+        "gradient": solution.gradient.tolist(),
+        "excess": solution.excess.tolist(),
+        "evaluations": solution.steps.tolist(),
+        "converged": int(solution.converged.sum()),
     }
 
 
-def theirs(x: np.ndarray, labels: np.ndarray, place: int, tolerance: float) -> dict[str, object]:
+def theirs(x: np.ndarray, labels: np.ndarray, index: int, tolerance: float) -> dict[str, object]:
     """One fit of scikit-learn."""
     from sklearn.linear_model import LogisticRegression
 
-    penalty = _PENALTIES[place]
+    penalty = _PENALTIES[index]
     model = LogisticRegression(C=1 / penalty, tol=tolerance, max_iter=100_000)
     start, cores = time.perf_counter(), time.process_time()
     model.fit(x, labels)
@@ -138,27 +138,27 @@ def table(content: dict[str, dict]) -> None:
         f"{max(mine['excess']):.1e}"
     )
     for name in _TOLERANCES:
-        fits = {int(place): fit for place, fit in content.get(name, {}).items()}
+        fits = {int(index): fit for index, fit in content.get(name, {}).items()}
         if not fits:
             continue
         print(f"scikit-learn, {name}:")
-        for place in sorted(fits):
-            fit = fits[place]
-            ratio = mine["objective"][place] / fit["objective"] - 1
+        for index in sorted(fits):
+            fit = fits[index]
+            ratio = mine["objective"][index] / fit["objective"] - 1
             print(
-                f"  penalty {_PENALTIES[place]:.1e}: {fit['seconds']:8.2f} s, "
+                f"  penalty {_PENALTIES[index]:.1e}: {fit['seconds']:8.2f} s, "
                 f"{fit['iterations']:6d} iterations, mgm_jax's objective {ratio:+.1e} from its"
             )
         print_ratio(fits, mine)
     runs = [content[name] for name in _TOLERANCES if name in content]
     best: dict[int, dict] = {}
-    for place in {int(place) for run in runs for place in run}:
-        tried = [run[str(place)] for run in runs if str(place) in run]
+    for index in {int(index) for run in runs for index in run}:
+        tried = [run[str(index)] for run in runs if str(index) in run]
         good = [
-            fit for fit in tried if fit["objective"] <= mine["objective"][place] * (1 + _AS_GOOD)
+            fit for fit in tried if fit["objective"] <= mine["objective"][index] * (1 + _AS_GOOD)
         ]
-        if good or str(place) in content.get("converged", {}):
-            best[place] = min(good, key=lambda fit: fit["seconds"]) if good else tried[-1]
+        if good or str(index) in content.get("converged", {}):
+            best[index] = min(good, key=lambda fit: fit["seconds"]) if good else tried[-1]
     if best:
         print("scikit-learn, as good as mgm_jax where it can be:")
         print_ratio(best, mine)
@@ -193,9 +193,9 @@ def main() -> None:
         x, labels = synthetic() if options.size == "synthetic" else caltech20(options.data)
         if options.step == "ours":
             content["ours"] = ours(x, labels, warm=options.warm)
-        for place in options.place:
-            fit = theirs(x, labels, place, _TOLERANCES[options.tolerance])
-            content.setdefault(options.tolerance, {})[str(place)] = fit
+        for index in options.place:
+            fit = theirs(x, labels, index, _TOLERANCES[options.tolerance])
+            content.setdefault(options.tolerance, {})[str(index)] = fit
             file.write_text(json.dumps(content, indent=2) + "\n")
         content["hardware"] = hardware()
         file.write_text(json.dumps(content, indent=2) + "\n")

@@ -165,21 +165,21 @@ def main() -> None:
 
     rows: list[dict[str, object]] = []
     for devices in range(1, 9):
-        found, model = (
+        measured, model = (
             _in_process(devices, options),
             ring_cost(devices=devices, scan="float32", **shape),
         )
-        peak = max(found["memory"].values())
+        peak = max(measured["memory"].values())
         rows.append(
             {
                 "devices": devices,
-                "product GFLOP": found["product_flops"] / 1e9,
+                "product GFLOP": measured["product_flops"] / 1e9,
                 "model": model.product_flops / 1e9,
-                "scan sent MB": found["scan_sent"] / 1e6,
+                "scan sent MB": measured["scan_sent"] / 1e6,
                 "model ": model.scan_sent / 1e6,
-                "rank sent MB": found["rank_sent"] / 1e6,
+                "rank sent MB": measured["rank_sent"] / 1e6,
                 "model  ": model.rank_sent / 1e6,
-                "message MB": found["message"] / 1e6,
+                "message MB": measured["message"] / 1e6,
                 "model   ": model.message / 1e6,
                 "memory MB": peak / 1e6,
                 "model    ": model.memory / 1e6,

@@ -75,13 +75,13 @@ def _table(model: type[BaseModel]) -> str:
 
 def _attributes(model: type[BaseModel]) -> dict[str, str]:
     """What the docstrings of a model and of those it extends say of every key."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for one in reversed(model.__mro__):
         # From Python 3.13 on the compiler takes the indentation off already.
         _, _, text = inspect.cleandoc(one.__doc__ or "").partition("Attributes:\n")
         entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", text, flags=re.MULTILINE)
-        found |= {name: _joined(what) for name, what in entries}
-    return found
+        texts |= {name: _joined(what) for name, what in entries}
+    return texts
 
 
 def _joined(text: str) -> str:

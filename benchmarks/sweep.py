@@ -173,9 +173,9 @@ def groups(count: str = "20000") -> None:
     seconds = []
     for _ in range(2):  # The first one compiles.
         start = time.perf_counter()
-        found = manifold_metrics(x, groups=labels)
+        metrics = manifold_metrics(x, groups=labels)
         measured = time.perf_counter()
-        found.summary()
+        metrics.summary()
         seconds = [measured - start, time.perf_counter() - measured]
     row = {"groups": int(count), "points a group": views, "d": width}
     report("many_groups", [row | {"metrics, s": seconds[0], "summary, s": seconds[1]}])

@@ -44,12 +44,12 @@ def _declare_operators() -> None:
     """
     import torch
 
-    found = importlib.util.find_spec("torchvision")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
         raise SystemExit("this benchmark needs torchvision and timm")
     if _KEPT or hasattr(torch.ops.torchvision, "nms"):
         return
-    source = Path(found.submodule_search_locations[0], "_meta_registrations.py").read_text()
+    source = Path(spec.submodule_search_locations[0], "_meta_registrations.py").read_text()
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in sorted(set(re.findall(r'"torchvision::(\w+)"', source))):
         library.define(f"{operator}() -> ()")

@@ -166,11 +166,11 @@ def _forget_old_versions(root: Path) -> None:
 
 def _forget_the_oldest(root: Path, *, limit: int) -> None:
     kept = 0
-    found = []
+    programs = []
     for entry in (entry for folder in root.iterdir() for entry in _programs(folder)):
         with suppress(FileNotFoundError):
-            found.append((entry.stat(), entry))
-    for facts, entry in sorted(found, key=lambda item: item[0].st_mtime, reverse=True):
+            programs.append((entry.stat(), entry))
+    for facts, entry in sorted(programs, key=lambda item: item[0].st_mtime, reverse=True):
         kept += facts.st_size
         if kept > limit:
             entry.unlink(missing_ok=True)

@@ -64,11 +64,11 @@ def bootstrap_intervals(
     """
     intervals = [(float("nan"), float("nan"))] * len(columns)
     for size in {column.size for column in columns if column.size > 1}:
-        alike = [place for place, column in enumerate(columns) if column.size == size]
-        values = np.stack([columns[place] for place in alike], axis=1)
+        alike = [index for index, column in enumerate(columns) if column.size == size]
+        values = np.stack([columns[index] for index in alike], axis=1)
         means = _resampled_means(values, resamples=resamples, seed=seed)
-        for place, drawn in zip(alike, means.T, strict=True):
-            intervals[place] = percentile_interval(drawn, level=level)
+        for index, drawn in zip(alike, means.T, strict=True):
+            intervals[index] = percentile_interval(drawn, level=level)
     return intervals
 
 

@@ -36,6 +36,11 @@ def test_sources_are_found_in_the_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.images[0].source == f"{tmp_path}/set" and found.images[0].per_class == 3
     rows = make_study({"encoders": [{"source": "pixels"}], "images": [{"source": "rows:data:set"}]})
     assert with_data(rows)[0].images[0].source == f"rows:{tmp_path}/set"
+    images = [{"source": "digits"}]
+    graph = [{"source": "onnx:data:nets/x.pth"}, {"source": "onnx:data:no", "fallback": "pixels"}]
+    found, notes = with_data(make_study({"encoders": graph, "images": images}))
+    assert [one.source for one in found.encoders] == [f"onnx:{tmp_path}/nets/x.pth", "pixels"]
+    assert len(notes) == 1
     plain = make_study({"encoders": [{"source": "pixels"}], "images": [{"source": "digits"}]})
     assert with_data(plain)[0] == plain
 
@@ -46,7 +51,9 @@ def test_what_stands_in_is_said_in_words_and_in_the_name(tmp_path: Path) -> None
     image = found.images[0]
     assert (image.source, image.name) == ("digits", "photos (digits instead)")
     assert image.classes is None, "the classes were those of the other set"
-    assert len(notes) == 3 and "digits STANDS IN FOR IT" in notes[-1]
+    assert len(notes) == 2, "one for each that stands in"
+    assert "data:nets/*.pth, data:more/a.pth are not there; zoo:all STANDS IN FOR THEM" in notes[0]
+    assert "digits STANDS IN FOR IT" in notes[1]
     assert str(tmp_path / "set") in notes[-1] and "docs/data.md" in notes[-1]
 
 

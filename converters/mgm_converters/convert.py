@@ -43,7 +43,7 @@ from mgm_jax.encoders.catalogue.published import PUBLISHED
 from mgm_jax.errors import InputError
 
 # Raised whenever a rule changes, so that a folder tells which rules it was made with.
-CONVERTER_VERSION = "3.0"
+CONVERTER_VERSION = "3.1"
 
 _ENDINGS = (".tar", ".pth", ".pt", ".th", ".ckpt", ".bin", ".pkl", ".safetensors")
 
@@ -162,7 +162,7 @@ def convert(
     mapped = {stripped + one: target for one, target in translation.mapped.items()}
     left = divided.left
     try:
-        found = decide(
+        decision = decide(
             translation.state,
             traces,
             model=model,
@@ -175,7 +175,7 @@ def convert(
             given=preprocess,
             user=user,
         )
-        spec, state = found.spec, found.state
+        spec, state = decision.spec, decision.state
         if head:
             outside = dropped | dict.fromkeys(left, "")
             spec, weights, origin = with_classifier(spec, unwrapped.tensors, outside=outside)
@@ -191,14 +191,14 @@ def convert(
         state,
         name=name or source.name or _stem(checkpoint.path),
         spec=spec,
-        preprocess=preprocess or found.preprocess,
+        preprocess=preprocess or decision.preprocess,
     )
     torch_version = _torch_version()
     checks = _verified(checkpoint.path, encoder, state) if verify and torch_version else ()
     given = preprocess is not None or user.says_input
     facts = (*assumptions(spec), _input(encoder.preprocess, given=given))
-    told = {f"{user.heads or found.statement.heads} heads"}
-    if found.statement.preprocess is not None and preprocess is None:
+    told = {f"{user.heads or decision.statement.heads} heads"}
+    if decision.statement.preprocess is not None and preprocess is None:
         told.add(facts[-1])
     own = selected.names
     report = Report(
@@ -209,10 +209,10 @@ def convert(
         prefix=stripped,
         naming=naming.name,
         architecture=architecture_name(spec),
-        paradigm=found.paradigm,
-        method=found.method,
-        published=found.published,
-        known=found.known,
+        paradigm=decision.paradigm,
+        method=decision.method,
+        published=decision.published,
+        known=decision.known,
         mapped={own.get(one, one): target for one, target in mapped.items()},
         dropped={own.get(one, one): reason for one, reason in dropped.items()},
         left=tuple(own.get(one, one) for one in left),
@@ -222,15 +222,15 @@ def convert(
             one
             for one in (
                 selected.doubt,
-                found.heads_doubt,
-                "" if preprocess or (given and user.method) else found.doubt,
+                decision.heads_doubt,
+                "" if preprocess or (given and user.method) else decision.doubt,
             )
             if one
         ),
-        guessed=not (found.published or found.statement.names_training or user.method),
+        guessed=not (decision.published or decision.statement.names_training or user.method),
         stated=tuple(fact for fact in facts if fact in told),
         assumptions=tuple(fact for fact in facts if fact not in told),
-        training=found.statement.training,
+        training=decision.statement.training,
         verification=checks,
         converter_version=CONVERTER_VERSION,
         unverified="" if checks else _why_unverified(verify),

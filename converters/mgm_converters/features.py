@@ -30,16 +30,16 @@ def unpack_features(file: str | Path, folder: str | Path) -> Path:
     """
     from safetensors.numpy import save_file
 
-    found = read_checkpoint(file)
-    target = Path(folder) / f"{safe_name(Path(file).name)}-{found.sha256[:12]}.safetensors"
+    checkpoint = read_checkpoint(file)
+    target = Path(folder) / f"{safe_name(Path(file).name)}-{checkpoint.sha256[:12]}.safetensors"
     if target.is_file():
         return target
-    arrays = dict(_arrays(found.content, "features"))
+    arrays = dict(_arrays(checkpoint.content, "features"))
     if not arrays:
-        names = list(found.content) if isinstance(found.content, Mapping) else []
+        names = list(checkpoint.content) if isinstance(checkpoint.content, Mapping) else []
         raise InputError(
             f"{file}: must hold a tensor of features, or tensors under names; it has "
-            f"{name_some(map(str, names)) or type(found.content).__name__}."
+            f"{name_some(map(str, names)) or type(checkpoint.content).__name__}."
         )
     with whole_file(target) as part:
         save_file(arrays, str(part))

@@ -44,7 +44,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "### Spellings"
     yield ""
-    yield "DividedNames by these names behind any one prefix."
+    yield "Found by these names behind any one prefix."
     yield ""
     rows = ((one.name, one.family, _code(one.signature)) for one in NAMINGS)
     yield from _table(("spelling", "family", "names that tell it"), rows)

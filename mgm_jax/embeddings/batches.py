@@ -35,14 +35,14 @@ class ViewBatch:
         views: ``[b, s, s, 3]`` float32 in [0, 1], on the device.
         rows: ``[b]`` int, the row within the chunk that each view is for; -1 for padding.
         failed: rows within the chunk whose image could not be read, and why.
-        place: number of the device they lie on, among those the batches take turns on.
+        device_index: number of the device they lie on, among those the batches take turns on.
     """
 
     chunk: int
     views: jax.Array
     rows: np.ndarray
     failed: dict[int, str]
-    place: int = 0
+    device_index: int = 0
 
 
 def batch_shape(plan: ViewPlan, *, batch_views: int) -> tuple[int, int]:
@@ -122,7 +122,7 @@ def view_batches(
         failed = _failed_rows(source, plan, first, part, canvas.index, dict(canvas.failures))
         for start, rows in steps.items():
             numbers = np.arange(start, start + views)
-            place, device = next(turns)
+            device_index, device = next(turns)
             made = make_views(
                 canvas.images if device is None else jax.device_put(canvas.images, device),
                 keys,
@@ -137,15 +137,15 @@ def view_batches(
                 views=made.reshape(-1, *made.shape[2:]),
                 rows=rows,
                 failed=failed,
-                place=place,
+                device_index=device_index,
             )
 
 
 def _rows(plan: ViewPlan, first: int, real: int, images: int, numbers: np.ndarray) -> np.ndarray:
     """Row within the chunk of each view of a batch, ``[images * views]``; -1 for padding."""
-    place = np.arange(images)[:, None]
-    rows = (first + place) * plan.views + numbers
-    return np.where((place < real) & (numbers < plan.views), rows, -1).ravel()
+    image = np.arange(images)[:, None]
+    rows = (first + image) * plan.views + numbers
+    return np.where((image < real) & (numbers < plan.views), rows, -1).ravel()
 
 
 def _failed_rows(
@@ -158,10 +158,10 @@ def _failed_rows(
 ) -> dict[int, str]:
     """All rows of the images of a part that the loader could not decode."""
     failed = {}
-    for place, index in enumerate(part):
-        if decoded[place] < 0:
+    for position, index in enumerate(part):
+        if decoded[position] < 0:
             reason = reasons.get(source.ids[index], "cannot be read")
-            start = (first + place) * plan.views
+            start = (first + position) * plan.views
             failed.update(dict.fromkeys(range(start, start + plan.views), reason))
     return failed
 

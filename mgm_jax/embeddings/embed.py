@@ -197,12 +197,12 @@ def _failures(
     jobs: Iterable[Job], source: ImageSource, plan: ViewPlan
 ) -> tuple[tuple[str, str], ...]:
     """Each failed image and its reason once, over all stores."""
-    found = {
+    failures = {
         (source.ids[plan.indices[row // plan.views]], reason): None
         for job in jobs
         for row, reason in job.store.failures.items()
     }
-    return tuple(found)
+    return tuple(failures)
 
 
 def _wait_for_all(mesh: Mesh | None) -> None:

@@ -132,11 +132,11 @@ class Manifest:
 
     def differences(self, other: Manifest) -> list[str]:
         """One line for each attribute that differs: ``tap: 'pool' here, 'cls' there``."""
-        here, there = self._key(), other._key()
+        own, others = self._key(), other._key()
         return [
-            f"{name}: {here[name]!r} here, {there[name]!r} there"
-            for name in here
-            if here[name] != there[name]
+            f"{name}: {own[name]!r} here, {others[name]!r} there"
+            for name in own
+            if own[name] != others[name]
         ]
 
     def write_new(self, folder: Path) -> bool:

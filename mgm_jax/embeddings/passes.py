@@ -73,25 +73,25 @@ def _forward(
         known = taps.get(job.encoder.digest, ())
         taps[job.encoder.digest] = tuple(dict.fromkeys((*known, job.tap)))
     # Weights go to each device once.
-    placed: dict[tuple[str, int], AnyEncoder] = {}
+    on_devices: dict[tuple[str, int], AnyEncoder] = {}
     for batch in batches:
         lacking = {
-            place: job for place, job in enumerate(jobs) if job.lacks(batch.chunk, batch.rows).any()
+            index: job for index, job in enumerate(jobs) if job.lacks(batch.chunk, batch.rows).any()
         }
         networks = {job.encoder.digest: job.encoder for job in lacking.values()}
         for digest, encoder in networks.items():
-            key = digest, batch.place
-            if key not in placed:
-                placed[key] = _on_device(encoder, devices[batch.place])
+            key = digest, batch.device_index
+            if key not in on_devices:
+                on_devices[key] = _on_device(encoder, devices[batch.device_index])
         # All taps are read, also where a store has the rows: the same compiled program runs
         # whatever is missing, and gives the same bits.
         features = {
-            digest: _features(placed[digest, batch.place], batch.views, taps[digest])
+            digest: _features(on_devices[digest, batch.device_index], batch.views, taps[digest])
             for digest in networks
         }
         yield _Step(
             batch,
-            {place: features[job.encoder.digest][job.tap] for place, job in lacking.items()},
+            {index: features[job.encoder.digest][job.tap] for index, job in lacking.items()},
         )
 
 
@@ -105,12 +105,12 @@ def _write_chunk(
     bar: Bar,
 ) -> None:
     """Gather the batches of one chunk and write it to the stores that lack it."""
-    blocks = {place: _Block(job, chunk) for place, job in enumerate(jobs) if chunk in job.missing}
+    blocks = {index: _Block(job, chunk) for index, job in enumerate(jobs) if chunk in job.missing}
     try:
         for batch, features in steps:
-            for place, found in features.items():
-                block = blocks[place]
-                block.fill(batch, found)
+            for index, rows in features.items():
+                block = blocks[index]
+                block.fill(batch, rows)
                 block.save_if_due(every=save_every)
                 bar.advance(int(block.job.lacks(chunk, batch.rows).sum()))
     except KeyboardInterrupt:
@@ -139,13 +139,13 @@ class _Block:
             self._values[part.rows], self._done[part.rows] = part.values, True
         self._saved, self._pause = time.monotonic(), 0.0
 
-    def fill(self, batch: ViewBatch, found: jax.Array) -> None:
+    def fill(self, batch: ViewBatch, rows: jax.Array) -> None:
         """Fetch the features of a batch."""
         self._unread.update(batch.failed)
         real = batch.rows >= 0
         try:
             # Work that was started earlier may fail only now, when its result is fetched.
-            self._values[batch.rows[real]] = np.asarray(found)[real]
+            self._values[batch.rows[real]] = np.asarray(rows)[real]
         except Exception as error:
             raise _raised(self.job.encoder, error) from error
         self._done[batch.rows[real]] = True

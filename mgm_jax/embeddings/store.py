@@ -174,7 +174,7 @@ class EmbeddingStore:
 
     def parts(self, chunks: Collection[int]) -> dict[int, Part]:
         """What is kept of some chunks, by their number; what is kept of others is removed."""
-        found = {}
+        parts = {}
         for chunk in chunks_with_parts(self._parts):
             if chunk not in chunks:
                 remove_part(self._parts, chunk)
@@ -188,8 +188,8 @@ class EmbeddingStore:
                 dtype=self.dtype,
             )
             if part is not None:
-                found[chunk] = part
-        return found
+                parts[chunk] = part
+        return parts
 
     def read(self, rows: slice | None = None) -> np.ndarray:
         """Read rows ``[m, d]``, each chunk checked against its commit record.
@@ -204,7 +204,7 @@ class EmbeddingStore:
         start, stop, step = (rows or slice(None)).indices(self.manifest.rows)
         if step != 1:
             raise InputError(f"store: rows must be a slice of step 1, got step {step}")
-        found = np.empty((max(stop - start, 0), self.manifest.width), self.dtype)
+        block = np.empty((max(stop - start, 0), self.manifest.width), self.dtype)
         size = self.manifest.chunk_rows
         for chunk in range(start // size, -(-stop // size)) if stop > start else ():
             values = self._checked(chunk)
@@ -216,8 +216,8 @@ class EmbeddingStore:
                 )
             begin = chunk * size
             first, last = max(start, begin), min(stop, begin + len(values))
-            found[first - start : last - start] = values[first - begin : last - begin]
-        return found
+            block[first - start : last - start] = values[first - begin : last - begin]
+        return block
 
     @property
     def _parts(self) -> Path:

@@ -162,8 +162,8 @@ def read_orbax(folder: Path) -> dict[str, Any]:
 
     folder = folder.resolve()
     with ocp.PyTreeCheckpointer() as checkpointer:
-        found = checkpointer.metadata(folder)
-        tree = getattr(found, "item_metadata", found)
+        metadata = checkpointer.metadata(folder)
+        tree = getattr(metadata, "item_metadata", metadata)
         tree = getattr(tree, "tree", tree)
         # Whatever devices they were written from, the arrays come to the host.
         how = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)

@@ -112,10 +112,10 @@ def forward(
             activations = cast(
                 dict[str, jax.Array], build_module(spec).apply({"params": weights}, x)
             )
-        found = {tap: activations[tap] for tap in taps}
+        outputs = {tap: activations[tap] for tap in taps}
         if pooled:
-            found = {tap: pool(value, spec=spec, tap=tap) for tap, value in found.items()}
-        return {tap: value.astype(jnp.float32) for tap, value in found.items()}
+            outputs = {tap: pool(value, spec=spec, tap=tap) for tap, value in outputs.items()}
+        return {tap: value.astype(jnp.float32) for tap, value in outputs.items()}
 
     def read_on_cpu(weights: Params, views: jax.Array) -> dict[str, jax.Array]:
         if isinstance(spec, Conv4Spec):
@@ -151,8 +151,8 @@ def _in_parts(
     size = -(-rows // parts)
     # The last part is filled up; no row depends on another.
     filled = jnp.pad(x, ((0, parts * size - rows), *((0, 0),) * (x.ndim - 1)))
-    found = lax.map(function, filled.reshape(parts, size, *x.shape[1:]))
-    return {tap: a.reshape(parts * size, *a.shape[2:])[:rows] for tap, a in found.items()}
+    outputs = lax.map(function, filled.reshape(parts, size, *x.shape[1:]))
+    return {tap: a.reshape(parts * size, *a.shape[2:])[:rows] for tap, a in outputs.items()}
 
 
 def pool(activation: jax.Array, *, spec: EncoderSpec, tap: str) -> jax.Array:

@@ -135,11 +135,11 @@ def _open(path: Path, key: str | None, content: Callable[[Path], str]) -> Featur
             "zarr; save the array in one of these formats."
         )
     try:
-        found = opener(path, key)
+        features = opener(path, key)
         if path.is_dir():
-            return found
-        total = hashlib.sha256(f"{content(path)}:{found.digest}".encode())
-        return replace(found, digest=total.hexdigest())
+            return features
+        total = hashlib.sha256(f"{content(path)}:{features.digest}".encode())
+        return replace(features, digest=total.hexdigest())
     except InputError:
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

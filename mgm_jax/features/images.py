@@ -48,14 +48,14 @@ def feature_images(
     if labels is not None:
         values, of_ids = _column(labels, LABEL_COLUMNS, what="labels")
         if of_ids is not None and found_ids is not None:
-            place = dict(zip(map(str, of_ids), values, strict=True))
-            lacking = [one for one in image_ids if one not in place]
+            value_of = dict(zip(map(str, of_ids), values, strict=True))
+            lacking = [one for one in image_ids if one not in value_of]
             if lacking:
                 raise InputError(
                     f"features: labels must name every image of {file.path}; {len(lacking)} of "
                     f"{n} are missing: {name_some(lacking)}."
                 )
-            values = [place[one] for one in image_ids]
+            values = [value_of[one] for one in image_ids]
         if len(values) != n:
             raise InputError(
                 f"features: labels must be one a row: {file.path} has {n} rows, and there are "
@@ -63,7 +63,7 @@ def feature_images(
             )
     names = [_label(value) for value in values] if values is not None else [""] * n
     classes = tuple(sorted(set(names) - {""}))
-    place = {one: number for number, one in enumerate(classes)}
+    code_of = {one: number for number, one in enumerate(classes)}
 
     def no_pixels(position: int) -> np.ndarray:
         raise InputError(f"{name}: the set holds features alone, no images to look at.")
@@ -71,7 +71,7 @@ def feature_images(
     return ImageSource(
         name=name,
         ids=image_ids,
-        labels=np.array([place.get(one, -1) for one in names], np.int32),
+        labels=np.array([code_of.get(one, -1) for one in names], np.int32),
         classes=classes,
         # Which images these are is all that is known; the features carry the content.
         fingerprints=tuple(hashlib.sha256(one.encode()).hexdigest()[:16] for one in image_ids),
@@ -97,18 +97,18 @@ def rows_of(file: FeatureFile, images: ImageSource, *, ids: Sequence[str] | None
                 "images; give ids where models saw different images, or leave the model out."
             )
         return np.arange(len(file))
-    place = {one: row for row, one in enumerate(ids)}
-    if len(place) != len(ids):
+    row_of = {one: row for row, one in enumerate(ids)}
+    if len(row_of) != len(ids):
         raise InputError(f"features: ids of {file.path} must differ; some are there twice.")
-    missing = [one for one in images.ids if one not in place]
-    foreign = len(place) - (len(images) - len(missing))
+    missing = [one for one in images.ids if one not in row_of]
+    foreign = len(row_of) - (len(images) - len(missing))
     if missing or foreign:
         raise InputError(
             f"features: {file.path} must have the images of {images.name}; {len(missing)} of "
             f"{len(images)} are missing ({name_some(missing) or 'none'}) and {foreign} of its "
             f"{len(ids)} are others. Keep the images that all models have."
         )
-    return np.array([place[one] for one in images.ids], np.int64)
+    return np.array([row_of[one] for one in images.ids], np.int64)
 
 
 def _column(

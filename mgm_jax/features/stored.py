@@ -133,7 +133,7 @@ def _read(file: FeatureFile, rows: np.ndarray, *, in_order: bool) -> np.ndarray:
             run += 1
         parts.append(file.read(int(ordered[start]), int(ordered[run - 1]) + 1))
         start = run
-    found = np.concatenate(parts)
+    stacked = np.concatenate(parts)
     back = np.empty_like(order)
     back[order] = np.arange(len(order))
-    return found[back]
+    return stacked[back]

@@ -164,14 +164,14 @@ class CanvasCache:
 
     def _make_room(self, size: int) -> None:
         """Delete the sets not used for longest, until ``size`` bytes more are within the limit."""
-        found = []
+        files = []
         for path in self.folder.glob(f"*{_SUFFIX}"):
             # Another process may have made room in between.
             with suppress(FileNotFoundError):
                 facts = path.stat()
-                found.append((facts.st_mtime, facts.st_size, path))
-        total = sum(taken for _, taken, _ in found)
-        for _, taken, path in sorted(found):
+                files.append((facts.st_mtime, facts.st_size, path))
+        total = sum(taken for _, taken, _ in files)
+        for _, taken, path in sorted(files):
             if total + size <= self.limit:
                 return
             # Whoever has it open keeps what is in it.

@@ -93,5 +93,5 @@ def _span(values: np.ndarray) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "no finite value"
-    some = "" if finite.size == values.size else f" and {values.size - finite.size} not finite"
-    return f"{finite.min():g} to {finite.max():g}{some}"
+    others = "" if finite.size == values.size else f" and {values.size - finite.size} not finite"
+    return f"{finite.min():g} to {finite.max():g}{others}"

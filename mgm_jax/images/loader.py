@@ -183,9 +183,9 @@ def canvases(
     def pack(rows: Sequence[_Row]) -> CanvasBatch:
         images = np.zeros((batch_size, crop, crop, 3), np.uint8)
         index = np.full(batch_size, -1, np.int32)
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             if row.canvas is not None:
-                images[place], index[place] = row.canvas, row.position
+                images[position], index[position] = row.canvas, row.position
         failures = tuple((source.ids[r.position], r.message) for r in rows if r.canvas is None)
         return CanvasBatch(images=images, index=index, failures=failures)
 

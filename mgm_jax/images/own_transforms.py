@@ -74,7 +74,7 @@ def register_transform(name: str) -> Callable[[Own], Own]:
     return register
 
 
-def transforms_from(place: str) -> None:
+def transforms_from(module_name: str) -> None:
     """Import a module, whose code is run, for the transforms that it registers.
 
     Raises:
@@ -85,15 +85,17 @@ def transforms_from(place: str) -> None:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        module = importlib.import_module(place)
+        module = importlib.import_module(module_name)
     # The module is the user's.
     except Exception as error:
-        raise InputError(f"--transforms-from {place}: {type(error).__name__}: {error}") from error
+        raise InputError(
+            f"--transforms-from {module_name}: {type(error).__name__}: {error}"
+        ) from error
     if before == OPERATIONS and not any(
         getattr(kind, "__module__", None) == module.__name__ for kind in OPERATIONS.values()
     ):
         raise InputError(
-            f"--transforms-from {place}: the module registers no transform; put "
+            f"--transforms-from {module_name}: the module registers no transform; put "
             "@register_transform(NAME) before one."
         )
 

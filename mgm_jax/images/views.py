@@ -131,8 +131,8 @@ def _render(
     def one_view(image: jax.Array, image_number: jax.Array, view_number: jax.Array) -> jax.Array:
         key = jax.random.fold_in(jax.random.fold_in(root, image_number), view_number)
         view = image
-        for place, operation in enumerate(setting.operations):
-            operation_key = jax.random.fold_in(key, place)
+        for index, operation in enumerate(setting.operations):
+            operation_key = jax.random.fold_in(key, index)
             if isinstance(operation, CanvasOperation):
                 view = operation(operation_key, view, strength=strength, size=size)
             else:

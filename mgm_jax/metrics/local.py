@@ -52,8 +52,8 @@ class LocalPcaColumns(NamedTuple):
 
 def pca_columns(centred: np.ndarray, *, threshold: float) -> LocalPcaColumns:
     """Columns from centred Gram matrices ``[b, k, k]``, on the host."""
-    results = local_spectrum(centred, threshold=threshold)
-    return LocalPcaColumns(results.dimension, results.participation_ratio)
+    spectrum = local_spectrum(centred, threshold=threshold)
+    return LocalPcaColumns(spectrum.dimension, spectrum.participation_ratio)
 
 
 def measure_local(

@@ -128,9 +128,9 @@ def _points_at(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _wanted(groups: Groups, batch: GroupBatch, options: Options) -> np.ndarray:
     """Candidates of every point of each group of a batch, ``[G]`` int32; 0 where it has none."""
     wanted = np.zeros(batch.groups.size, np.int32)
-    for place, code in enumerate(batch.groups):
+    for index, code in enumerate(batch.groups):
         if code >= 0 and groups.sizes[code] > 1:
-            wanted[place] = candidates_of(int(groups.sizes[code]), options.k)
+            wanted[index] = candidates_of(int(groups.sizes[code]), options.k)
     return wanted
 
 

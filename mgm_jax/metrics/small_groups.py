@@ -271,13 +271,13 @@ def _neighbours_among_some(
         Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; centred Gram
         matrices of the candidates ``[m, k, k]``; and which points need the fallback ``[m]``.
     """
-    places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-    candidates = some_in_group(gram, places, real, lengths)
+    index, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+    candidates = some_in_group(gram, index, real, lengths)
     columns, chosen, refused = measure_local(
         candidates, bandwidth, kernel=kernel, fallback=fallback
     )
-    support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], places].set(chosen)
-    return columns, support, centred_gram(differences_in_group(gram, places), real), refused
+    support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], index].set(chosen)
+    return columns, support, centred_gram(differences_in_group(gram, index), real), refused
 
 
 def _compare(

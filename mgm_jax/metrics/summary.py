@@ -205,13 +205,13 @@ def _describe(
     columns = [means[name].to_numpy(np.float64) for name in means.columns]
     columns = [column[~np.isnan(column)] for column in columns]
     intervals = bootstrap_intervals(columns, resamples=resamples, seed=seed, level=level)
-    results = {}
+    means_of = {}
     for name, observed, (low, high) in zip(means.columns, columns, intervals, strict=True):
         if observed.size == 0:
-            results[str(name)] = {**dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan")), "groups": 0}
+            means_of[str(name)] = {**dict.fromkeys(SUMMARY_COLUMNS[:7], float("nan")), "groups": 0}
             continue
         q25, median, q75 = np.quantile(observed, [0.25, 0.5, 0.75])
-        results[str(name)] = {
+        means_of[str(name)] = {
             "mean": float(observed.mean()),
             "std": float(observed.std(ddof=1)) if observed.size > 1 else float("nan"),
             "median": float(median),
@@ -221,7 +221,7 @@ def _describe(
             "high": high,
             "groups": observed.size,
         }
-    return results
+    return means_of
 
 
 def _check_columns(values: Mapping[str, np.ndarray], groups: np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """Devices of one or many processes: the mesh, rows spread over it and fetched back."""
 
 from __future__ import annotations
@@ -123,8 +125,8 @@ def shard_rows(x: jax.Array | np.ndarray, mesh: Mesh, *, share: int | None = Non
 
     def part(index: Any) -> np.ndarray:
         start, stop, _ = index[0].indices(rows)
-        found = host[start:stop]
-        return np.pad(found, [(0, stop - start - len(found))] + [(0, 0)] * (host.ndim - 1))
+        part = host[start:stop]
+        return np.pad(part, [(0, stop - start - len(part))] + [(0, 0)] * (host.ndim - 1))
 
     return jax.make_array_from_callback((rows, *host.shape[1:]), target, part)
 
@@ -232,9 +234,9 @@ def fetch_rows(x: jax.Array | np.ndarray, rows: np.ndarray) -> np.ndarray:
     bring = spread_jit(pick, mesh, inputs=(SPREAD, WHOLE), outputs=WHOLE, axis=mesh.axis_names)
     parts = [np.empty((0, *x.shape[1:]), x.dtype)]
     for start in range(0, rows.size, size):
-        some = rows[start : start + size]
-        found = bring(x, np.pad(some, (0, size - some.size), mode="edge").astype(np.int32))
-        parts.append(np.asarray(found.addressable_data(0))[: some.size])
+        subset = rows[start : start + size]
+        fetched = bring(x, np.pad(subset, (0, size - subset.size), mode="edge").astype(np.int32))
+        parts.append(np.asarray(fetched.addressable_data(0))[: subset.size])
     return np.concatenate(parts)
 
 
@@ -278,9 +280,9 @@ def pick(share: Any, rows: jax.Array, axis: str | tuple[str, ...]) -> Any:
         length = part.shape[0]
         local = rows - jax.lax.axis_index(axis) * length
         mine = ((local >= 0) & (local < length)).reshape(-1, *[1] * (part.ndim - 1))
-        found = part[jnp.clip(local, 0, length - 1)]
+        taken = part[jnp.clip(local, 0, length - 1)]
         # One device adds the row, all others zeros, so nothing is rounded.
-        return jax.lax.psum(jnp.where(mine, found, jnp.zeros_like(found)), axis)
+        return jax.lax.psum(jnp.where(mine, taken, jnp.zeros_like(taken)), axis)
 
     return jax.tree.map(one, share)
 

@@ -201,8 +201,8 @@ def from_all_processes(part: np.ndarray, mesh: Mesh | None) -> list[np.ndarray]:
     for start in range(0, whole.shape[1], step):
         piece = mine[start : start + step]
         wanted = min(step, whole.shape[1] - start)
-        found = process_allgather(np.pad(piece, (0, wanted - piece.size)))
-        whole[:, start : start + wanted] = found
+        gathered = process_allgather(np.pad(piece, (0, wanted - piece.size)))
+        whole[:, start : start + wanted] = gathered
     return [
         row[:size].view(part.dtype).reshape(-1, *part.shape[1:])
         for row, size in zip(whole, sizes, strict=True)

@@ -147,10 +147,10 @@ def take_rows(x: jax.Array, rows: np.ndarray, mesh: Mesh, *, least: int = 1) -> 
         devices=mesh.size,
         size=blocks.size,
     )
-    found, wanted = start(x), shard_rows(wanted, mesh)
+    results, wanted = start(x), shard_rows(wanted, mesh)
     for number in range(blocks.count):
-        found = take(x, wanted, found, np.int32(number))
-    return found
+        results = take(x, wanted, results, np.int32(number))
+    return results
 
 
 def _begin(x: jax.Array, *, share: int) -> jax.Array:
@@ -160,7 +160,7 @@ def _begin(x: jax.Array, *, share: int) -> jax.Array:
 def _take_turn(
     x: jax.Array,
     wanted: jax.Array,
-    found: jax.Array,
+    results: jax.Array,
     number: jax.Array,
     *,
     axis: str,
@@ -170,18 +170,18 @@ def _take_turn(
     share = wanted.shape[0]
     batch = min(share, _TAKE_BLOCK)
 
-    def visit(found: jax.Array, visitor: Visitor) -> jax.Array:
+    def visit(results: jax.Array, visitor: Visitor) -> jax.Array:
         # The wanted rows rise, so those of this visitor stand side by side.
         start = jnp.sum(wanted < visitor.first + visitor.begin, dtype=jnp.int32)
         stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
 
-        def take_some(b: jax.Array, found: jax.Array) -> jax.Array:
+        def take_some(b: jax.Array, results: jax.Array) -> jax.Array:
             places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
             local = wanted[jnp.minimum(places, share - 1)] - visitor.first
             values = visitor.parts[jnp.clip(local, 0, size - 1)]
             # What another visitor brings is written nowhere.
-            return found.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
+            return results.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
 
-        return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, found)
+        return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, results)
 
-    return turn(x, number, found, visit, axis=axis, devices=devices, size=size)
+    return turn(x, number, results, visit, axis=axis, devices=devices, size=size)

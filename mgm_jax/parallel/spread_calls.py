@@ -80,24 +80,24 @@ def call_on_rows(
         full = np.pad(rows, (0, share * mesh.size - rows.size), mode="edge")
         names = _names(full, candidates, share=share, size=size)
         asked = np.concatenate([full[:, None], candidates[full]], axis=1).reshape(mesh.size, -1)
-        local = [np.searchsorted(mine, some) for mine, some in zip(names, asked, strict=True)]
+        local = [np.searchsorted(mine, wanted) for mine, wanted in zip(names, asked, strict=True)]
         local = np.asarray(local, np.int32).reshape(full.size, k + 1)
         spread = partial(shard_rows, mesh=mesh)
-        found = program(
+        results = program(
             _clouds(points, names, mesh),
             spread(local[:, 0]),
             spread(local[:, 1:]),
             *(None if column is None else spread(column[full]) for column in columns),
         )
-        yield rows, jax.tree.map(lambda part, count=rows.size: fetch(part)[:count], found)
+        yield rows, jax.tree.map(lambda part, count=rows.size: fetch(part)[:count], results)
 
 
 def _names(rows: np.ndarray, candidates: np.ndarray, *, share: int, size: int) -> list[np.ndarray]:
     """Rows that each device needs, ascending, filled up to one size by repeats of the last."""
     names = []
     for mine in rows.reshape(-1, share):
-        some = np.unique(np.concatenate([mine, candidates[mine].ravel()]))
-        names.append(np.pad(some, (0, size - some.size), mode="edge"))
+        subset = np.unique(np.concatenate([mine, candidates[mine].ravel()]))
+        names.append(np.pad(subset, (0, size - subset.size), mode="edge"))
     return names
 
 

@@ -67,39 +67,39 @@ class _Part:
         if isinstance(self.source, np.ndarray | jax.Array):
             return np.asarray(fetch_rows(self.source, wanted))
         order = np.argsort(wanted, kind="stable")
-        rising, found, at = wanted[order], None, 0
+        rising, result, at = wanted[order], None, 0
         while at < rising.size:
             first = int(rising[at])
             end = int(np.searchsorted(rising, first + max(wanted.size, _WINDOW)))
             piece = self._slice(first, int(rising[end - 1]) + 1)
-            if found is None:
-                found = np.empty((wanted.size, piece.shape[1]), piece.dtype)
-            found[order[at:end]] = piece[rising[at:end] - first]
+            if result is None:
+                result = np.empty((wanted.size, piece.shape[1]), piece.dtype)
+            result[order[at:end]] = piece[rising[at:end] - first]
             at = end
-        return self._slice(0, 0) if found is None else found
+        return self._slice(0, 0) if result is None else result
 
     def _slice(self, start: int, stop: int) -> np.ndarray:
         rows = slice(start, stop)
         try:
             if isinstance(self.source, jax.Array):
-                found = fetch_rows(self.source, np.arange(start, stop))
+                block = fetch_rows(self.source, np.arange(start, stop))
             elif hasattr(self.source, "__getitem__"):
-                found = np.asarray(self.source[rows])
+                block = np.asarray(self.source[rows])
             else:
-                found = np.asarray(self.source.read(rows))
+                block = np.asarray(self.source.read(rows))
         except OSError as error:
             raise InputError(
                 f"{self.name}: rows {start} to {stop - 1} cannot be read ({error}). Repair the "
                 "file, or embed again."
             ) from error
         expected = stop - start, self.source.shape[1]
-        if found.shape != expected:
+        if block.shape != expected:
             raise InputError(
                 f"{self.name}: rows {start} to {stop - 1} must have shape {expected}, as the "
-                f"{tuple(self.source.shape)} of the whole say; got {found.shape}. The file or "
+                f"{tuple(self.source.shape)} of the whole say; got {block.shape}. The file or "
                 "store is cut short or was changed."
             )
-        return found
+        return block
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +173,14 @@ class Features:
             )
         ends = np.cumsum([len(part) for part in self.parts])
         owner = np.searchsorted(ends, places, side="right")
-        found = []
+        parts = []
         # Runs of places in one part.
         for run in np.split(np.arange(places.size), np.flatnonzero(np.diff(owner)) + 1):
             if run.size:
                 part = self.parts[owner[run[0]]]
                 own = places[run] - (ends[owner[run[0]]] - len(part))
-                found.append(replace(part, rows=own if part.rows is None else part.rows[own]))
-        return Features(tuple(found) or (replace(self.parts[0], rows=places),))
+                parts.append(replace(part, rows=own if part.rows is None else part.rows[own]))
+        return Features(tuple(parts) or (replace(self.parts[0], rows=places),))
 
     def join(self, other: Features) -> Features:
         """These rows and then those of another.
@@ -201,13 +201,13 @@ class Features:
         Raises:
             InputError: rows that cannot be read, or that hold NaN or infinity.
         """
-        found, before = [], 0
+        blocks, before = [], 0
         for part in self.parts:
             first, last = max(start - before, 0), min(stop - before, len(part))
             if first < last:
-                found.append(_checked(part, part.read(first, last), first))
+                blocks.append(_checked(part, part.read(first, last), first))
             before += len(part)
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def whole(self) -> np.ndarray:
         """All rows, ``[n, d]`` float32; a float32 array itself where they are one."""
@@ -216,10 +216,10 @@ class Features:
         if len(self.parts) == 1 and part.rows is None and array:
             return np.asarray(fetch(check_points(part.source, name=part.name)), np.float32)
         n, d = self.shape
-        size, found = block_rows_for(d), np.empty((n, d), np.float32)
+        size, whole = block_rows_for(d), np.empty((n, d), np.float32)
         for start in range(0, n, size):
-            found[start : start + size] = self.read(start, min(start + size, n))
-        return found
+            whole[start : start + size] = self.read(start, min(start + size, n))
+        return whole
 
     def blocks(
         self, rows: int | None, then: Callable[[slice, np.ndarray], Any] = lambda _, block: block
@@ -239,10 +239,10 @@ class Features:
             return
         places = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
 
-        def one(place: slice) -> tuple[slice, Any]:
-            return place, then(place, self.read(place.start, place.stop))
+        def one(rows_of: slice) -> tuple[slice, Any]:
+            return rows_of, then(rows_of, self.read(rows_of.start, rows_of.stop))
 
-        yield from _ahead(partial(one, place) for place in places)
+        yield from _ahead(partial(one, rows_of) for rows_of in places)
 
 
 def block_rows_for(width: int) -> int:
@@ -255,12 +255,12 @@ def block_rows_for(width: int) -> int:
     return rows if rows < CHUNK else rows // CHUNK * CHUNK
 
 
-def _checked(part: _Part, found: np.ndarray, start: int) -> np.ndarray:
+def _checked(part: _Part, values: np.ndarray, start: int) -> np.ndarray:
     """Rows as float32, refused where they are no finite numbers."""
-    if not is_real(found.dtype):
-        raise InputError(f"{part.name} must hold real numbers; got dtype {found.dtype}.")
+    if not is_real(values.dtype):
+        raise InputError(f"{part.name} must hold real numbers; got dtype {values.dtype}.")
     with np.errstate(over="ignore", invalid="ignore"):
-        block = found.astype(np.float32, copy=False)
+        block = values.astype(np.float32, copy=False)
         # A sum hands on NaN and infinity.
         doubtful = not np.isfinite(block.sum())
     if doubtful:
@@ -272,9 +272,9 @@ def _checked(part: _Part, found: np.ndarray, start: int) -> np.ndarray:
                 f"{part.name} must have finite values; got NaN or infinity in rows {named} of "
                 f"{part.source.shape[0]}. Leave these rows out, or repair what produced them."
             )
-    if found.dtype not in (np.float32, jnp.bfloat16):
+    if values.dtype not in (np.float32, jnp.bfloat16):
         last = start + len(block) - 1
-        refuse_lost_digits(found, block, name=f"{part.name}, rows {start} to {last},")
+        refuse_lost_digits(values, block, name=f"{part.name}, rows {start} to {last},")
     return block
 
 

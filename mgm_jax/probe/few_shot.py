@@ -156,8 +156,8 @@ def _draw(
     rng = np.random.default_rng(seed)
     rows = np.empty((episodes, way, take), np.int32)
     for episode in range(episodes):
-        for place, of_class in enumerate(rng.choice(len(members), way, replace=False)):
-            rows[episode, place] = rng.choice(members[of_class], take, replace=False)
+        for position, of_class in enumerate(rng.choice(len(members), way, replace=False)):
+            rows[episode, position] = rng.choice(members[of_class], take, replace=False)
     return rows
 
 

@@ -156,12 +156,12 @@ def linear_probe(
             )
     codes = {name: one.codes for name, one in sets.items()}
     options = {"classes": classes.size, "mesh": mesh, "block_rows": rows}
-    found = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
+    solution = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
     scores = path_scores(
         sets["validation"].x,
         codes["validation"],
-        found.weights,
-        found.intercepts,
+        solution.weights,
+        solution.intercepts,
         score=measure,
         block_rows=rows,
     )
@@ -172,7 +172,7 @@ def linear_probe(
     final = solve_path(
         prepare(together, np.concatenate([codes["train"], codes["validation"]]), **options),
         path[chosen : chosen + 1],
-        start=(found.weights[chosen], found.intercepts[chosen]),
+        start=(solution.weights[chosen], solution.intercepts[chosen]),
     )
     logits = logits_of(sets["test"].x, final.weights[0], final.intercepts[0], block_rows=rows)
     truth = codes["test"]
@@ -186,10 +186,10 @@ def linear_probe(
         l2_penalty=float(path[chosen]),
         l2_penalties=path,
         validation=scores,
-        objective=found.objective,
-        gradient=found.gradient,
-        excess=found.excess,
-        converged=found.converged,
+        objective=solution.objective,
+        gradient=solution.gradient,
+        excess=solution.excess,
+        converged=solution.converged,
         refit_converged=bool(final.converged[0]),
         weights=final.weights[0],
         intercepts=final.intercepts[0],

@@ -64,14 +64,14 @@ def path_scores(
     Returns:
         ``[s]``.
     """
-    found = []
+    answers = []
     for rows, block in x.blocks(block_rows):
         logits = (block @ w + b for w, b in zip(weights, intercepts, strict=True))
         # Of other scores an answer is all that must be kept.
-        found.append(
+        answers.append(
             [one.argmax(axis=1) == truth[rows] if score in OF_CLASSES else one for one in logits]
         )
     score_one = score_answers if score in OF_CLASSES else score_of
     return np.array(
-        [score_one(np.concatenate(one), truth, score=score) for one in zip(*found, strict=True)]
+        [score_one(np.concatenate(one), truth, score=score) for one in zip(*answers, strict=True)]
     )

@@ -207,13 +207,13 @@ class _Decomposed:
         """
         # Of classes it is enough to keep which answers are right.
         of_classes = score in OF_CLASSES
-        found = np.empty(
+        by_penalty = np.empty(
             (len(penalties), len(self._codes), *(() if of_classes else (self.middle.size,))),
             bool if of_classes else float,
         )
         for rows, left in self._left():
             targets = self._targets(rows)
-            for one, penalty in zip(found, penalties, strict=True):
+            for one, penalty in zip(by_penalty, penalties, strict=True):
                 kept = self.squares / (self.squares + penalty * self.unit)
                 fitted = self.middle + left @ (kept[:, None] * self.along)
                 hat = 1 / len(self._codes) + left**2 @ kept
@@ -221,7 +221,7 @@ class _Decomposed:
                 answers = targets + self.middle - error
                 one[rows] = answers.argmax(axis=1) == self._codes[rows] if of_classes else answers
         score_one = score_answers if of_classes else score_of
-        return np.array([score_one(one, self._codes, score=score) for one in found])
+        return np.array([score_one(one, self._codes, score=score) for one in by_penalty])
 
     def _targets(self, rows: slice) -> np.ndarray:
         """Centred indicators or values ``[m, c]``."""

@@ -37,9 +37,9 @@ def histogram_svg(values: np.ndarray, *, width: int = 220, height: int = 44) -> 
     counts, _ = np.histogram(defined, bins=edges)
     step = width / counts.size
     bars = "".join(
-        f'<rect x="{place * step:.1f}" y="{height - share * height:.1f}" '
+        f'<rect x="{index * step:.1f}" y="{height - share * height:.1f}" '
         f'width="{max(step - 1, 0.5):.1f}" height="{share * height:.1f}"/>'
-        for place, share in enumerate(counts / counts.max())
+        for index, share in enumerate(counts / counts.max())
     )
     median = float(np.median(defined))
     labels = "".join(

@@ -60,15 +60,15 @@ def curve_svg(
         band += [*zip(spaced[sound][::-1], low[sound][::-1], strict=True)]
         corners = " ".join(f"{across_x(a):.1f},{up(b):.1f}" for a, b in band)
         parts.append(f'<polygon points="{corners}" fill="{COLOURS[0]}" fill-opacity="0.2"/>')
-    for place, (name, values) in enumerate(zip(curves, drawn, strict=True)):
-        colour = COLOURS[place % len(COLOURS)]
+    for index, (name, values) in enumerate(zip(curves, drawn, strict=True)):
+        colour = COLOURS[index % len(COLOURS)]
         sound = np.isfinite(values)
         dots = [(across_x(a), up(b)) for a, b in zip(spaced[sound], values[sound], strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in dots)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{colour}"/>' for a, b in dots]
         if len(curves) > 1:
-            at = 50 + place * (width - 58) / len(curves)
+            at = 50 + index * (width - 58) / len(curves)
             parts.append(
                 f'<text x="{at:.0f}" y="9" {TEXT} style="fill:{colour}">{escape(name)}</text>'
             )

@@ -37,7 +37,7 @@ def tree_svg(
     left = 10 + 6 * min(max(map(len, names)), 30)
     tallest = float(linkage[-1, 2]) if n > 1 else 1.0
     reach = (width - left - 10) / (tallest or 1.0)
-    row = {name: place for place, name in enumerate(order)}
+    row = {name: index for index, name in enumerate(order)}
     heights, middles = [0.0] * n, [14.0 * row[name] + 9 for name in names]
     parts = []
     for one, other, height, _ in linkage:

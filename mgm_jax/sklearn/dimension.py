@@ -27,9 +27,9 @@ class _Dimension(BaseEstimator):
             InputError: unusable points, or too few distinct ones.
         """
         points = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        found = intrinsic_dimension(points, level=self.level, **self._options(len(points)))
-        self.dimension_ = float(found.dimension[0])
-        self.low_, self.high_ = float(found.low[0]), float(found.high[0])
+        result = intrinsic_dimension(points, level=self.level, **self._options(len(points)))
+        self.dimension_ = float(result.dimension[0])
+        self.low_, self.high_ = float(result.low[0]), float(result.high[0])
         return self
 
     def _options(self, n: int) -> dict[str, Any]:

@@ -125,8 +125,8 @@ class Monitor(Result):
         Warns:
             CollapseWarning: once, until the features have recovered.
         """
-        found = self._snapshot(off_torch(features), self.labels)
-        return self.record(step, found)
+        values = self._snapshot(off_torch(features), self.labels)
+        return self.record(step, values)
 
     def record(self, step: int, snapshot: Mapping[str, Any]) -> dict[str, float]:
         """Keep a snapshot that was taken inside a training step; see ``log``."""

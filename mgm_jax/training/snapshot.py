@@ -101,8 +101,8 @@ def snapshot(
         )
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     cloud = x[:, 0] if x.ndim == 3 else x
-    found = _of_cloud(cloud) | _of_neighbourhoods(cloud, labels, k=k, anchors=anchors, seed=seed)
-    return found | (_of_views(x) if x.ndim == 3 else {})
+    values = _of_cloud(cloud) | _of_neighbourhoods(cloud, labels, k=k, anchors=anchors, seed=seed)
+    return values | (_of_views(x) if x.ndim == 3 else {})
 
 
 def _of_cloud(x: jax.Array) -> dict[str, jax.Array]:
@@ -135,7 +135,7 @@ def _of_neighbourhoods(
     excess = affinity_excess(
         unit, (chosen, own.index, support), (nearest, other.index, support_of_other)
     )
-    found = {
+    values = {
         "uniformity": jnp.log(jnp.sum(potential) / (chosen.size * (n - 1))),
         "mean_cosine": mean_cosine,
         "nnk_degree": jnp.mean(support.sum(axis=1)),
@@ -148,8 +148,8 @@ def _of_neighbourhoods(
         # Of labels with equally many votes the one of the nearest wins: argmax takes the first.
         counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
         winner = jnp.take_along_axis(votes, jnp.argmax(counts, axis=1)[:, None], axis=1)[:, 0]
-        found["knn_accuracy"] = jnp.mean(winner == jnp.asarray(labels)[chosen])
-    return found
+        values["knn_accuracy"] = jnp.mean(winner == jnp.asarray(labels)[chosen])
+    return values
 
 
 def _of_views(x: jax.Array) -> dict[str, jax.Array]:

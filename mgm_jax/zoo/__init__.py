@@ -87,9 +87,9 @@ def zoo_files(source: str) -> tuple[Path, ...]:
     files = {file.name.removesuffix(_ENDING): file for file in sorted(FOLDER.glob(f"*{_ENDING}"))}
     wanted = source.removeprefix(_PREFIX)
     pattern = "*" if source == "zoo" or wanted == "all" else wanted
-    found = tuple(file for name, file in files.items() if fnmatchcase(name, pattern))
-    if found:
-        return found
+    matching = tuple(file for name, file in files.items() if fnmatchcase(name, pattern))
+    if matching:
+        return matching
     if not files:
         raise InputError(f"{source}: this installation ships no encoders of the zoo (in {FOLDER})")
     close = difflib.get_close_matches(wanted, files, n=3)

@@ -15,8 +15,8 @@ from mgm_converters.recognition.architecture import (
 from mgm_jax.encoders import ARCHITECTURES, ResNetSpec, ViTSpec, expected_shapes
 from mgm_jax.errors import InputError
 
-# That one network of two pads otherwise no weight reveals.
-UNTOLD = ("pixels", "tf_efficientnet_lite0")
+# That one of two networks pads otherwise no weight reveals.
+UNTOLD = ("pixels", *(f"tf_efficientnet_lite{i}" for i in range(3)))
 WITH_WEIGHTS = [name for name in ARCHITECTURES if name not in UNTOLD]
 SMALL_VIT = ViTSpec(image_size=48, patch=16, embed_dim=192, layers=2, heads=3, mlp_dim=64)
 

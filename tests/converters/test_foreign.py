@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch")
 VIEWS = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
 
 
-def opened(base: Path, source: str, **keys: Any) -> Any:
-    return open_model(EncoderEntry(source=source, **keys), base, 3)
+def opened(base: Path, source: str, *, seed: int = 3, **keys: Any) -> Any:
+    return open_model(EncoderEntry(source=source, **keys), base, seed)
 
 
 def normalised(encoder: Any) -> Any:
@@ -135,6 +135,25 @@ def test_an_exported_resnet_equals_the_converted_one(torchvision, randomised, tm
     scale = np.abs(expected).max()
     np.testing.assert_allclose(plain.features(VIEWS)["pooled"] / scale, expected / scale, atol=1e-4)
 
+    # A value within the graph, a graph that takes blue first, and its untrained twin.
+    within = "/layer3/layer3.1/relu_1/Relu_output_0"
+    found = opened(tmp_path, "onnx:plain.onnx", taps=[within], **said).features(VIEWS)[within]
+    layer3 = np.asarray(ours.encoder.features(VIEWS, taps=["layer3.1"])["layer3.1"])
+    np.testing.assert_allclose(found, layer3, atol=1e-4 * np.abs(layer3).max())
+    backwards = {name: values[::-1] for name, values in said.items()}
+    blue = opened(tmp_path, "onnx:plain.onnx", channel_order="bgr", **backwards)
+    np.testing.assert_allclose(
+        blue.features(VIEWS[..., ::-1])["pooled"], plain.features(VIEWS)["pooled"], atol=1e-5
+    )
+    assert blue.digest != plain.digest
+    twins = [
+        opened(tmp_path, "onnx:plain.onnx", seed=seed, init="random", **said) for seed in (0, 0, 1)
+    ]
+    rows = [np.asarray(one.features(VIEWS)["pooled"]) for one in twins]
+    assert (rows[0] == rows[1]).all() and not np.allclose(rows[0], rows[2])
+    assert twins[0].digest == twins[1].digest and len({one.digest for one in twins}) == 2
+    assert twins[0].meta["paradigm"] == "untrained" and twins[0].digest != plain.digest
+
     # A graph of one image at a time that takes bytes: whole pixel values go in.
     whole = np.round(VIEWS * 255).astype(np.float32) / 255
     own = opened(tmp_path, "onnx:bytes.onnx")
@@ -147,10 +166,9 @@ def test_an_exported_resnet_equals_the_converted_one(torchvision, randomised, tm
 
     for source, keys, message in (
         ("onnx:plain.onnx", {}, "say mean and std"),
-        ("onnx:plain.onnx", {"taps": ["other"]}, "no output other; it has pooled"),
+        ("onnx:plain.onnx", {"taps": ["other"]}, "no output other; it has pooled, and"),
         ("onnx:plain.onnx", {"size": 32, **said}, "takes images of 64 pixels"),
         ("onnx:bytes.onnx", said, "applied twice"),
-        ("onnx:plain.onnx", {"init": "random"}, "has its weights"),
         ("onnx:resnet18.pth", {}, "no graph of ONNX"),
         ("onnx:none.onnx", {}, "no such file"),
     ):

@@ -21,7 +21,7 @@ from tests.sweep.test_executors import PACKAGES, STUDY
 from tests.sweep.test_executors import alone as alone
 
 #: Command of a run, which every engine starts in its own way.
-MGM = (sys.executable, "-m", "mgm_jax.cli", "run")
+MGM = (sys.executable, "-m", "mgm_jax", "run")
 
 
 def environment_of(**more: str) -> dict[str, str]:

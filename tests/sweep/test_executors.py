@@ -86,7 +86,7 @@ def test_two_processes_of_a_job_share_a_study(alone: Path, tmp_path: Path) -> No
     study.write_text(STUDY.to_yaml())
     job = free_port(least=2**16 - 2**12) - (2**16 - 2**12)
     common = os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
+    command = [sys.executable, "-m", "mgm_jax", "run", str(study), "-o", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     programs = [
         subprocess.Popen(command, env=common | slurm(index, job), **pipes) for index in range(2)

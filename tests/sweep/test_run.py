@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(finished: Path, tmp_p
     study = tmp_path / "study.yaml"
     study.write_text(small_study().to_yaml())
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)]
+    command = [sys.executable, "-m", "mgm_jax", "run", str(study), "-o", str(out)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     # Moments told by what is on disk: after so many committed chunks, after so many records.
     for pattern, count in (("embeddings/**/commits/*.json", 2), ("records/*.parquet", 3)):
@@ -150,7 +150,7 @@ def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
     # A suite that a shell started in the background ignores the signal, and so would its children.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        [sys.executable, "-m", "mgm_jax.cli", "run", str(study), "-o", str(out)],
+        [sys.executable, "-m", "mgm_jax", "run", str(study), "-o", str(out)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

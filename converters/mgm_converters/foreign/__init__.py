@@ -5,6 +5,7 @@
 ``timm_model``    models of timm
 ``hf_model``      models of transformers
 ``onnx_graph``    a graph in a file, and what it does with its input itself
+``onnx_random``   the same graph before its first training step
 ================  =================================================================================
 """
 

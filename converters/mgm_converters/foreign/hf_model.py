@@ -108,11 +108,11 @@ def _feature(torch: Any, model: Any, *, token: bool) -> Any:
             self.model = model
 
         def forward(self, pixels: Any) -> Any:
-            found = self.model(pixel_values=pixels)
-            rows = getattr(found, "pooler_output", None)
+            output = self.model(pixel_values=pixels)
+            rows = getattr(output, "pooler_output", None)
             if rows is not None and not dense:
                 return rows.flatten(1)
-            last = found.last_hidden_state
+            last = output.last_hidden_state
             if last.ndim == 4:
                 return last.mean((2, 3))
             return last[:, 0] if token else last.mean(1)

@@ -7,6 +7,7 @@ means pixel values from 0 to 255. Such a graph gets what it expects and nothing 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mgm_converters.foreign.onnx_random import redraw
 from mgm_jax.encoders import WrappedEncoder, wrap
 from mgm_jax.errors import InputError, name_some
 
@@ -61,21 +63,25 @@ def open_onnx(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     seed: int | None = None,
+    channel_order: Literal["rgb", "bgr"] | None = None,
 ) -> WrappedEncoder:
-    """The outputs of a graph in a file.
+    """The outputs of a graph in a file, or any value within it.
 
     Args:
         name: the file.
         base: folder that a relative path starts from.
-        taps: outputs by name; none means the first, ``all`` all of them.
+        taps: outputs by name, or values that one operation hands to the next; none means the
+            first output, ``all`` all outputs.
         size: of the input, of a graph that takes any.
         mean: of a graph that does not normalise its input itself.
         std: likewise.
-        seed: None; a graph has its weights.
+        seed: of random weights, drawn by the rule of ``onnx_random``; None for the graph's own.
+        channel_order: ``bgr`` of a graph that takes blue first, as those from Caffe and OpenCV do;
+            mean and std are said as red, green, blue all the same.
 
     Raises:
-        InputError: ONNX Runtime is not installed, the file is no graph of one image input, an
-            output that it does not have, or an input that nobody states.
+        InputError: ONNX Runtime is not installed, the file is no graph of one image input, a value
+            that it does not have, or an input that nobody states.
     """
     try:
         import onnx
@@ -85,22 +91,31 @@ def open_onnx(
     path = base / Path(name).expanduser()
     if not path.is_file():
         raise InputError(f"onnx:{name}: no such file (looked in {base})")
-    if seed is not None:
-        raise InputError(f"onnx:{name}: a graph has its weights; leave out init")
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
-        session = onnxruntime.InferenceSession(str(path), providers=_providers(onnxruntime))
+        outputs = [one.name for one in graph.output]
+        wanted = outputs if taps == "all" else list(taps) or outputs[:1]
+        within = [one for one in wanted if one not in outputs]
+        given: Any = str(path)
+        if not _unknown(within, graph) and (within or seed is not None):
+            given = _changed(onnx, path, within, seed=seed)
+        session = onnxruntime.InferenceSession(given, providers=_providers(onnxruntime))
+    except InputError:
+        raise
     # Two parsers, each with errors of its own.
     except Exception as error:
         said = str(error).splitlines()[0]
         raise InputError(f"{path}: no graph of ONNX ({type(error).__name__}: {said})") from error
-    outputs = [one.name for one in session.get_outputs()]
-    wanted = outputs if taps == "all" else list(taps) or outputs[:1]
-    if unknown := [one for one in wanted if one not in outputs]:
+    if unknown := _unknown(within, graph):
+        values = [one for node in graph.node for one in node.output]
+        near = difflib.get_close_matches(unknown[0], values, n=5, cutoff=0.3)
         raise InputError(
-            f"{path}: no output {name_some(unknown)}; it has {name_some(outputs, most=30)}"
+            f"{path}: no output {name_some(unknown)}; it has {name_some(outputs, most=30)}, and "
+            f"{len(values)} values within, of which these come nearest: {name_some(near) or 'none'}"
         )
     look = graph_input(graph, path)
+    if channel_order is not None and look.channels != 3:
+        raise InputError(f"{path}: takes grey images, which have no channel_order; leave it out")
     side = look.side or size
     if side is None:
         raise InputError(f"{path}: takes images of any size; say size:")
@@ -108,7 +123,7 @@ def open_onnx(
         raise InputError(f"{path}: takes images of {look.side} pixels, not {size}")
     mean, std = _moments(look, mean, std, path)
     return wrap(
-        _Session(session, look, wanted),
+        _Session(session, look, wanted, reverse=channel_order == "bgr"),
         size=side,
         resize=round(side * 8 / 7) if look.side is None or side >= 64 else side,
         mean=mean,
@@ -116,15 +131,37 @@ def open_onnx(
         # The first that is named is the one that stands for the encoder.
         taps=[*wanted[1:], wanted[0]],
         layout="nchw" if look.channels_first else "nhwc",
-        digest=_digest(path, graph),
+        digest=" ".join(
+            [
+                _digest(path, graph),
+                *([] if seed is None else [f"drawn anew {seed}"]),
+                *(["bgr"] if channel_order == "bgr" else []),
+            ]
+        ),
         name=path.stem,
         kind="ONNX graph",
         meta={
             "architecture": "ONNX graph",
             "source": f"onnx:{path.name}",
             "conversion": {"doubt": _said_of(look)},
+            **({} if seed is None else {"seed": seed, "paradigm": "untrained"}),
         },
     )
+
+
+def _unknown(within: Sequence[str], graph: Any) -> list[str]:
+    values = {one for node in graph.node for one in node.output}
+    return [one for one in within if one not in values]
+
+
+def _changed(onnx: Any, path: Path, within: Sequence[str], *, seed: int | None) -> bytes:
+    """The graph with more outputs, and with other weights where there is a seed."""
+    model = onnx.load(str(path))
+    # ONNX Runtime finds out type and shape itself.
+    model.graph.output.extend(onnx.ValueInfoProto(name=one) for one in within)
+    if seed is not None:
+        redraw(model, seed=seed, source=str(path))
+    return model.SerializeToString()
 
 
 def graph_input(graph: Any, path: Path) -> GraphInput:
@@ -229,11 +266,16 @@ def _said_of(look: GraphInput) -> str:
 class _Session:
     """A session as a callable: images to its outputs by name."""
 
-    def __init__(self, session: Any, look: GraphInput, outputs: Sequence[str]) -> None:
+    def __init__(
+        self, session: Any, look: GraphInput, outputs: Sequence[str], *, reverse: bool
+    ) -> None:
         self._session, self._look, self._outputs = session, look, list(outputs)
+        self._reverse = reverse
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         look = self._look
+        if self._reverse:
+            x = np.flip(x, axis=1 if look.channels_first else -1)
         if look.bytes:
             x = x * 255
         if look.dtype.kind in "ui":
@@ -245,8 +287,8 @@ class _Session:
             part = x[start : start + at_once]
             # A graph of a fixed batch gets a full one; the last images are repeated.
             filled = np.concatenate([part, np.repeat(part[-1:], at_once - len(part), axis=0)])
-            found = self._session.run(self._outputs, {look.name: filled})
-            parts.append([one[: len(part)] for one in found])
+            outputs = self._session.run(self._outputs, {look.name: filled})
+            parts.append([one[: len(part)] for one in outputs])
         return {
             name: np.concatenate(of).astype(np.float32)
             for name, of in zip(self._outputs, zip(*parts, strict=True), strict=True)

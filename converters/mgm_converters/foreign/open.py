@@ -32,7 +32,7 @@ def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
     fetches, which looks into its own cache first.
 
     Args:
-        entry: of a study; its size, mean, std, taps and init are heeded.
+        entry: of a study; its size, mean, std, channel_order, taps and init are heeded.
         base: folder that relative paths start from.
         seed: of random weights, with ``init: random``.
 
@@ -46,6 +46,7 @@ def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
             f"encoders: {' and '.join(unfit)} are said of a checkpoint that is converted, and "
             f"{entry.source} is run as it is"
         )
+    order = entry.channel_order
     for start, opener in _OPENERS.items():
         if entry.source.startswith(start):
             name = entry.source.removeprefix(start)
@@ -57,5 +58,6 @@ def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
                 mean=entry.mean,
                 std=entry.std,
                 seed=None if entry.init is None else seed,
+                **({} if order is None else {"channel_order": order}),
             )
     raise InputError(f"encoders: expected {', '.join(SOURCES)}; got {entry.source}")

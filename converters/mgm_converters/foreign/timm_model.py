@@ -65,7 +65,7 @@ def open_timm(
         mean=tuple(mean or config["mean"]),
         std=tuple(std or config["std"]),
         # The module's own output, the pooled feature, is that of the nameless submodule.
-        taps={place: place for place in places} | {"output": ""},
+        taps={layer: layer for layer in places} | {"output": ""},
         tokens="class" if token and getattr(module, "num_prefix_tokens", 0) else "mean",
         name=name,
         kind="timm model, run by PyTorch",
@@ -90,6 +90,6 @@ def _create(timm: Any, name: str, how: dict[str, Any], size: int | None) -> Any:
 
 def _stages(module: Any) -> tuple[str, ...]:
     """The stages that timm itself names, those that a forward pass leads through."""
-    known = {place for place, _ in module.named_modules()}
+    known = {layer for layer, _ in module.named_modules()}
     places = [str(one.get("module")) for one in getattr(module, "feature_info", [])]
-    return tuple(dict.fromkeys(place for place in places if place in known))
+    return tuple(dict.fromkeys(layer for layer in places if layer in known))

@@ -9,7 +9,7 @@ from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.convnext import CONVNEXT_NAMINGS
 from mgm_converters.naming.dino_huggingface import DINOV2_NAMINGS, DINOV3_NAMINGS
 from mgm_converters.naming.eva import EVA02
-from mgm_converters.naming.mobilenet import MOBILENET_TIMM, MOBILENET_TORCHVISION
+from mgm_converters.naming.mobilenet import MOBILENET_NAMINGS
 from mgm_converters.naming.resnet_cifar import RESNET_CIFAR
 from mgm_converters.naming.resnet_cifar100 import RESNET_CIFAR100
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
@@ -39,8 +39,7 @@ NAMINGS: tuple[Naming, ...] = (
     RESNET_HAIKU,
     *CONVNEXT_NAMINGS,
     *SWIN_NAMINGS,
-    MOBILENET_TIMM,
-    MOBILENET_TORCHVISION,
+    *MOBILENET_NAMINGS,
     EVA02,
     SIGLIP_HUGGINGFACE,
     VIT_FLAX,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mgm_converters.naming.rules import Drop
 
-_LINEAR_HEADS = r"fc|head|heads|head_dist|head_jig|jigsaw|classifier|linear|last_linear"
+_LINEAR_HEADS = r"_?fc|head|heads|head_dist|head_jig|jigsaw|classifier|linear|last_linear"
 _PROJECTIONS = (
     r"(?:\w+_)?projection_head(?:_\w+)?|(?:\w+_)?prediction_head(?:_\w+)?|(?:momentum_)?projector\w*"
     r"|(?:momentum_)?predictor\w*|prototypes\w*|projection|proj_head|pooler|dino_head|ibot_head"

@@ -156,11 +156,11 @@ def translate(naming: Naming, arrays: Arrays) -> Translation:
     factors: dict[str, tuple[str, np.ndarray]] = {}
     used: set[Rule] = set()
     for name, array in arrays.items():
-        found = matching(naming.rules, name)
-        if len(found) != 1:
-            made.problems.append(_mismatch(name, [rule for rule, _ in found]))
+        matches = matching(naming.rules, name)
+        if len(matches) != 1:
+            made.problems.append(_mismatch(name, [rule for rule, _ in matches]))
             continue
-        rule, match = found[0]
+        rule, match = matches[0]
         used.add(rule)
         if isinstance(rule, Drop):
             made.dropped[name] = rule.reason
@@ -243,8 +243,8 @@ def _join(
     of: int,
     blank: tuple[int, ...],
 ) -> None:
-    some = next(iter(pieces.values()))
-    pieces = {position: np.zeros_like(some) for position in blank} | dict(pieces)
+    like = next(iter(pieces.values()))
+    pieces = {position: np.zeros_like(like) for position in blank} | dict(pieces)
     missing = [str(position + 1) for position in range(of) if position not in pieces]
     if missing:
         made.problems.append(f"{target} is joined from {of} tensors; missing {', '.join(missing)}")

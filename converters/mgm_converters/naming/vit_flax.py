@@ -62,9 +62,9 @@ def _attention(state: State, owner: str) -> State:
     made = {f"{owner}.{'proj' if pool else 'attn.proj'}": (out,)}
     made |= {f"{owner}.{name}": parts for name, parts in joined.items()}
     return {
-        f"{name}.{kind}": np.concatenate([one[place] for one in parts])
+        f"{name}.{kind}": np.concatenate([one[index] for one in parts])
         for name, parts in made.items()
-        for place, kind in enumerate(("weight", "bias"))
+        for index, kind in enumerate(("weight", "bias"))
     }
 
 

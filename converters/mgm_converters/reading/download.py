@@ -90,12 +90,12 @@ def _recorded(record: Path) -> str:
 
 
 def _compare(file: Path, recorded: str, record: Path) -> None:
-    found = _digest(file)
-    if found != recorded:
+    digest = _digest(file)
+    if digest != recorded:
         if file.name.endswith(_PART):
             file.unlink()
         raise InputError(
-            f"{file}: has the SHA-256 {found}, and {recorded} when it was fetched first; its "
+            f"{file}: has the SHA-256 {digest}, and {recorded} when it was fetched first; its "
             "authors replaced it, or somebody else did. Where the new one is meant, delete "
             f"{record}"
         )
@@ -191,10 +191,10 @@ def _receive(answer: Any, part: Path, start: int) -> None:
 def _check(part: Path, address: str, sha256: str) -> None:
     if not sha256:
         return
-    found = _digest(part)
-    if not found.startswith(sha256):
+    digest = _digest(part)
+    if not digest.startswith(sha256):
         part.unlink()
         raise InputError(
             f"{address}: expected a file with the SHA-256 {sha256}{'...' * (len(sha256) < 64)}, "
-            f"got {found}; it was removed. The file has changed, or was damaged on its way"
+            f"got {digest}; it was removed. The file has changed, or was damaged on its way"
         )

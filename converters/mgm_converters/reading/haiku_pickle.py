@@ -71,9 +71,9 @@ def _parts(state: Any) -> dict[str, Mapping[Any, Any]]:
     """The networks of an experiment by name."""
     if isinstance(state, Inert):
         state = {
-            name: state.arguments[place]
-            for name, place in _PLACES.items()
-            if place < len(state.arguments)
+            name: state.arguments[index]
+            for name, index in _PLACES.items()
+            if index < len(state.arguments)
         }
     if not isinstance(state, Mapping):
         return {}

@@ -129,7 +129,7 @@ def _flat(tree: Any, steps: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]
         for key, value in tree.items():
             yield from _flat(value, (*steps, str(key)))
     elif isinstance(tree, list | tuple):
-        for place, value in enumerate(tree):
-            yield from _flat(value, (*steps, str(place)))
+        for index, value in enumerate(tree):
+            yield from _flat(value, (*steps, str(index)))
     elif isinstance(tree, np.ndarray):
         yield ".".join(steps), tree

@@ -50,8 +50,8 @@ def partition_of_folder(folder: Path) -> str:
 
 def whole_in_folder(folder: Path) -> list[Path]:
     """The files of DeepSpeed in a folder that hold all weights of a model: one, if any."""
-    found = [path for path in folder.iterdir() if _MODEL_RANK.fullmatch(path.name)]
-    return sorted(found)
+    files = [path for path in folder.iterdir() if _MODEL_RANK.fullmatch(path.name)]
+    return sorted(files)
 
 
 def partition_of_names(names: Iterable[str]) -> str:

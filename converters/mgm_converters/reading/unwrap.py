@@ -74,7 +74,7 @@ def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...
 
     States of optimizers are left out; a table that several keys lead to is listed once.
     """
-    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    groups: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     seen: set[int] = set()
     queue: list[tuple[tuple[str, ...], Any]] = [((), checkpoint.content)]
     for keys, node in queue:
@@ -84,7 +84,7 @@ def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...
         seen.add(id(node))
         names = tuple(name for name, value in node.items() if _is_named_tensor(name, value))
         if names:
-            found.append((keys, names))
+            groups.append((keys, names))
         if len(keys) < _MAX_DEPTH:
             queue.extend(
                 ((*keys, key), value)
@@ -93,7 +93,7 @@ def tables(checkpoint: Checkpoint) -> list[tuple[tuple[str, ...], tuple[str, ...
                 and not _NO_WEIGHTS.fullmatch(key)
                 and _table(value) is not None
             )
-    return found
+    return groups
 
 
 def tensors_at(checkpoint: Checkpoint, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -128,11 +128,11 @@ def unwrap(checkpoint: Checkpoint, keys: tuple[str, ...] | None = None) -> Unwra
         for name, value in node.items():
             if name != key:
                 path = ".".join((*keys[:depth], str(name)))
-                found = dict(_facts(path, value))
-                facts |= found
-                if not found and name in WRAPPERS:
+                more = dict(_facts(path, value))
+                facts |= more
+                if not more and name in WRAPPERS:
                     passed[path] = f"{key} was taken instead"
-                elif not found and _holds_tensors(value):
+                elif not more and _holds_tensors(value):
                     passed[path] = f"tensors beside {key}, not the encoder"
         node = _table(node[key]) or {}
     tensors = {name: value for name, value in node.items() if is_tensor(value)}

@@ -14,7 +14,7 @@ from mgm_jax.encoders import EncoderSpec
 from mgm_jax.errors import InputError, name_some
 
 _NAME = re.compile(
-    r"(?:.*\.)?(?P<owner>(?:fc|head|head\.fc|heads\.head|classifier(?:\.\d)?|linear|last_linear))"
+    r"(?:.*\.)?(?P<owner>(?:_?fc|head|head\.fc|heads\.head|classifier(?:\.\d)?|linear|last_linear))"
     r"\.(?P<kind>weight|bias)"
 )
 
@@ -35,8 +35,8 @@ def with_classifier(
     """
     if not hasattr(spec, "classes"):
         raise InputError(f"head: a {spec.family} encoder has no classifier of its own")
-    found = {name: match for name in outside if (match := _NAME.fullmatch(name))}
-    weights = [name for name, match in found.items() if match["kind"] == "weight"]
+    matches = {name: match for name in outside if (match := _NAME.fullmatch(name))}
+    weights = [name for name, match in matches.items() if match["kind"] == "weight"]
     width = spec.width()
     fitting = [name for name in weights if tuple(tensors[name].shape)[1:] == (width,)]
     if len(fitting) != 1:
@@ -50,5 +50,5 @@ def with_classifier(
     state = {"head.weight": matrix, "head.bias": np.zeros(len(matrix), np.float32)}
     if bias in tensors:
         state["head.bias"] = to_array(tensors[bias]).astype(np.float32)
-    origin = {name: f"head.{found[name]['kind']}" for name in (weight, bias) if name in found}
+    origin = {name: f"head.{matches[name]['kind']}" for name in (weight, bias) if name in matches}
     return replace(spec, classes=len(matrix)), state, origin  # type: ignore[call-arg]

@@ -281,16 +281,16 @@ def _of_name(candidates: list[Candidate], copy: str) -> list[Candidate]:
     word = copy.rstrip(".")
     exact = [one for one in candidates if word in (*one.steps, ".".join(one.steps))]
     partly = [one for one in candidates if any(word in step.split("_") for step in one.steps)]
-    found = exact if exact else partly
-    if found and len(found) < len(candidates):
-        return found
+    named = exact if exact else partly
+    if named and len(named) < len(candidates):
+        return named
     average = [one for one in candidates if _says(one, _AVERAGE)]
     trained = [one for one in candidates if one not in average]
     if re.fullmatch(_AVERAGE, word):
         return average
     if re.fullmatch(_TRAINED, word):
         return trained
-    return found
+    return named
 
 
 def _says(one: Candidate, words: str) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mgm_converters.naming.mobilenet import EFFICIENTNET_PYTORCH
 from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
 from mgm_converters.naming.vit_flax import VIT_FLAX
 from mgm_converters.recognition.architecture import infer_spec, named_spec
@@ -50,6 +51,7 @@ from mgm_jax.encoders import (
 )
 from mgm_jax.encoders.catalogue.methods import Method
 from mgm_jax.encoders.catalogue.published import PUBLISHED, Published
+from mgm_jax.encoders.catalogue.registry import TENSORFLOW_EPS
 from mgm_jax.encoders.networks.vit.positions import default_periods
 from mgm_jax.errors import InputError
 
@@ -240,7 +242,9 @@ def _with_facts(
 
 
 def _padded(spec: EncoderSpec, traces: Traces, padding: str | None) -> EncoderSpec:
-    if padding is None and traces.naming is RESNET_HAIKU:
+    if traces.naming is EFFICIENTNET_PYTORCH and isinstance(spec, MobileNetSpec):
+        spec = replace(spec, batch_norm_eps=TENSORFLOW_EPS)
+    if padding is None and traces.naming in (RESNET_HAIKU, EFFICIENTNET_PYTORCH):
         # Weights in their original form keep their original padding.
         padding = "tf-same"
     if padding is None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from mgm_jax.encoders import MobileNetSpec
+from mgm_jax.encoders import ARCHITECTURES, MobileNetSpec
 from mgm_jax.errors import InputError
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.(\d+)\.conv_dw\.weight")
 
 
 def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
-    """Widths, kernels and blocks; no weight reveals strides, padding and epsilon.
+    """Widths, kernels and blocks; no weight reveals strides, padding, epsilon and input.
 
-    Strides are those of both published families.
+    Strides are those of both published families, the input that of the one of these widths.
 
     Raises:
         InputError: another number of stages than both have, or a block without its parts.
@@ -46,7 +47,7 @@ def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
     channels = tuple(state[name].shape[0] for name in last)
     stem = state["conv_stem.weight"].shape[0]
     inputs = (stem, *channels[:-1])
-    return MobileNetSpec(
+    spec = MobileNetSpec(
         stem=stem,
         expand=tuple(places[stage, 0][0] // inputs[stage] for stage in stages),
         kernels=tuple(places[stage, 0][-1] for stage in stages),
@@ -55,3 +56,11 @@ def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
         repeats=tuple(sum(stage == one for one, _ in places) for stage in stages),
         head=state["conv_head.weight"].shape[0],
     )
+    # Each of the published widths and depths is scaled for a side of its own.
+    shown = (spec.channels, spec.repeats)
+    sides = (
+        one.spec.image_size
+        for one in ARCHITECTURES.values()
+        if isinstance(one.spec, MobileNetSpec) and (one.spec.channels, one.spec.repeats) == shown
+    )
+    return replace(spec, image_size=next(sides, spec.image_size))

@@ -21,10 +21,10 @@ _WAY_ON = (
 
 def unknown(names: Sequence[str], *, file: Path, family: Family | None = None) -> InputError:
     """The error of a table in no known spelling: what it is, what is nearest, and the way on."""
-    kind = f"{family} " if family else ""
+    kind = f"a {family} encoder" if family else "an encoder"
     lines = [
-        f"{file}: the names of its {len(names)} tensors are in no known spelling of a {kind}"
-        f"encoder. They are {name_some(names, most=6)}.",
+        f"{file}: the names of its {len(names)} tensors are in no known spelling of {kind}. "
+        f"They are {name_some(names, most=6)}.",
         _nearest(names, family),
         _WAY_ON,
     ]

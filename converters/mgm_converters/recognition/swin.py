@@ -22,23 +22,23 @@ def spec_of_swin(state: Mapping[str, np.ndarray]) -> SwinSpec:
     Raises:
         InputError: a table is missing, or belongs to no square window.
     """
-    found = {
+    tables = {
         (int(match[1]), int(match[2])): value
         for name, value in state.items()
         if (match := _TABLE.fullmatch(name))
     }
-    stages = range(max((stage for stage, _ in found), default=-1) + 1)
-    if not stages or any((stage, 0) not in found for stage in stages):
+    stages = range(max((stage for stage, _ in tables), default=-1) + 1)
+    if not stages or any((stage, 0) not in tables for stage in stages):
         raise InputError(
             "layers.0.blocks.0.attn.relative_position_bias_table is missing, and the windows "
             "depend on it"
         )
-    windows = [_window(found[stage, 0]) for stage in stages]
+    windows = [_window(tables[stage, 0]) for stage in stages]
     return SwinSpec(
         image_size=4 * windows[-1] * 2 ** (len(stages) - 1),
         embed_dim=state["patch_embed.proj.weight"].shape[0],
-        blocks=tuple(sum(stage == one for one, _ in found) for stage in stages),
-        heads=tuple(found[stage, 0].shape[1] for stage in stages),
+        blocks=tuple(sum(stage == one for one, _ in tables) for stage in stages),
+        heads=tuple(tables[stage, 0].shape[1] for stage in stages),
         window=windows[0],
     )
 

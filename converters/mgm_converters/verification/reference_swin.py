@@ -39,8 +39,8 @@ def swin_activations(spec: SwinSpec, weights: Weights, x: Tensor) -> dict[str, T
         made = torch.zeros_like(x)
         for top in range(0, x.shape[1], window):
             for left in range(0, x.shape[2], window):
-                here = x[:, top : top + window, left : left + window].flatten(1, 2)
-                qkv = linear(f"{name}.qkv", here).unflatten(-1, (3, heads, -1))
+                part = x[:, top : top + window, left : left + window].flatten(1, 2)
+                qkv = linear(f"{name}.qkv", part).unflatten(-1, (3, heads, -1))
                 q, k, v = qkv.permute(2, 0, 3, 1, 4)
                 # Behind the last shift positions, the other end of the map has come in.
                 wrapped = [

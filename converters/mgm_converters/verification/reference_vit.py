@@ -148,7 +148,7 @@ def _pooled(spec: ViTSpec, weights: Weights, x: Tensor) -> Tensor:
     }
     query = weights["attn_pool.latent"].expand(len(x), -1, -1).transpose(0, 1)
     tokens = x.transpose(0, 1)
-    found, _ = F.multi_head_attention_forward(
+    pooled, _ = F.multi_head_attention_forward(
         query,
         tokens,
         tokens,
@@ -164,11 +164,11 @@ def _pooled(spec: ViTSpec, weights: Weights, x: Tensor) -> Tensor:
         weights["attn_pool.proj.bias"],
         training=False,
     )
-    found = found[0]
-    y = _layer_norm(spec, weights, "attn_pool.norm", found)
+    pooled = pooled[0]
+    y = _layer_norm(spec, weights, "attn_pool.norm", pooled)
     y = _linear(weights, "attn_pool.mlp.fc1", y)
     y = F.gelu(y, approximate="tanh" if spec.gelu == "tanh" else "none")
-    return found + _linear(weights, "attn_pool.mlp.fc2", y)
+    return pooled + _linear(weights, "attn_pool.mlp.fc2", y)
 
 
 def _mlp(spec: ViTSpec, weights: Weights, name: str, x: Tensor) -> Tensor:

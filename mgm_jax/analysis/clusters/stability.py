@@ -157,7 +157,7 @@ def cluster_stability(
         rows = choose_rows(len(drawn), kept, seed=generator)
         _add_cuts(drawn.iloc[rows], rows, len(drawn), cuts)
     table = pd.DataFrame(
-        [_agreement(count, found, full) for count, found in cuts.items()],
+        [_agreement(count, labellings, full) for count, labellings in cuts.items()],
         columns=["groups", "stability", "low", "high", "silhouette"],
     )
     known = table.dropna(subset=["stability"])
@@ -240,11 +240,11 @@ def label_agreement(
             "groups and labels must hold one entry a model, at least one; "
             f"got {len(groups)} and {len(labels)}."
         )
-    found, of_group = np.unique(np.asarray(groups), return_inverse=True)
+    distinct, of_group = np.unique(np.asarray(groups), return_inverse=True)
     named, of_label = np.unique([str(label) for label in labels], return_inverse=True)
     ari = float(adjusted_rand(of_group[None], of_label[None])[0])
     p_value = float("nan")
-    if len(found) > 1 and len(named) > 1:
+    if len(distinct) > 1 and len(named) > 1:
         generator = np.random.default_rng(seed)
         shuffled = generator.permuted(np.tile(of_label, (permutations, 1)), axis=1)
         by_chance = adjusted_rand(np.broadcast_to(of_group, shuffled.shape), shuffled)
@@ -338,16 +338,16 @@ def _add_cuts(
         return
     values = drawn[list(columns)].to_numpy(np.float64)
     linkage = hierarchy.linkage((values - values.mean(0)) / values.std(0), method="ward")
-    for count, found in cuts.items():
+    for count, labellings in cuts.items():
         codes = np.full(models, -1)
         codes[rows] = cut_tree(linkage, count)
-        found.append(codes)
+        labellings.append(codes)
 
 
-def _agreement(count: int, found: list[np.ndarray], full: ModelClusters) -> tuple[float, ...]:
+def _agreement(count: int, labellings: list[np.ndarray], full: ModelClusters) -> tuple[float, ...]:
     """Mean and quartiles of the index between each resample and the next, as a ring."""
     indices = []
-    for one, other in zip(found, [*found[1:], *found[:1]], strict=True):
+    for one, other in zip(labellings, [*labellings[1:], *labellings[:1]], strict=True):
         both = (one >= 0) & (other >= 0)
         if both.sum() > 2:
             indices.append(adjusted_rand(one[None, both], other[None, both])[0])

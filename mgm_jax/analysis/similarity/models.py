@@ -192,7 +192,7 @@ def model_similarity(
             views[name] = _Views.make(x, asked, k=k, pairs=shared)
             bar.advance()
         for one, other in pairs:
-            found = _compared(
+            results = _compared(
                 views[one],
                 views[other],
                 asked,
@@ -202,7 +202,7 @@ def model_similarity(
                 seed=seed,
                 level=level,
             )
-            rows += [(one, other, measure, *found[measure]) for measure in asked]
+            rows += [(one, other, measure, *results[measure]) for measure in asked]
             bar.advance()
     columns = ["encoder_a", "encoder_b", "measure", "value", "low", "high"]
     return ModelSimilarity(
@@ -271,31 +271,31 @@ def _compared(
     level: float,
 ) -> dict[str, tuple[float, float, float]]:
     """Value, low and high of every measure of two models."""
-    found: dict[str, tuple[float, float, float]] = {}
+    results: dict[str, tuple[float, float, float]] = {}
     nan = float("nan")
     if one.graph is not None and other.graph is not None:
         shared = mutual_neighbours(one.graph, other.graph)
         low, high = bootstrap_interval(shared, resamples=resamples, seed=seed, level=level)
-        found["mutual_knn"] = float(shared.mean()), low, high
+        results["mutual_knn"] = float(shared.mean()), low, high
     if one.hsic is not None and other.hsic is not None:
         cross = one.kernel.hsic(other.kernel)  # type: ignore[union-attr, arg-type]
-        found["cka"] = cka.cka_of(cross, one.hsic, other.hsic, level=level)
+        results["cka"] = cka.cka_of(cross, one.hsic, other.hsic, level=level)
     if pairs is not None and one.ranks is not None and other.ranks is not None:
-        found["rsa"] = rsa.rsa_of(one.ranks, other.ranks, pairs, level=level)
+        results["rsa"] = rsa.rsa_of(one.ranks, other.ranks, pairs, level=level)
     if one.moments is not None and other.moments is not None:
         first, second = one.moments, other.moments
         joint = subspaces.principal_products(first, second)
         if not min(first.values[0], second.values[0]) > 0:
-            return found | dict.fromkeys(_SECOND_MOMENTS, (nan, nan, nan))
+            return results | dict.fromkeys(_SECOND_MOMENTS, (nan, nan, nan))
         if "procrustes" in asked:
-            found["procrustes"] = subspaces.procrustes(first, second, joint, level=level)
+            results["procrustes"] = subspaces.procrustes(first, second, joint, level=level)
         if "svcca" in asked:
-            found["svcca"] = subspaces.svcca(first, second, joint), nan, nan
+            results["svcca"] = subspaces.svcca(first, second, joint), nan, nan
         if "pwcca" in asked:
-            found["pwcca"] = subspaces.pwcca(first, second, joint), nan, nan
+            results["pwcca"] = subspaces.pwcca(first, second, joint), nan, nan
         if "gulp" in asked:
-            found["gulp"] = subspaces.gulp(first, second, joint, ridge=ridge), nan, nan
-    return found
+            results["gulp"] = subspaces.gulp(first, second, joint, ridge=ridge), nan, nan
+    return results
 
 
 def _check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:

@@ -81,10 +81,10 @@ def rsa_of(
     covariance = products - of_first * of_second / count
     variances = (squares_first - of_first**2 / count) * (squares_second - of_second**2 / count)
     known = variances > 0
-    found = np.divide(
+    correlations = np.divide(
         covariance, np.sqrt(np.abs(variances)), out=np.full(count.shape, np.nan), where=known
     )
-    value, without = float(found[0]), found[1:]
+    value, without = float(correlations[0]), correlations[1:]
     n = pairs.n
     error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
     reach = float(norm.ppf((1 + level) / 2) * error)

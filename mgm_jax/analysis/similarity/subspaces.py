@@ -97,12 +97,12 @@ def pwcca(first: Moments, second: Moments, joint: np.ndarray) -> float:
     left, correlations, right = np.linalg.svd(
         _whitened(first, second, joint, ranks), full_matrices=False
     )
-    found = []
+    means = []
     for side, model, rank in ((left, first, ranks[0]), (right.T, second, ranks[1])):
         shared = side.T * np.sqrt(model.values[:rank])
         weights = np.abs(shared @ model.vectors[:, :rank].T).sum(axis=1)
-        found.append(weights @ correlations / weights.sum())
-    return float(np.mean(found))
+        means.append(weights @ correlations / weights.sum())
+    return float(np.mean(means))
 
 
 def gulp(first: Moments, second: Moments, joint: np.ndarray, *, ridge: float) -> float:

@@ -154,7 +154,7 @@ def predict_transfer(
     table = pd.DataFrame(rows)
     family_wise = table.groupby(["predictors", "held_out"], sort=False)["p_value"]
     table["p_holm"] = family_wise.transform(lambda p: holm(p.to_numpy()))
-    order = {task: place for place, task in enumerate(joined.scores.columns)}
+    order = {task: index for index, task in enumerate(joined.scores.columns)}
     table = table.sort_values("task", key=lambda task: task.map(order), kind="stable")
     return TransferPrediction(
         table=table.loc[:, list(TABLE_COLUMNS)].reset_index(drop=True),

@@ -189,11 +189,11 @@ def family_codes(
     if missing:
         raise InputError(f"families: no family for {name_some(missing)}. Add it.")
     named = [str(lookup[model]) for model in models]
-    found, codes = np.unique(named, return_inverse=True)
-    if len(found) < MIN_FAMILIES:
+    distinct, codes = np.unique(named, return_inverse=True)
+    if len(distinct) < MIN_FAMILIES:
         raise InputError(
             f"families: expected at least {MIN_FAMILIES} among the models with scores, got "
-            f"{name_some(found)}. Leave families out, or give finer ones."
+            f"{name_some(distinct)}. Leave families out, or give finer ones."
         )
     return {"family": codes}
 

@@ -49,7 +49,7 @@ def as_encoder(name: str, value: Any) -> AnyEncoder:
     )
 
 
-def encoders_from(place: str) -> dict[str, AnyEncoder]:
+def encoders_from(spec: str) -> dict[str, AnyEncoder]:
     """The encoders that ``package.module:name`` stands for; its module is imported, and so run.
 
     The name is that of an encoder, of encoders by name, or of a function without arguments that
@@ -58,9 +58,9 @@ def encoders_from(place: str) -> dict[str, AnyEncoder]:
     Raises:
         InputError: no such module or name, or something else than encoders.
     """
-    module_name, _, name = place.partition(":")
+    module_name, _, name = spec.partition(":")
     if not module_name or not name:
-        raise InputError(f"--encoder-from: expected package.module:function, got {place!r}")
+        raise InputError(f"--encoder-from: expected package.module:function, got {spec!r}")
     # As `python -m` does: a program of one's own lies where one stands.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -69,7 +69,7 @@ def encoders_from(place: str) -> dict[str, AnyEncoder]:
         for step in name.split("."):
             value = getattr(value, step)
     except (ImportError, AttributeError) as error:
-        raise InputError(f"--encoder-from {place}: {error}") from error
+        raise InputError(f"--encoder-from {spec}: {error}") from error
     if not isinstance(value, Encoder | WrappedEncoder | Mapping) and not hasattr(
         value, "pretrained_cfg"
     ):
@@ -78,8 +78,8 @@ def encoders_from(place: str) -> dict[str, AnyEncoder]:
         # The function is the user's.
         except Exception as error:
             raise InputError(
-                f"--encoder-from {place}: expected a function without arguments that returns "
+                f"--encoder-from {spec}: expected a function without arguments that returns "
                 f"mgm.wrap(...), or encoders by name; it raised {type(error).__name__}: {error}"
             ) from error
-    found = value if isinstance(value, Mapping) else {name.rpartition(".")[2]: value}
-    return {str(one): as_encoder(str(one), of) for one, of in found.items()}
+    named = value if isinstance(value, Mapping) else {name.rpartition(".")[2]: value}
+    return {str(one): as_encoder(str(one), of) for one, of in named.items()}

@@ -39,11 +39,11 @@ def torch_runner(
     """
     torch = sys.modules["torch"]
     known = dict(module.named_modules())
-    missing = [place for place in layers.values() if place not in known]
+    missing = [layer for layer in layers.values() if layer not in known]
     if missing:
         raise InputError(
             f"taps: the module has no layer {missing[0]!r}; it has "
-            f"{name_some([place for place in known if place], most=30)}"
+            f"{name_some([layer for layer in known if layer], most=30)}"
         )
 
     def run(x: Any) -> dict[str, Any]:
@@ -57,12 +57,12 @@ def torch_runner(
 
         with ExitStack() as held:
             held.enter_context(_for_evaluation(module))
-            for tap, place in layers.items():
-                held.enter_context(known[place].register_forward_hook(keep(tap)))
+            for tap, layer in layers.items():
+                held.enter_context(known[layer].register_forward_hook(keep(tap)))
             held.enter_context(torch.inference_mode())
             output = fn(_tensor(x, module, torch))
-            found = {tap: _first(value) for tap, value in seen.items()} if layers else named(output)
-            return {tap: as_array(value) for tap, value in found.items()}
+            taps = {tap: _first(value) for tap, value in seen.items()} if layers else named(output)
+            return {tap: as_array(value) for tap, value in taps.items()}
 
     return run
 

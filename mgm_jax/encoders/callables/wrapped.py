@@ -172,8 +172,8 @@ class WrappedEncoder:
             jnp.asarray(values, jnp.float32)
             for values in (self.preprocess.mean, self.preprocess.std)
         )
-        found = self.run(self.params, jnp.asarray(views, jnp.float32), mean, std, wanted)
-        return {tap: jnp.asarray(found[tap]) for tap in wanted}
+        outputs = self.run(self.params, jnp.asarray(views, jnp.float32), mean, std, wanted)
+        return {tap: jnp.asarray(outputs[tap]) for tap in wanted}
 
     @property
     def _channels(self) -> int:
@@ -326,12 +326,12 @@ class _Look:
         x = (views - mean) / std
         return x.transpose(0, 3, 1, 2) if self.channels_first else x
 
-    def row(self, found: Mapping[str, Any], tap: str, *, batch: int) -> Any:
-        if tap not in found:
+    def row(self, outputs: Mapping[str, Any], tap: str, *, batch: int) -> Any:
+        if tap not in outputs:
             raise InputError(
-                f"taps: {self.called} gives no {tap!r}; it gives {', '.join(found) or 'nothing'}"
+                f"taps: {self.called} gives no {tap!r}; it gives {', '.join(outputs) or 'nothing'}"
             )
-        return pooled(found[tap], batch=batch, what=repr(tap), class_token=self.class_token)
+        return pooled(outputs[tap], batch=batch, what=repr(tap), class_token=self.class_token)
 
 
 def _layers(taps: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
@@ -344,15 +344,15 @@ def _of_program(program: Program, look: _Look) -> tuple[Run, dict[str, int], str
     """How a program of JAX runs, the widths of its taps, and its digest."""
 
     def answer(params: Any, x: Any) -> dict[str, Any]:
-        found = named(program.apply(params, x))
-        return {tap: found[key] for tap, key in look.layers.items() if key in found} or found
+        outputs = named(program.apply(params, x))
+        return {tap: outputs[key] for tap, key in look.layers.items() if key in outputs} or outputs
 
     @partial(jax.jit, static_argnames="taps")
     def run(
         params: Any, views: jax.Array, mean: jax.Array, std: jax.Array, taps: tuple[str, ...]
     ) -> Rows:
-        found = answer(params, look.input(views, mean, std))
-        return {tap: look.row(found, tap, batch=len(views)) for tap in taps}
+        outputs = answer(params, look.input(views, mean, std))
+        return {tap: look.row(outputs, tap, batch=len(views)) for tap in taps}
 
     views = jax.ShapeDtypeStruct(look.shape, jnp.float32)
     moments = jax.ShapeDtypeStruct(look.shape[3:], jnp.float32)
@@ -372,16 +372,18 @@ def _of_callable(
     def answer(x: jax.Array) -> dict[str, Any]:
         if of_tensors is not None:
             return of_tensors(x)
-        found = named(fn(np.array(x)))
-        found = {tap: found[key] for tap, key in look.layers.items() if key in found} or found
-        return {tap: as_array(value) for tap, value in found.items()}
+        outputs = named(fn(np.array(x)))
+        outputs = {
+            tap: outputs[key] for tap, key in look.layers.items() if key in outputs
+        } or outputs
+        return {tap: as_array(value) for tap, value in outputs.items()}
 
     def run(
         params: Any, views: jax.Array, mean: jax.Array, std: jax.Array, taps: tuple[str, ...]
     ) -> Rows:
-        found = answer(look.input(views, mean, std))
-        wanted = taps or tuple(look.layers) or tuple(found)
-        return {tap: look.row(found, tap, batch=len(views)) for tap in wanted}
+        outputs = answer(look.input(views, mean, std))
+        wanted = taps or tuple(look.layers) or tuple(outputs)
+        return {tap: look.row(outputs, tap, batch=len(views)) for tap in wanted}
 
     probes = np.random.default_rng(0).random(look.shape, dtype=np.float32)
     zero = jnp.zeros(look.shape[3])

@@ -558,9 +558,9 @@ def published_sources(source: str) -> tuple[str, ...]:
         ('dino_vits16',)
     """
     wanted = source.removeprefix(_PREFIX).replace("-", "_").lower()
-    found = _GROUPS.get(wanted) or tuple(name for name in PUBLISHED if fnmatchcase(name, wanted))
-    if not found:
+    names = _GROUPS.get(wanted) or tuple(name for name in PUBLISHED if fnmatchcase(name, wanted))
+    if not names:
         near = difflib.get_close_matches(wanted, [*PUBLISHED, *_GROUPS], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "`mgm models` lists the names"
         raise InputError(f"encoders: no published encoder is called {source!r}; {hint}")
-    return found
+    return names

@@ -111,6 +111,11 @@ _SIGLIP = "Zhai et al. 2023, Sigmoid loss for language image pre-training, arXiv
 _SNELL = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv 1703.05175"
 
 _IMAGENET = Preprocess(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+# Networks of TensorFlow take values from -1 to 1.
+_TENSORFLOW = replace(_IMAGENET, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
+
+#: What TensorFlow's EfficientNets add to the running variance.
+TENSORFLOW_EPS = 1e-3
 
 
 def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architecture:
@@ -155,30 +160,41 @@ def _swins() -> dict[str, Architecture]:
 
 
 def _mobilenets() -> dict[str, Architecture]:
-    lite = MobileNetSpec(
-        kernels=(3, 3, 5, 3, 5, 5, 3),
-        channels=(16, 24, 40, 80, 112, 192, 320),
-        repeats=(1, 2, 2, 3, 3, 4, 1),
-    )
-    tensorflow = replace(lite, padding="tf-same", batch_norm_eps=1e-3)
-    rows = {
-        "mobilenet_v2": (MobileNetSpec(), "MobileNetV2", _MOBILENET),
-        "efficientnet_lite0": (lite, "EfficientNet-Lite0 as timm trains it", _EFFICIENTNET),
-        "tf_efficientnet_lite0": (
-            tensorflow,
-            "EfficientNet-Lite0 as converted from TensorFlow: its padding and epsilon",
-            _EFFICIENTNET,
-        ),
+    lites = {
+        "efficientnet_lite0": _lite((16, 24, 40, 80, 112, 192, 320), (1, 2, 2, 3, 3, 4, 1)),
+        "efficientnet_lite1": _lite((16, 24, 40, 80, 112, 192, 320), (1, 3, 3, 4, 4, 5, 1)),
+        "efficientnet_lite2": _lite((16, 24, 48, 88, 120, 208, 352), (1, 3, 3, 4, 4, 5, 1)),
     }
-    return {
-        name: Architecture(
-            spec=spec,
+    sides = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+    known = {
+        "mobilenet_v2": Architecture(
+            spec=MobileNetSpec(),
             preprocess=_IMAGENET,
-            description=f"{description}, 224 px, 1280-d",
-            citation=citation,
+            description="MobileNetV2, 224 px, 1280-d",
+            citation=_MOBILENET,
         )
-        for name, (spec, description, citation) in rows.items()
     }
+    for name, spec in lites.items():
+        side, title = sides[name], name.replace("efficientnet_lite", "EfficientNet-Lite")
+        scaled = replace(spec, image_size=side)
+        known[name] = Architecture(
+            spec=scaled,
+            preprocess=replace(_IMAGENET, size=side, resize=side + 32),
+            description=f"{title} as timm trains it, {side} px, 1280-d",
+            citation=_EFFICIENTNET,
+        )
+        known[f"tf_{name}"] = Architecture(
+            spec=replace(scaled, padding="tf-same", batch_norm_eps=TENSORFLOW_EPS),
+            preprocess=replace(_TENSORFLOW, size=side, resize=side + 32),
+            description=f"{title} as converted from TensorFlow: its padding, epsilon and input, "
+            f"{side} px, 1280-d",
+            citation=_EFFICIENTNET,
+        )
+    return known
+
+
+def _lite(channels: tuple[int, ...], repeats: tuple[int, ...]) -> MobileNetSpec:
+    return MobileNetSpec(kernels=(3, 3, 5, 3, 5, 5, 3), channels=channels, repeats=repeats)
 
 
 def _architectures() -> dict[str, Architecture]:

@@ -215,12 +215,12 @@ class ViTSpec(EncoderSpec):
         shapes |= affine("patch_embed.proj", dim, *patch, bias=self.patch_bias)
         for i in range(self.layers):
             shapes |= prefixed(f"blocks.{i}", self._block_shapes)
-        for norm, there in {
+        for norm, present in {
             "norm_pre": self.pre_norm,
             "norm": self.final_norm,
             "fc_norm": self.fc_norm,
         }.items():
-            shapes |= affine(norm, dim) if there else {}
+            shapes |= affine(norm, dim) if present else {}
         if self.attention_pool:
             shapes |= prefixed("attn_pool", self._pool_shapes)
         if self.proj_dim:

@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Several estimates of intrinsic dimension side by side, with intervals, and against scale."""
 
 from __future__ import annotations
@@ -179,10 +181,11 @@ def intrinsic_dimension(
     rows: list[tuple[str, int, float, float, float, float]] = []
     reach = NormalDist().inv_cdf((1 + level) / 2)
     near = _farthest_neighbours(asked, n, k=k, scales=scales)
+    distances, indices = np.zeros((n, 0)), np.zeros((n, 0), np.int32)
     if near:
         most = max(max(several) for several in near.values())
-        results = find_neighbours(points, partition, k=most, metric="euclidean", distinct=None)
-        distances = results.distances.astype(np.float64)
+        found = find_neighbours(points, partition, k=most, metric="euclidean", distinct=None)
+        distances, indices = found.distances.astype(np.float64), found.indices
     for name in asked:
         if name == "mst":
             dimension, low, high = _by_trees(
@@ -191,7 +194,7 @@ def intrinsic_dimension(
             rows.append((name, 0, float("nan"), dimension, low, high))
             continue
         for farthest in near[name]:
-            part, who = distances[:, :farthest], results.indices[:, :farthest]
+            part, who = distances[:, :farthest], indices[:, :farthest]
             dimension, error = _by_neighbours(name, part, who)
             ends = max(dimension - reach * error, 0.0), dimension + reach * error
             rows.append((name, farthest, float(part[:, -1].mean()), dimension, *ends))

@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Intrinsic dimension from distances to neighbours: TwoNN and Levina-Bickel.
 
 Rows that repeat another row have neighbours at distance zero, which no estimator survives. Both

@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Local PCA: the spectrum and the dimension of every neighbourhood, from k x k Gram matrices."""
 
 from __future__ import annotations

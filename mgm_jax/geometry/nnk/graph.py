@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The NNK graph: what users call, and what they get."""
 
 from __future__ import annotations
@@ -376,7 +378,7 @@ def _gram_weights(
     kernel: KernelName,
     fallback: bool,
 ) -> tuple[jax.Array, ...]:
-    def solve(group: tuple) -> tuple[jax.Array, ...]:
+    def solve(group: tuple[Any, ...]) -> tuple[jax.Array, ...]:
         gram, lengths, mask, wanted, bandwidth = group
         places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
         differences = differences_in_group(gram, places)

@@ -95,8 +95,8 @@ class ResizedCrop(CanvasOperation):
         fitted = jnp.any(fits)
         height = whole * jnp.where(fitted, heights[first], min(1.0, 1.0 / aspect))
         width = whole * jnp.where(fitted, widths[first], min(1.0, aspect))
-        place = jnp.where(fitted, draws[2 * ATTEMPTS : 2 * ATTEMPTS + 2], 0.5)
-        return height, width, place[0] * (whole - height), place[1] * (whole - width)
+        offset = jnp.where(fitted, draws[2 * ATTEMPTS : 2 * ATTEMPTS + 2], 0.5)
+        return height, width, offset[0] * (whole - height), offset[1] * (whole - width)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ def source_of_contents(
 
 def _all_facts(read: Callable[[int], bytes], count: int, *, title: str) -> Iterator[_Facts]:
     def of_part(start: int) -> list[_Facts]:
-        return [_facts(read, place) for place in range(start, min(start + _PART, count))]
+        return [_facts(read, index) for index in range(start, min(start + _PART, count))]
 
     starts = range(0, count, _PART)
     with (
@@ -130,9 +130,9 @@ def _all_facts(read: Callable[[int], bytes], count: int, *, title: str) -> Itera
             bar.advance(len(part))
 
 
-def _facts(read: Callable[[int], bytes], place: int) -> _Facts:
+def _facts(read: Callable[[int], bytes], index: int) -> _Facts:
     try:
-        content = read(place)
+        content = read(index)
     except OSError as error:
         return _Facts(f"{_UNREADABLE}{error.strerror or error}")
     except InputError as error:
@@ -140,11 +140,11 @@ def _facts(read: Callable[[int], bytes], place: int) -> _Facts:
     return _Facts(hashlib.sha256(content).hexdigest(), deep_span(content))
 
 
-def _read_again(read: Callable[[int], bytes], place: int, fingerprint: str, title: str) -> bytes:
+def _read_again(read: Callable[[int], bytes], index: int, fingerprint: str, title: str) -> bytes:
     """The content that was there when the set was opened."""
     was_unreadable = fingerprint.startswith(_UNREADABLE)
     try:
-        content = read(place)
+        content = read(index)
     except (OSError, InputError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if was_unreadable:

@@ -49,18 +49,18 @@ def open_table(
         InputError: a pattern that stands for no files, or for files of several kinds.
     """
     is_wds = text.startswith(WDS_PREFIX)
-    place = Path(text.removeprefix(WDS_PREFIX)).expanduser()
-    files, suffix, where = _files(place, is_wds)
+    path = Path(text.removeprefix(WDS_PREFIX)).expanduser()
+    files, suffix, where = _files(path, is_wds)
     if suffix is None:
         return None
-    title = _title(place, suffix) if split is None else f"{_title(place, suffix)}/{split}"
+    title = _title(path, suffix) if split is None else f"{_title(path, suffix)}/{split}"
 
     def opened() -> ImageSource:
         if suffix == ".saved":
             from mgm_jax.images.sources.tables.arrow import saved_data_set_source
 
             return saved_data_set_source(
-                place,
+                path,
                 name=title,
                 split=split,
                 fields=fields,
@@ -98,18 +98,18 @@ def open_table(
     return opened
 
 
-def _files(place: Path, is_wds: bool) -> tuple[Sequence[Path], str | None, str]:
+def _files(path: Path, is_wds: bool) -> tuple[Sequence[Path], str | None, str]:
     """Files of a table, what kind they are, and what to call them; None for no table."""
     from mgm_jax.images.sources.files.webdataset import is_webdataset
     from mgm_jax.images.sources.tables.arrow import is_saved_data_set
 
-    where = visible(str(place))
+    where = visible(str(path))
     try:
-        kind = kind_of(place.stat().st_mode)
+        kind = kind_of(path.stat().st_mode)
     except (OSError, ValueError):
-        if not is_pattern(str(place)) or not (is_wds or _shard_suffix(place)):
+        if not is_pattern(str(path)) or not (is_wds or _shard_suffix(path)):
             return [], None, where
-        files = shard_files(str(place))
+        files = shard_files(str(path))
         suffixes = {_shard_suffix(file) for file in files}
         if len(suffixes) > 1 or None in suffixes or (is_wds and suffixes != {".tar"}):
             raise InputError(
@@ -117,24 +117,24 @@ def _files(place: Path, is_wds: bool) -> tuple[Sequence[Path], str | None, str]:
             ) from None
         return files, suffixes.pop(), where
     if kind == "a folder":
-        if not is_wds and is_saved_data_set(place):
+        if not is_wds and is_saved_data_set(path):
             return [], ".saved", where
-        suffix = ".tar" if is_wds else folder_of_shards(place)
+        suffix = ".tar" if is_wds else folder_of_shards(path)
         if suffix is None:
             return [], None, where
         endings = TAR_SUFFIXES if suffix == ".tar" else (suffix,)
-        files = sorted({file for one in endings for file in files_below(place, one)})
+        files = sorted({file for one in endings for file in files_below(path, one)})
         if not files:
             raise InputError(f"{where} holds no shards ({', '.join(TAR_SUFFIXES)}).")
         return files, suffix, where
     if kind is not None:
         return [], None, where
-    suffix = _shard_suffix(place) or place.suffix.lower()
-    if suffix == ".tar" and not is_wds and not is_webdataset(place):
+    suffix = _shard_suffix(path) or path.suffix.lower()
+    if suffix == ".tar" and not is_wds and not is_webdataset(path):
         return [], None, where
-    if suffix == ".parquet" and _is_manifest(place):
+    if suffix == ".parquet" and _is_manifest(path):
         suffix = ".manifest"
-    return [place], suffix if suffix in (*TABLE_SUFFIXES, ".tar", ".manifest") else None, where
+    return [path], suffix if suffix in (*TABLE_SUFFIXES, ".tar", ".manifest") else None, where
 
 
 def _is_manifest(path: Path) -> bool:
@@ -152,19 +152,19 @@ def _shard_suffix(path: Path) -> str | None:
     return next((one for one in (".parquet", ".arrow") if name.endswith(one)), None)
 
 
-def _title(place: Path, suffix: str | None) -> str:
+def _title(path: Path, suffix: str | None) -> str:
     """What to call a table: its file's stem, or the folder of its shards."""
-    name = place.name
-    if is_pattern(name) and not place.exists():
-        return visible(place.resolve().parent.name)
-    if place.is_dir():
-        return visible(place.resolve().name)
+    name = path.name
+    if is_pattern(name) and not path.exists():
+        return visible(path.resolve().parent.name)
+    if path.is_dir():
+        return visible(path.resolve().name)
     ending = next(
         (
             one
             for one in sorted(TAR_SUFFIXES, key=len)[::-1]
             if suffix == ".tar" and name.lower().endswith(one)
         ),
-        place.suffix,
+        path.suffix,
     )
     return visible(name.removesuffix(name[len(name) - len(ending) :] if ending else ""))

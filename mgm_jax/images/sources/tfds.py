@@ -46,7 +46,7 @@ def tfds_source(name: str, split: str, *, data_dir: str | Path | None = None) ->
     title = f"{builder.info.name}/{split}"
     labels, fingerprints = _read_facts(records, image_key, label_key, title)
     split_name = split.split("[")[0]
-    ids = tuple(f"{split_name}/{place:07d}" for place in _places(builder, split, len(records)))
+    ids = tuple(f"{split_name}/{index:07d}" for index in _places(builder, split, len(records)))
 
     def read(position: int) -> np.ndarray:
         content = records[position][image_key]
@@ -80,11 +80,11 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
         if (Path(name) / "dataset_info.json").is_file():
             _refuse_foreign_features(Path(name))
             return tfds.builder_from_directory(str(name))
-        place = {} if data_dir is None else {"data_dir": str(data_dir)}
-        for folder in file_utils.list_data_dirs(given_data_dir=place.get("data_dir")):
+        options = {} if data_dir is None else {"data_dir": str(data_dir)}
+        for folder in file_utils.list_data_dirs(given_data_dir=options.get("data_dir")):
             # "cifar10/config:3.0.2" lies below the folder "cifar10".
             _refuse_foreign_features(Path(folder).expanduser() / re.split("[/:]", name)[0])
-        return read_only_builder.builder_from_files(name, **place)
+        return read_only_builder.builder_from_files(name, **options)
     except InputError:
         raise
     except Exception as error:  # TFDS raises its own types, which it does not export

@@ -148,8 +148,8 @@ def colour_jitter(
     share_of_mean, share_of_grey = jnp.asarray(MEAN_SHARE), jnp.asarray(GREY_SHARE)
     before_hue = jnp.arange(4) < jnp.argmax(kinds == 3)
 
-    def step(planes: jax.Array, place: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        kind, wanted = place
+    def step(planes: jax.Array, turn: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        kind, wanted = turn
         grey = _grey(planes)
         other = share_of_mean[kind] * jnp.mean(grey) + share_of_grey[kind] * grey
         return blend(planes, other, factor=jnp.where(wanted, factors[kind], 1.0)), None

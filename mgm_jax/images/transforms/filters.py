@@ -32,17 +32,17 @@ def reflected_gaussian(sigma: ArrayLike, *, pixels: int, reach: int | None = Non
     """
     width = jnp.maximum(jnp.asarray(sigma, jnp.float32), MIN_SIGMA)
     reach = pixels - 1 if reach is None else reach
-    here = jnp.arange(pixels)[:, None]
-    there = jnp.arange(pixels)[None, :]
+    row = jnp.arange(pixels)[:, None]
+    column = jnp.arange(pixels)[None, :]
 
     def weight(distance: jax.Array) -> jax.Array:
         bell = jnp.exp(-0.5 * (distance / width) ** 2)
         return jnp.where(jnp.abs(distance) <= reach, bell, 0.0)
 
     last = pixels - 1
-    matrix = weight(there - here)
-    matrix += jnp.where(there > 0, weight(here + there), 0.0)
-    matrix += jnp.where(there < last, weight(2 * last - here - there), 0.0)
+    matrix = weight(column - row)
+    matrix += jnp.where(column > 0, weight(row + column), 0.0)
+    matrix += jnp.where(column < last, weight(2 * last - row - column), 0.0)
     return matrix / jnp.sum(matrix, axis=1, keepdims=True)
 
 

@@ -38,8 +38,8 @@ def look_up(image: jax.Array, *, x: jax.Array, y: jax.Array) -> jax.Array:
             row = jnp.clip(corner_y, 0, height - 1).astype(jnp.int32)
             column = jnp.clip(corner_x, 0, width - 1).astype(jnp.int32)
             # All channels of a pixel lie side by side: one look-up fetches the three of them.
-            found = pixels.at[row * width + column].get(mode="promise_in_bounds")
-            total += jnp.where(inside, weight, 0.0)[..., None] * found
+            fetched = pixels.at[row * width + column].get(mode="promise_in_bounds")
+            total += jnp.where(inside, weight, 0.0)[..., None] * fetched
     return total
 
 

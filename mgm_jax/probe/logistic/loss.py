@@ -57,7 +57,7 @@ def loss_and_slope(
 def _multinomial(logits: jax.Array, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Loss ``[s]`` and residuals ``[n, s, c]`` of logits ``[n, s, c]`` and classes ``[n]``."""
     right = (codes[:, None] == jnp.arange(logits.shape[2]))[:, None, :]
-    here = (codes >= 0)[:, None]
+    mask = (codes >= 0)[:, None]
     largest = logits.max(axis=2, keepdims=True)
     raised = jnp.exp(logits - largest)
     others = jnp.sum(jnp.where(right, 0, raised), axis=2)
@@ -71,13 +71,13 @@ def _multinomial(logits: jax.Array, codes: jax.Array) -> tuple[jax.Array, jax.Ar
     )
     whole = (others + own)[:, :, None]
     residual = jnp.where(right, -others[:, :, None], raised) / whole
-    return jnp.sum(loss * here, axis=0), residual * here[:, :, None]
+    return jnp.sum(loss * mask, axis=0), residual * mask[:, :, None]
 
 
 def _binary(logits: jax.Array, codes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The same of c losses that exclude no other, for codes ``[n, c]``."""
     sign = jnp.where(codes == 1, -1.0, 1.0)[:, None, :]
-    here = (codes >= 0).astype(logits.dtype)[:, None, :]
+    mask = (codes >= 0).astype(logits.dtype)[:, None, :]
     loss = jax.nn.softplus(sign * logits)
     residual = sign * jax.nn.sigmoid(sign * logits)
-    return jnp.sum(loss * here, axis=(0, 2)), residual * here
+    return jnp.sum(loss * mask, axis=(0, 2)), residual * mask

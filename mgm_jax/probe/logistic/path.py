@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.probe.logistic.problem import Problem
-from mgm_jax.probe.logistic.stack import Lanes, begin, renew, some
+from mgm_jax.probe.logistic.stack import Lanes, begin, renew, subset
 from mgm_jax.progress import Bar, progress
 
 # Every so many penalties one starts from zero; then the gaps are halved.
@@ -89,15 +89,15 @@ def solve_path(
         The solutions, in the order of the penalties.
     """
     penalties = np.asarray(penalties, np.float64)
-    found = _Path(problem, penalties, tolerance, most_steps)
+    solver = _Path(problem, penalties, tolerance, most_steps)
     with progress("linear probes", total=penalties.size, unit="penalty", compiles=True) as bar:
         if start is not None:
-            first = found.from_features(*start)
-            found.solve(np.arange(penalties.size), np.repeat(first[None], penalties.size, 0), bar)
+            first = solver.from_features(*start)
+            solver.solve(np.arange(penalties.size), np.repeat(first[None], penalties.size, 0), bar)
         else:
-            for lanes, points in found.halvings():
-                found.solve(lanes, points, bar)
-    return found.solution()
+            for lanes, points in solver.halvings():
+                solver.solve(lanes, points, bar)
+    return solver.solution()
 
 
 class _Path:
@@ -152,30 +152,32 @@ class _Path:
         padded = _padded(np.arange(lanes.size), self.sizes)
         slots, live = lanes[padded], np.arange(padded.size) < lanes.size
         scale = self.scale(slots)
-        state = begin(*data.place((points[padded] / scale[:, :, None], self._first_steps(slots))))
+        state = begin(
+            *data.device_put((points[padded] / scale[:, :, None], self._first_steps(slots)))
+        )
         for turn in itertools.count(1):
             state = data.advance(state, scale, self.ridge[slots], rank=rank)
-            here = np.flatnonzero(live)
-            ids = slots[here]
-            self.objective[ids] = np.asarray(state.value, np.float64)[here]
-            self.squared[ids] = np.asarray(state.squared, np.float64)[here]
+            index = np.flatnonzero(live)
+            ids = slots[index]
+            self.objective[ids] = np.asarray(state.value, np.float64)[index]
+            self.squared[ids] = np.asarray(state.squared, np.float64)[index]
             self.excess[ids] = self._excess(ids)
             self.steps[ids] += 1
             done = (self.excess[ids] <= self.tolerance) | (self.steps[ids] >= self.most_steps)
-            done |= np.asarray(state.step)[here] < _MIN_STEP
+            done |= np.asarray(state.step)[index] < _MIN_STEP
             if done.any():
                 bar.advance(int(done.sum()))
                 self.points[ids[done]] = (
-                    np.asarray(state.point)[here[done]] * scale[here[done], :, None]
+                    np.asarray(state.point)[index[done]] * scale[index[done], :, None]
                 )
-                self.curvature[ids[done]] = self._measured(state)[here[done]]
-                live[here[done]] = False
+                self.curvature[ids[done]] = self._measured(state)[index[done]]
+                live[index[done]] = False
                 if not live.any():
                     break
                 kept = _padded(np.flatnonzero(live), self.sizes)
                 # Moving a stack costs as much as a step: it moves when it becomes smaller.
                 if kept.size < slots.size:
-                    state = some(state, data.place(kept))
+                    state = subset(state, data.device_put(kept))
                     slots, scale = slots[kept], scale[kept]
                     live = np.arange(kept.size) < live.sum()
             if turn % _LOOK == 0:
@@ -196,8 +198,8 @@ class _Path:
             return state, scale
         self.curvature[slots[change]] = measured[change]
         new = np.where(change[:, None], self.scale(slots), scale)
-        place = self.problem.data.place
-        return renew(state, *place((scale / new, change, self._first_steps(slots)))), new
+        device_put = self.problem.data.device_put
+        return renew(state, *device_put((scale / new, change, self._first_steps(slots)))), new
 
     def _first_steps(self, slots: np.ndarray) -> np.ndarray:
         """Lengths of the first steps: a mean curvature promises less than a bound of it."""

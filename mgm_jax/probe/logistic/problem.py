@@ -155,14 +155,14 @@ class _InRows:
     def weights(self, points: np.ndarray) -> np.ndarray:
         lanes, rank, classes = points.shape
         beside = points.transpose(1, 0, 2).reshape(rank, -1)
-        found = np.zeros((self._mean.size, lanes * classes))
+        total = np.zeros((self._mean.size, lanes * classes))
         for rows, block in self._x.blocks(self._rows):
-            found += (block - self._mean).T @ (self._shares[rows] @ beside)
-        wide = found.reshape(-1, lanes, classes).transpose(1, 0, 2)
+            total += (block - self._mean).T @ (self._shares[rows] @ beside)
+        wide = total.reshape(-1, lanes, classes).transpose(1, 0, 2)
         return np.ascontiguousarray(wide, np.float32)
 
     def point(self, weights: np.ndarray) -> np.ndarray:
-        found = np.zeros((self._shares.shape[1], weights.shape[1]))
+        total = np.zeros((self._shares.shape[1], weights.shape[1]))
         for rows, block in self._x.blocks(self._rows):
-            found += self._shares[rows].T @ ((block - self._mean) @ weights)
-        return found.astype(np.float32)
+            total += self._shares[rows].T @ ((block - self._mean) @ weights)
+        return total.astype(np.float32)

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, PartitionSpec
 from mgm_jax.parallel.devices import shard_rows
 from mgm_jax.probe.features import Features
 from mgm_jax.probe.logistic.loss import loss_and_slope
-from mgm_jax.probe.logistic.rows import filled, place_whole
+from mgm_jax.probe.logistic.rows import device_put_whole, filled
 from mgm_jax.probe.logistic.stack import Lanes, settle, tried
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -54,11 +54,11 @@ class ReadRows:
         self._rows = min(block_rows, self.count)
         # Blocks have one shape, so that one program does.
         self._filled = filled(self._rows, parts=1 if mesh is None else mesh.size)
-        self._basis, self._mesh = place_whole(basis, mesh), mesh
+        self._basis, self._mesh = device_put_whole(basis, mesh), mesh
 
-    def place(self, tree: Any) -> Any:
+    def device_put(self, tree: Any) -> Any:
         """On the device, or whole on every device of the mesh."""
-        return place_whole(tree, self._mesh)
+        return device_put_whole(tree, self._mesh)
 
     def advance(self, state: Lanes, scale: np.ndarray, ridge: np.ndarray, *, rank: int) -> Lanes:
         """One pass over all blocks."""
@@ -181,8 +181,8 @@ def _begin(turned: jax.Array) -> _Sums:
 def _add(total: _Sums, turned: jax.Array, z: jax.Array, codes: jax.Array) -> _Sums:
     """Add a block (Neumaier 1974): the sum of high and low is nearly that of float64."""
     high, low = [], []
-    found = loss_and_slope(turned, z, codes)
-    for before, lost, part in zip(*total, found, strict=True):
+    sums = loss_and_slope(turned, z, codes)
+    for before, lost, part in zip(*total, sums, strict=True):
         after = before + part
         took = after - before
         high.append(after)

@@ -26,16 +26,16 @@ def products_of_rows(x: Features, mean: np.ndarray, block_rows: int | None) -> n
         mean: ``[d]``.
         block_rows: rows read at a time; all are read once for every block. None for all.
     """
-    found = np.empty((x.shape[0], x.shape[0]))
+    gram = np.empty((x.shape[0], x.shape[0]))
     for rows, block in x.blocks(block_rows):
         centred = block - mean
-        found[rows, rows] = centred @ centred.T
+        gram[rows, rows] = centred @ centred.T
         if not rows.start:
             continue
         for others, before in x.take(np.arange(rows.start)).blocks(block_rows):
-            found[rows, others] = centred @ (before - mean).T
-            found[others, rows] = found[rows, others].T
-    return found
+            gram[rows, others] = centred @ (before - mean).T
+            gram[others, rows] = gram[rows, others].T
+    return gram
 
 
 def real_eigenvalues(

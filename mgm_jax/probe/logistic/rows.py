@@ -26,7 +26,7 @@ class Rows(Protocol):
         """Rows, with those that fill up."""
         ...
 
-    def place(self, tree: Any) -> Any:
+    def device_put(self, tree: Any) -> Any:
         """Bring arrays of the host to where :meth:`advance` works."""
         ...
 
@@ -50,13 +50,13 @@ class HeldRows:
         self._mesh = mesh
         self.count, self.width = z.shape
         if mesh is None:
-            self._z, self._codes = place_whole((z, codes), None)
+            self._z, self._codes = device_put_whole((z, codes), None)
         else:
             self._z, self._codes = shard_rows(z, mesh), shard_rows(codes, mesh)
 
-    def place(self, tree: Any) -> Any:
+    def device_put(self, tree: Any) -> Any:
         """On the device, or whole on every device of the mesh."""
-        return place_whole(tree, self._mesh)
+        return device_put_whole(tree, self._mesh)
 
     def advance(self, state: Lanes, scale: np.ndarray, ridge: np.ndarray, *, rank: int) -> Lanes:
         """One compiled program does it all."""
@@ -75,7 +75,7 @@ def filled(n: int, *, parts: int = 1) -> int:
     return parts * (share + -share % min(CHUNK, share))
 
 
-def place_whole(tree: Any, mesh: Mesh | None) -> Any:
+def device_put_whole(tree: Any, mesh: Mesh | None) -> Any:
     """Arrays of the host on the device, or whole on every device of a mesh."""
     if mesh is None:
         # `asarray` would compile a program for every shape.

@@ -69,16 +69,16 @@ def begin(point: jax.Array, step: jax.Array) -> Lanes:
 
 
 @jax.jit
-def some(state: Lanes, places: jax.Array) -> Lanes:
-    """Lanes at some places of a stack."""
-    return jax.tree.map(lambda part: part[places], state)
+def subset(state: Lanes, index: jax.Array) -> Lanes:
+    """The lanes of a stack that an index names."""
+    return jax.tree.map(lambda part: part[index], state)
 
 
 @jax.jit
 def renew(state: Lanes, factor: jax.Array, change: jax.Array, step: jax.Array) -> Lanes:
-    """Start some lanes afresh where they are, in other coordinates."""
-    afresh = begin(state.point * factor[:, :, None], step)
-    return _choose(change, afresh, state)
+    """Restart some lanes where they are, in other coordinates."""
+    restarted = begin(state.point * factor[:, :, None], step)
+    return _choose(change, restarted, state)
 
 
 def _choose(mask: jax.Array, new: Lanes, old: Lanes) -> Lanes:

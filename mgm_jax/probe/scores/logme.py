@@ -109,11 +109,11 @@ def _largest_evidence(
     places, targets = np.nonzero(peaks)
     at_once = max(1, _AT_ONCE // squared.size)
     for start in range(0, places.size, at_once):
-        some = slice(start, start + at_once)
-        own = targets[some]
+        batch = slice(start, start + at_once)
+        own = targets[batch]
         refined = _climb(
-            grid[places[some]],
-            grid[places[some] + 2],
+            grid[places[batch]],
+            grid[places[batch] + 2],
             squared,
             inside.T[own],
             outside[own],

@@ -49,7 +49,7 @@ def find_downloads(folder: Path | None) -> list[Download]:
     """The tables that lie in a folder, in reading order."""
     if folder is None:
         return []
-    found = []
+    tables = []
     for name, describes in _TABLES.items():
         parquet, text = folder / f"{name}.parquet", folder / f"{name}.csv"
         rows = _rows(parquet)
@@ -58,7 +58,7 @@ def find_downloads(folder: Path | None) -> list[Download]:
         files = [("Parquet", parquet.name)]
         if text.is_file():
             files.insert(0, ("CSV", text.name))
-        found.append(
+        tables.append(
             Download(
                 name=name,
                 describes=describes,
@@ -67,7 +67,7 @@ def find_downloads(folder: Path | None) -> list[Download]:
                 copy=_copy(text),
             )
         )
-    return found
+    return tables
 
 
 def _rows(path: Path) -> int | None:

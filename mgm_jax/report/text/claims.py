@@ -82,8 +82,10 @@ def _groups(agreement: pd.DataFrame) -> Claim:
         return _untested(
             words, "It needs encoders of several paradigms that their files or the study state."
         )
-    found = [_agreement(str(images), own) for images, own in rows.groupby("images", sort=False)]
-    followed = [p_value <= SIGNIFICANT for _, p_value in found]
+    agreements = [
+        _agreement(str(images), own) for images, own in rows.groupby("images", sort=False)
+    ]
+    followed = [p_value <= SIGNIFICANT for _, p_value in agreements]
     if not any(followed):
         verdict = "In line with it: no cut of the tree follows the paradigm beyond chance."
         limits = "With few encoders a weak agreement is not seen; none seen is no proof of none."
@@ -104,7 +106,7 @@ def _groups(agreement: pd.DataFrame) -> Claim:
         numbers=(
             "Agreement of groups and paradigm (adjusted Rand index: 0 at chance, 1 where equal) "
             "where it is clearest, the search over all cuts allowed for: "
-            + "; ".join(text for text, _ in found)
+            + "; ".join(text for text, _ in agreements)
             + "."
         ),
         limits=limits,

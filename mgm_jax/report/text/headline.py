@@ -69,9 +69,9 @@ def find_headline(tables: StudyTables, collapse: Collapse | None) -> Headline:
         # Controls are no finding beside encoders; a study of nothing else is about them.
         rows = _candidates(tables, controls=True)
     if len(set(rows["model"])) >= 2:
-        found = _largest_gap(rows, percent=tables.percent)
-        if found is not None:
-            return found
+        gap = _largest_gap(rows, percent=tables.percent)
+        if gap is not None:
+            return gap
     return _describe(rows, tables)
 
 

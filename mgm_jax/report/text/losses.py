@@ -47,14 +47,14 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
     failures = study.get("failures") or {}
     if not isinstance(failures, dict):
         return []
-    found = []
+    losses = []
     for images, entry in failures.items():
         facts = entry if isinstance(entry, dict) else {"count": entry}
         examples = [
             (shorten(str(name), most=120), shorten(str(message), most=240))
             for name, message in (facts.get("examples") or [])[:_MAX_EXAMPLES]
         ]
-        found.append(
+        losses.append(
             FailedImages(
                 images=str(images),
                 count=int(facts.get("count") or 0),
@@ -62,7 +62,7 @@ def failed_images(study: dict[str, Any]) -> list[FailedImages]:
                 examples=tuple(examples),
             )
         )
-    return found
+    return losses
 
 
 def small_manifolds(study: dict[str, Any]) -> list[str]:

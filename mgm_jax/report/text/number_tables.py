@@ -69,12 +69,12 @@ class NumberTable:
 def number_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
     """A table for each image set and setting, and one of the whole-model values."""
     shown = at_reference_strength(tables.summary)
-    found = []
+    made = []
     for images in tables.image_sets:
         for setting in tables.settings:
             part = shown.loc[(shown["images"] == images) & (shown["setting"] == setting)]
             if not part.empty:
-                found.append(_setting_table((images, setting), part, tables.key_metrics, legend))
+                made.append(_setting_table((images, setting), part, tables.key_metrics, legend))
         models = tables.models.loc[tables.models["images"] == images]
         metrics = [
             name
@@ -82,8 +82,8 @@ def number_tables(tables: StudyTables, legend: Legend) -> list[NumberTable]:
             if name in models.columns and bool(models[name].notna().any())
         ]
         if metrics:
-            found.append(_model_table((images, "whole model"), models, metrics, legend))
-    return found
+            made.append(_model_table((images, "whole model"), models, metrics, legend))
+    return made
 
 
 def _setting_table(

@@ -125,8 +125,8 @@ class Verdict:
 def judge_prediction(prediction: pd.DataFrame) -> list[Verdict]:
     """A verdict for each way of holding out, single models first; none without the metrics."""
     ways = ordered_ways(prediction["held_out"])
-    found = [_judge(prediction.loc[prediction["held_out"] == way], way) for way in ways]
-    return [verdict for verdict in found if verdict.tasks]
+    verdicts = [_judge(prediction.loc[prediction["held_out"] == way], way) for way in ways]
+    return [verdict for verdict in verdicts if verdict.tasks]
 
 
 def _judge(rows: pd.DataFrame, held_out: str) -> Verdict:

@@ -11,7 +11,7 @@ from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
 from mgm_jax.geometry.knn.cpu import pair_distances
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
-from mgm_jax.geometry.knn.cpu.pair_distances import _sorted, distances_of_pairs, rank_candidates
+from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.placement import place_on_host
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -127,34 +127,28 @@ def test_host_and_device_place_points_alike() -> None:
 
 
 @pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "euclidean"])
-def test_single_pairs_have_their_exact_distance(metric: Metric) -> None:
+@pytest.mark.parametrize("bytes_of_a_block", [2**26, 20 * 96 * 4])
+def test_candidates_are_ranked_by_their_exact_distance(
+    metric: Metric, bytes_of_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_distances, "_BLOCK_BYTES", bytes_of_a_block)
     rng = np.random.default_rng(2)
     x, base = clouds()["post-ReLU features"], clouds()["views of few images"]
-    first, second = np.sort(rng.integers(0, 96, 500)), rng.integers(0, 96, 500)
+    candidates = np.stack([rng.permutation(96)[:9] for _ in x]).astype(np.int32)
+    candidates[::3, 2] = candidates[5] = -1
     with double_precision():
         placed = place_on_host(x, base, metric=metric)
-        found = distances_of_pairs(placed.queries, placed.targets, first, second, metric=metric)
+        found, indices = rank_candidates(
+            placed.queries, placed.targets, candidates, k=8, metric=metric
+        )
         found = in_units(found, placed.queries, metric=metric)
-    expected = all_distances(x, base, metric)[first, second]
-    np.testing.assert_allclose(found, expected, rtol=2.0**-23)
-
-
-def test_a_pair_in_both_lists_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = clouds()["post-ReLU features"]
-    measured = []
-    plain = pair_distances.distances_of_pairs
-
-    def count(queries, targets, first, second, *, metric):
-        measured.append(first.size)
-        return plain(queries, targets, first, second, metric=metric)
-
-    monkeypatch.setattr(pair_distances, "distances_of_pairs", count)
-    everybody = np.tile(np.arange(96, dtype=np.int32), (96, 1))
-    everybody[np.arange(96), np.arange(96)] = -1
-    with double_precision():
-        placed = place_on_host(x, None, metric="cosine")
-        rank_candidates(placed.queries, placed.targets, everybody, k=5, metric="cosine", own=True)
-    assert measured == [96 * 95 // 2]
+    expected = np.take_along_axis(all_distances(x, base, metric), np.abs(candidates), axis=1)
+    expected = np.where(candidates < 0, np.inf, expected)
+    order = np.argsort(expected, axis=1)[:, :8]
+    best = np.take_along_axis(expected, order, axis=1)
+    np.testing.assert_allclose(found, best, rtol=2.0**-23)
+    names = np.take_along_axis(candidates, order, axis=1)
+    np.testing.assert_array_equal(indices, np.where(np.isinf(best), NOBODY, names))
 
 
 def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
@@ -201,12 +195,3 @@ def test_a_failure_while_entering_is_not_lost(monkeypatch: pytest.MonkeyPatch) -
     x = clouds()["post-ReLU features"]
     with pytest.raises(MemoryError, match="no room"):
         nearest_by_pairs(x, None, k=3, metric="cosine", precision="float32", tile_rows=32)
-
-
-@pytest.mark.parametrize("largest", [2**10, 2**60])
-def test_codes_are_sorted_with_their_places(largest: int) -> None:
-    codes = np.random.default_rng(0).integers(0, largest, 3000)
-    found, order = _sorted(codes)
-    np.testing.assert_array_equal(found, np.sort(codes))
-    np.testing.assert_array_equal(codes[order], found)
-    assert len(set(order.tolist())) == codes.size

@@ -16,14 +16,15 @@ from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
 from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
 from mgm_converters.naming.rules import Naming
 from mgm_converters.naming.vit_flax import VIT_FLAX
+from mgm_converters.recognition.architecture import architecture_name
 from mgm_converters.recognition.evidence.traces import SELF_SUPERVISED
-from mgm_jax.encoders import EncoderSpec, Preprocess
+from mgm_jax.encoders import ARCHITECTURES, EncoderSpec, MobileNetSpec, Preprocess
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 
 Facts = Mapping[str, Any]
 
 # A single linear map from features to classes; projection heads have several layers.
-_CLASSIFIER = re.compile(r"(?:.*\.)?(?:fc|head|classifier|linear)(?:\.1)?\.weight")
+_CLASSIFIER = re.compile(r"(?:.*\.)?(?:_?fc|head|classifier|linear)(?:\.1)?\.weight")
 _SELF_SUPERVISED = re.compile(rf"(?:.*\.)?(?:{SELF_SUPERVISED})(?:\..*)?")
 _CONTRASTIVE = re.compile(r"(?:^|\.)(?:encoder_q|base_encoder)\.$")
 
@@ -38,12 +39,16 @@ def guess_preprocess(naming: Naming, spec: EncoderSpec, *, facts: Facts) -> Prep
     ResNet              short side 8/7 of the centre square, bilinear, ImageNet mean and deviation
     ViT, ConvNeXt, Swin as ResNet, bicubic
     ViT of Flax         whole, bicubic, values from -1 to 1
+    EfficientNet-Lite   as TensorFlow trains it: the size it is scaled for, bicubic, -1 to 1
     ==================  ==========================================================================
     """
     size = spec.image_size
     if naming is VIT_FLAX:
         half = (0.5, 0.5, 0.5)
         return Preprocess(size=size, resize=size, interpolation="bicubic", mean=half, std=half)
+    scaled = ARCHITECTURES.get(architecture_name(spec))
+    if scaled and isinstance(spec, MobileNetSpec) and spec.padding == "tf-same":
+        return scaled.preprocess
     normalised: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
     if naming.family == "conv4":
         as_is = naming in (CONV4_SEQUENTIAL, CONV4_FLAT)

@@ -25,6 +25,7 @@ from mgm_jax.encoders import (
     Conv4Spec,
     ConvNeXtSpec,
     EncoderSpec,
+    MobileNetSpec,
     ResNetSpec,
     SwinSpec,
     ViTSpec,
@@ -131,14 +132,14 @@ def heads_of_fixed_positions(state: Mapping[str, np.ndarray], traces: Traces) ->
 
 def by_file_name(name: str) -> Published | None:
     """The published encoder whose file, and no other's, has this name."""
-    found = [one for one in PUBLISHED.values() if one.file_name == name]
-    return found[0] if len(found) == 1 and name not in _COMMON_FILES else None
+    matches = [one for one in PUBLISHED.values() if one.file_name == name]
+    return matches[0] if len(matches) == 1 and name not in _COMMON_FILES else None
 
 
 def by_sha256(digest: str) -> Published | None:
     """The published encoder whose file has this digest."""
-    found = (one for one in PUBLISHED.values() if one.sha256 and digest.startswith(one.sha256))
-    return next(found, None)
+    matches = (one for one in PUBLISHED.values() if one.sha256 and digest.startswith(one.sha256))
+    return next(matches, None)
 
 
 def by_stem(stem: str) -> Method | None:
@@ -172,9 +173,11 @@ def doubt_about(methods: Sequence[Method], spec: EncoderSpec) -> str:
     if isinstance(spec, Conv4Spec | CifarResNetSpec):
         return ""
     if not methods:
+        scaled = isinstance(spec, MobileNetSpec) and spec.padding == "tf-same"
+        values = "values from -1 to 1" if scaled else "ImageNet mean and deviation"
         return (
-            "nothing in the file tells its method; an input with ImageNet mean and deviation was "
-            "assumed. Where it is of a published method, name it: --model NAME (`mgm models`)"
+            f"nothing in the file tells its method; an input with {values} was assumed. "
+            "Where it is of a published method, name it: --model NAME (`mgm models`)"
         )
     if methods == (METHODS["Supervised"],) and _is_converted_size(spec):
         others = tuple(METHODS[name] for name in _BARE[1:])

@@ -38,9 +38,9 @@ def winograd(
     # Widened after the cut, where it joins the transform.
     steps = [padded[:, i : i + 2 * rows - 1 : 2].astype(jnp.float32) for i in range(4)]
     patches = [
-        place
+        entry
         for row in _transform_input(steps)
-        for place in _transform_input([row[:, :, j : j + 2 * columns - 1 : 2] for j in range(4)])
+        for entry in _transform_input([row[:, :, j : j + 2 * columns - 1 : 2] for j in range(4)])
     ]
     products = [
         patch.reshape(-1, patch.shape[-1]) @ weights
@@ -59,9 +59,9 @@ def _transform_kernel(kernel: jax.Array) -> list[jax.Array]:
     """A kernel ``[3, 3, c, out]`` to its 16 places, each ``[c, out]`` float32."""
     wide = kernel.astype(jnp.float32)
     return [
-        place
+        entry
         for row in _spread(wide[0], wide[1], wide[2])
-        for place in _spread(row[0], row[1], row[2])
+        for entry in _spread(row[0], row[1], row[2])
     ]
 
 

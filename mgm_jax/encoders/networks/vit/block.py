@@ -98,10 +98,10 @@ class AttentionPool(nn.Module):
         query = split(Dense(dim, name="q")(latent.astype(tokens.dtype)))
         key, value = jnp.split(split(Dense(2 * dim, name="kv")(tokens)), 2, axis=1)
         query = jnp.broadcast_to(query, (batch, *query.shape[1:]))
-        found = attend(query, key, value).transpose(0, 2, 1, 3).reshape(batch, dim)
-        found = Dense(dim, name="proj")(found)
+        pooled = attend(query, key, value).transpose(0, 2, 1, 3).reshape(batch, dim)
+        pooled = Dense(dim, name="proj")(pooled)
         plain = replace(spec, mlp="gelu", mlp_norm=False)
-        return found + Mlp(plain, name="mlp")(layer_norm(spec, "norm")(found))
+        return pooled + Mlp(plain, name="mlp")(layer_norm(spec, "norm")(pooled))
 
 
 class LayerScale(nn.Module):

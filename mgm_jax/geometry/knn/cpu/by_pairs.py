@@ -47,7 +47,7 @@ from mgm_jax.progress import Bar, progress
 
 # Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
 # bounds to stay in the cache; few sizes, so that few are compiled.
-_TILES = ((4096, 1024), (1536, 512), (0, 256))
+_TILES = ((1536, 1024), (0, 512))
 # From so many points on, tiles that need no filling are worth compiling.
 _EVEN_FROM = 12_288
 _KEPT_BYTES = 2**27
@@ -160,7 +160,7 @@ def _scan_rows(
     # The tiles that the scan kept are needed no longer.
     del scan
     distances, indices = rank_candidates(
-        placed.queries, placed.targets, candidates, k=k, metric=metric, own=own and whole
+        placed.queries, placed.targets, candidates, k=k, metric=metric
     )
     return Nearest(
         distances, indices, is_certified(distances, distance_above(unseen, metric=metric))
@@ -171,9 +171,9 @@ def good_rows(n: int) -> int:
     """Rows of a tile for a cloud of n points.
 
     >>> good_rows(1000), good_rows(20_000)
-    (256, 1000)
+    (512, 1000)
     """
-    rows = next(rows for least, rows in _TILES if n >= least)
+    rows = next(rows for points, rows in _TILES if n >= points)
     if n < _EVEN_FROM:
         return rows
     return -(-n // (-(-n // rows) * 8)) * 8
@@ -191,8 +191,11 @@ def _tile_sizes(
 class _Tiles:
     """Centred tiles of some points, made when asked for; the latest ones are kept."""
 
-    def __init__(self, points: Points, mean: np.ndarray, *, rows: int, dtype: DTypeLike) -> None:
-        self.points, self.mean, self.rows, self.dtype = points, mean, rows, dtype
+    def __init__(
+        self, points: Points, mean: np.ndarray, order: np.ndarray, *, rows: int, dtype: DTypeLike
+    ) -> None:
+        self.points, self.mean, self.order = points, mean, order
+        self.rows, self.dtype = rows, dtype
         self.number = -(-len(points.values) // rows)
         size = rows * points.values.shape[1] * np.dtype(dtype).itemsize
         self.room = max(2, _KEPT_BYTES // size)
@@ -204,7 +207,7 @@ class _Tiles:
         if table is None:
             if len(self._kept) >= self.room:
                 del self._kept[next(iter(self._kept))]
-            part = self.points.take(slice(place * self.rows, (place + 1) * self.rows))
+            part = self.points.take(self.order[place * self.rows : (place + 1) * self.rows])
             part, present = pad_points(part, multiple=self.rows)
             table = scan_table(part, self.mean, present, dtype=self.dtype)
         self._kept[place] = table
@@ -215,8 +218,15 @@ class _Tiles:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
         parts = zip(*(self._sizes[place] for place in range(self.number)), strict=True)
         lengths, moved = (np.concatenate([np.asarray(a) for a in part]) for part in parts)
-        n = len(self.points.values)
-        return lengths[:n].astype(np.float64), moved[:n].astype(np.float64)
+        places = _places(self.order)
+        return lengths[places].astype(np.float64), moved[places].astype(np.float64)
+
+
+def _places(order: np.ndarray) -> np.ndarray:
+    """Where each point stands in an order of all of them."""
+    places = np.empty_like(order)
+    places[order] = np.arange(order.size)
+    return places
 
 
 class _Scan:
@@ -232,11 +242,15 @@ class _Scan:
         tiles: tuple[int, int],
     ) -> None:
         self.own = own
-        self.queries = _Tiles(placed.queries, placed.mean, rows=tiles[0], dtype=dtype)
-        self.targets = self.queries
+        n, m = len(placed.queries.values), len(placed.targets.values)
+        # In a random order the first tiles tell what limits to expect of all.
+        order = np.random.default_rng(0).permutation(m)
+        self.targets = _Tiles(placed.targets, placed.mean, order, rows=tiles[1], dtype=dtype)
+        self.queries = self.targets
         if not own:
-            self.targets = _Tiles(placed.targets, placed.mean, rows=tiles[1], dtype=dtype)
-        self.lists = Shortlists(len(placed.queries.values), count=count)
+            queries = placed.queries, placed.mean, np.arange(n)
+            self.queries = _Tiles(*queries, rows=tiles[0], dtype=dtype)
+        self.lists = Shortlists(n, count=count, shuffled=m)
 
     def run(self) -> None:
         """Score all pairs of tiles and enter them into the shortlists."""
@@ -285,11 +299,13 @@ class _Scan:
             Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
             squared distance to all others.
         """
-        bounds, names = self.lists.results()
+        places, order = _places(self.queries.order), self.targets.order
+        bounds, names, unseen = (part[places] for part in self.lists.results())
+        names = np.where(names < 0, -1, order[names]).astype(np.int32)
         # Beyond what a true k-th distance can be, a bound alone rules a point out.
         reach = bounds[:, k - 1] * _WIDENED + self._slack()
         kept = bounds <= reach[:, None]
-        unseen = np.where(names[:, -1] < 0, np.inf, bounds[:, -1].astype(np.float64))
+        unseen = unseen.astype(np.float64)
         dropped = ~kept & (names >= 0)
         first = np.argmax(dropped, axis=1)
         some = dropped.any(axis=1)

@@ -1,12 +1,13 @@
-"""Exact distances of many single pairs, and the order of candidates by them.
+"""Candidates ranked by their exact distances, on the host's threads.
 
-Pairs are taken in an order that needs two blocks of points on the device at a time. In a self
-graph a pair that is in two of the lists ranked together is measured once.
+What takes the time is to fetch the points of a pair, not to compute with them. So rows that share a
+candidate come one after the other, and the candidates of such rows are taken part by part: most
+points are then in the cache of a core when they are wanted. Two blocks of points are on the device
+at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -21,13 +22,14 @@ from mgm_jax.geometry.knn.tile import pad_points
 from mgm_jax.parallel.cpus import available_cpus
 
 _BLOCK_BYTES = 2**26
-_PAIRS = 2**14
-# Queries ranked at once; of them, pairs in two lists are found.
-_ROWS = 2**15
+# Queries of a block: bounds what is held for their candidates.
+_MAX_ROWS = 2**15
+# Pairs of a call, and of a thread's turn.
+_PAIRS, _PAIRS_A_TURN = 2**14, 2**16
 # Pairs measured together: few enough for their differences to stay in the cache of a core.
 _TOGETHER = 64
-# Pairs of a block are taken by parts of it that stay in the cache of a core.
-_PARTS = 8
+# Points that are taken together, of the second cache of a core.
+_PART_BYTES, _MAX_PARTS = 2**19, 256
 
 
 def rank_candidates(
@@ -37,126 +39,94 @@ def rank_candidates(
     *,
     k: int,
     metric: Metric,
-    own: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order candidates by their exact distance and keep k; float64 must be on.
 
     Args:
         queries: n points on the host.
-        targets: m points on the host.
+        targets: m points on the host; the queries themselves in a self graph.
         candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
         k: how many to keep, at most c.
         metric: which distance.
-        own: whether queries and targets are the same points.
 
     Returns:
         Distances ``[n, k]`` float32 in scaled units and indices ``[n, k]`` int32, by ascending
         distance, equal distances by index; infinity and ``NOBODY`` where there is no candidate.
     """
-    distances = np.empty((len(candidates), k), np.float32)
-    indices = np.empty((len(candidates), k), np.int32)
-    for start in range(0, len(candidates), _ROWS):
-        rows = slice(start, start + _ROWS)
-        keys = _keys(queries, targets, start, candidates[rows], metric=metric, own=own)
-        distances[rows], indices[rows] = unpack_keys(np.sort(keys)[:, :k], nobody=NOBODY)
+    n, width = len(candidates), candidates.shape[1]
+    distances = np.empty((n, k), np.float32)
+    indices = np.empty((n, k), np.int32)
+    size = _block_rows(queries)
+    # A call measures its pairs on one core.
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        for start in range(0, n, size):
+            left = _on_device(queries, start, size)
+            order = _side_by_side(candidates[start : start + size])
+            wanted = candidates[start + order]
+            keys = np.full(wanted.shape, EMPTY)
+            step = max(1, _PAIRS_A_TURN // width)
+            turns = [slice(first, first + step) for first in range(0, len(order), step)]
+            whole = queries is targets and n <= size
+            for begin in range(0, len(targets.values), _block_rows(targets)):
+                right = left if whole else _on_device(targets, begin, _block_rows(targets))
+                measure = partial(
+                    _measure, keys, wanted, order, begin, left=left, right=right, metric=metric
+                )
+                list(pool.map(measure, turns))
+
+            def finish(rows: slice, start: int, order: np.ndarray, keys: np.ndarray) -> None:
+                best = np.sort(keys[rows], axis=1)[:, :k]
+                place = start + order[rows]
+                distances[place], indices[place] = unpack_keys(best, nobody=NOBODY)
+
+            list(pool.map(partial(finish, start=start, order=order, keys=keys), turns))
     return distances, indices
 
 
-def _keys(
-    queries: Points,
-    targets: Points,
-    start: int,
-    candidates: np.ndarray,
+def _block_rows(points: Points) -> int:
+    """Rows of a block; both blocks of a self graph are cut alike."""
+    row = points.values.shape[1] * points.values.itemsize
+    return max(1, min(_MAX_ROWS, _BLOCK_BYTES // row))
+
+
+def _side_by_side(candidates: np.ndarray) -> np.ndarray:
+    """An order of rows in which those that share their first candidate follow each other."""
+    there = np.where(candidates < 0, NOBODY, candidates)
+    return np.argsort(there.min(axis=1), kind="stable")
+
+
+def _measure(
+    keys: np.ndarray,
+    wanted: np.ndarray,
+    order: np.ndarray,
+    begin: int,
+    rows: slice,
     *,
+    left: Points,
+    right: Points,
     metric: Metric,
-    own: bool,
-) -> np.ndarray:
-    """Sort keys ``[r, c]`` of the candidates of the queries from ``start`` on."""
-    real = candidates >= 0
-    row, other = np.nonzero(real)[0] + start, candidates[real].astype(np.int64)
-    first, second = (np.minimum(row, other), np.maximum(row, other)) if own else (row, other)
-    width = len(targets.values)
-    codes = first * width + second
-    codes, order = _sorted(codes)
-    fresh = np.append(True, codes[1:] != codes[:-1]) if codes.size else np.empty(0, bool)
-    single = codes[fresh]
-    found = distances_of_pairs(queries, targets, single // width, single % width, metric=metric)
-    values = np.empty(codes.size, np.float32)
-    values[order] = found[np.cumsum(fresh) - 1]
-    keys = np.full(candidates.shape, EMPTY)
-    keys[real] = pack_keys(values, other)
-    return keys
-
-
-def _sorted(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes ``[p]`` int64 in ascending order and where each was; equal ones in any order."""
-    bits = codes.size.bit_length()
-    if not codes.size or int(codes.max()).bit_length() + bits > 63:
-        order = np.argsort(codes)
-        return codes[order], order
-    # Sorting numbers that carry their place is several times faster than sorting places.
-    both = np.sort(codes << bits | np.arange(codes.size))
-    return both >> bits, both & ((1 << bits) - 1)
-
-
-def distances_of_pairs(
-    queries: Points, targets: Points, first: np.ndarray, second: np.ndarray, *, metric: Metric
-) -> np.ndarray:
-    """Reported distances of single pairs; float64 must be on.
-
-    Args:
-        queries: n points on the host.
-        targets: m points on the host.
-        first: rows of the queries, ``[p]``, ascending.
-        second: rows of the targets, ``[p]``.
-        metric: which distance.
-
-    Returns:
-        ``[p]`` float32 in scaled units.
-    """
-    out = np.empty(first.size, np.float32)
-    width = queries.values.shape[1]
-    rows = max(1, _BLOCK_BYTES // (width * queries.values.itemsize))
-
-    def measure(job: tuple[np.ndarray, Points, Points, np.ndarray, np.ndarray]) -> None:
-        places, left, right, a, b = job
-        with double_precision():
-            out[places] = np.asarray(_distances(left, right, a, b, metric=metric))[: places.size]
-
-    # A call measures its pairs on one core.
-    with ThreadPoolExecutor(available_cpus()) as pool:
-        for left, right, places, starts in _blocks(queries, targets, first, second, rows):
-            jobs = (
-                (part, left, right, *_filled(first[part] - starts[0], second[part] - starts[1]))
-                for part in np.array_split(places, -(-places.size // _PAIRS))
-            )
-            list(pool.map(measure, jobs))
-    return out
-
-
-def _blocks(
-    queries: Points, targets: Points, first: np.ndarray, second: np.ndarray, rows: int
-) -> Iterator[tuple[Points, Points, np.ndarray, tuple[int, int]]]:
-    """Blocks of queries and targets on the device, the pairs between them, and their starts."""
-    second_block = second // rows
-    for start in range(0, len(queries.values), rows):
-        low, high = np.searchsorted(first, (start, start + rows))
-        if low == high:
-            continue
-        left = _on_device(queries, start, rows)
-        for block in np.unique(second_block[low:high]):
-            places = low + np.flatnonzero(second_block[low:high] == block)
-            places = places[_near(first[places] % rows, second[places] % rows, rows)]
-            same = queries is targets and block * rows == start
-            right = left if same else _on_device(targets, int(block) * rows, rows)
-            yield left, right, places, (start, int(block) * rows)
-
-
-def _near(first: np.ndarray, second: np.ndarray, rows: int) -> np.ndarray:
-    """Order of pairs that keeps to one part of either block as long as it can."""
-    size = -(-rows // _PARTS)
+) -> None:
+    """Fill in the sort keys of some rows' candidates ``[r, c]`` among a block of targets."""
+    size = right.values.shape[0]
+    local = wanted[rows] - np.int32(begin)
+    place = np.flatnonzero((local >= 0) & (local < size) & (wanted[rows] >= 0))
+    if not place.size:
+        return
+    other = local.reshape(-1)[place]
+    row = right.values.shape[1] * right.values.dtype.itemsize
+    part = max(_PART_BYTES // row, -(-size // _MAX_PARTS))
     # Sorting short integers is a matter of counting.
-    return np.argsort((first // size * _PARTS + second // size).astype(np.uint8), kind="stable")
+    near = np.argsort((other // part).astype(np.uint8), kind="stable")
+    place, other = place[near], other[near]
+    first = order[rows][place // local.shape[1]].astype(np.int32)
+    values = np.empty(-(-place.size // _PAIRS) * _PAIRS, np.float32)
+    # Setting the type is a matter of the thread.
+    with double_precision():
+        for start in range(0, place.size, _PAIRS):
+            pairs = (_filled(side[start : start + _PAIRS]) for side in (first, other))
+            values[start : start + _PAIRS] = _distances(left, right, *pairs, metric=metric)
+    found = pack_keys(values[: place.size], other + np.int32(begin))
+    keys[rows].reshape(-1)[place] = found
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:
@@ -165,13 +135,9 @@ def _on_device(points: Points, start: int, rows: int) -> Points:
     return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
 
 
-def _filled(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of pairs, filled up with the first pair to a full call."""
-    more = _PAIRS - first.size
-    return (
-        np.pad(first, (0, more), constant_values=first[0]).astype(np.int32),
-        np.pad(second, (0, more), constant_values=second[0]).astype(np.int32),
-    )
+def _filled(side: np.ndarray) -> np.ndarray:
+    """One side of pairs, filled up to a full call."""
+    return np.pad(side, (0, _PAIRS - side.size), mode="edge")
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -2,23 +2,33 @@
 
 Most scores of a tile are above what their row has already, and need no sorting. Each row keeps a
 limit, the ``count``-th smallest bound so far; only scores below it enter a buffer, which is cut
-back to ``count`` when it fills up. After the first tile few scores enter, so the cost of a
-selection is that of one comparison a score.
+back when it fills up. After the first tile few scores enter, so the cost of a selection is that
+of one comparison a score.
+
+Points that come in a random order make tighter limits: of a tenth of them a little more than a
+tenth of the ``count`` best are to be expected, so a limit at that rank lets through no more than
+will be needed. Where it was too tight a list stays shorter, and its limit says what it may lack.
 
 An entry is one sort key (``sort_keys``) of its bound and its index.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 
 # Entries beyond ``count`` that start a cut: often enough for a tight limit, seldom enough to be
 # cheap; so many, and this share of ``count``.
 _SURPLUS, _SURPLUS_SHARE = 32, 4
+_DEVIATIONS = 4
 # Keys that are put into crowded lists at once.
 _KEYS_AT_ONCE = 2**20
+# Lists that are sorted at once.
+_SORTED = 1024
 # Scores of one pile where a first limit is sought.
 _DEALT = 4
 
@@ -29,10 +39,13 @@ class Shortlists:
     Args:
         n: rows.
         count: entries to keep of each.
+        shuffled: how many points each row will be offered, in a random order; None where the order
+            is any: then every list is full in the end.
     """
 
-    def __init__(self, n: int, *, count: int) -> None:
-        self.n, self.count = n, count
+    def __init__(self, n: int, *, count: int, shuffled: int | None = None) -> None:
+        self.n, self.count, self._total = n, count, shuffled
+        self._seen = np.zeros(n, np.int64)
         self._surplus = max(_SURPLUS, count // _SURPLUS_SHARE)
         self._keys = np.full((n, count + count // 2 + 2 * _SURPLUS), EMPTY)
         self._filled = np.zeros(n, np.int64)
@@ -47,21 +60,25 @@ class Shortlists:
             bounds: ``[r, c]`` float32, at least 0; infinity where there is no point.
         """
         rows = slice(first_row, first_row + len(bounds))
+        self._seen[rows] += bounds.shape[1]
         limits = self._limits[rows].copy()
         fresh = np.flatnonzero(np.isinf(limits))
-        first = fresh.size == len(bounds) and bounds.shape[1] >= self.count
+        rank = self._rank(first_row)
+        first = fresh.size == len(bounds) and bounds.shape[1] >= rank
         if first:
             # The usual case: a first tile, of which few scores can be among the best.
-            limits = np.nextafter(rough_limits(bounds, self.count), np.float32(np.inf))
+            limits = np.nextafter(rough_limits(bounds, rank), np.float32(np.inf))
         elif fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[fresh])
             limits[fresh] = -1
-        mask = bounds < limits[:, None]
-        counts = np.count_nonzero(mask, axis=1)
-        names = np.flatnonzero(mask)
+        columns = bounds.shape[1]
+        place = np.flatnonzero(bounds < limits[:, None])
+        starts = np.arange(len(bounds) + 1) * columns
+        counts = np.diff(np.searchsorted(place, starts))
+        entered = bounds.reshape(-1)[place]
         # What would be a division for each is a subtraction of what a row starts at.
-        names -= np.repeat(np.arange(len(bounds)) * bounds.shape[1] - first_name, counts)
-        self._add(first_row, counts, names, bounds[mask])
+        place -= np.repeat(starts[:-1] - first_name, counts)
+        self._add(first_row, counts, place, entered)
         if first:
             self._cut(fresh + first_row)
 
@@ -73,36 +90,53 @@ class Shortlists:
             first_name: index of the point of its first row.
             bounds: ``[c, r]`` float32, at least 0; infinity where there is no point.
         """
+        self._seen[first_row : first_row + bounds.shape[1]] += len(bounds)
         limits = self._limits[first_row : first_row + bounds.shape[1]].copy()
         fresh = np.flatnonzero(np.isinf(limits))
         if fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[:, fresh].T)
             limits[fresh] = -1
-        mask = bounds < limits
-        names = np.repeat(np.arange(len(bounds)), np.count_nonzero(mask, axis=1))
-        row = np.flatnonzero(mask)
-        row -= names * bounds.shape[1]
+        columns = bounds.shape[1]
+        row = np.flatnonzero(bounds < limits)
+        starts = np.arange(len(bounds) + 1) * columns
+        names = np.repeat(np.arange(len(bounds)), np.diff(np.searchsorted(row, starts)))
+        row -= names * columns
         # Sorting short integers is a matter of counting.
-        short = np.uint16 if bounds.shape[1] <= 2**16 else np.int64
+        short = np.uint16 if columns <= 2**16 else np.int64
         order = np.argsort(row.astype(short), kind="stable")
-        counts = np.bincount(row, minlength=bounds.shape[1])
-        self._add(first_row, counts, names[order] + first_name, bounds[mask][order])
+        counts = np.bincount(row, minlength=columns)
+        row, names = row[order], names[order]
+        self._add(first_row, counts, names + first_name, bounds[names, row])
 
-    def results(self) -> tuple[np.ndarray, np.ndarray]:
+    def results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The lists.
 
         Returns:
             Bounds ``[n, count]`` float32, ascending, and indices ``[n, count]`` int32; infinity
-            and -1 where fewer points were offered.
+            and -1 where fewer are known. Numbers ``[n]`` float32 that no bound outside a list is
+            below; infinity where all that was offered is listed.
         """
         bounds = np.empty((self.n, self.count), np.float32)
         names = np.empty((self.n, self.count), np.int32)
-        for start in range(0, self.n, 4096):
-            rows = np.arange(start, min(start + 4096, self.n))
-            self._cut(rows)
-            keys = np.sort(self._keys[rows, : self.count], axis=1)
+
+        def sort(rows: slice) -> None:
+            keys = np.sort(self._keys[rows], axis=1)[:, : self.count]
             bounds[rows], names[rows] = unpack_keys(keys, nobody=-1)
-        return bounds, names
+
+        parts = [slice(start, start + _SORTED) for start in range(0, self.n, _SORTED)]
+        for _ in in_order([partial(sort, rows) for rows in parts], workers=workers_for(None)):
+            pass
+        return bounds, names, np.minimum(self._limits, bounds[:, -1])
+
+    def _rank(self, row: int) -> int:
+        """Which of the smallest bounds that a row has seen is its limit."""
+        if self._total is None or self._seen[row] >= self._total:
+            return self.count
+        share = self._seen[row] / self._total
+        expected = self.count * share
+        # Standard deviations of how many of the best a random share holds.
+        above = _DEVIATIONS * (np.sqrt(expected * (1 - share)) + (1 - share))
+        return min(self.count, int(np.ceil(expected + above)))
 
     def _add(self, first: int, counts: np.ndarray, names: np.ndarray, bounds: np.ndarray) -> None:
         """Enter points one by one: ``counts`` of them to each row from ``first`` on, in order."""
@@ -121,7 +155,8 @@ class Shortlists:
         start = np.cumsum(counts) - counts
         place = np.repeat(np.arange(first, first + counts.size) * width + filled - start, counts)
         place += np.arange(names.size)
-        self._keys.reshape(-1)[place] = _keys_of(bounds, names)
+        # Below a limit, hence not infinite.
+        self._keys.reshape(-1)[place] = pack_keys(bounds, names)
         filled += counts
         self._cut(np.flatnonzero(filled > self.count + self._surplus) + first)
 
@@ -165,12 +200,14 @@ class Shortlists:
             self._keep(rows, self._keys[rows])
 
     def _keep(self, rows: np.ndarray, keys: np.ndarray) -> None:
-        """Make lists of the ``count`` best of the keys ``[rows, c]``, c at least ``count``."""
-        best = np.partition(keys, self.count - 1, axis=1)[:, : self.count]
-        self._keys[rows, self.count :] = EMPTY
-        self._keys[rows, : self.count] = best
+        """Make lists of the best of the keys ``[rows, c]``, c at least ``count``."""
+        rank = self._rank(rows[0])
+        best = np.partition(keys, rank - 1, axis=1)[:, :rank]
+        self._keys[rows, rank:] = EMPTY
+        self._keys[rows, :rank] = best
         self._filled[rows] = (best != EMPTY).sum(axis=1)
-        self._limits[rows] = unpack_keys(best.max(axis=1), nobody=-1)[0]
+        limits = unpack_keys(best[:, -1], nobody=-1)[0]
+        self._limits[rows] = np.minimum(self._limits[rows], limits)
 
 
 def _keys_of(bounds: np.ndarray, names: np.ndarray) -> np.ndarray:

@@ -52,10 +52,10 @@ def split_kind(name: str) -> str | None:
     >>> split_kind("Val"), split_kind("train2017"), split_kind("trainers")
     ('validation', 'train', None)
     """
-    found = _SPLIT.fullmatch(name.lower())
-    if not found:
+    match = _SPLIT.fullmatch(name.lower())
+    if not match:
         return None
-    return next((kind for kind, names in SPLIT_NAMES.items() if found[1] in names), None)
+    return next((kind for kind, names in SPLIT_NAMES.items() if match[1] in names), None)
 
 
 def find_layout(
@@ -199,8 +199,8 @@ def _classes_of_splits(
     below = [path.split("/", 1)[1] for path in paths]
     names: list[str | None] = [None] * len(paths)
     bare, own = [], {}
-    for place, split in enumerate(splits):
-        rows = np.flatnonzero(of_split == place).tolist()
+    for index, split in enumerate(splits):
+        rows = np.flatnonzero(of_split == index).tolist()
         inner, _ = _unwrapped([below[row] for row in rows], depth=depth)
         if not any("/" in path for path in inner):
             bare.append(split)
@@ -218,8 +218,8 @@ def _classes_of_splits(
             "Take one of them with split:."
         )
     classes = tuple(sorted(set.union(*own.values())))
-    place_of = {name: place for place, name in enumerate(classes)}
-    labels = np.array([-1 if name is None else place_of[name] for name in names], np.int64)
+    code_of = {name: index for index, name in enumerate(classes)}
+    labels = np.array([-1 if name is None else code_of[name] for name in names], np.int64)
     if not bare:
         return labels, classes, []
     note = f"the images of {', '.join(bare)} lie in no folder of a class and have no label"
@@ -240,6 +240,6 @@ def _classes(paths: Sequence[str], *, where: str, depth: int) -> tuple[np.ndarra
         )
     counts = Counter("/".join(inside[:depth]) for inside in folders)
     classes = sorted(counts)
-    place = {name: position for position, name in enumerate(classes)}
-    labels = [place["/".join(inside[:depth])] for inside in folders]
+    code_of = {name: position for position, name in enumerate(classes)}
+    labels = [code_of["/".join(inside[:depth])] for inside in folders]
     return np.array(labels, np.int64), tuple(classes)

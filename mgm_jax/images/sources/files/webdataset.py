@@ -130,10 +130,10 @@ def is_webdataset(path: Path) -> bool:
         with path.open("rb") as file:
             if file.read(2) in (b"\x1f\x8b", b"BZ", b"\xfd7", b"\x28\xb5"):
                 return False
-            for place, (inner, _) in enumerate(tar_members(file, str(path))):
+            for index, (inner, _) in enumerate(tar_members(file, str(path))):
                 if inner.lower().endswith(".cls"):
                     return True
-                if place >= _LOOKED_AT:
+                if index >= _LOOKED_AT:
                     return False
     except (OSError, InputError):
         pass
@@ -155,7 +155,7 @@ class _Shards:
 
     def members(self, shard: int, passed_over: PassedOverFiles) -> list[tuple[str, _Part]]:
         """Regular files of a shard, the last of each name."""
-        path, found = self._files[shard], {}
+        path, parts = self._files[shard], {}
         title = visible(str(path))
         try:
             if kind := kind_of(path.stat().st_mode):
@@ -174,13 +174,13 @@ class _Shards:
             if "../" in f"{inner}/" or not member.isreg() or member.issparse():
                 passed_over.add(inner, "links, names that lead out, and no regular files")
                 continue
-            if inner in found:
+            if inner in parts:
                 passed_over.add(inner, "earlier versions of files that the archive holds again")
-            found[inner] = _Part(shard, member.offset_data, member.size)
-            self._limits.check("files", len(found), name=title, what="files")
+            parts[inner] = _Part(shard, member.offset_data, member.size)
+            self._limits.check("files", len(parts), name=title, what="files")
         if file is not room:
             file.close()
-        return list(found.items())
+        return list(parts.items())
 
     def read(self, part: _Part, title: str) -> bytes:
         """Bytes of a member."""
@@ -208,18 +208,19 @@ class _Shards:
             raise InputError(f"{title} is no text in UTF-8: {error}") from error
 
 
-def _image(found: dict[str, _Part], wanted: str | None, title: str) -> _Part:
+def _image(images: dict[str, _Part], wanted: str | None, title: str) -> _Part:
     if wanted is not None:
-        if wanted.lower() not in found:
+        if wanted.lower() not in images:
             raise InputError(
-                f"{title} has no .{wanted}, which image= names; it has {name_some(found)}."
+                f"{title} has no .{wanted}, which image= names; it has {name_some(images)}."
             )
-        return found[wanted.lower()]
-    if len(found) > 1:
+        return images[wanted.lower()]
+    if len(images) > 1:
         raise InputError(
-            f"{title} holds several images, {name_some(found)}; name the suffix of one with image:."
+            f"{title} holds several images, {name_some(images)}; "
+            "name the suffix of one with image:."
         )
-    return next(iter(found.values()))
+    return next(iter(images.values()))
 
 
 def _said(texts: dict[str, str], title: str) -> dict[str, Any]:

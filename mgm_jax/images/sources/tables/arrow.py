@@ -144,10 +144,10 @@ def arrow_source(
         )
     batches: list[Any] = []
     for file in files:
-        own, found = _open_file(file)
+        own, more = _open_file(file)
         if not own.equals(schema):
             raise InputError(f"{where}: {file.name} has other columns than the first file.")
-        batches += found
+        batches += more
         rows = sum(batch.num_rows for batch in batches)
         limits.check("files", rows, name=where, what="rows")
     columns = [batch.column(schema.get_field_index(image.name)) for batch in batches]
@@ -187,12 +187,12 @@ def _open_file(file: Path) -> tuple[Any, list[Any]]:
         mapped.seek(0)
         if head == b"ARROW1":
             reader = pa.ipc.open_file(mapped)
-            found = (reader.get_batch(i) for i in range(reader.num_record_batches))
+            recorded = (reader.get_batch(i) for i in range(reader.num_record_batches))
         else:
             reader = pa.ipc.open_stream(mapped)
-            found = iter(reader)
+            recorded = iter(reader)
         batches, held = [], 0
-        for batch in found:
+        for batch in recorded:
             # What is mapped takes no more than the file; what is compressed would be in memory.
             held += batch.nbytes
             if held > size:
@@ -234,9 +234,9 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _JSON_BYTES:
             raise InputError(f"{visible(str(file))} is larger than {_JSON_BYTES:,} bytes.")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{visible(str(file))} cannot be read: {error}") from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -78,8 +78,8 @@ def encode_classes(
         plain = [None if one is None else str(one) for one in plain]
         distinct = {str(one) for one in distinct}
     order = sorted(distinct)  # type: ignore[type-var]
-    place = {one: position for position, one in enumerate(order)}
-    codes = [-1 if one is None else place[one] for one in plain]
+    code_of = {one: position for position, one in enumerate(order)}
+    codes = [-1 if one is None else code_of[one] for one in plain]
     return np.asarray(codes, np.int32), tuple(map(str, order))
 
 
@@ -139,10 +139,10 @@ def numbered(count: int) -> tuple[str, ...]:
 def hugging_face_features(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """What Hugging Face datasets says of the columns, by name; nothing where it says nothing."""
     try:
-        found = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return features if isinstance(features, dict) else {}
 
 
 def class_names(feature: Any) -> list[str] | None:

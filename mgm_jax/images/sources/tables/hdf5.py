@@ -144,16 +144,16 @@ def hdf5_source(
 
 def _names(file: Any, h5py: Any) -> list[str]:
     """Arrays of the file itself: links, which may lead out of it, are not followed."""
-    found: list[str] = []
+    names: list[str] = []
 
     def note(name: str, one: Any) -> None:
         if isinstance(one, h5py.Dataset):
-            found.append(name)
-        if len(found) > _MAX_ARRAYS:
+            names.append(name)
+        if len(names) > _MAX_ARRAYS:
             raise InputError(f"{file.filename} holds more than {_MAX_ARRAYS} arrays.")
 
     file.visititems(note)
-    return found
+    return names
 
 
 def _chosen(

@@ -73,22 +73,22 @@ def find_image_column(schema: Any, *, wanted: str | None, where: str) -> ImageCo
     Raises:
         InputError: the column that is wanted holds none, or several hold some.
     """
-    found = _binary_columns(schema)
+    columns = _binary_columns(schema)
     if wanted is not None:
         if wanted not in schema.names:
             column_for(wanted, (), schema.names, what="image", where=where)
-        return found.get(wanted)
+        return columns.get(wanted)
     said = hugging_face_features(schema.metadata)
-    images = [one for one in found if _is_image(said.get(one))]
+    images = [one for one in columns if _is_image(said.get(one))]
     if not images:
-        usual = next((one for one in IMAGE_COLUMNS if one in found), None)
-        images = list(found) if usual is None else [usual]
+        usual = next((one for one in IMAGE_COLUMNS if one in columns), None)
+        images = list(columns) if usual is None else [usual]
     if len(images) > 1:
         raise InputError(
             f"{where} has several columns that may hold the images, {name_some(images)}; name one "
             "with image:."
         )
-    return found[images[0]] if images else None
+    return columns[images[0]] if images else None
 
 
 def has_pictures(schema: Any) -> bool:
@@ -99,17 +99,17 @@ def has_pictures(schema: Any) -> bool:
 def _binary_columns(schema: Any) -> dict[str, ImageColumn]:
     import pyarrow as pa
 
-    found: dict[str, ImageColumn] = {}
+    columns: dict[str, ImageColumn] = {}
     for field in schema:
         kind = getattr(field.type, "storage_type", field.type)
         if pa.types.is_struct(kind):
             inner = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
             if _BYTES in inner and _is_binary(inner[_BYTES]):
                 has_path = pa.types.is_string(inner.get(_PATH, kind))
-                found[field.name] = ImageColumn(field.name, True, has_path)
+                columns[field.name] = ImageColumn(field.name, True, has_path)
         elif _is_binary(kind):
-            found[field.name] = ImageColumn(field.name, False, False)
-    return found
+            columns[field.name] = ImageColumn(field.name, False, False)
+    return columns
 
 
 def described(schema: Any) -> str:

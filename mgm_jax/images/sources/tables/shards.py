@@ -37,8 +37,8 @@ def shard_files(pattern: str) -> list[Path]:
     for one in itertools.islice(_expanded(pattern), _MAX_FILES + 1):
         if len(files) > _MAX_FILES:
             raise InputError(f"{pattern} stands for more than {_MAX_FILES:,} files.")
-        found = sorted(glob.glob(one, recursive=True)) if glob.has_magic(one) else [one]
-        files.update(dict.fromkeys(map(Path, found)))
+        paths = sorted(glob.glob(one, recursive=True)) if glob.has_magic(one) else [one]
+        files.update(dict.fromkeys(map(Path, paths)))
     missing = [str(file) for file in files if not file.exists()]
     if missing or not files:
         raise InputError(
@@ -71,18 +71,18 @@ def folder_of_shards(folder: Path) -> str | None:
 
     A folder of images is told by the first of them, however large it is.
     """
-    found: set[str] = set()
-    for place, folders, names in os.walk(folder):
+    suffixes: set[str] = set()
+    for below, folders, names in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in names:
             if why_passed_over(name) is None:
                 return None
             suffix = Path(name).suffix.lower()
             if suffix in (".tar", ".parquet", ".arrow") and not name.startswith("."):
-                found.add(suffix)
-        if len(found) > 1 or place.count(os.sep) > str(folder).count(os.sep) + 4:
+                suffixes.add(suffix)
+        if len(suffixes) > 1 or below.count(os.sep) > str(folder).count(os.sep) + 4:
             return None
-    return found.pop() if len(found) == 1 else None
+    return suffixes.pop() if len(suffixes) == 1 else None
 
 
 def files_below(folder: Path, suffix: str) -> list[Path]:

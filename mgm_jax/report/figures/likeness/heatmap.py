@@ -63,17 +63,17 @@ def heatmap_figure(tables: StudyTables, legend: Legend) -> Figure | None:
 
 def heat_columns(models: pd.DataFrame) -> list[HeatColumn]:
     """Key metrics of each setting, then the values of the whole model."""
-    found = []
+    columns = []
     for name in map(str, models.columns):
         section, dot, metric = name.rpartition(".")
         known = metric in KEY_METRICS if dot else metric in PANEL_METRICS
         if known and bool(models[name].notna().any()):
-            found.append(HeatColumn(name=name, metric=metric, section=section or _WHOLE_MODEL))
+            columns.append(HeatColumn(name=name, metric=metric, section=section or _WHOLE_MODEL))
     # Other strengths repeat what strength 1 shows; they stay where a setting has only those.
-    at_one = {column.section for column in found if "@" not in column.section}
+    at_one = {column.section for column in columns if "@" not in column.section}
     kept = [
         column
-        for column in found
+        for column in columns
         if "@" not in column.section or column.section.split("@")[0] not in at_one
     ]
     sections = list(dict.fromkeys(column.section for column in kept))
@@ -151,11 +151,11 @@ def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
     for model, row, raw in zip(rows.index, standardised, values, strict=True):
         line: list[float | int | None] = [None] * (len(edges) - 1)
         text = [""] * (len(edges) - 1)
-        for column, place, z, value in zip(
+        for column, position, z, value in zip(
             columns, places, numbers(row, digits=3), raw, strict=True
         ):
-            line[place] = z
-            text[place] = (
+            line[position] = z
+            text[position] = (
                 f"{hover_name(str(model))}<br>{plotly_text(column.section)}: "
                 f"{define(column.metric).label} {number(value)}"
             )
@@ -193,7 +193,7 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -
         "xaxis": {
             "domain": [_STRIP, share - (0.01 if tree else 0)],
             "range": [0, edges[-1]],
-            **name_ticks([edges[place] + 0.5 for place in places], ticks),
+            **name_ticks([edges[position] + 0.5 for position in places], ticks),
             "tickangle": -90,
         },
         "yaxis": {

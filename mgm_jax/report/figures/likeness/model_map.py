@@ -35,10 +35,10 @@ def map_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     measures = list(dict.fromkeys(tables.optional.similarity["measure"]))
     for images in tables.image_sets:
         for by in (_METRICS, *measures):
-            found = _metric_points(tables, images) if by == _METRICS else None
+            points = _metric_points(tables, images) if by == _METRICS else None
             if by != _METRICS:
-                found = _similarity_points(tables, images, by)
-            views[images, by] = _view(*found, legend=legend) if found else empty_view(_TOO_FEW)
+                points = _similarity_points(tables, images, by)
+            views[images, by] = _view(*points, legend=legend) if points else empty_view(_TOO_FEW)
     if not any(view.data for view in views.values()):
         return None
     options = [(_METRICS, "the metrics"), *((name, similarity_name(name)) for name in measures)]
@@ -117,10 +117,10 @@ def _similarity_points(tables: StudyTables, images: str, measure: str) -> _Point
 def _view(
     names: list[str], plane: np.ndarray, shares: np.ndarray, note: str, *, legend: Legend
 ) -> View:
-    place = {name: at for at, name in enumerate(names)}
+    index_of = {name: at for at, name in enumerate(names)}
     traces = []
     for entry in legend.of(names).entries:
-        inside = [place[model] for model in entry.models]
+        inside = [index_of[model] for model in entry.models]
         traces.append(
             {
                 "type": "scatter",
@@ -204,7 +204,7 @@ def _labels(labels: list[str], pixels: np.ndarray, size: tuple[int, int]) -> lis
     """
     marks = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
     taken = list(marks)
-    found = []
+    annotations = []
     for index, (x, y) in enumerate(pixels):
         length = _LETTER * len(labels[index]) + 4
         # Right of the mark, left of it, above, below: anchor, and shift in pixels.
@@ -220,7 +220,7 @@ def _labels(labels: list[str], pixels: np.ndarray, size: tuple[int, int]) -> lis
             others = [other for at, other in enumerate(taken) if at != index]
             if inside and not any(_overlap(box, other) for other in others):
                 taken.append(box)
-                found.append(
+                annotations.append(
                     {
                         "index": index,
                         "text": plotly_text(labels[index]),
@@ -233,7 +233,7 @@ def _labels(labels: list[str], pixels: np.ndarray, size: tuple[int, int]) -> lis
                     }
                 )
                 break
-    return found
+    return annotations
 
 
 def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

@@ -34,12 +34,12 @@ def similarity_matrix(rows: pd.DataFrame, column: str = "value") -> tuple[list[s
     The diagonal is 1; a pair that the table lacks is NaN.
     """
     names = list(dict.fromkeys([*rows["encoder_a"], *rows["encoder_b"]]))
-    place = {name: at for at, name in enumerate(names)}
+    index_of = {name: at for at, name in enumerate(names)}
     matrix = np.full((len(names), len(names)), np.nan)
     np.fill_diagonal(matrix, 1.0)
     # Of an image set with one encoder there are no pairs, and no type to tell from them.
-    first = np.array([place[name] for name in rows["encoder_a"]], np.intp)
-    second = np.array([place[name] for name in rows["encoder_b"]], np.intp)
+    first = np.array([index_of[name] for name in rows["encoder_a"]], np.intp)
+    second = np.array([index_of[name] for name in rows["encoder_b"]], np.intp)
     matrix[first, second] = matrix[second, first] = rows[column].to_numpy(np.float64)
     return names, matrix
 

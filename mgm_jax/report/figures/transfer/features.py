@@ -33,8 +33,8 @@ def feature_figure(tables: StudyTables) -> Figure | None:
     choice, pages = task_pages(tasks, size=_TASKS_A_PAGE)
     total = rows["feature"].nunique()
     views = {
-        (str(place),): _view(rows.loc[rows["task"].isin(page)], page, shown, total)
-        for place, page in enumerate(pages)
+        (str(index),): _view(rows.loc[rows["task"].isin(page)], page, shown, total)
+        for index, page in enumerate(pages)
     }
     return Figure(name="features", choices=(choice,), views=views)
 
@@ -48,13 +48,13 @@ def _important(rows: pd.DataFrame) -> list[str]:
 
 
 def _view(rows: pd.DataFrame, tasks: Sequence[str], features: list[str], total: int) -> View:
-    place = {name: at for at, name in enumerate(features)}
+    row_of = {name: at for at, name in enumerate(features)}
     traces = []
     for panel, task in enumerate(tasks):
         block = rows.loc[(rows["task"] == task) & rows["feature"].isin(features)]
         if not block.empty:
             axes = axis_names(panel)
-            traces += [_stems(block, place, axes), _heads(block, place, axes)]
+            traces += [_stems(block, row_of, axes), _heads(block, row_of, axes)]
     panels = [Panel(heading=task, axis="coefficient (SD)") for task in tasks]
     names = [feature_name(name) for name in features]
     layouts = facet_layouts(panels, names, same_scale=True, height=22, narrow_letters=24)
@@ -64,12 +64,12 @@ def _view(rows: pd.DataFrame, tasks: Sequence[str], features: list[str], total: 
     return View(data=traces, layouts=layouts, note=note)
 
 
-def _stems(rows: pd.DataFrame, place: dict[str, int], axes: dict[str, str]) -> dict[str, Any]:
+def _stems(rows: pd.DataFrame, row_of: dict[str, int], axes: dict[str, str]) -> dict[str, Any]:
     x: list[float | int | None] = []
     y: list[int | None] = []
     for feature, coefficient in zip(rows["feature"], rows["coefficient"], strict=True):
         x += [0, *numbers([coefficient]), None]
-        y += [place[feature], place[feature], None]
+        y += [row_of[feature], row_of[feature], None]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -81,7 +81,7 @@ def _stems(rows: pd.DataFrame, place: dict[str, int], axes: dict[str, str]) -> d
     }
 
 
-def _heads(rows: pd.DataFrame, place: dict[str, int], axes: dict[str, str]) -> dict[str, Any]:
+def _heads(rows: pd.DataFrame, row_of: dict[str, int], axes: dict[str, str]) -> dict[str, Any]:
     colours = ["--high" if value > 0 else "--low" for value in rows["coefficient"]]
     chosen = rows["selected"].fillna(0.0).clip(0, 1)
     least, most = _SIZES
@@ -89,7 +89,7 @@ def _heads(rows: pd.DataFrame, place: dict[str, int], axes: dict[str, str]) -> d
         "type": "scatter",
         "mode": "markers",
         "x": numbers(rows["coefficient"]),
-        "y": [place[feature] for feature in rows["feature"]],
+        "y": [row_of[feature] for feature in rows["feature"]],
         "marker": {
             "color": [
                 colour if stable else "--ground"

@@ -62,14 +62,14 @@ def _view(rows: pd.DataFrame, score: str) -> View:
     for panel, task in enumerate(tasks):
         block = rows.loc[rows["task"] == task].drop_duplicates("predictors")
         axes = axis_names(panel)
-        place = {name: at for at, name in enumerate(predictors)}
+        row_of = {name: at for at, name in enumerate(predictors)}
         for part, colour in (
             (block.loc[block["predictors"] != MGM], "--series-control"),
             (block.loc[block["predictors"] == MGM], "--ink"),
         ):
             part = part.loc[part[score].notna()]
             if not part.empty:
-                traces.append(_dots(part, score, place, colour, floor, axes))
+                traces.append(_dots(part, score, row_of, colour, floor, axes))
         if random:
             traces.extend(_random(block, len(predictors), floor, axes))
     layouts = facet_layouts(
@@ -94,7 +94,7 @@ def _floor(rows: pd.DataFrame, score: str) -> float:
 def _dots(
     rows: pd.DataFrame,
     score: str,
-    place: dict[str, int],
+    row_of: dict[str, int],
     colour: str,
     floor: float,
     axes: dict[str, str],
@@ -102,7 +102,7 @@ def _dots(
     shown = rows[[score, f"{score}_low", f"{score}_high"]].clip(lower=floor)
     return dots_with_intervals(
         shown,
-        [place[name] for name in rows["predictors"]],
+        [row_of[name] for name in rows["predictors"]],
         colour=colour,
         symbol=["triangle-left" if below else "circle" for below in rows[score] < floor],
         hover=[_hover(row, score) for row in rows.to_dict("records")],

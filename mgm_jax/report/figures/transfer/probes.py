@@ -34,7 +34,7 @@ def probe_figure(tables: StudyTables, legend: Legend) -> Figure | None:
 def _view(rows: pd.DataFrame, legend: Legend) -> View:
     legend = legend.of(rows["model"])
     names = legend.models
-    place = {model: at for at, model in enumerate(names)}
+    row_of = {model: at for at, model in enumerate(names)}
     panels: list[Panel] = []
     traces: list[dict[str, Any]] = []
     for target, block in rows.groupby("images", sort=False):
@@ -44,7 +44,7 @@ def _view(rows: pd.DataFrame, legend: Legend) -> View:
             for entry in legend.entries:
                 inside = part.loc[part["model"].isin(entry.models)]
                 if not inside.empty:
-                    traces.append(_dots(inside, place, entry, axes))
+                    traces.append(_dots(inside, row_of, entry, axes))
     failed = int((~rows["converged"].to_numpy(bool)).sum())
     note = ""
     if failed:
@@ -53,11 +53,11 @@ def _view(rows: pd.DataFrame, legend: Legend) -> View:
 
 
 def _dots(
-    rows: pd.DataFrame, place: dict[str, int], entry: Entry, axes: dict[str, str]
+    rows: pd.DataFrame, row_of: dict[str, int], entry: Entry, axes: dict[str, str]
 ) -> dict[str, Any]:
     return dots_with_intervals(
         rows[["value", "low", "high"]],
-        [place[model] for model in rows["model"]],
+        [row_of[model] for model in rows["model"]],
         colour=entry.colour,
         symbol=[
             entry.symbol if converged else f"{entry.symbol}-open" for converged in rows["converged"]

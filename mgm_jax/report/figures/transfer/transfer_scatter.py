@@ -53,10 +53,10 @@ def scatter_figure(tables: StudyTables, legend: Legend) -> Figure | None:
     for name in predictors:
         for way in ways:
             block = rows.loc[(rows["predictors"] == name) & (rows["held_out"] == way)]
-            for place, page in enumerate(pages):
+            for index, page in enumerate(pages):
                 panels = {task: block.loc[block["task"] == task] for task in page}
                 facts = {task: _facts(scores, (task, name, way)) for task in page}
-                views[name, way, str(place)] = _view(panels, facts, legend)
+                views[name, way, str(index)] = _view(panels, facts, legend)
     choices = (
         Choice(
             label="From",
@@ -73,8 +73,8 @@ def _facts(scores: pd.DataFrame, key: tuple[str, str, str]) -> str:
     if key not in scores.index:
         return ""
     row = scores.loc[key]
-    found = [("R²", row["r2"]), ("ρ", row["spearman"])]
-    return _BETWEEN.join(f"{name} {number(value)}" for name, value in found if np.isfinite(value))
+    shown = [("R²", row["r2"]), ("ρ", row["spearman"])]
+    return _BETWEEN.join(f"{name} {number(value)}" for name, value in shown if np.isfinite(value))
 
 
 def _view(panels: dict[str, pd.DataFrame], facts: dict[str, str], legend: Legend) -> View:
