@@ -88,7 +88,7 @@ def measure_large_group(
         for name, column in record._asdict().items():
             columns[name][rows] = column
 
-    results = []
+    parts = []
     with double_precision():
         measured = settle_rows(
             partial(measure_rows, kernel=options.kernel),
@@ -103,8 +103,8 @@ def measure_large_group(
         for rows, (local, spans, pca) in zip(batches, measured, strict=True):
             write(rows, local)
             write(rows, pca)
-            results.append(spans)
-        whole = _assemble(size, batches, results, mesh)
+            parts.append(spans)
+        whole = _assemble(size, batches, parts, mesh)
         complete(whole, mine, mesh)
         compare = _compare_on_cpu if jax.default_backend() == "cpu" else _compare_on_device
         others = [partners[rows] for rows in batches]
@@ -183,10 +183,10 @@ def _without_empty(spans: Subspaces) -> Subspaces:
 
 
 def _assemble(
-    size: int, batches: Sequence[np.ndarray], results: list[Subspaces], mesh: Mesh | None
+    size: int, batches: Sequence[np.ndarray], parts: list[Subspaces], mesh: Mesh | None
 ) -> Subspaces:
     """Put the batches together, as wide as the widest, in steps of 8 so that few shapes occur."""
-    widest = max((part.present.shape[1] for part in results), default=1)
+    widest = max((part.present.shape[1] for part in parts), default=1)
     widest = max(int(part[0]) for part in from_all_processes(np.array([widest]), mesh))
     p = -(-widest // 8) * 8
     whole = Subspaces(
@@ -195,7 +195,7 @@ def _assemble(
         np.zeros((size, p, p)),
         np.zeros(size, np.int32),
     )
-    for rows, part in zip(batches, results, strict=True):
+    for rows, part in zip(batches, parts, strict=True):
         width = part.present.shape[1]
         whole.neighbours[rows, :width] = part.neighbours
         whole.present[rows, :width] = part.present

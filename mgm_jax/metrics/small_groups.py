@@ -219,8 +219,8 @@ def _settled_pca(
     dimension, ratio, certain = map(np.array, results)
     fallback = mask & ~certain
     if fallback.any():
-        group, place = np.nonzero(fallback)
-        grams = left_out_grams(gram[group], mask[group], place)
+        group, point = np.nonzero(fallback)
+        grams = left_out_grams(gram[group], mask[group], point)
         exact = pca_columns(grams, threshold=options.pca_threshold)
         dimension[fallback], ratio[fallback] = exact
     return LocalPcaColumns(dimension[mask], ratio[mask])
@@ -271,13 +271,13 @@ def _neighbours_among_some(
         Columns, each ``[m]``; which members are neighbours of which ``[m, m]`` bool; centred Gram
         matrices of the candidates ``[m, k, k]``; and which points need the fallback ``[m]``.
     """
-    index, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-    candidates = some_in_group(gram, index, real, lengths)
+    index, known = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+    candidates = some_in_group(gram, index, known, lengths)
     columns, chosen, refused = measure_local(
         candidates, bandwidth, kernel=kernel, fallback=fallback
     )
     support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], index].set(chosen)
-    return columns, support, centred_gram(differences_in_group(gram, index), real), refused
+    return columns, support, centred_gram(differences_in_group(gram, index), known), refused
 
 
 def _compare(
