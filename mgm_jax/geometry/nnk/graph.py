@@ -30,7 +30,6 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
-from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
@@ -250,14 +249,9 @@ def _solve_groups(
             whole = _in_full(_group_weights)
             parts = settled_groups(whole, points[rows], *inputs, widths, mesh=mesh, **options)
         else:
-            program: Callable[..., Any] = _group_weights
-            sources: tuple[np.ndarray, ...] = (points[rows],)
-            if jax.default_backend() == "cpu":
-                program = _gram_weights
-                sources = group_grams_on_host(*sources, batch.mask, normalize=kernel == "cosine")
-            call = partial(call_on_groups, program, mesh=mesh, **options)
+            call = partial(call_on_groups, _group_weights, mesh=mesh, **options)
             with double_precision():
-                parts = settle_groups(call, batch.mask, *sources, *inputs, widths)
+                parts = settle_groups(call, batch.mask, points[rows], *inputs, widths)
         places, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
