@@ -214,6 +214,10 @@ class _Tiles:
         self._sizes[place] = table.lengths, table.moved
         return table
 
+    def forget(self) -> None:
+        """Let go of the tiles; their sizes stay."""
+        self._kept.clear()
+
     def sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
         parts = zip(*(self._sizes[place] for place in range(self.number)), strict=True)
@@ -299,6 +303,8 @@ class _Scan:
             Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
             squared distance to all others.
         """
+        for tiles in (self.queries, self.targets):
+            tiles.forget()
         places, order = _places(self.queries.order), self.targets.order
         bounds, names, unseen = (part[places] for part in self.lists.results())
         names = np.where(names < 0, -1, order[names]).astype(np.int32)
