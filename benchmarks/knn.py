@@ -1,16 +1,19 @@
 """How fast is the exact k-NN graph beside a plain product, FAISS and scikit-learn?
 
-``python -m benchmarks.knn`` answers for 20 000 x 2048, k = 50. ``--growth`` shows how the cost
-grows with n, d and k, one at a time; ``--memory`` how much memory 100 000 points need beyond input
-and output, in a process of its own. scikit-learn answers a tenth of the queries and is scaled.
-FAISS takes part where it is installed. The plain product is a float32 ``x @ x.T`` by tiles of 500
-rows whose results are thrown away.
+``python -m benchmarks.knn`` shows how the cost grows with n, d and k, one at a time, and answers
+for 20 000 x 2048, k = 50. ``--isa AVX2`` does so with the instructions of an older CPU, for all
+contestants. ``--one`` answers for one size with scikit-learn beside it; ``--memory`` how much
+memory 100 000 points need beyond input and output, in a process of its own. Of large clouds, and
+by scikit-learn always, a share of the queries is answered and scaled: their cost is that of their
+number. FAISS takes part where it is installed. The plain product is a float32 ``x @ x.T`` by tiles
+of 500 rows whose results are thrown away.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -26,11 +29,27 @@ from benchmarks.timing import interleaved, report
 from mgm_jax import knn_graph
 
 _SHARE = 10
+# Of more operations than this, FAISS and the product do a share.
+_SHARED_FROM = 2e11
+# From so many on, one turn is all, and nothing is done before it.
+_ONCE_FROM = 2e12
+# A cloud takes turns for about so many operations of the product, in these limits.
+_OPERATIONS, _MIN_TURNS, _MAX_TURNS = 2.5e11, 3, 15
 _GROWTH = (
     *((n, 512, 50) for n in (1_000, 3_000, 10_000, 30_000, 100_000)),
     *((10_000, d, 50) for d in (64, 256, 1024, 4096)),
     *((10_000, 512, k) for k in (5, 20, 100, 200)),
+    (20_000, 2048, 50),
 )
+# Settings that keep XLA, NumPy's products and FAISS from newer instructions.
+_OLDER = {
+    "AVX2": {
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "FAISS_OPT_LEVEL": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
+    }
+}
 
 
 def post_relu(n: int, d: int, *, seed: int = 0) -> np.ndarray:
@@ -42,8 +61,8 @@ def post_relu(n: int, d: int, *, seed: int = 0) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def contestants(x: np.ndarray, k: int) -> dict[str, Callable[[], object]]:
-    """Name to a call that does the whole work once."""
+def contestants(x: np.ndarray, k: int, *, share: int) -> dict[str, Callable[[], object]]:
+    """Name to a call that does the work once: ours all of it, the others one in ``share``."""
     on_device = jnp.asarray(x)
     tile = 500
 
@@ -53,7 +72,7 @@ def contestants(x: np.ndarray, k: int) -> dict[str, Callable[[], object]]:
         return (a @ b.T).max()
 
     def plain_product() -> None:
-        for start in range(0, len(x), tile):
+        for start in range(0, len(x) // share, tile):
             product(on_device[start : start + tile], on_device).block_until_ready()
 
     calls: dict[str, Callable[[], object]] = {
@@ -68,7 +87,7 @@ def contestants(x: np.ndarray, k: int) -> dict[str, Callable[[], object]]:
     def faiss_flat() -> None:
         index = faiss.IndexFlatIP(x.shape[1])
         index.add(x)
-        index.search(x, k + 1)
+        index.search(x[: len(x) // share], k + 1)
 
     return calls | {"FAISS IndexFlatIP": faiss_flat}
 
@@ -84,16 +103,25 @@ def sklearn_share(x: np.ndarray, k: int) -> Callable[[], object]:
     return search
 
 
-def measure(n: int, d: int, k: int, *, turns: int, sklearn: bool) -> list[dict[str, object]]:
+def measure(
+    n: int, d: int, k: int, *, turns: int | None = None, sklearn: bool = False
+) -> list[dict[str, object]]:
     """A row a contestant; ratios above 1 are in favour of mgm_jax."""
     x = post_relu(n, d)
-    calls = contestants(x, k)
+    operations = float(n) * n * d
+    share = _SHARE if operations > _SHARED_FROM else 1
+    calls = contestants(x, k, share=share)
+    shares = {name: 1 if name == "mgm_jax" else share for name in calls}
     if sklearn:
-        calls["scikit-learn brute"] = sklearn_share(x, k)
-    seconds = interleaved(calls, turns=turns)
-    if sklearn:
-        seconds["scikit-learn brute"] *= _SHARE
-    certified = float(knn_graph(x[: min(n, 20_000)], k=k, metric="cosine").certified.mean())
+        calls["scikit-learn brute"], shares["scikit-learn brute"] = sklearn_share(x, k), _SHARE
+    graphs = []
+    plain = calls["mgm_jax"]
+    calls["mgm_jax"] = lambda: graphs.append(plain())
+    once = operations > _ONCE_FROM
+    fitting = 1 if once else int(min(max(_OPERATIONS / operations, _MIN_TURNS), _MAX_TURNS))
+    turns = turns or fitting
+    medians = interleaved(calls, turns=turns, uncounted=0 if once else 1)
+    seconds = {name: value * shares[name] for name, value in medians.items()}
     return [
         {
             "n": n,
@@ -101,9 +129,10 @@ def measure(n: int, d: int, k: int, *, turns: int, sklearn: bool) -> list[dict[s
             "k": k,
             "who": name,
             "seconds": value,
-            "GFLOP/s": 2 * n * n * d / value / 1e9,
+            "GFLOP/s": 2 * operations / value / 1e9,
             "times mgm_jax": value / seconds["mgm_jax"],
-            "certified at once": certified if name == "mgm_jax" else "",
+            "turns": turns,
+            "certified at once": float(graphs[0].certified.mean()) if name == "mgm_jax" else "",
         }
         for name, value in seconds.items()
     ]
@@ -153,29 +182,38 @@ def _resident() -> float:
     return pages * 4096 / 2**20
 
 
+def on_an_older_cpu(isa: str) -> None:
+    """Start this program once more, with settings that are read when the libraries are loaded."""
+    if os.environ.get("BENCHMARK_ISA") != isa:
+        os.environ.update(_OLDER[isa] | {"BENCHMARK_ISA": isa})
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.knn", *sys.argv[1:]])
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=20_000)
-    parser.add_argument("--d", type=int, default=2048)
-    parser.add_argument("--k", type=int, default=50)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--one", type=int, nargs=3, metavar=("N", "D", "K"))
+    parser.add_argument("--turns", type=int)
+    parser.add_argument("--isa", choices=list(_OLDER))
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--k", type=int, default=50, help="of --memory")
     parser.add_argument("--one-graph", type=int, nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.isa:
+        on_an_older_cpu(options.isa)
+    suffix = f"_{options.isa.lower()}" if options.isa else ""
     if options.one_graph:
         print(json.dumps(one_graph(*options.one_graph)))
-    elif options.growth:
-        rows = [
-            row for size in _GROWTH for row in measure(*size, turns=options.turns, sklearn=False)
-        ]
-        report("knn_growth", rows)
     elif options.memory:
         report("knn_memory", [memory_row(100_000, d, options.k) for d in (64, 512, 2048)])
+    elif options.one:
+        report(f"knn{suffix}", measure(*options.one, turns=options.turns, sklearn=True))
     else:
-        size = options.n, options.d, options.k
-        report("knn", measure(*size, turns=options.turns, sklearn=True))
+        rows: list[dict[str, object]] = []
+        for size in _GROWTH:
+            rows += measure(*size, turns=options.turns)
+            # Written after every size: what was measured stays if the rest is stopped.
+            report(f"knn_growth{suffix}", rows)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.study import EncoderEntry, ImagesEntry, Study
 
 #: Environment variable that names the folder of data.
@@ -34,7 +34,7 @@ def with_data(study: Study, folder: str | Path | None = None) -> tuple[Study, li
         folder: of data; None takes ``MGM_JAX_DATA``.
 
     Returns:
-        The study, and a line for each source that is not there and whose ``fallback`` was taken.
+        The study, and a line for each ``fallback`` that was taken: for which sources, and why.
 
     Raises:
         InputError: a source that is not there and has no fallback.
@@ -48,20 +48,30 @@ def with_data(study: Study, folder: str | Path | None = None) -> tuple[Study, li
     """
     root = folder or os.environ.get(VARIABLE) or None
     path = None if root is None else Path(root).expanduser().resolve()
-    notes: list[str] = []
+    absent: dict[tuple[str, str], list[str]] = {}
     changes: dict[str, object] = {
-        "encoders": tuple(_each(study.encoders, path, "encoders", notes)),
-        "images": tuple(_each(study.images, path, "images", notes)),
+        "encoders": tuple(_each(study.encoders, path, "encoders", absent)),
+        "images": tuple(_each(study.images, path, "images", absent)),
     }
     if study.transfer is not None:
-        targets = tuple(_each(study.transfer.targets, path, "targets", notes))
+        targets = tuple(_each(study.transfer.targets, path, "targets", absent))
         changes["transfer"] = study.transfer.model_copy(update={"targets": targets})
+    notes = [
+        f"{key}: {name_some(sources)} {'is' if len(sources) == 1 else 'are'} not there; "
+        f"{fallback} STANDS IN FOR {'IT' if len(sources) == 1 else 'THEM'}, and the results are "
+        f"of {fallback}. {_missing(sources, path)}"
+        for (key, fallback), sources in absent.items()
+    ]
     return study.model_copy(update=changes), notes
 
 
 def _each(
-    entries: tuple[Entry, ...], folder: Path | None, key: str, notes: list[str]
+    entries: tuple[Entry, ...],
+    folder: Path | None,
+    key: str,
+    absent: dict[tuple[str, str], list[str]],
 ) -> Iterator[Entry]:
+    """Entries with their paths; the sources whose fallback is taken go to ``absent``."""
     taken: set[tuple[str, str | None]] = set()
     for entry in entries:
         source = _found(entry.source, folder)
@@ -71,11 +81,8 @@ def _each(
             yield entry.model_copy(update={"source": source, "fallback": None, **more})
             continue
         if entry.fallback is None:
-            raise InputError(f"{key}: {_missing(entry.source, folder)}")
-        notes.append(
-            f"{key}: {entry.source} is not there; {entry.fallback} STANDS IN FOR IT, and the "
-            f"results are of {entry.fallback}. {_missing(entry.source, folder)}"
-        )
+            raise InputError(f"{key}: {_missing([entry.source], folder)}")
+        absent.setdefault((key, entry.fallback), []).append(entry.source)
         if isinstance(entry, EncoderEntry):
             name = None
         else:
@@ -100,11 +107,15 @@ def _found(source: str, folder: Path | None) -> str | None:
     return f"{kind}{path}" if exists else None
 
 
-def _missing(source: str, folder: Path | None) -> str:
-    name = source.rpartition(_PREFIX)[2]
+def _missing(sources: list[str], folder: Path | None) -> str:
+    """What should be where, once for all of them."""
+    names = [source.rpartition(_PREFIX)[2] for source in sources]
     if folder is None:
+        one = len(sources) == 1
         return (
-            f"{source} lies in your folder of data: say where with --data DIR or {VARIABLE} (it "
-            f"should hold {name}; docs/data.md says how to get the public sets)."
+            f"{name_some(sources)} {'lies' if one else 'lie'} in your folder of data: say where "
+            f"with --data DIR or {VARIABLE} (it should hold {name_some(names)}; docs/data.md says "
+            "how to get the public sets)."
         )
-    return f"Expected {folder / name}; docs/data.md says how to get the public sets."
+    expected = name_some(folder / name for name in names)
+    return f"Expected {expected}; docs/data.md says how to get the public sets."

@@ -1,3 +1,4 @@
+# pyright: strict
 """What users are told: that what they handed in cannot be used, or has another name today."""
 
 from __future__ import annotations

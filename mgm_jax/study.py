@@ -1,3 +1,4 @@
+# pyright: strict
 """The study file: what to measure, as frozen and validated models.
 
 A study names encoders, image sets, augmentation settings and metrics. It is read from YAML, every
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import yaml
 from pydantic import (
@@ -40,6 +41,10 @@ TransferScoreName = Literal["logme", "h-score", "gbc", "transrate"]
 MAX_SEEDS = 10_000
 
 
+def _mapping(content: object) -> dict[str, Any] | None:
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else None
+
+
 class _Frozen(BaseModel):
     # Unknown keys are refused: a misspelt option that is silently ignored is a wrong result.
     # NaN and Inf pass every comparison that would refuse them.
@@ -50,7 +55,8 @@ class _Frozen(BaseModel):
     def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
         """``yes``, ``on`` and ``true`` are switches in YAML; Python would take them for 1."""
         field = cls.model_fields[str(info.field_name)]
-        listed = value if isinstance(value, list | tuple) else [value]
+        given: object = value
+        listed = cast("Iterable[Any]", given) if isinstance(given, list | tuple) else [value]
         if field.annotation is not bool and any(isinstance(one, bool) for one in listed):
             raise ValueError("expected no switch; YAML reads yes, no, on, off, true, false as one")
         return value
@@ -385,18 +391,20 @@ class Transfer(_Frozen):
     @model_validator(mode="before")
     @classmethod
     def _penalties_by_their_old_name(cls, content: Any) -> Any:
-        if isinstance(content, dict) and "strengths" in content:
-            if "l2_penalties" in content:
-                raise ValueError("l2_penalties stands twice: strengths is its old name")
-            note_old_name("transfer.strengths", "transfer.l2_penalties")
-            content = {("l2_penalties" if k == "strengths" else k): v for k, v in content.items()}
-        return content
+        keys = _mapping(content)
+        if keys is None or "strengths" not in keys:
+            return content
+        if "l2_penalties" in keys:
+            raise ValueError("l2_penalties stands twice: strengths is its old name")
+        note_old_name("transfer.strengths", "transfer.l2_penalties")
+        return {("l2_penalties" if k == "strengths" else k): v for k, v in keys.items()}
 
     @model_validator(mode="before")
     @classmethod
     def _scores_from_a_file(cls, content: Any) -> Any:
-        if isinstance(content, dict) and isinstance(content.get("scores"), str):
-            content = {**content, "score_table": content["scores"], "scores": ()}
+        keys = _mapping(content)
+        if keys is not None and isinstance(keys.get("scores"), str):
+            return {**keys, "score_table": keys["scores"], "scores": ()}
         return content
 
     @model_validator(mode="after")
@@ -525,7 +533,7 @@ class Study(_Frozen):
     def digest(self) -> str:
         """sha256 (hex) of what is measured; title and output folder do not enter."""
         # Keys that came later enter where they are used, so that older studies keep their digest.
-        later = set() if self.features else {"features"}
+        later: set[str] = set() if self.features else {"features"}
         content = self.model_dump(mode="json", exclude={"name", "output"} | later)
         if self.transfer is not None and self.transfer.score_table is None:
             content["transfer"].pop("score_table")
@@ -554,12 +562,13 @@ def read_study(path: str | Path) -> Study:
     """
     path = Path(path)
     content = read_yaml(path, what="study")
-    if not isinstance(content, dict):
+    keys = _mapping(content)
+    if keys is None:
         raise InputError(
             f"study {path}: expected a mapping with the keys encoders and images, "
             f"got {type(content).__name__}"
         )
-    return make_study(content, where=f"study {path}")
+    return make_study(keys, where=f"study {path}")
 
 
 def make_study(content: dict[str, Any], *, where: str = "study") -> Study:

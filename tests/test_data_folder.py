@@ -51,7 +51,9 @@ def test_what_stands_in_is_said_in_words_and_in_the_name(tmp_path: Path) -> None
     image = found.images[0]
     assert (image.source, image.name) == ("digits", "photos (digits instead)")
     assert image.classes is None, "the classes were those of the other set"
-    assert len(notes) == 3 and "digits STANDS IN FOR IT" in notes[-1]
+    assert len(notes) == 2, "one for each that stands in"
+    assert "data:nets/*.pth, data:more/a.pth are not there; zoo:all STANDS IN FOR THEM" in notes[0]
+    assert "digits STANDS IN FOR IT" in notes[1]
     assert str(tmp_path / "set") in notes[-1] and "docs/data.md" in notes[-1]
 
 

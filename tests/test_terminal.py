@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax.terminal import MAX_ROWS, print_summary
+from mgm_jax.cli.terminal import MAX_ROWS, print_summary
 
 METRICS = ("nnk_degree", "nnk_diameter", "nnk_affinity", "nnk_affinity_excess", "pca_dimension")
 

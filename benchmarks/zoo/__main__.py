@@ -2,7 +2,8 @@
 
 python -m benchmarks.zoo train simclr resnet --images train.zip --unseen FOLDER --out RUNS
 python -m benchmarks.zoo train-all --images train.zip --unseen FOLDER --out RUNS
-python -m benchmarks.zoo export RUNS --unseen FOLDER --unseen FOLDER
+python -m benchmarks.zoo export RUNS --unseen FOLDER --unseen FOLDER [--if-better]
+python -m benchmarks.zoo compare RUNS --unseen FOLDER --unseen FOLDER
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from benchmarks.zoo.compare import comparison_table
 from benchmarks.zoo.curves import draw_curves, training_table
-from benchmarks.zoo.export import export_zoo, table
+from benchmarks.zoo.export import compare_runs, export_zoo, table
 from benchmarks.zoo.images import read_images
 from benchmarks.zoo.methods import METHODS
 from benchmarks.zoo.names import RunName
@@ -90,11 +92,35 @@ def export(
     unseen: Annotated[list[str], typer.Option(help="Images of other classes; repeatable.")],
     out: Annotated[Path, typer.Option("--out", "-o")] = Path("mgm_jax/zoo"),
     seed: int = DEFAULT.seed,
+    if_better: Annotated[
+        bool,
+        typer.Option(
+            help="Only those better than what is shipped, beyond the 95 % interval on a set, "
+            "and worse beyond it on none."
+        ),
+    ] = False,
 ) -> None:
     """Write the last weights of the finished runs of a seed to the package, and print a table."""
     sets = [read_images(open_source(source)) for source in unseen]
-    export_zoo(runs, out, seed=seed, unseen=sets)
+    only = None
+    if if_better:
+        compared = compare_runs(runs, out, seed=seed, unseen=sets)
+        typer.echo(comparison_table(compared))
+        only = [one.name for one in compared if one.is_better]
+    export_zoo(runs, out, seed=seed, unseen=sets, only=only)
     typer.echo(table(out, sets))
+
+
+@app.command()
+def compare(
+    runs: Annotated[Path, typer.Argument(help="Folder of all runs.")],
+    unseen: Annotated[list[str], typer.Option(help="Images of other classes; repeatable.")],
+    shipped: Annotated[Path, typer.Option("--shipped")] = Path("mgm_jax/zoo"),
+    seed: int = DEFAULT.seed,
+) -> None:
+    """Print what the finished runs of a seed are worth beside the shipped encoders."""
+    sets = [read_images(open_source(source)) for source in unseen]
+    typer.echo(comparison_table(compare_runs(runs, shipped, seed=seed, unseen=sets)))
 
 
 @app.command()

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from benchmarks.zoo.compare import Comparison, difference
 from benchmarks.zoo.images import Images
 from benchmarks.zoo.methods import METHODS
 from benchmarks.zoo.names import parse_name
+from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.watch import K
 from mgm_converters import convert
 from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_jax.errors import InputError
 from mgm_jax.files import whole_file
-from mgm_jax.intervals import bootstrap_interval
 from mgm_jax.probe.knn import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.
 MAX_BYTES, MAX_BYTES_IN_ALL = 1_200_000, 14_000_000
 
-_RESAMPLES = 2000
+_USUAL = Recipe()
 
 
 def finished_runs(runs: Path, *, seed: int) -> dict[str, Path]:
@@ -46,23 +48,65 @@ def finished_runs(runs: Path, *, seed: int) -> dict[str, Path]:
     return chosen
 
 
-def export_zoo(runs: Path, out: Path, *, seed: int, unseen: Sequence[Images]) -> list[Path]:
-    """Write the last weights of every finished run of a seed, named by method and backbone.
+def compare_runs(runs: Path, out: Path, *, seed: int, unseen: Sequence[Images]) -> list[Comparison]:
+    """Every finished run of a seed beside the shipped encoder of its name, where there is one.
+
+    Args:
+        runs: folder with one folder a run.
+        out: folder of the shipped weights.
+        seed: which of several runs of a method.
+        unseen: image sets of other classes.
+
+    Raises:
+        InputError: no finished run, or none of a shipped encoder.
+    """
+    compared = [
+        Comparison(name=name, new=accuracies(file, unseen), shipped=accuracies(shipped, unseen))
+        for name, file in finished_runs(runs, seed=seed).items()
+        if (shipped := out / f"{name}.safetensors").is_file()
+    ]
+    if not compared:
+        raise InputError(f"{out} holds no encoder of a name of {runs}; export without comparing")
+    return compared
+
+
+def export_zoo(
+    runs: Path,
+    out: Path,
+    *,
+    seed: int,
+    unseen: Sequence[Images],
+    only: Collection[str] | None = None,
+) -> list[Path]:
+    """Write the last weights of finished runs of a seed, named by method and backbone.
+
+    What the folder has besides stays: its encoders may be of several recipes, each says its own.
 
     Args:
         runs: folder with one folder a run.
         out: folder of the shipped weights.
         seed: which of several runs of a method.
         unseen: image sets of other classes; the files state the k-NN accuracy on each.
+        only: names of those to write; None for all.
 
     Returns:
         The files that were written.
 
     Raises:
-        InputError: no finished run, or more bytes than may be shipped.
+        InputError: no finished run, one of ``only`` that is none, or more bytes than may be
+            shipped.
     """
     chosen = finished_runs(runs, seed=seed)
-    sizes = {name: file.stat().st_size for name, file in chosen.items()}
+    missing = set(only or ()) - set(chosen)
+    if missing:
+        raise InputError(
+            f"only: {', '.join(sorted(missing))} of {runs} is no finished run; finished are "
+            f"{', '.join(chosen)}"
+        )
+    if only is not None:
+        chosen = {name: file for name, file in chosen.items() if name in only}
+    stay = {file.stem: file for file in out.glob("*.safetensors")}
+    sizes = {name: file.stat().st_size for name, file in (stay | chosen).items()}
     heavy = [name for name, size in sizes.items() if size > MAX_BYTES]
     if heavy or sum(sizes.values()) > MAX_BYTES_IN_ALL:
         raise InputError(
@@ -109,27 +153,37 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
     pixels = {one.name: raw_pixels(one) for one in unseen}
     files = {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
     found = {stem: accuracies(file, unseen) for stem, file in files.items()}
-    heads = " | ".join(f"{name} | above raw pixels | above untrained" for name in pixels)
+    heads = ["encoder", "method", "paradigm", "epochs", "rate", "blur at", "minutes"]
+    sets = [cell for name in pixels for cell in (name, "above raw pixels", "above untrained")]
+    raw = [cell for one in pixels.values() for cell in (f"{one.accuracy:.3f}", "", "")]
     lines = [
-        f"| encoder | method | paradigm | epochs | minutes | {heads} |",
-        "|---" * (5 + 3 * len(pixels)) + "|",
-        "| raw pixels | | | | | "
-        + " | ".join(f"{p.accuracy:.3f} | | " for p in pixels.values())
-        + "|",
+        _row(heads + sets),
+        "|---" * len(heads + sets) + "|",
+        _row(["raw pixels", *[""] * (len(heads) - 1), *raw]),
     ]
     for stem, file in files.items():
         _, said = read_safetensors(file)
         training = json.loads(said["mgm_training"])
         twin = f"untrained-{stem.rpartition('-')[2]}"
-        cells = []
+        cells = [stem, said["mgm_method"], said["mgm_paradigm"], *_recipe(training)]
+        cells.append(str(training["minutes"]))
         for name, own in found[stem].items():
             other = found[twin][name] if twin in found and twin != stem else None
             cells += [f"{own.accuracy:.3f}", _above(own, pixels[name]), _above(own, other)]
-        lines.append(
-            f"| {stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
-            f"| {training['epochs']} | {training['minutes']} | {' | '.join(cells)} |"
-        )
+        lines.append(_row(cells))
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def _recipe(training: Mapping[str, Any]) -> list[str]:
+    """Cells of what the recipes of a folder differ in; a file without one of them is usual."""
+    if not training["epochs"]:
+        return ["0", "", ""]
+    said = _USUAL.to_dict() | training
+    return [str(said["epochs"]), f"{said['rate']:g}", str(said["blur_at"])]
 
 
 def _above(one: KnnAccuracy, other: KnnAccuracy | None) -> str:
@@ -137,9 +191,3 @@ def _above(one: KnnAccuracy, other: KnnAccuracy | None) -> str:
         return ""
     low, high = difference(one.correct, other.correct)
     return f"{one.accuracy - other.accuracy:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def difference(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the difference of two shares of right answers to one test."""
-    gaps = first.astype(np.float64) - second
-    return bootstrap_interval(gaps, resamples=_RESAMPLES, seed=0, level=0.95)

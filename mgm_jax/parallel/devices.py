@@ -1,3 +1,5 @@
+# pyright: strict, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """Devices of one or many processes: the mesh, rows spread over it and fetched back."""
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from mgm_jax.training.tridiagonal import tridiagonal
+
 # Bisections on a logarithmic scale from the largest eigenvalue to the rounding of the matrix: the
 # ratio of the two, up to 1e13 under a long mean, leaves less than 1e-3 of an eigenvalue.
 _BISECTIONS = 16
@@ -54,11 +56,11 @@ def spectra(points: jax.Array) -> Spectra:
         gram = jnp.matmul(rotated, rotated.T, precision="highest")
         centred_gram = gram.at[0].set(0).at[:, 0].set(0)
         # Here the border of the matrix differs too, so the two are made tridiagonal one by one.
-        return Spectra(_eigenvalues(*_tridiagonal(gram)), _eigenvalues(*_tridiagonal(centred_gram)))
+        return Spectra(_eigenvalues(*tridiagonal(gram)), _eigenvalues(*tridiagonal(centred_gram)))
     length = jnp.linalg.norm(mean)
     first = jnp.where(length > 0, mean / jnp.where(length > 0, length, 1), jnp.eye(1, d)[0])
     rotated = _reflect(centred, first.astype(points.dtype), axis=1)
-    diagonal, side = _tridiagonal(jnp.matmul(rotated.T, rotated, precision="highest"))
+    diagonal, side = tridiagonal(jnp.matmul(rotated.T, rotated, precision="highest"))
     shifted = diagonal.at[0].add(n * length**2)
     # Side by side: a step of the bisection is far too small to be worth a loop of its own.
     both = jax.vmap(_eigenvalues, in_axes=(0, None))(jnp.stack([shifted, diagonal]), side)
@@ -73,17 +75,6 @@ def _reflect(points: jax.Array, first: jax.Array, *, axis: int) -> jax.Array:
     if axis == 1:
         return points - scale * jnp.outer(points @ vector, vector)
     return points - scale * jnp.outer(vector, vector @ points)
-
-
-def _tridiagonal(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Diagonal ``[r]`` and side ``[r - 1]`` of a tridiagonal matrix with the same eigenvalues.
-
-    The reflections of LAPACK's ``sytrd`` from the lower triangle leave the first vector alone.
-    """
-    if matrix.shape[0] < 3:
-        return jnp.diagonal(matrix), jnp.diagonal(matrix, 1)
-    diagonal, side = lax.linalg.tridiagonal(matrix, lower=True)[1:3]
-    return diagonal, side
 
 
 def _eigenvalues(diagonal: jax.Array, side: jax.Array) -> jax.Array:

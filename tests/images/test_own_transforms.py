@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mgm_jax as mgm
+from mgm_jax.cli.plan import plan
 from mgm_jax.errors import InputError
 from mgm_jax.images import SETTINGS, open_source, setting_from_config, transforms_from
 from mgm_jax.images.operations import OPERATIONS
@@ -32,7 +34,7 @@ def in_folder(tmp_path, monkeypatch):
         table.update(before)
 
 
-def test_a_module_registers_a_transform_whose_code_is_its_identity(in_folder):
+def test_a_module_registers_a_transform_whose_code_is_its_identity(in_folder, monkeypatch):
     digests = []
     for share in (0.5, 0.25):
         (in_folder / f"mine_{digests.__len__()}.py").write_text(
@@ -48,9 +50,22 @@ def test_a_module_registers_a_transform_whose_code_is_its_identity(in_folder):
     none = mgm.views("digits", own, views=2, size=8, count=2, strength=0)
     np.testing.assert_allclose(none[:, 1:], plain, atol=1e-6)
     (in_folder / "empty.py").write_text("")
-    for place, problem in (("empty", "registers no transform"), ("absent", "No module")):
+    for module, problem in (("empty", "registers no transform"), ("absent", "No module")):
         with pytest.raises(InputError, match=problem):
-            transforms_from(place)
+            transforms_from(module)
+    (in_folder / "study.yaml").write_text(
+        "encoders: [{source: pixels, size: 8}]\nimages: [{source: digits}]\n"
+        "augmentation: {settings: [dimmed], images: 2, views: 3}\n"
+    )
+    SETTINGS.pop("dimmed"), OPERATIONS.pop("dimmed")
+    with pytest.raises(InputError, match="registers no transform"):
+        plan(Path("study.yaml"), "out", transforms_from=["empty"])
+    with pytest.raises(InputError, match="dimmed"):
+        plan(Path("study.yaml"), "out", trial=False)
+    # As --transforms-from does for `mgm run`: what it registers is known to the plan.
+    monkeypatch.delitem(sys.modules, "mine_1")
+    plan(Path("study.yaml"), "out", trial=False, transforms_from=["mine_1"])
+    assert "dimmed" in SETTINGS
     with pytest.raises(InputError, match="built-in"):
         mgm.register_transform("flip")(lambda key, image, strength: image)
     with pytest.raises(InputError, match="class or a function"):

@@ -125,7 +125,7 @@ def test_gc_removes_the_images_that_no_study_looks_at(
 def test_a_run_that_was_killed_finds_its_images(photos: Path, tmp_path: Path, decoded) -> None:
     file, out = tmp_path / "study.yaml", tmp_path / "out"
     file.write_text(study_of(photos).to_yaml())
-    command = [sys.executable, "-m", "mgm_jax.cli", "embed", str(file), "-o", str(out)]
+    command = [sys.executable, "-m", "mgm_jax", "embed", str(file), "-o", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     # All images are there before the first chunk of the second look is.

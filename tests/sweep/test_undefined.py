@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mgm_jax import terminal
+from mgm_jax.cli import terminal
+from mgm_jax.cli.terminal import print_summary
 from mgm_jax.report.data.tables import read_tables
 from mgm_jax.report.figures.legend import make_legend
 from mgm_jax.report.figures.strengths import strength_figure
 from mgm_jax.report.page import render_page
 from mgm_jax.sweep import run_study
-from mgm_jax.terminal import print_summary
 from tests.report.pages import Page
 from tests.sweep.small_study import small_study
 

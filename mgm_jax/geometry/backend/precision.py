@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
@@ -64,6 +65,9 @@ def scan_dtype(precision: ScanPrecision, *, features: int) -> DTypeLike:
 def _has_fast_bfloat16() -> bool:
     if jax.default_backend() != "cpu":
         return True
+    if "xla_cpu_max_isa" in os.environ.get("XLA_FLAGS", ""):
+        # Told to leave out instructions that the CPU has: as a rule these, which are the latest.
+        return False
     try:
         facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Several estimates of intrinsic dimension side by side, with intervals, and against scale."""
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.cloud.gride import ratio_fit
 from mgm_jax.geometry.cloud.intrinsic_dimension import inverse_dimensions, slopes
 from mgm_jax.geometry.cloud.shared_neighbours import overlap_error
-from mgm_jax.geometry.cloud.spanning_trees import LEAST_POINTS, tree_dimension_with_error
+from mgm_jax.geometry.cloud.spanning_trees import MIN_POINTS, tree_dimension_with_error
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
@@ -179,10 +181,11 @@ def intrinsic_dimension(
     rows: list[tuple[str, int, float, float, float, float]] = []
     reach = NormalDist().inv_cdf((1 + level) / 2)
     near = _farthest_neighbours(asked, n, k=k, scales=scales)
+    distances, indices = np.zeros((n, 0)), np.zeros((n, 0), np.int32)
     if near:
         most = max(max(several) for several in near.values())
         found = find_neighbours(points, partition, k=most, metric="euclidean", distinct=None)
-        distances = found.distances.astype(np.float64)
+        distances, indices = found.distances.astype(np.float64), found.indices
     for name in asked:
         if name == "mst":
             dimension, low, high = _by_trees(
@@ -191,7 +194,7 @@ def intrinsic_dimension(
             rows.append((name, 0, float("nan"), dimension, low, high))
             continue
         for farthest in near[name]:
-            part, who = distances[:, :farthest], found.indices[:, :farthest]
+            part, who = distances[:, :farthest], indices[:, :farthest]
             dimension, error = _by_neighbours(name, part, who)
             ends = max(dimension - reach * error, 0.0), dimension + reach * error
             rows.append((name, farthest, float(part[:, -1].mean()), dimension, *ends))
@@ -249,11 +252,11 @@ def _two_nn(distances: np.ndarray) -> tuple[float, np.ndarray]:
 def _by_trees(
     points: Any, *, most: int, reach: float, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    most = whole_number(most, name="tree_points", least=2 * LEAST_POINTS)
+    most = whole_number(most, name="tree_points", least=2 * MIN_POINTS)
     n = points.shape[0]
-    if n < 2 * LEAST_POINTS:
+    if n < 2 * MIN_POINTS:
         raise InputError(
-            f"x must have at least {2 * LEAST_POINTS} distinct points for 'mst'; got {n}. "
+            f"x must have at least {2 * MIN_POINTS} distinct points for 'mst'; got {n}. "
             "Leave it out of estimators."
         )
     if n > most:

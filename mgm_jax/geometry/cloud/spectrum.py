@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Measures of a whole cloud read off its spectrum: RankMe, alpha-ReQ, NESum.
 
 All of them follow from the moments of the points (``moments``), so clouds that come in chunks are

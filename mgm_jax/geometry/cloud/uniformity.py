@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Uniformity of points on the sphere, from all pairs, a tile of them at a time.
 
 No moments will do: the Gaussian potential of two points takes their own distance.

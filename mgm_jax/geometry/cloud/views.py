@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """How views of one image compare with views of others: LiDAR, alignment, cosine, distance.
 
 Each is computed from moments within and between groups (``grouped_moments``), so a function that

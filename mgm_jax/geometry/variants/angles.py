@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Curvature as arXiv 2210.17475 measures it: angles between component subspaces."""
 
 from __future__ import annotations

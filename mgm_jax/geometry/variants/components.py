@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """Dimension as arXiv 2210.17475 counts it: principal components of a fair share of variance."""
 
 from __future__ import annotations

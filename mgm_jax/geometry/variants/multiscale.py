@@ -1,3 +1,5 @@
+# pyright: strict, reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 """The geometry at coarser and coarser scales: close pairs are merged, and all is measured again."""
 
 from __future__ import annotations

@@ -73,72 +73,76 @@ def nearest_by_gram(x: np.ndarray, *, k: int, metric: Metric) -> Nearest:
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
     gram = centred @ centred.T
     cloud = _Cloud(points, gram, np.diagonal(gram).copy(), metric)
-    found = Nearest(
+    results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     step = max(1, _BLOCK_VALUES // n)
     calls = [
-        partial(_settle, cloud, found, np.arange(start, min(start + step, n)), k=k)
+        partial(_settle, cloud, results, start, min(start + step, n), k=k)
         for start in range(0, n, step)
     ]
     for _ in in_order(calls, workers=workers_for(None)):
         pass
-    return found._replace(distances=in_units(found.distances, points, metric=metric))
+    return results._replace(distances=in_units(results.distances, points, metric=metric))
 
 
-def _settle(cloud: _Cloud, found: Nearest, rows: np.ndarray, *, k: int) -> None:
-    """Fill in the neighbours of some rows."""
-    n = len(cloud.own)
-    # Squared distances, less the squared length of the row, which orders nothing.
-    scores = cloud.gram[rows]
-    scores *= -2
-    scores += cloud.own
-    scores = scores.astype(np.float32)
+def _settle(cloud: _Cloud, results: Nearest, start: int, stop: int, *, k: int) -> None:
+    """Fill in the neighbours of the rows from ``start`` to before ``stop``."""
+    n, rows = len(cloud.own), np.arange(start, stop)
+    # Half squared distances, less half the squared length of the row, which orders nothing.
+    scores = np.empty((rows.size, n), np.float32)
+    np.subtract(cloud.own / 2, cloud.gram[start:stop], out=scores, casting="same_kind")
     scores[np.arange(rows.size), rows] = np.inf
     limits = np.full(rows.size, np.inf, np.float32)
     if k + _MARGIN < n - 1:
         limits = rough_limits(scores, k + _MARGIN)
     kept = scores <= limits[:, None]
     kept[np.arange(rows.size), rows] = False
-    _rank(cloud, found, rows, kept, k=k)
+    _rank(cloud, results, rows, kept, k=k)
     half = limits.astype(np.float64)
     half -= 2.0**-23 * np.abs(np.where(np.isinf(half), 0, half))
-    half += cloud.own[rows] - cloud.rounding * (cloud.own[rows] + cloud.own.max())
-    unseen = distance_above(half / 2, metric=cloud.metric)
-    found.certified[rows] = is_certified(found.distances[rows], unseen)
-    left = rows[~found.certified[rows]]
+    half += (cloud.own[rows] - cloud.rounding * (cloud.own[rows] + cloud.own.max())) / 2
+    unseen = distance_above(half, metric=cloud.metric)
+    results.certified[rows] = is_certified(results.distances[rows], unseen)
+    left = rows[~results.certified[rows]]
     if left.size:
         # Of all others the distances, most of them by a look at the matrix.
-        _rank(cloud, found, left, np.arange(n) != left[:, None], k=k)
+        _rank(cloud, results, left, np.arange(n) != left[:, None], k=k)
 
 
-def _rank(cloud: _Cloud, found: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int) -> None:
+def _rank(cloud: _Cloud, results: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int) -> None:
     """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
-    place, other = np.nonzero(kept)
-    counts = np.bincount(place, minlength=rows.size)
+    n = kept.shape[1]
+    places = np.flatnonzero(kept)
+    starts = np.searchsorted(places, np.arange(rows.size + 1) * n)
+    counts = np.diff(starts)
+    row = np.repeat(np.arange(rows.size), counts)
+    other = places - row * n
     keys = np.full((rows.size, max(k, int(counts.max()))), EMPTY)
-    column = np.arange(place.size) - (np.cumsum(counts) - counts)[place]
-    keys[place, column] = pack_keys(_distances(cloud, rows[place], other), other)
+    column = np.arange(places.size) - np.repeat(starts[:-1], counts)
+    keys[row, column] = pack_keys(_distances(cloud, rows[row], other), other)
     keys.sort(axis=1)
-    found.distances[rows], found.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
+    results.distances[rows], results.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
 
 
 def _distances(cloud: _Cloud, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Distances of pairs ``[p]`` float32 in scaled units."""
     points, gram, own, metric = cloud
     lengths = own[first] + own[second]
-    squared = lengths - 2 * gram[first, second]
+    products = gram.reshape(-1)[first * len(own) + second]
     pair = points.lengths[first], points.lengths[second]
     bound = cloud.rounding * lengths
-    low = reported_distance(np.maximum(squared - bound, 0), *pair, metric=metric)
-    high = reported_distance(squared + bound, *pair, metric=metric)
+    low = lengths - 2 * products
+    high = low + bound
+    low = reported_distance(np.maximum(low - bound, 0), *pair, metric=metric)
+    high = reported_distance(high, *pair, metric=metric)
     unsure = np.flatnonzero(low != high)
     step = max(1, _PAIR_VALUES // points.values.shape[1])
     for start in range(0, unsure.size, step):
-        some = unsure[start : start + step]
-        a, b = points.take(first[some]), points.take(second[some])
+        subset = unsure[start : start + step]
+        a, b = points.take(first[subset]), points.take(second[subset])
         gaps = a.values.astype(np.float64) * a.scales[:, None]
         gaps -= b.values.astype(np.float64) * b.scales[:, None]
         exact = np.einsum("pd,pd->p", gaps, gaps)
-        high[some] = reported_distance(exact, a.lengths, b.lengths, metric=metric)
+        high[subset] = reported_distance(exact, a.lengths, b.lengths, metric=metric)
     return high

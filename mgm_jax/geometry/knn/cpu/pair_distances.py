@@ -125,8 +125,7 @@ def _measure(
         for start in range(0, place.size, _PAIRS):
             pairs = (_filled(side[start : start + _PAIRS]) for side in (first, other))
             values[start : start + _PAIRS] = _distances(left, right, *pairs, metric=metric)
-    found = pack_keys(values[: place.size], other + np.int32(begin))
-    keys[rows].reshape(-1)[place] = found
+    keys[rows].reshape(-1)[place] = pack_keys(values[: place.size], other + np.int32(begin))
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:
@@ -144,8 +143,8 @@ def _filled(side: np.ndarray) -> np.ndarray:
 def _distances(
     queries: Points, targets: Points, first: jax.Array, second: jax.Array, *, metric: Metric
 ) -> jax.Array:
-    def some(pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def together(pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
         return exact_distances(queries.take(pairs[0]), targets.take(pairs[1]), metric=metric)
 
     parts = (first.reshape(-1, _TOGETHER), second.reshape(-1, _TOGETHER))
-    return jax.lax.map(some, parts).reshape(-1)
+    return jax.lax.map(together, parts).reshape(-1)

@@ -1,10 +1,13 @@
-"""Tables that the commands print."""
+"""What the commands print: tables, notes, failures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from mgm_jax.errors import InputError
 from mgm_jax.seals import check_sum
@@ -14,6 +17,12 @@ _WIDE = 150
 
 #: Rows of a summary: what a screen shows together with the headline.
 MAX_ROWS = 12
+
+# Lines on image sets that are shown on the screen.
+_MAX_NOTES = 12
+
+#: Failures that are named on the screen.
+_MAX_FAILURES = 5
 
 _SHOWN = {
     "nnk_degree": "degree",
@@ -120,3 +129,30 @@ def _console() -> Any:
         # A pipe has no width; nothing is cut there.
         console.width = 200
     return console
+
+
+def say(text: str) -> None:
+    """Tell something that is no result."""
+    typer.echo(text, err=True)
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Tell what was passed over in the image sets, and how their folders were understood."""
+    for line in notes[:_MAX_NOTES]:
+        say(line)
+    if len(notes) > _MAX_NOTES:
+        say(f"and {len(notes) - _MAX_NOTES} more of these in study.json and the report")
+
+
+def say_failures(failures: Any) -> None:
+    """Name what failed, the first few, and end with status 1."""
+    if not failures:
+        return
+    for one in failures[:_MAX_FAILURES]:
+        typer.echo(f"failed: {one.where}: {one.what}", err=True)
+    typer.echo(
+        f"{len(failures)} part(s) failed; `mgm status` and the report name all, "
+        "--retry-failed tries them again",
+        err=True,
+    )
+    raise typer.Exit(1)

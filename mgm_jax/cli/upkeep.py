@@ -1,22 +1,15 @@
-"""The commands that look after an output folder: ``mgm status``, ``gc``, ``upload``; failures."""
+"""The commands that look after an output folder: ``mgm status``, ``gc`` and ``upload``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from mgm_jax.cli.options import Results
+from mgm_jax.cli.terminal import say
 from mgm_jax.interrupts import stoppable
-
-# Lines on image sets that are shown on the screen.
-_MAX_NOTES = 12
-
-#: Failures that are named on the screen.
-_MAX_FAILURES = 5
-
-Results = Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a study's results.")]
 
 
 def status(
@@ -76,30 +69,3 @@ def upload(
         f"{done.url}: {files} files sent ({size / 1e6:.3g} MB), {done.kept} there already, "
         f"{done.removed} removed"
     )
-
-
-def say(text: str) -> None:
-    """Tell something that is no result."""
-    typer.echo(text, err=True)
-
-
-def say_notes(notes: Sequence[str]) -> None:
-    """Tell what was passed over in the image sets, and how their folders were understood."""
-    for line in notes[:_MAX_NOTES]:
-        say(line)
-    if len(notes) > _MAX_NOTES:
-        say(f"and {len(notes) - _MAX_NOTES} more of these in study.json and the report")
-
-
-def say_failures(failures: Any) -> None:
-    """Name what failed, the first few, and end with status 1."""
-    if not failures:
-        return
-    for one in failures[:_MAX_FAILURES]:
-        typer.echo(f"failed: {one.where}: {one.what}", err=True)
-    typer.echo(
-        f"{len(failures)} part(s) failed; `mgm status` and the report name all, "
-        "--retry-failed tries them again",
-        err=True,
-    )
-    raise typer.Exit(1)

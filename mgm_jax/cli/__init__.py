@@ -1,0 +1,45 @@
+"""The ``mgm`` commands: thin, each one call into the rooms below and a table for people.
+
+``run`` and the ``stages`` take their ``options`` and end in ``execute``, which opens the folder,
+puts paths for ``data:`` and ``published:`` sources, runs the study and tells in the ``terminal``
+what came of it; ``plan`` says what that would cost. ``convert`` and ``models`` are of encoders,
+``finished`` and ``upkeep`` of folders of results. ``first_look`` makes the study of those who wrote
+none. ``ending`` turns errors into one message and a status.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from mgm_jax.cli import convert, finished, models, plan, run, stages, upkeep
+from mgm_jax.cli.ending import run_command
+
+app = typer.Typer(
+    name="mgm",
+    help="Measure the geometry of the feature spaces of vision encoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in (
+    run.run,
+    plan.plan,
+    run.demo,
+    convert.convert,
+    models.models,
+    stages.embed,
+    stages.measure,
+    stages.probe,
+    finished.compare,
+    finished.report,
+    upkeep.status,
+    upkeep.gc,
+    upkeep.upload,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command: whatever a user can mend is one clear message and status 2."""
+    run_command(app)
