@@ -280,25 +280,18 @@ def _small_groups(place: Place, n: int) -> list[Program]:
     views = 64
     groups = max(1, n // views)
     mask = place.array(groups, views, dtype=bool)
-    gram = place.array(groups, views, views, dtype=np.float64)
-    lengths = place.array(groups, views, dtype=np.float64)
-    spread = small_groups._spread
-    return [
-        Program(
-            name="grams",
-            function=spread(small_groups._grams, None, normalize=True),
-            arguments=(place.array(groups, views, WIDTH), mask),
-            options={},
-        ),
-        Program(
-            name="neighbours",
-            function=spread(
-                small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
-            ),
-            arguments=(gram, lengths, mask, None),
-            options={},
-        ),
-    ]
+    wanted = place.array(groups, dtype=np.int32)
+    threshold = place.array(groups, dtype=np.float64)
+    program = small_groups._spread(
+        small_groups.whole_group,
+        None,
+        k=views - 1,
+        kernel="cosine",
+        normalize=True,
+        fallback=False,
+    )
+    arguments = place.array(groups, views, WIDTH), mask, wanted, None, threshold
+    return [Program(name="groups", function=program, arguments=arguments, options={})]
 
 
 def _spectrum(place: Place, n: int) -> list[Program]:
