@@ -8,7 +8,7 @@ The way of an image::
 
 ``sources`` holds the ways in, one file each, ``sources/files`` what folders and archives share and
 ``sources/tables`` what tables do;
-``image_source`` is what every one of them opens to; ``decoding`` makes pixels of one picture, and
+``image_source`` is what every one of them opens to; ``decode`` makes pixels of one picture, and
 says which are read and how large they may be. ``loader`` makes canvases of many and ``cache`` keeps
 them.
 ``settings`` are lists of ``operations``, the random steps of a view; ``transforms`` the arithmetic
@@ -19,7 +19,7 @@ them.
 from __future__ import annotations
 
 from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
-from mgm_jax.images.decoding.limits import Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.own_transforms import register_transform, transforms_from

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decoding.decode import array_to_rgb
-from mgm_jax.images.decoding.grey_depth import ValueRange, check_value_range
-from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.picture import array_to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 
 IMAGE_KEYS = ("images", "image", "x")

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decoding.formats import open_formats, what_it_is
-from mgm_jax.images.decoding.grey_depth import ValueRange, deep_to_bytes
-from mgm_jax.images.decoding.limits import LIMITS, Limits
-from mgm_jax.images.decoding.regular_file import read_regular
+from mgm_jax.images.decode.formats import open_formats, what_it_is
+from mgm_jax.images.decode.grey_depth import ValueRange, deep_to_bytes
+from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.regular_file import read_regular
 
 # Pictures of more pixels are decoded one at a time: a dozen of them side by side, each some ten
 # bytes a pixel while it is converted, would need more memory than many machines have.
@@ -38,7 +38,7 @@ def decode_image(
 
     The EXIF orientation is applied, transparency is laid over white, grey becomes three equal
     channels, deeper values become bytes by the rule of
-    :mod:`~mgm_jax.images.decoding.grey_depth`, and of an animation the first picture is taken.
+    :mod:`~mgm_jax.images.decode.grey_depth`, and of an animation the first picture is taken.
 
     Args:
         content: the file's bytes, or where it lies.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from mgm_jax.images.decoding.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, open_formats
-from mgm_jax.images.decoding.limits import LIMITS
+from mgm_jax.images.decode.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, open_formats
+from mgm_jax.images.decode.limits import LIMITS
 from mgm_jax.images.sources.files.layout import SPLIT_NAMES
 from mgm_jax.images.sources.open_table import TABLE_SUFFIXES, WDS_PREFIX
 from mgm_jax.images.sources.tables.fields import (
