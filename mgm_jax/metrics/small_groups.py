@@ -1,8 +1,8 @@
 """Metrics of points of small groups: one Gram matrix a group, and all of its points at once.
 
-A batch goes through these steps; on a GPU with fast float64 all are one program, on a CPU (and for
-other accelerators on the CPU beside them) some are compiled and some are not, and only the first sees the features, so that encoders of other widths
-compile next to nothing anew:
+A batch goes through these steps. On a GPU with fast float64 all are one program. On a CPU, and for
+other accelerators on the CPU beside them, some are compiled and some are not, and only the first
+sees the features, so that encoders of other widths compile next to nothing anew:
 
 1. points to Gram matrices, and these to their principal axes;
 2. Gram matrices to neighbours and what they say alone;
