@@ -11,16 +11,21 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.compile_only.compilers import Place
 from mgm_jax.geometry.backend.precision import double_precision
 
+if TYPE_CHECKING:
+    # Not when this is imported: libtpu would be told that no TPU is there.
+    from benchmarks.compile_only.compilers import Place
+
 WIDTH, K = 2048, 50
+# What a table calls all programs of a kernel together.
+ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
