@@ -252,7 +252,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
             name="compare",
             function=compare_rows,
             arguments=(points, spans, rows, partners),
-            options={"normalize": True},
+            options={"normalize": True, "at_once": True},
             times=times,
         ),
     ]
