@@ -1,8 +1,8 @@
 """Devices that are not here, and their compilers: the one file that uses private parts of JAX.
 
 The compilers of TPUs come with ``libtpu``, those of NVIDIA GPUs with the plugin of JAX and
-``nvidia-cuda-nvcc``; neither needs a driver. Import this before anything compiles: libtpu reads
-its environment when it is loaded.
+``nvidia-cuda-nvcc``; neither needs a driver. On a host that has ``libtpu``, start with
+``JAX_PLATFORMS=cpu``, lest JAX look for a TPU.
 """
 
 from __future__ import annotations
@@ -32,16 +32,6 @@ _TARGETS = Path(__file__).parent / "targets"
 # Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
 _DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
 
-# Several processes may compile at once: none of them holds a device.
-os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-os.environ.setdefault(
-    "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
-)
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 
 def missing(device: Device) -> str | None:
     """What is not installed to compile for a device; None where all is."""
@@ -65,6 +55,7 @@ def devices_of(device: Device) -> tuple[Any, ...]:
     from jax.experimental import topologies
 
     options: dict[str, Any] = {}
+    _describe_host()
     if device.target is None:
         described = topologies.get_topology_desc(topology_name=device.topology, platform="tpu")
     else:
@@ -77,6 +68,20 @@ def devices_of(device: Device) -> tuple[Any, ...]:
             platform="cuda", topology_name=device.name, **options
         )
     return tuple(described.devices)
+
+
+@cache
+def _describe_host() -> None:
+    """Tell libtpu, before it is loaded, of a host that it need not ask about."""
+    # Several processes may compile at once: none of them holds a device.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault(
+        "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
+    )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @cache

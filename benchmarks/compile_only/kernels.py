@@ -20,7 +20,6 @@ import numpy as np
 from mgm_jax.geometry.backend.precision import double_precision
 
 if TYPE_CHECKING:
-    # Not when this is imported: libtpu would be told that no TPU is there.
     from benchmarks.compile_only.compilers import Place
 
 WIDTH, K = 2048, 50
