@@ -175,6 +175,11 @@ def test_turns_of_loops_in_branches_are_seen() -> None:
     assert list(turns(jax.make_jaxpr(branch)(jnp.ones(9)).jaxpr)) == [9]
 
 
+def test_turns_of_a_loop_in_a_loop_multiply() -> None:
+    by_entries = jax.make_jaxpr(lambda x: jax.lax.map(lambda row: jax.lax.map(jnp.sin, row), x))
+    assert list(turns(by_entries(jnp.ones((4, 5))).jaxpr)) == [4, 20]
+
+
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a compiler of the name that its key asks for."""
