@@ -200,4 +200,7 @@ def compiler_version(device: Device) -> str:
     import importlib.metadata as metadata
 
     package = "libtpu" if device.platform == "tpu" else "jax-cuda12-pjrt"
-    return f"{package} {metadata.version(package)}, jax {jax.__version__}"
+    # Without its dumps nothing is known of the cycles of Pallas kernels.
+    dumps = device.platform != "tpu" or _DUMP.name in os.environ["LIBTPU_INIT_ARGS"]
+    version = f"{package} {metadata.version(package)}, jax {jax.__version__}"
+    return version if dumps else f"{version}, no dumps"
