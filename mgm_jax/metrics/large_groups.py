@@ -113,7 +113,14 @@ def measure_large_group(
         spans = Subspaces(*map(jax.device_put, whole))
         for rows in batches:
             others = partners[rows]
-            write(rows, compare_rows(cloud, spans, rows, others, normalize=options.normalize))
+            # Caches of a CPU hold one pair; an accelerator waits for every step.
+            at_once = jax.default_backend() != "cpu"
+            write(
+                rows,
+                compare_rows(
+                    cloud, spans, rows, others, normalize=options.normalize, at_once=at_once
+                ),
+            )
     complete(columns.values(), mine, mesh)
     return columns
 
@@ -226,7 +233,7 @@ def measure_rows(
     return columns, spans, centred_gram(gram, mask), refused
 
 
-@partial(jax.jit, static_argnames=("normalize",))
+@partial(jax.jit, static_argnames=("normalize", "at_once"))
 def compare_rows(
     points: jax.Array,
     subspaces: Subspaces,
@@ -234,6 +241,7 @@ def compare_rows(
     partners: jax.Array,
     *,
     normalize: bool,
+    at_once: bool,
 ) -> Affinity:
     """Compare the subspaces of some points with those of their neighbours and of chance.
 
@@ -243,35 +251,17 @@ def compare_rows(
         rows: points to compare ``[b]`` int.
         partners: rows of random partners of the same group ``[b, r]`` int, -1 for none.
         normalize: whether the cloud is meant on the unit sphere.
+        at_once: compare all points with one partner at a time, not pair by pair.
 
     Returns:
         Columns, each ``[b]``.
     """
-
-    def overlaps(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        own, partner = row
-
-        def differences(point: jax.Array) -> jax.Array:
-            neighbours = subspaces.neighbours[point]
-            return gathered_differences(points, point, neighbours, normalize=normalize)
-
-        frame = differences(own)
-        others = jnp.concatenate([subspaces.neighbours[own], jnp.maximum(partner, 0)])
-
-        def overlap(other: jax.Array) -> jax.Array:
-            cross = frame @ differences(other).T
-            return pair_overlap(cross, subspaces.inverse[own], subspaces.inverse[other])
-
-        def overlap_if_counted(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-            return lax.cond(pair[1], overlap, lambda _: jnp.zeros((), frame.dtype), pair[0])
-
-        counted = jnp.concatenate([subspaces.present[own], partner >= 0])
-        return lax.map(overlap_if_counted, (others, counted)), others
-
-    overlap, others = lax.map(overlaps, (rows, partners))
     near = subspaces.neighbours.shape[1]
-    dimension, other_dimension = subspaces.dimension[rows], subspaces.dimension[others]
+    others = jnp.concatenate([subspaces.neighbours[rows], jnp.maximum(partners, 0)], axis=1)
     counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
+    compare = _overlaps_at_once if at_once else _overlaps_by_pairs
+    overlap = compare(points, subspaces, rows, others, counted, normalize=normalize)
+    dimension, other_dimension = subspaces.dimension[rows], subspaces.dimension[others]
 
     def mean(part: slice) -> tuple[jax.Array, jax.Array]:
         return mean_affinity(
@@ -284,3 +274,58 @@ def compare_rows(
 
     null, _ = mean(slice(near, None))
     return Affinity(*mean(slice(0, near)), null)
+
+
+def _differences(
+    points: jax.Array, subspaces: Subspaces, point: jax.Array, *, normalize: bool
+) -> jax.Array:
+    """What spans the polytope of a point, ``[p, d]``."""
+    return gathered_differences(points, point, subspaces.neighbours[point], normalize=normalize)
+
+
+def _overlaps_by_pairs(
+    points: jax.Array,
+    subspaces: Subspaces,
+    rows: jax.Array,
+    others: jax.Array,
+    counted: jax.Array,
+    *,
+    normalize: bool,
+) -> jax.Array:
+    """Overlaps ``[b, q]`` of points ``[b]`` with others ``[b, q]``; 0 where they do not count."""
+    differences = partial(_differences, points, subspaces, normalize=normalize)
+
+    def overlaps(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
+        own, others, counted = row
+        frame = differences(own)
+
+        def overlap(other: jax.Array) -> jax.Array:
+            cross = frame @ differences(other).T
+            return pair_overlap(cross, subspaces.inverse[own], subspaces.inverse[other])
+
+        def overlap_if_counted(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
+            return lax.cond(pair[1], overlap, lambda _: jnp.zeros((), frame.dtype), pair[0])
+
+        return lax.map(overlap_if_counted, (others, counted))
+
+    return lax.map(overlaps, (rows, others, counted))
+
+
+def _overlaps_at_once(
+    points: jax.Array,
+    subspaces: Subspaces,
+    rows: jax.Array,
+    others: jax.Array,
+    counted: jax.Array,
+    *,
+    normalize: bool,
+) -> jax.Array:
+    """:func:`_overlaps_by_pairs` in as many steps as a point has others."""
+    differences = jax.vmap(partial(_differences, points, subspaces, normalize=normalize))
+    frames, inverses = differences(rows), subspaces.inverse[rows]
+
+    def overlap(other: jax.Array) -> jax.Array:
+        cross = jnp.einsum("bpd,bqd->bpq", frames, differences(other))
+        return pair_overlap(cross, inverses, subspaces.inverse[other])
+
+    return jnp.where(counted, lax.map(overlap, others.T).T, 0)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.metrics import manifold, manifold_metrics
+from mgm_jax.metrics import large_groups, manifold, manifold_metrics
+from mgm_jax.metrics.large_groups import compare_rows
 from mgm_jax.metrics.measure import measure_points
 from tests.geometry.clouds import cloud
 
@@ -57,6 +58,13 @@ def test_gathered_candidates_give_what_the_gram_matrix_gives(monkeypatch, kernel
     _same(gathered, through_gram, but=SAMPLED, atol=1e-9)
     drawn, whole = gathered.nnk_affinity_null, through_gram.nnk_affinity_null
     assert (drawn != whole).any() and abs(drawn.mean() - whole.mean()) < 0.02
+
+    def at_once(*inputs, **chosen):
+        return compare_rows(*inputs, **chosen | {"at_once": True})
+
+    # As an accelerator compares polytopes: many points with one partner at a time.
+    monkeypatch.setattr(large_groups, "compare_rows", at_once)
+    _same(manifold_metrics(POINTS, groups=GROUPS, k=8, kernel=kernel), gathered)
 
 
 def test_arrays_of_jax_and_half_precision_are_taken():
