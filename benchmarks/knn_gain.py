@@ -151,6 +151,8 @@ def _held_out(
         families=families,
         baselines={"k-NN": knn},
         name="set",
+        # The width, of which it is asked what it tells.
+        diagnostics=True,
         permutations=1,
         random_sets=1,
         resamples=10,

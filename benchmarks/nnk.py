@@ -7,7 +7,8 @@ Optax's accelerated projected gradient solves a smaller one in float64, all poin
 many iterations as the goal for the KKT violation takes, up to a limit; ``KKT`` columns hold the
 largest violation that each left. Where Optax has not got there within the limit, it would need
 longer still, and its ratio is a lower bound. ``--data`` and ``--k`` measure some and keep the rows
-of the others, for machines that are quiet for minutes only.
+of the others, for machines that are quiet for minutes only. ``--graph`` measures what users call,
+``nnk_graph`` from points, beside the same SciPy, which starts from kernel matrices.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from scipy.optimize import nnls
 
 from benchmarks.knn import post_relu
 from benchmarks.timing import interleaved, report, reported
+from mgm_jax import nnk_graph
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT, solve_nnk
 from mgm_jax.parallel.cpus import available_cpus
@@ -101,6 +103,46 @@ def optax_solver(
         iterations = min(2 * iterations, most)
 
 
+def on_all_cores(
+    pool: Parallel, kernel: np.ndarray, target: np.ndarray
+) -> Callable[[], np.ndarray]:
+    """Return a call of SciPy's solver that spreads the points over all cores."""
+    tasks = 4 * available_cpus()
+
+    def call() -> np.ndarray:
+        shares = zip(np.array_split(kernel, tasks), np.array_split(target, tasks), strict=True)
+        parts: Any = pool(delayed(scipy_some)(*share) for share in shares)
+        return np.concatenate(parts)
+
+    return call
+
+
+def graphs(data: dict[str, np.ndarray], options: argparse.Namespace, pool: Parallel) -> None:
+    """Measure and report ``nnk_graph`` of all points, each turn beside SciPy."""
+    again = {(name, k) for name in data for k in options.k}
+    rows = [row for row in reported("nnk_graph") if (row["data"], row["k"]) not in again]
+    few = options.scipy_points
+    for name, x in data.items():
+        x = x.astype(np.float32)
+        for k in options.k:
+            run_scipy = on_all_cores(pool, *problems(x, k=k, points=few))
+            seconds = interleaved(
+                {"nnk_graph": partial(nnk_graph, x, k=k), "SciPy": run_scipy},
+                turns=options.turns,
+            )
+            ours, theirs = len(x) / seconds["nnk_graph"], few / seconds["SciPy"]
+            rows.append(
+                {
+                    "data": name,
+                    "k": k,
+                    "nnk_graph points/s": ours,
+                    "SciPy points/s": theirs,
+                    "times SciPy": ours / theirs,
+                }
+            )
+            report("nnk_graph", rows)
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -111,6 +153,7 @@ def main() -> None:
     parser.add_argument("--optax-points", type=int, default=16)
     parser.add_argument("--optax-iterations", type=int, default=16_000, help="at most")
     parser.add_argument("--data", nargs="+", help="kinds to measure; all where left out")
+    parser.add_argument("--graph", action="store_true", help="measure nnk_graph from points")
     options = parser.parse_args()
     n = options.points + 500
     data = {
@@ -120,9 +163,12 @@ def main() -> None:
     }
     if options.data:
         data = {name: data[name] for name in options.data}
+    pool = Parallel(n_jobs=available_cpus())
+    if options.graph:
+        graphs(data, options, pool)
+        return
     again = {(name, k) for name in data for k in options.k}
     rows = [row for row in reported("nnk") if (row["data"], row["k"]) not in again]
-    pool, tasks = Parallel(n_jobs=available_cpus()), 4 * available_cpus()
     for name, x in data.items():
         for k in options.k:
             kernel, target = problems(x, k=k, points=options.points)
@@ -130,16 +176,7 @@ def main() -> None:
             run_optax, iterations = optax_solver(
                 kernel[:fewer], target[:fewer], most=options.optax_iterations
             )
-
-            def run_scipy(
-                kernel: np.ndarray = kernel[:few], target: np.ndarray = target[:few]
-            ) -> np.ndarray:
-                shares = zip(
-                    np.array_split(kernel, tasks), np.array_split(target, tasks), strict=True
-                )
-                parts: Any = pool(delayed(scipy_some)(*share) for share in shares)
-                return np.concatenate(parts)
-
+            run_scipy = on_all_cores(pool, kernel[:few], target[:few])
             seconds = interleaved(
                 {
                     "mgm_jax": partial(solve_nnk, kernel, target),

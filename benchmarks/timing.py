@@ -22,14 +22,16 @@ RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "optax")
 
 
-def interleaved(contestants: Mapping[str, Callable[[], object]], *, turns: int) -> dict[str, float]:
-    """Median seconds of each contestant over ``turns`` turns, after one uncounted turn."""
+def interleaved(
+    contestants: Mapping[str, Callable[[], object]], *, turns: int, uncounted: int = 1
+) -> dict[str, float]:
+    """Median seconds of each contestant over ``turns`` turns, after some uncounted ones."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(turns + 1):
+    for turn in range(uncounted + turns):
         for name, call in contestants.items():
             start = time.perf_counter()
             call()
-            if turn:
+            if turn >= uncounted:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 

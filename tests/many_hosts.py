@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +18,8 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.parallel.devices import default_mesh, fetch, fetch_rows, join_rows, shard_rows
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share, start_processes
+from mgm_jax.sweep.plan.cells import Failure
+from mgm_jax.sweep.run.executors.across import ProcessesExecutor
 from tests.embeddings.many_devices import fill
 from tests.geometry.neighbour_oracle import clouds, nearest
 from tests.launch import make_checks
@@ -58,6 +61,14 @@ def exchange() -> None:
     np.testing.assert_array_equal(column, np.sqrt(items))
     parts = from_all_processes(np.arange(3 * index, dtype=np.float64) / 3, mesh)
     assert [part.size for part in parts] == [3 * i for i in range(jax.process_count())]
+
+
+def failures() -> None:
+    """All processes of a study end with what process 0 has found."""
+    index = jax.process_index()
+    own = Failure(images="digits", where="3", what=f"process {index}", is_image=True)
+    found = ProcessesExecutor().of_writer([own] * (2 - index))
+    assert found == [replace(own, what="process 0")] * 2
 
 
 def neighbours() -> None:
@@ -136,4 +147,5 @@ if __name__ == "__main__":
         timeout=100,
     )
     assert found == (jax.process_index(), jax.process_count()) and found.count == 2
-    make_checks(exchange, neighbours, groups, probes, embeddings)
+    time.sleep(float(os.environ.get("TEST_LATE", "0")))
+    make_checks(exchange, failures, neighbours, groups, probes, embeddings)

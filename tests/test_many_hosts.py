@@ -47,6 +47,14 @@ def test_two_processes_are_told_of_each_other(tmp_path: Path) -> None:
     run("tests.many_hosts", devices=2, copies=[flags(index) | address for index in range(2)])
 
 
+# Gloo waits for half a minute when processes first meet, and for ever afterwards.
+@pytest.mark.nightly
+def test_a_process_may_come_late_to_the_first_exchange() -> None:
+    address = {"TEST_COORDINATOR": f"127.0.0.1:{free_port()}"}
+    copies = [flags(index) | address | {"TEST_LATE": f"{35 * index}"} for index in range(2)]
+    run("tests.many_hosts", "exchange", devices=2, copies=copies)
+
+
 # Every day test_executors runs a job as Slurm starts it.
 @pytest.mark.nightly
 @pytest.mark.parametrize("cluster", [slurm, open_mpi])

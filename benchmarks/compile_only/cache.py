@@ -16,8 +16,9 @@ from benchmarks.compile_only import compilers
 from benchmarks.compile_only.compilers import Device
 from benchmarks.compile_only.counts import Counts, count
 
-# Change it where the same program would now be read in another way.
-_READING = 2
+# Change it where the same program would now be read in another way; the second is that of programs
+# with Pallas kernels.
+_READING, _READING_OF_KERNELS = 2, 3
 
 
 def compile_and_count(lowered: Any, device: Device) -> Counts:
@@ -34,11 +35,8 @@ def compile_and_count(lowered: Any, device: Device) -> Counts:
     compilers.forget_dumps()
     compiled = lowered.compile()
     counts = count(compiled.as_text())
-    if counts.no_estimate.get("tpu_custom_call"):
-        bundles = compilers.kernel_cycles()
-        if len(bundles) == counts.calls["tpu_custom_call"]:
-            counts.cycles = (counts.cycles or 0) + sum(bundles.values())
-            del counts.no_estimate["tpu_custom_call"]
+    if device.platform == "tpu":
+        counts.add_bundles(compilers.kernel_cycles())
     memory = compiled.memory_analysis()
     counts.temporary = int(memory.temp_size_in_bytes)
     counts.arguments = int(memory.argument_size_in_bytes)
@@ -57,8 +55,9 @@ def is_kept(lowered: Any, device: Device) -> bool:
 
 
 def _file(lowered: Any, device: Device) -> Path:
-    version = compilers.compiler_version(device)
-    key = f"{_READING} {device.name} {version} {lowered.as_text()}"
+    text, version = lowered.as_text(), compilers.compiler_version(device)
+    reading = _READING_OF_KERNELS if "tpu_custom_call" in text else _READING
+    key = f"{reading} {device.name} {version} {text}"
     return folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import re
 import tempfile
@@ -27,7 +28,7 @@ from benchmarks.compile_only.devices import DEVICES, Device
 __all__ = ["DEVICES", "Device", "Place", "as_if_on", "devices_of", "missing"]
 
 _BUNDLE = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+([A-Z]{2})?\s*: (>*)")
-_EXIT = re.compile(r"totalorder %\S+, (\d+) /\* loop exit test")
+_EXIT = re.compile(r"totalorder (?:\(\S+\), )?%\S+, (\d+) /\* loop exit test")
 _TARGETS = Path(__file__).parent / "targets"
 # Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
 _DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
@@ -141,18 +142,17 @@ def as_if_on(device: Device) -> Iterator[None]:
 
 
 def kernel_cycles() -> dict[str, int]:
-    """Bundles of the Pallas kernels that libtpu compiled last, by name, loops counted.
+    """Bundles of the instructions that libtpu compiled last, by name, loops counted.
 
     A bundle is a cycle where nothing stalls: neither a transfer nor a matrix unit makes it wait.
     """
     found = {}
     for path in sorted(Path(_DUMP.name).glob("*-final_bundles.txt")):
-        name = path.name.split("-", 1)[1].removesuffix("-final_bundles.txt")
-        # The frame of the program: its own kernels have names of instructions.
-        if not name.startswith(("<", "TLP")) and "schedule-analysis" not in name:
-            text = path.read_text(errors="replace")
-            if "custom-call" in text or "inlined_call" in text:
-                found[name] = bundles(text)
+        # The number of the program, the name of the instruction, the number of the pass.
+        name = path.name.removesuffix("-final_bundles.txt").split("-", 1)[1].rsplit("-", 1)[0]
+        # The frame of the program has no name of an instruction.
+        if not name.startswith(("<", "TLP")) and "schedule-analysis" not in path.name:
+            found[name] = bundles(path.read_text(errors="replace"))
     return found
 
 
@@ -166,26 +166,26 @@ def bundles(text: str) -> int:
     ...   0x3   :  { c }''')
     12
     """
-    # Bundles and turns of the loops that are open, outermost first.
-    open_loops = [[0, 1]]
+    # The schedule may mix bundles of a loop into those of the loop within it, so each bundle is
+    # put down to the loops that its depth says, the last that began at each depth.
+    turns: list[int] = []
+    current: list[int] = []
+    listed: list[tuple[int, ...]] = []
     for line in text.splitlines():
         bundle = _BUNDLE.match(line)
         if not bundle:
             continue
         code, depth = bundle[1], len(bundle[2])
         if code == "LB":
-            open_loops.append([0, 1])
-        elif not code and "{}" not in line:
-            while len(open_loops) > depth + 1:
-                inner, turns = open_loops.pop()
-                open_loops[-1][0] += inner * turns
-        open_loops[-1][0] += 1
-        if turns := _EXIT.search(line):
-            open_loops[-1][1] = int(turns[1])
-    while len(open_loops) > 1:
-        inner, times = open_loops.pop()
-        open_loops[-1][0] += inner * times
-    return open_loops[0][0]
+            current = [*current[: depth - 1], len(turns)]
+            turns.append(1)
+        listed.append(tuple(current[:depth]))
+        if test := _EXIT.search(line):
+            # The test of a loop comes after that of the loop within it, perhaps among its bundles.
+            untested = [loop for loop in listed[-1] if turns[loop] == 1]
+            if untested:
+                turns[untested[-1]] = int(test[1])
+    return sum(math.prod(turns[loop] for loop in loops) for loops in listed)
 
 
 def forget_dumps() -> None:

@@ -45,6 +45,7 @@ class Counts:
         collectives: bytes of the results, by kind, loops counted.
         calls: calls of kernels that XLA has not written, by name.
         no_estimate: instructions that work but have no estimate of cycles, by kind.
+        unestimated: the same by name, each with its kind and how often it runs.
         host: transfers to or from the host in the program.
         float64: whether the program as it was handed to the compiler has float64 in it.
         temporary: bytes beside arguments and results.
@@ -58,11 +59,27 @@ class Counts:
     collectives: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     no_estimate: dict[str, int] = field(default_factory=dict)
+    unestimated: dict[str, tuple[str, int]] = field(default_factory=dict)
     host: int = 0
     float64: bool = False
     temporary: int = 0
     arguments: int = 0
     results: int = 0
+
+    def add_bundles(self, bundles: dict[str, int]) -> None:
+        """Count instructions without estimate by the bundles of their final programs.
+
+        >>> counts = Counts(no_estimate={"sort": 3}, unestimated={"sort.1": ("sort", 3)})
+        >>> counts.add_bundles({"sort.1": 10})
+        >>> counts.cycles, counts.no_estimate
+        (30, {})
+        """
+        for name in [name for name in self.unestimated if name in bundles]:
+            kind, times = self.unestimated.pop(name)
+            self.cycles = (self.cycles or 0) + times * bundles[name]
+            self.no_estimate[kind] -= times
+            if not self.no_estimate[kind]:
+                del self.no_estimate[kind]
 
     def as_json(self) -> dict[str, Any]:
         """As a dictionary of plain values."""
@@ -113,7 +130,7 @@ def _add(
     name: str,
     times: int,
 ) -> None:
-    for _, shape, operation, rest in computations[name]:
+    for instruction, shape, operation, rest in computations[name]:
         kind = operation.removesuffix("-start")
         cycles = _CYCLES.search(rest)
         total["cycles"] += times * int(cycles[1]) if cycles else 0
@@ -140,6 +157,7 @@ def _add(
         if operation in _WORK and not cycles and not (target and target[1] in _NOTES):
             named = target[1] if target else operation
             counts.no_estimate[named] = counts.no_estimate.get(named, 0) + times
+            counts.unestimated[instruction.lstrip("%")] = named, times
         for other in _called(operation, rest):
             _add(counts, total, computations, other, times)
 

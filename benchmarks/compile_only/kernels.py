@@ -38,6 +38,7 @@ class Program:
         options: keywords of the function.
         times: how often the call of the user runs it.
         flops: of bfloat16 products in Pallas kernels: no fewer cycles than these take.
+        float64: False for a program that is traced without 64-bit types whatever its kernel says.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Program:
     options: dict[str, Any]
     times: int = 1
     flops: float = 0.0
+    float64: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +74,15 @@ class Kernel:
 
 def trace(kernel: Kernel, program: Program) -> Any:
     """Trace a program as the product would on the device."""
-    with double_precision() if kernel.float64 else contextlib.nullcontext():
+    wide = kernel.float64 and program.float64
+    with double_precision() if wide else contextlib.nullcontext():
         return program.function.trace(*program.arguments, **program.options)
 
 
 def lower(kernel: Kernel, program: Program) -> Any:
     """What the compiler gets of a program."""
-    with double_precision() if kernel.float64 else contextlib.nullcontext():
+    wide = kernel.float64 and program.float64
+    with double_precision() if wide else contextlib.nullcontext():
         return trace(kernel, program).lower()
 
 
@@ -108,11 +112,25 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
-    from mgm_jax.geometry.knn import buckets, distance
+    from mgm_jax.geometry.backend.wide import arithmetic_of
+    from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
 
     queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
+    from benchmarks.compile_only import compilers
+
+    device = compilers.devices_of(place.device)[0]
     kernel = "pallas" if place.device.platform == "tpu" else "xla"
+    options = {"k": K, "metric": "cosine"}
+    if in_pairs := arithmetic_of(device) == "pairs":
+        width = rank_in_pairs.width_for_ranking(d)
+        tables = place.array(n, 1, width), place.array(m, 1, width)
+        rank = rank_in_pairs.rank_in_pairs
+        options["kernel"] = kernel
+        certificate = distance.unseen_distance_in_single
+    else:
+        rank, tables = distance.rerank, (_points(place, n, d), _points(place, m, d))
+        certificate = distance.unseen_distance
     return [
         Program(
             name="scan",
@@ -120,18 +138,21 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
             arguments=(queries, rows, _table(place, m, d)),
             options={"count": count, "kernel": kernel},
             flops=_pair_flops(n, m=m, d=d),
+            float64=not in_pairs,
         ),
         Program(
             name="rank",
-            function=distance.rerank,
-            arguments=(_points(place, n, d), _points(place, m, d), candidates),
-            options={"k": K, "metric": "cosine"},
+            function=rank,
+            arguments=(*tables, candidates),
+            options=options,
+            float64=not in_pairs,
         ),
         Program(
             name="certificate",
-            function=distance.unseen_distance,
+            function=certificate,
             arguments=(queries, place.array(n)),
             options={"metric": "cosine"},
+            float64=not in_pairs,
         ),
     ]
 
@@ -251,7 +272,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
             name="compare",
             function=compare_rows,
             arguments=(points, spans, rows, partners),
-            options={"normalize": True, "at_once": True},
+            options={"normalize": True},
             times=times,
         ),
     ]
@@ -264,25 +285,18 @@ def _small_groups(place: Place, n: int) -> list[Program]:
     views = 64
     groups = max(1, n // views)
     mask = place.array(groups, views, dtype=bool)
-    gram = place.array(groups, views, views, dtype=np.float64)
-    lengths = place.array(groups, views, dtype=np.float64)
-    spread = small_groups._spread
-    return [
-        Program(
-            name="grams",
-            function=spread(small_groups._grams, None, normalize=True),
-            arguments=(place.array(groups, views, WIDTH), mask),
-            options={},
-        ),
-        Program(
-            name="neighbours",
-            function=spread(
-                small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
-            ),
-            arguments=(gram, lengths, mask, None),
-            options={},
-        ),
-    ]
+    wanted = place.array(groups, dtype=np.int32)
+    threshold = place.array(groups, dtype=np.float64)
+    program = small_groups._spread(
+        small_groups.whole_group,
+        None,
+        k=views - 1,
+        kernel="cosine",
+        normalize=True,
+        fallback=False,
+    )
+    arguments = place.array(groups, views, WIDTH), mask, wanted, None, threshold
+    return [Program(name="groups", function=program, arguments=arguments, options={})]
 
 
 def _spectrum(place: Place, n: int) -> list[Program]:

@@ -153,35 +153,37 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
     pixels = {one.name: raw_pixels(one) for one in unseen}
     files = {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
     found = {stem: accuracies(file, unseen) for stem, file in files.items()}
-    heads = " | ".join(f"{name} | above raw pixels | above untrained" for name in pixels)
+    heads = ["encoder", "method", "paradigm", "epochs", "rate", "blur at", "minutes"]
+    sets = [cell for name in pixels for cell in (name, "above raw pixels", "above untrained")]
+    raw = [cell for one in pixels.values() for cell in (f"{one.accuracy:.3f}", "", "")]
     lines = [
-        f"| encoder | method | paradigm | epochs | rate | blur at | minutes | {heads} |",
-        "|---" * (7 + 3 * len(pixels)) + "|",
-        "| raw pixels | | | | | | | "
-        + " | ".join(f"{p.accuracy:.3f} | | " for p in pixels.values())
-        + "|",
+        _row(heads + sets),
+        "|---" * len(heads + sets) + "|",
+        _row(["raw pixels", *[""] * (len(heads) - 1), *raw]),
     ]
     for stem, file in files.items():
         _, said = read_safetensors(file)
         training = json.loads(said["mgm_training"])
         twin = f"untrained-{stem.rpartition('-')[2]}"
-        cells = []
+        cells = [stem, said["mgm_method"], said["mgm_paradigm"], *_recipe(training)]
+        cells.append(str(training["minutes"]))
         for name, own in found[stem].items():
             other = found[twin][name] if twin in found and twin != stem else None
             cells += [f"{own.accuracy:.3f}", _above(own, pixels[name]), _above(own, other)]
-        lines.append(
-            f"| {stem} | {said['mgm_method']} | {said['mgm_paradigm']} "
-            f"| {_recipe(training)} | {training['minutes']} | {' | '.join(cells)} |"
-        )
+        lines.append(_row(cells))
     return "\n".join(lines)
 
 
-def _recipe(training: Mapping[str, Any]) -> str:
+def _row(cells: Sequence[str]) -> str:
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def _recipe(training: Mapping[str, Any]) -> list[str]:
     """Cells of what the recipes of a folder differ in; a file without one of them is usual."""
     if not training["epochs"]:
-        return "0 | |"
+        return ["0", "", ""]
     said = _USUAL.to_dict() | training
-    return f"{said['epochs']} | {said['rate']:g} | {said['blur_at']}"
+    return [str(said["epochs"]), f"{said['rate']:g}", str(said["blur_at"])]
 
 
 def _above(one: KnnAccuracy, other: KnnAccuracy | None) -> str:

@@ -1,5 +1,12 @@
 """From published PyTorch checkpoints to encoders; the only place that knows torch.
 
+The way of a checkpoint::
+
+    source --reading--> names to arrays --naming--> canonical state --recognition--> Encoder
+    (file, folder,      (nothing is        (each name by           (spec, input,      |
+     hub, catalogue)     executed)          exactly one rule)       method)    verification
+                                                                                (PyTorch, every tap)
+
 The rooms, in the order in which a file passes through them:
 
 ``reading/``       a source to a file, and a file to tensors: :mod:`~.reading.source` finds it,
@@ -10,6 +17,7 @@ The rooms, in the order in which a file passes through them:
 ``naming/``        the published spellings, one file each, as anchored rules to canonical names
 ``recognition/``   what the tensors are; see there for which question each file answers
 ``verification/``  the same networks in PyTorch, and the comparison with them at every tap
+``foreign/``       another way: models that stay in timm, transformers or ONNX Runtime
 
 :mod:`~.convert` is all of these in a row, :mod:`~.report` what became of every tensor,
 :mod:`~.listing` the tables of the documentation.

@@ -101,7 +101,7 @@ def run(
     """
     from mgm_jax.cli.first_look import quick_study, study_of_features
     from mgm_jax.study import read_study
-    from mgm_jax.sweep.run.choose import choose_executor
+    from mgm_jax.sweep.run.executors.choose import choose_executor
 
     if download and offline:
         raise InputError("give --download or --offline, not both")

@@ -1,5 +1,16 @@
 """Encoders: images in, features at any named layer out.
 
+The way from weights to features::
+
+    state --canonical--> params ---------------+
+    (names to arrays)    (folded, Flax)         |
+    spec --networks--> module with taps --forward--> {tap: float32 [b, d]}
+    (no weights)                                |
+    image --framing--> [b, s, s, 3] --preprocess+
+
+A state comes from a folder (``checkpoint``), from the converters, or is drawn (``untrained``); an
+``Encoder`` holds it with its spec and preprocessing. ``callables`` go another way to the same rows.
+
 ================  =================================================================================
 ``spec``          what an encoder is without weights: one file a family, and its preprocessing
 ``canonical``     one naming of weights a family, folded into parameters

@@ -8,9 +8,12 @@ The way of an image::
 
 ``sources`` holds the ways in, one file each, ``sources/files`` what folders and archives share and
 ``sources/tables`` what tables do;
-``formats``, ``grey_depth`` and ``limits`` say which pictures are read, how deep ones become bytes,
-and how large they may be; ``operations`` are the random steps of a view and ``transforms`` the
-arithmetic behind them.
+``image_source`` is what every one of them opens to, ``decode`` makes pixels of one picture, with
+``formats``, ``grey_depth``, ``regular_file`` and ``limits`` to say which are read, how deep ones
+become bytes, and how large they may be. ``loader`` makes canvases of many and ``cache`` keeps them.
+``settings`` are lists of ``operations``, the random steps of a view; ``transforms`` the arithmetic
+behind those, ``own_transforms`` how a user adds one. ``views`` draws and makes them, ``look`` shows
+them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Metrics of points of large groups: candidates from a k-NN graph, gathered block by block.
 
-The matrix of all pairs never exists. One pass measures every point and keeps the subspace of
-each as a list of neighbours and a small inverse; a second pass compares the subspaces.
+One pass measures every point and keeps the subspace of each as a list of neighbours and a small
+inverse; a second pass compares the subspaces. The matrix of all pairs never exists, but in the
+second pass on a CPU where it is small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,15 +20,12 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
+from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
-from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName
-from mgm_jax.geometry.nnk.neighbourhood import (
-    from_differences,
-    gathered_differences,
-    gathered_gram,
-)
+from mgm_jax.geometry.nnk.neighbourhood import from_differences, gathered_differences
+from mgm_jax.geometry.nnk.settle import settle_rows
 from mgm_jax.geometry.points.groups import padded_size
 from mgm_jax.metrics.local import (
     Affinity,
@@ -41,9 +39,6 @@ from mgm_jax.metrics.local import (
 )
 from mgm_jax.metrics.options import Options
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share
-
-# Points that fall back together.
-_FALLBACK_ROWS = 8
 
 
 class Subspaces(NamedTuple):
@@ -95,69 +90,84 @@ def measure_large_group(
 
     parts = []
     with double_precision():
-        # Groups of about one size share a compilation.
-        more = padded_size(size) - size
-        cloud = jax.device_put(np.pad(points, ((0, more), (0, 0))))
-        calls = [
-            partial(_measure, points, cloud, rows, candidates[rows], bandwidth, options)
-            for rows in batches
-        ]
-        with one_thread_a_product():
-            results = in_order(calls, workers=workers_for(mesh))
-            for rows, (local, spans, pca) in zip(batches, results, strict=True):
-                write(rows, local)
-                write(rows, pca)
-                parts.append(spans)
-        whole = _assemble(len(cloud), batches, parts, mesh)
+        measured = settle_rows(
+            partial(measure_rows, kernel=options.kernel),
+            points,
+            candidates,
+            bandwidth,
+            batches,
+            normalize=options.normalize,
+            workers=workers_for(mesh),
+            finish=partial(_finish, options=options),
+        )
+        for rows, (local, spans, pca) in zip(batches, measured, strict=True):
+            write(rows, local)
+            write(rows, pca)
+            parts.append(spans)
+        whole = _assemble(size, batches, parts, mesh)
         complete(whole, mine, mesh)
-        spans = Subspaces(*map(jax.device_put, whole))
-        for rows in batches:
-            others = partners[rows]
-            # Caches of a CPU hold one pair; an accelerator waits for every step.
-            at_once = jax.default_backend() != "cpu"
-            write(
-                rows,
-                compare_rows(
-                    cloud, spans, rows, others, normalize=options.normalize, at_once=at_once
-                ),
-            )
+        compare = _compare_on_cpu if jax.default_backend() == "cpu" else _compare_on_device
+        others = [partners[rows] for rows in batches]
+        for rows, record in zip(
+            batches, compare(points, whole, batches, others, options), strict=True
+        ):
+            write(rows, record)
     complete(columns.values(), mine, mesh)
     return columns
 
 
-def _measure(
+def _compare_on_device(
     points: np.ndarray,
-    cloud: jax.Array,
-    rows: np.ndarray,
-    candidates: np.ndarray,
-    bandwidth: np.ndarray | None,
+    whole: Subspaces,
+    batches: Sequence[np.ndarray],
+    partners: Sequence[np.ndarray],
     options: Options,
-) -> tuple[Local, Subspaces, LocalPcaColumns]:
-    """Measure some rows of a cloud; those that need the fallback once more with it."""
+) -> Iterator[Affinity]:
+    # Groups of about one size share a compilation.
+    more = padded_size(len(points)) - len(points)
 
-    def measure(places: np.ndarray | slice, *, fallback: bool) -> tuple[Any, ...]:
-        chosen = rows[places], candidates[places]
+    def put(part: np.ndarray) -> jax.Array:
+        return jax.device_put(np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)))
+
+    cloud, spans = put(points), Subspaces(*map(put, whole))
+    for rows, others in zip(batches, partners, strict=True):
+        yield compare_rows(cloud, spans, rows, others, normalize=options.normalize)
+
+
+def _compare_on_cpu(
+    points: np.ndarray,
+    whole: Subspaces,
+    batches: Sequence[np.ndarray],
+    partners: Sequence[np.ndarray],
+    options: Options,
+) -> Iterator[Affinity]:
+    workers = workers_for(None)
+    overlaps = CloudOverlaps(
+        points,
+        *whole[:3],
+        normalize=options.normalize,
+        workers=workers,
+    )
+
+    def compare(rows: np.ndarray, partner: np.ndarray) -> Affinity:
+        others = np.concatenate([whole.neighbours[rows], np.maximum(partner, 0)], axis=1)
+        counted = np.concatenate([whole.present[rows], partner >= 0], axis=1)
+        overlap = overlaps.of(rows, others, counted)
+        dimensions = whole.dimension[rows], whole.dimension[others]
+        near = whole.present.shape[1]
+        width = np.float64(points.shape[1])
         with double_precision():
-            if jax.default_backend() == "cpu":
-                gram = gathered_grams_on_host(points, *chosen, normalize=options.normalize)
-            else:
-                gram = _gathered_gram(cloud, *chosen, normalize=options.normalize)
-            width = None if bandwidth is None else bandwidth[chosen[0]]
-            results = measure_rows(
-                *gram, chosen[1], width, kernel=options.kernel, fallback=fallback
-            )
-            return jax.tree.map(np.asarray, results)
+            return _affinities(overlap, counted, *dimensions, width, near=near)
 
-    *parts, refused = measure(slice(None), fallback=False)
-    left = np.flatnonzero(refused)
-    parts = jax.tree.map(np.array, parts) if left.size else parts
-    for start in range(0, left.size, _FALLBACK_ROWS):
-        subset = left[start : start + _FALLBACK_ROWS]
-        full = np.pad(subset, (0, _FALLBACK_ROWS - subset.size), mode="edge")
-        *again, _ = measure(full, fallback=True)
-        for part, new in zip(jax.tree.leaves(parts), jax.tree.leaves(again), strict=True):
-            part[subset] = new[: subset.size]
-    local, spans, centred = parts
+    calls = [partial(compare, *pair) for pair in zip(batches, partners, strict=True)]
+    with one_thread_a_product():
+        yield from in_order(calls, workers=workers)
+
+
+def _finish(
+    local: Local, spans: Subspaces, centred: np.ndarray, *, options: Options
+) -> tuple[Local, Subspaces, LocalPcaColumns]:
+    """What the host does with a batch."""
     return local, _without_empty(spans), pca_columns(centred, threshold=options.pca_threshold)
 
 
@@ -192,9 +202,6 @@ def _assemble(
         whole.inverse[rows, :width, :width] = part.inverse
         whole.dimension[rows] = part.dimension
     return whole
-
-
-_gathered_gram = jax.jit(gathered_gram, static_argnames="normalize")
 
 
 @partial(jax.jit, static_argnames=("kernel", "fallback"))
@@ -233,7 +240,7 @@ def measure_rows(
     return columns, spans, centred_gram(gram, mask), refused
 
 
-@partial(jax.jit, static_argnames=("normalize", "at_once"))
+@partial(jax.jit, static_argnames=("normalize",))
 def compare_rows(
     points: jax.Array,
     subspaces: Subspaces,
@@ -241,7 +248,6 @@ def compare_rows(
     partners: jax.Array,
     *,
     normalize: bool,
-    at_once: bool,
 ) -> Affinity:
     """Compare the subspaces of some points with those of their neighbours and of chance.
 
@@ -251,53 +257,20 @@ def compare_rows(
         rows: points to compare ``[b]`` int.
         partners: rows of random partners of the same group ``[b, r]`` int, -1 for none.
         normalize: whether the cloud is meant on the unit sphere.
-        at_once: compare all points with one partner at a time, not pair by pair.
 
     Returns:
         Columns, each ``[b]``.
     """
-    near = subspaces.neighbours.shape[1]
-    others = jnp.concatenate([subspaces.neighbours[rows], jnp.maximum(partners, 0)], axis=1)
-    counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
-    compare = _overlaps_at_once if at_once else _overlaps_by_pairs
-    overlap = compare(points, subspaces, rows, others, counted, normalize=normalize)
-    dimension, other_dimension = subspaces.dimension[rows], subspaces.dimension[others]
 
-    def mean(part: slice) -> tuple[jax.Array, jax.Array]:
-        return mean_affinity(
-            overlap[:, part],
-            counted[:, part],
-            dimension,
-            other_dimension[:, part],
-            width=points.shape[1],
-        )
+    def overlaps(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        own, partner = row
 
-    null, _ = mean(slice(near, None))
-    return Affinity(*mean(slice(0, near)), null)
+        def differences(point: jax.Array) -> jax.Array:
+            neighbours = subspaces.neighbours[point]
+            return gathered_differences(points, point, neighbours, normalize=normalize)
 
-
-def _differences(
-    points: jax.Array, subspaces: Subspaces, point: jax.Array, *, normalize: bool
-) -> jax.Array:
-    """What spans the polytope of a point, ``[p, d]``."""
-    return gathered_differences(points, point, subspaces.neighbours[point], normalize=normalize)
-
-
-def _overlaps_by_pairs(
-    points: jax.Array,
-    subspaces: Subspaces,
-    rows: jax.Array,
-    others: jax.Array,
-    counted: jax.Array,
-    *,
-    normalize: bool,
-) -> jax.Array:
-    """Overlaps ``[b, q]`` of points ``[b]`` with others ``[b, q]``; 0 where they do not count."""
-    differences = partial(_differences, points, subspaces, normalize=normalize)
-
-    def overlaps(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        own, others, counted = row
         frame = differences(own)
+        others = jnp.concatenate([subspaces.neighbours[own], jnp.maximum(partner, 0)])
 
         def overlap(other: jax.Array) -> jax.Array:
             cross = frame @ differences(other).T
@@ -306,26 +279,32 @@ def _overlaps_by_pairs(
         def overlap_if_counted(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
             return lax.cond(pair[1], overlap, lambda _: jnp.zeros((), frame.dtype), pair[0])
 
-        return lax.map(overlap_if_counted, (others, counted))
+        counted = jnp.concatenate([subspaces.present[own], partner >= 0])
+        return lax.map(overlap_if_counted, (others, counted)), others
 
-    return lax.map(overlaps, (rows, others, counted))
+    overlap, others = lax.map(overlaps, (rows, partners))
+    near = subspaces.neighbours.shape[1]
+    dimensions = subspaces.dimension[rows], subspaces.dimension[others]
+    counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
+    return _affinities(overlap, counted, *dimensions, points.shape[1], near=near)
 
 
-def _overlaps_at_once(
-    points: jax.Array,
-    subspaces: Subspaces,
-    rows: jax.Array,
-    others: jax.Array,
+@partial(jax.jit, static_argnames="near")
+def _affinities(
+    overlap: jax.Array,
     counted: jax.Array,
+    dimension: jax.Array,
+    others: jax.Array,
+    width: jax.Array | int,
     *,
-    normalize: bool,
-) -> jax.Array:
-    """:func:`_overlaps_by_pairs` in as many steps as a point has others."""
-    differences = jax.vmap(partial(_differences, points, subspaces, normalize=normalize))
-    frames, inverses = differences(rows), subspaces.inverse[rows]
+    near: int,
+) -> Affinity:
+    """Means over the first ``near`` others, the neighbours, and over the rest, chance."""
 
-    def overlap(other: jax.Array) -> jax.Array:
-        cross = jnp.einsum("bpd,bqd->bpq", frames, differences(other))
-        return pair_overlap(cross, inverses, subspaces.inverse[other])
+    def mean(part: slice) -> tuple[jax.Array, jax.Array]:
+        return mean_affinity(
+            overlap[:, part], counted[:, part], dimension, others[:, part], width=width
+        )
 
-    return jnp.where(counted, lax.map(overlap, others.T).T, 0)
+    null, _ = mean(slice(near, None))
+    return Affinity(*mean(slice(0, near)), null)

@@ -162,8 +162,8 @@ def manifold_metrics(
 
     All follow from one Gram matrix a group, in float64; nothing depends on batches, devices or
     the order of groups. Groups of more than 256 points take their neighbours from an exact k-NN
-    graph, and never form the matrix of all pairs. The formulas of the metrics are a
-    reconstruction.
+    graph; those of more than 8192, and all on an accelerator, never form the matrix of all pairs.
+    The formulas of the metrics are a reconstruction.
 
     Args:
         x: points ``[n, d]``, NumPy or JAX, float32 or bfloat16 (other real types become float32).

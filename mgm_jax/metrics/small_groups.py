@@ -1,7 +1,8 @@
 """Metrics of points of small groups: one Gram matrix a group, and all of its points at once.
 
-A batch goes through these steps, some compiled and some on the host. Only the first sees the
-features, so that encoders of other widths compile next to nothing anew:
+A batch goes through these steps; on an accelerator all of them are one program, on a CPU some are
+compiled and some are not, and only the first sees the features, so that encoders of other widths
+compile next to nothing anew:
 
 1. points to Gram matrices, and these to their principal axes;
 2. Gram matrices to neighbours and what they say alone;
@@ -25,9 +26,9 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.local.left_out import left_out_grams, left_out_pca, tail_length
+from mgm_jax.geometry.local.left_out import LeftOut, left_out_grams, left_out_pca, tail_length
 from mgm_jax.geometry.local.spectrum import centred_gram
-from mgm_jax.geometry.local.subspaces import Axes, group_overlaps, principal_axes, smaller_sides
+from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
 from mgm_jax.geometry.nnk.candidates import candidates_of
 from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
@@ -39,10 +40,12 @@ from mgm_jax.geometry.nnk.neighbourhood import (
     nearest_in_group,
     some_in_group,
 )
+from mgm_jax.geometry.nnk.settle import settle_groups
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
     LocalPcaColumns,
+    first_neighbours,
     mean_affinity,
     measure_local,
     pca_columns,
@@ -85,68 +88,133 @@ def measure_batch(
         inputs = jax.tree.map(
             lambda part: np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)), inputs
         )
-    points, mask, wanted, bandwidth = inputs
-    _, m, width = points.shape
-    k = max(1, min(candidates_of(m, options.k), m - 1))
-    on_host = jax.default_backend() == "cpu"
+    k = max(1, min(candidates_of(inputs.mask.shape[1], options.k), inputs.mask.shape[1] - 1))
+    measure = _on_cpu if jax.default_backend() == "cpu" else _on_device
     with double_precision():
-        if on_host:
-            gram, lengths = group_grams_on_host(points, mask, normalize=options.normalize)
-        else:
-            results = _spread(_grams, mesh, normalize=options.normalize)(points, mask)
-            gram, lengths = map(np.asarray, results)
-        axes = principal_axes(gram, width=width)
-        if k == m - 1:
-            find = partial(_spread, _neighbours_among_all, kernel=options.kernel)
-            local, support = _settle(find, mesh, gram, lengths, mask, bandwidth)
-            spectra = _whole_pca(gram, mask, lengths, axes, mesh, options)
-        else:
-            find = partial(_spread, _neighbours_among_some, k=k, kernel=options.kernel)
-            local, support, pca = _settle(find, mesh, gram, lengths, mask, bandwidth, wanted)
-            spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
-        support = np.asarray(support)
-        if on_host:
-            overlaps = overlaps_on_host(axes, mask, lengths, support)
-        else:
-            sides = smaller_sides(support, mask, axes.values, lengths)
-            overlaps = _spread(group_overlaps, mesh)(*axes, mask, lengths, *sides)
-        widths = np.full(len(points), float(width))
-        affinity = _spread(_compare, mesh)(*overlaps, support, mask, widths)
+        local, affinity, spectra = measure(inputs, k, options, mesh)
         named = local._asdict() | affinity._asdict()
-        columns = {name: np.asarray(column)[mask] for name, column in named.items()}
+        columns = {name: np.asarray(column)[inputs.mask] for name, column in named.items()}
     return columns | spectra._asdict()
 
 
+def _on_cpu(
+    inputs: GroupInputs, k: int, options: Options, mesh: Mesh | None
+) -> tuple[Local, Affinity, LocalPcaColumns]:
+    points, mask, wanted, bandwidth = inputs
+    width = points.shape[2]
+    gram, lengths = group_grams_on_host(points, mask, normalize=options.normalize)
+    axes = principal_axes(gram, width=width)
+    if k == mask.shape[1] - 1:
+        parts = gram, lengths, mask, bandwidth
+        local, support = _settle(_neighbours_among_all, mesh, options.kernel, mask, *parts)
+        tail = tail_length(gram, axes.values, options.pca_threshold)
+        threshold = np.full(len(gram), options.pca_threshold)
+        results = _spread(left_out_pca, mesh, tail=tail)(gram, mask, lengths, *axes, threshold)
+        spectra = _settled_pca(results, gram, mask, options)
+    else:
+        parts = gram, lengths, mask, bandwidth, wanted
+        local, support, pca = _settle(
+            _neighbours_among_some, mesh, options.kernel, mask, *parts, k=k
+        )
+        spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
+    support = np.asarray(support)
+    overlaps = overlaps_on_host(axes, mask, lengths, support)
+    widths = np.full(len(points), float(width))
+    return local, _spread(_compare, mesh)(*overlaps, support, mask, widths), spectra
+
+
+def _on_device(
+    inputs: GroupInputs, k: int, options: Options, mesh: Mesh | None
+) -> tuple[Local, Affinity, LocalPcaColumns]:
+    """All of it by one program; what needs more, a fallback or a spectrum, comes after it."""
+    points, mask, wanted, bandwidth = inputs
+    threshold = np.full(len(points), options.pca_threshold)
+    local, affinity, pca, gram = _settle(
+        whole_group,
+        mesh,
+        options.kernel,
+        mask,
+        *(points, mask, wanted, bandwidth, threshold),
+        k=k,
+        normalize=options.normalize,
+    )
+    if k == mask.shape[1] - 1:
+        return local, affinity, _settled_pca(pca, np.asarray(gram), mask, options)
+    spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
+    return local, affinity, spectra
+
+
+def whole_group(
+    points: jax.Array,
+    mask: jax.Array,
+    wanted: jax.Array,
+    bandwidth: jax.Array | None,
+    threshold: jax.Array,
+    *,
+    k: int,
+    kernel: KernelName,
+    normalize: bool,
+    fallback: bool,
+) -> tuple[Local, Affinity, Any, jax.Array, jax.Array]:
+    """Measure one group from its points; pure, for accelerators.
+
+    Args:
+        points: ``[m, d]``.
+        mask: which rows are points, ``[m]`` bool.
+        wanted: candidates of every point, a scalar int.
+        bandwidth: of the Gaussian kernel, ``[m]``, or None.
+        threshold: share of the variance that the local dimension explains.
+        k: columns of the candidates; m - 1 for all other members.
+        kernel: kernel of the regression.
+        normalize: whether to put the points on the unit sphere first.
+        fallback: as for :func:`measure_local`.
+
+    Returns:
+        Columns, each ``[m]``; the local PCA where all others are candidates, centred Gram matrices
+        of the candidates ``[m, k, k]`` where not; the Gram matrix; and which points need the
+        fallback ``[m]``.
+    """
+    gram, lengths = group_gram(points, mask, normalize=normalize)
+    m, width = points.shape
+    axes = principal_axes(gram, width=width)
+    pca: Any
+    if k == m - 1:
+        local, support, refused = _neighbours_among_all(
+            gram, lengths, mask, bandwidth, kernel=kernel, fallback=fallback
+        )
+        pca = left_out_pca(gram, mask, lengths, *axes, threshold)
+    else:
+        local, support, pca, refused = _neighbours_among_some(
+            gram, lengths, mask, bandwidth, wanted, k=k, kernel=kernel, fallback=fallback
+        )
+    support &= mask[:, None] & mask[None, :]
+    members, present = first_neighbours(support, p=k)
+    members = jnp.where(present, members, -1)
+    overlaps = group_overlaps(*axes, mask, lengths, members, jnp.zeros(m, bool))
+    affinity = _compare(*overlaps, support, mask, jnp.asarray(width, gram.dtype))
+    return local, affinity, pca, gram, refused
+
+
 def _settle(
-    find: Callable[..., Callable[..., Any]], mesh: Mesh | None, *inputs: np.ndarray | None
-) -> tuple[Any, ...]:
-    """Measure groups, those that hold a point for the fallback once more with it; one by one."""
-    *parts, refused = find(mesh, fallback=False)(*inputs)
-    mask = inputs[2]
-    left = np.flatnonzero((np.asarray(refused) & mask).any(axis=1))
-    if left.size:
-        program = find(None, fallback=True)
-        parts = jax.tree.map(np.array, parts)
-        for group in left:
-            *again, _ = program(*(None if p is None else p[group : group + 1] for p in inputs))
-            for part, new in zip(jax.tree.leaves(parts), jax.tree.leaves(again), strict=True):
-                part[group] = np.asarray(new)[0]
-    return tuple(parts)
-
-
-def _whole_pca(
-    gram: np.ndarray,
-    mask: np.ndarray,
-    lengths: np.ndarray,
-    axes: Axes,
+    step: Callable[..., Any],
     mesh: Mesh | None,
-    options: Options,
+    kernel: KernelName,
+    mask: np.ndarray,
+    *inputs: np.ndarray | None,
+    **options: Any,
+) -> tuple[Any, ...]:
+    """Measure groups by a step that flags the points that need the fallback."""
+
+    def run(where: Mesh | None, *parts: Any, fallback: bool) -> tuple[Any, ...]:
+        return _spread(step, where, kernel=kernel, fallback=fallback, **options)(*parts)
+
+    return settle_groups(partial(run, mesh), mask, *inputs, alone=partial(run, None))
+
+
+def _settled_pca(
+    results: LeftOut, gram: np.ndarray, mask: np.ndarray, options: Options
 ) -> LocalPcaColumns:
     """Columns of the local PCA ``[n]``; the fallback takes the spectra themselves."""
-    tail = tail_length(gram, axes.values, options.pca_threshold)
-    threshold = np.full(len(gram), options.pca_threshold)
-    leave_out = _spread(left_out_pca, mesh, tail=tail)
-    results = leave_out(gram, mask, lengths, *axes, threshold)
     # Copies, to be written to.
     dimension, ratio, certain = map(np.array, results)
     fallback = mask & ~certain
@@ -165,11 +233,6 @@ def _spread(step: Callable[..., Any], mesh: Mesh | None, **options: Any) -> Call
 
 def _of_batch(*inputs: Any, step: Callable[..., Any], options: tuple[tuple[str, Any], ...]) -> Any:
     return lax.map(lambda group: step(*group, **dict(options)), inputs)
-
-
-def _grams(points: jax.Array, mask: jax.Array, *, normalize: bool) -> tuple[jax.Array, jax.Array]:
-    """Gram matrix ``[m, m]`` and squared lengths ``[m]`` of one group."""
-    return group_gram(points, mask, normalize=normalize)
 
 
 def _neighbours_among_all(

@@ -93,7 +93,20 @@ def start_processes(
             f"start_processes could not join the processes: {error} Call it first, before any "
             "array is made or device is asked for."
         ) from error
+    _meet()
     return Processes(jax.process_index(), jax.process_count())
+
+
+def _meet() -> None:
+    """Exchange something while all are here.
+
+    Gloo waits 30 seconds for the others to come to the first exchange and ends the process where
+    one is later, which may be opening a large image set; for all further ones it waits as long as
+    they take.
+    """
+    from jax.experimental.multihost_utils import process_allgather
+
+    process_allgather(np.zeros(1, np.int32))
 
 
 def is_one_of_many(environment: Mapping[str, str] | None = None) -> bool:

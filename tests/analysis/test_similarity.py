@@ -232,7 +232,10 @@ def test_mutual_neighbours_are_those_of_scikit_learn():
         expected = np.mean([len(p & q) / 7 for p, q in zip(sets[one], sets[other], strict=True)])
         row = value_of(found.table, one, other, "mutual_knn")
         assert row["value"] == pytest.approx(expected)
+        both = model_similarity({name: points[name] for name in (one, other)}, k=7).table
+        # The draws that all pairs share are those of a pair alone.
         assert row["low"] <= row["value"] <= row["high"]
+        assert row.to_list() == both.loc[0, ["value", "low", "high"]].to_list()
     assert found.chance == pytest.approx(7 / 59)
     # The neighbours of unrelated models meet by chance alone.
     assert value_of(found.table, "a", "c", "mutual_knn")["value"] < 2 * found.chance

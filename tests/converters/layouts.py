@@ -7,6 +7,7 @@ heads, queues, optimizer and command line.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -145,3 +146,37 @@ LAYOUTS: dict[str, tuple[Callable[[Weights], Any], str, str]] = {
     "moco_v3": (moco_v3, "MoCo-v3", "contrastive"),
     "dino": (dino, "DINO", "non-contrastive"),
 }
+
+
+def in_one_sequence(weights: Weights, *, head: str = "features.18") -> dict[str, torch.Tensor]:
+    """torchvision's MobileNetV2 as the implementation before it: layers of a block are counted."""
+    plain = {"0.0": 0, "0.1": 1, "1": 3, "2": 4}
+    wide = {"0.0": 0, "0.1": 1, "1.0": 3, "1.1": 4, "2": 6, "3": 7}
+    state = {}
+    for name, value in weights.items():
+        match = re.fullmatch(r"features\.(\d+)\.conv\.(.+)\.(\w+)", name)
+        if match is None:
+            state[name.replace("features.18.", f"{head}.")] = value
+        else:
+            number = (plain if match[1] == "1" else wide)[match[2]]
+            state[f"features.{match[1]}.conv.{number}.{match[3]}"] = value
+    return state
+
+
+def of_efficientnet_pytorch(weights: Weights) -> dict[str, torch.Tensor]:
+    """timm's EfficientNet-Lite under the names of EfficientNet-PyTorch."""
+    heads = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
+    plain = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    wide = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    wide |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    blocks = list(dict.fromkeys(re.findall(r"blocks\.\d+\.\d+", " ".join(weights))))
+    state = {}
+    for name, value in weights.items():
+        owner, _, part = name.rpartition(".")
+        block, _, layer = owner.rpartition(".")
+        if block:
+            names = plain if block == "blocks.0.0" else wide
+            state[f"_blocks.{blocks.index(block)}.{names[layer]}.{part}"] = value
+        else:
+            state[f"{heads.get(owner, '_fc')}.{part}"] = value
+    return state

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from mgm_converters import convert
 from mgm_jax.encoders import ARCHITECTURES, Preprocess
+from tests.converters.layouts import in_one_sequence, of_efficientnet_pytorch
 from tests.converters.maps import assert_parity
 
 torch = pytest.importorskip("torch")
@@ -56,17 +55,7 @@ def test_torchvision(torchvision, write, randomised):
 def test_blocks_in_one_sequence(torchvision, write, randomised, head):
     """The implementation before torchvision's: a block's layers are counted, activations too."""
     live = randomised(torchvision.models.mobilenet_v2())
-
-    state = {}
-    for name, value in live.state_dict().items():
-        match = re.fullmatch(r"features\.(\d+)\.conv\.(.+)\.(\w+)", name)
-        if match is None:
-            state[name.replace("features.18.", f"{head}.")] = value
-            continue
-        plain = {"0.0": 0, "0.1": 1, "1": 3, "2": 4}
-        wide = {"0.0": 0, "0.1": 1, "1.0": 3, "1.1": 4, "2": 6, "3": 7}
-        number = (plain if match[1] == "1" else wide)[match[2]]
-        state[f"features.{match[1]}.conv.{number}.{match[3]}"] = value
+    state = in_one_sequence(live.state_dict(), head=head)
     conversion = convert(write(state), preprocess=PREPROCESS)
     assert conversion.report.architecture == "mobilenet_v2"
     numbers = iter(range(1, 18))
@@ -78,20 +67,7 @@ def test_blocks_in_one_sequence(torchvision, write, randomised, head):
 def test_efficientnet_pytorch(timm, write, randomised):
     """Names of EfficientNet-PyTorch come with TensorFlow's padding, epsilon and input."""
     live = randomised(timm.create_model("tf_efficientnet_lite1", pretrained=False))
-    heads = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1"}
-    plain = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
-    wide = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
-    wide |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
-    blocks = list(dict.fromkeys(re.findall(r"blocks\.\d+\.\d+", " ".join(live.state_dict()))))
-    state = {}
-    for name, value in live.state_dict().items():
-        owner, _, part = name.rpartition(".")
-        block, _, layer = owner.rpartition(".")
-        if block:
-            names = plain if block == "blocks.0.0" else wide
-            state[f"_blocks.{blocks.index(block)}.{names[layer]}.{part}"] = value
-        else:
-            state[f"{heads.get(owner, '_fc')}.{part}"] = value
+    state = of_efficientnet_pytorch(live.state_dict())
     assert {"_fc.weight", "_blocks.20._bn2.bias"} <= set(state)
     own = convert(write(state), verify=False)
     assert own.report.architecture == "tf_efficientnet_lite1"

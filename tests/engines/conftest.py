@@ -25,8 +25,12 @@ MGM = (sys.executable, "-m", "mgm_jax", "run")
 
 
 def environment_of(**more: str) -> dict[str, str]:
-    """The environment of a run, with XLA's optimisations as the test at hand has them."""
-    return os.environ | {"PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"} | more
+    """The environment of a run, with XLA's optimisations as the test at hand has them.
+
+    Scripts find ``mgm`` beside this Python.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": PACKAGES, "JAX_PLATFORMS": "cpu"} | more
 
 
 Daemon = Callable[..., subprocess.Popen[bytes]]
@@ -34,29 +38,39 @@ Daemon = Callable[..., subprocess.Popen[bytes]]
 
 def program(name: str, *, package: str) -> str:
     """Path of a program; skips where it is not installed."""
-    found = shutil.which(name)
+    # Beside this Python lies what was installed with the package; daemons lie where root looks.
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         pytest.skip(f"runs {name}, which is not installed ({package})")
     return found
 
 
-def wait_for(port: int, *, seconds: float = 60) -> None:
-    """Wait until somebody listens on a port of this machine."""
+def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 180) -> None:
+    """Wait until something is so; an error that names it where it does not come to be."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds:g} s: {what}")
         time.sleep(0.1)
-    raise TimeoutError(f"nobody listens on port {port}")
 
 
-def run_mgm(*words: str, environment: Mapping[str, str]) -> str:
-    """A run that must succeed; what it said."""
-    done = subprocess.run(
-        [*MGM, *words], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def wait_for(port: int) -> None:
+    """Wait until somebody listens on a port of this machine."""
+
+    def listens() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    wait_until(listens, f"somebody listens on port {port}")
+
+
+def run_all(*command: str, environment: Mapping[str, str], status: int = 0) -> str:
+    """A program that must end with this status; all that it said."""
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mgm_jax.geometry.cloud.whitening import whitened_invariance
 from mgm_jax.metrics import METRIC_COLUMNS, manifold_metrics, panel, summarise
 from mgm_jax.metrics.summary import SUMMARY_COLUMNS
 from mgm_jax.probe.knn import knn_accuracy
-from mgm_jax.sweep.run.measure import measure_reference
+from mgm_jax.sweep.measures.measure import measure_reference
 
 WIDTH, IMAGES, VIEWS = 40, 3, 14
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgm_jax.metrics import large_groups, manifold, manifold_metrics
-from mgm_jax.metrics.large_groups import compare_rows
+from mgm_jax.metrics import manifold, manifold_metrics, small_groups
 from mgm_jax.metrics.measure import measure_points
 from tests.geometry.clouds import cloud
 
@@ -59,12 +58,12 @@ def test_gathered_candidates_give_what_the_gram_matrix_gives(monkeypatch, kernel
     drawn, whole = gathered.nnk_affinity_null, through_gram.nnk_affinity_null
     assert (drawn != whole).any() and abs(drawn.mean() - whole.mean()) < 0.02
 
-    def at_once(*inputs, **chosen):
-        return compare_rows(*inputs, **chosen | {"at_once": True})
 
-    # As an accelerator compares polytopes: many points with one partner at a time.
-    monkeypatch.setattr(large_groups, "compare_rows", at_once)
-    _same(manifold_metrics(POINTS, groups=GROUPS, k=8, kernel=kernel), gathered)
+@pytest.mark.parametrize("k", [None, 8])
+def test_the_one_program_of_accelerators_gives_the_same(monkeypatch, k):
+    whole = manifold_metrics(POINTS, groups=GROUPS, k=k)
+    monkeypatch.setattr(small_groups, "_on_cpu", small_groups._on_device)
+    _same(manifold_metrics(POINTS, groups=GROUPS, k=k), whole, atol=1e-9)
 
 
 def test_arrays_of_jax_and_half_precision_are_taken():
@@ -131,7 +130,6 @@ def test_the_order_of_near_copies_moves_affinities_by_rounding_alone(apart):
 
 def test_groups_of_many_sizes_compile_once_a_padded_size():
     from mgm_jax.geometry.local import subspaces_on_cpu
-    from mgm_jax.metrics import small_groups
     from mgm_jax.parallel.spread_jit import spread_jit
 
     spread_jit.cache_clear()

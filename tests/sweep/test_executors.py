@@ -17,8 +17,8 @@ from mgm_jax.conversion import convert_entry
 from mgm_jax.errors import InputError
 from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
-from mgm_jax.sweep.run.choose import choose_executor
-from mgm_jax.sweep.run.executors import LocalExecutor
+from mgm_jax.sweep.run.executors.choose import choose_executor
+from mgm_jax.sweep.run.executors.local import LocalExecutor
 from tests.launch import free_port
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
@@ -50,7 +50,7 @@ STUDY = small_study(
 MORE_TABLES = ("transfer", "clusters", "cluster_tree", "cluster_agreement", "similarity")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables of one process, the checkpoint of the study beside them."""
     base = tmp_path_factory.mktemp("alone")
@@ -118,11 +118,28 @@ def test_options_that_do_not_go_together_are_refused() -> None:
             choose_executor(**options)
 
 
+@pytest.mark.parametrize(("gpus", "asked"), [({}, True), ({"MGM_GPUS": "0"}, False)])
+def test_the_job_scripts_ask_for_gpus_where_there_are_some(
+    gpus: dict[str, str], asked: bool, tmp_path: Path
+) -> None:
+    for scheduler in ("sbatch", "ray"):
+        (tmp_path / scheduler).write_text('#!/bin/sh\necho "$@"\n')
+        (tmp_path / scheduler).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **gpus}
+    said = {}
+    for script, first in (("sweep_slurm.sh", ()), ("sweep_ray.sh", ("http://head:8265",))):
+        command = [str(ROOT / "examples" / script), *first, "study.yaml", "/shared/out"]
+        said[script] = subprocess.check_output(command, env=environment, text=True)
+        assert "study.yaml" in said[script] and "/shared/out" in said[script]
+    assert ("--gpus-per-task=1" in said["sweep_slurm.sh"]) == asked
+    assert f"--gpus {int(asked)}" in said["sweep_ray.sh"]
+
+
 def test_a_ray_cluster_that_loses_a_node(alone: Path, tmp_path: Path, monkeypatch) -> None:
     ray = pytest.importorskip("ray", reason="runs a study on a Ray cluster, needs ray")
     from ray.cluster_utils import Cluster
 
-    from mgm_jax.sweep.run.on_ray import RayExecutor
+    from mgm_jax.sweep.run.executors.on_ray import RayExecutor
 
     monkeypatch.setenv("PYTHONPATH", PACKAGES)
     memory = {"object_store_memory": 100 * 2**20}

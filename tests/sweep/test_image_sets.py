@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ from mgm_jax.cli import app
 from mgm_jax.errors import InputError
 from mgm_jax.report import write_report
 from mgm_jax.sweep import run_study
+from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.run import study as study_module
+from mgm_jax.sweep.run.executors.local import LocalExecutor
 from tests.images.pictures import random_pixels, write_picture
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
+LOST_VIEW = Failure(images="pets", where="cat/0.png", what="view 1", is_image=True)
 PIXELS = {"encoders": [{"source": "pixels", "size": 8}], "augmentation": None}
 
 
@@ -59,6 +63,15 @@ def test_images_replaced_during_a_run_never_reach_its_results(
         assert table_bytes(tmp_path / on_error) == expected != new
 
 
+class Second(LocalExecutor):
+    """The second of two processes, when the first has done all."""
+
+    writes = False
+
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        return [*failures, LOST_VIEW]
+
+
 def run_and_read(study, out: Path) -> dict[str, object]:
     run_study(study, out)
     return table_bytes(out)
@@ -86,6 +99,9 @@ def test_what_is_wrong_with_one_image_costs_that_image(pets: Path, tmp_path: Pat
     # Found again in what is on the disk.
     again = run_study(study, tmp_path / "out")
     assert set(again.failures) == set(result.failures)
+    # A process that does not write knows what the one that does has found in the records.
+    elsewhere = run_study(study, tmp_path / "out", executor=Second())
+    assert set(elsewhere.failures) == {*result.failures, LOST_VIEW}
     # Without skipping, the image is named, not its row; skipping then tries again.
     for name in ("0", "1"):
         write_picture(pets / "dog" / f"{name}.png", random_pixels(int(name)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mgm_jax.study import MetricOptions
-from mgm_jax.sweep.run.measure import SMALL, measure_points, measure_reference, measure_views
+from mgm_jax.sweep.measures.measure import SMALL, measure_points, measure_reference, measure_views
 
 
 def _views(spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.images import open_source
 from mgm_jax.metrics import METRIC_COLUMNS
 from mgm_jax.sweep import run_study
+from mgm_jax.sweep.output.hold import holder
 from mgm_jax.sweep.plan.cells import spread_over_classes
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import TABLES, table_bytes
@@ -165,13 +168,24 @@ def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
     assert "goes on from here" in errors and "Traceback" not in errors
 
 
-def test_a_second_run_on_the_same_folder_is_told(finished: Path) -> None:
-    import fcntl
-
+def test_a_second_run_on_the_same_folder_is_told(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with (finished / ".lock").open("a+") as held:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with pytest.raises(InputError, match="another run"):
             run_study(small_study(), finished)
+        assert holder(finished)
+    assert holder(finished) is None
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    # Not that another run had it.
+    with pytest.raises(InputError, match="files cannot be locked"):
+        run_study(small_study(), finished)
+    assert holder(finished) is None
 
 
 def test_a_damaged_chunk_is_found_and_done_again(tmp_path: Path) -> None:

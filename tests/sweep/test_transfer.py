@@ -16,8 +16,8 @@ from mgm_jax.images import open_source
 from mgm_jax.probe.linear import linear_probe
 from mgm_jax.study import Transfer, make_study
 from mgm_jax.sweep import run_study
+from mgm_jax.sweep.measures import transfer
 from mgm_jax.sweep.plan.targets import split_target
-from mgm_jax.sweep.run import transfer
 from tests.sweep.small_study import small_study
 
 TARGETS = [

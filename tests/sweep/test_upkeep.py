@@ -10,8 +10,8 @@ import pytest
 
 from mgm_jax.errors import InputError
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study, study_status
-from mgm_jax.sweep.output.status import State
-from mgm_jax.sweep.run.transfer import TransferCell
+from mgm_jax.sweep.measures.transfer import TransferCell
+from mgm_jax.sweep.output.upkeep.status import State
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 

@@ -16,7 +16,7 @@ from mgm_jax.analysis.similarity.coordinates import coordinates_of
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.intervals import bootstrap_interval
+from mgm_jax.intervals import bootstrap_intervals
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
 
@@ -185,25 +185,28 @@ def model_similarity(
     n = _check(points)
     pairs = list(combinations(points, 2))
     views: dict[str, _Views] = {}
-    rows = []
+    compared: list[dict[str, tuple[float, float, float]]] = []
+    shares: list[np.ndarray] = []
     with progress("similarity", total=len(points) + len(pairs), unit="step") as bar:
         shared = rsa.pairs_of(n, seed=seed) if "rsa" in asked else None
         for name, x in points.items():
             views[name] = _Views.make(x, asked, k=k, pairs=shared)
             bar.advance()
         for one, other in pairs:
-            results = _compared(
-                views[one],
-                views[other],
-                asked,
-                pairs=shared,
-                ridge=ridge,
-                resamples=resamples,
-                seed=seed,
-                level=level,
-            )
-            rows += [(one, other, measure, *results[measure]) for measure in asked]
+            first, second = views[one], views[other]
+            compared.append(_compared(first, second, asked, pairs=shared, ridge=ridge, level=level))
+            if first.graph is not None and second.graph is not None:
+                shares.append(mutual_neighbours(first.graph, second.graph))
             bar.advance()
+    # All pairs at once, as they are of the same images: the draws cost most.
+    intervals = bootstrap_intervals(shares, resamples=resamples, seed=seed, level=level)
+    for results, share, interval in zip(compared, shares, intervals, strict=False):
+        results["mutual_knn"] = float(share.mean()), *interval
+    rows = [
+        (one, other, measure, *results[measure])
+        for (one, other), results in zip(pairs, compared, strict=True)
+        for measure in asked
+    ]
     columns = ["encoder_a", "encoder_b", "measure", "value", "low", "high"]
     return ModelSimilarity(
         table=pd.DataFrame(rows, columns=columns), images=n, k=k, chance=k / (n - 1), level=level
@@ -266,17 +269,11 @@ def _compared(
     *,
     pairs: rsa.Pairs | None,
     ridge: float,
-    resamples: int,
-    seed: int,
     level: float,
 ) -> dict[str, tuple[float, float, float]]:
-    """Value, low and high of every measure of two models."""
+    """Value, low and high of every measure of two models but ``mutual_knn``."""
     results: dict[str, tuple[float, float, float]] = {}
     nan = float("nan")
-    if one.graph is not None and other.graph is not None:
-        shared = mutual_neighbours(one.graph, other.graph)
-        low, high = bootstrap_interval(shared, resamples=resamples, seed=seed, level=level)
-        results["mutual_knn"] = float(shared.mean()), low, high
     if one.hsic is not None and other.hsic is not None:
         cross = one.kernel.hsic(other.kernel)  # type: ignore[union-attr, arg-type]
         results["cka"] = cka.cka_of(cross, one.hsic, other.hsic, level=level)

@@ -1,7 +1,7 @@
 """Where float64 is fast, and what stands in for it where it is not.
 
 One step of the geometry asks for more digits than float32 has: whatever is a small difference of
-large numbers. Processors and the GPUs of data centres compute it in float64. TPUs emulate float64
+large numbers. CPUs and the GPUs of data centres compute it in float64. TPUs emulate float64
 at some sixty times the price, other GPUs have one unit of it in 64: they take pairs of float32
 (:mod:`mgm_jax.geometry.backend.pairs`), and hand the few rows that pairs do not settle to the host.
 """
@@ -72,7 +72,7 @@ def on_host() -> Iterator[None]:
         try:
             host = jax.local_devices(backend="cpu")[0]
         except RuntimeError:
-            # JAX_PLATFORMS leaves the processor out: the accelerator emulates float64.
+            # JAX_PLATFORMS leaves the CPU out: the accelerator emulates float64.
             pass
         else:
             stack.enter_context(jax.default_device(host))

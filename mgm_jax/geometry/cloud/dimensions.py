@@ -15,7 +15,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.cloud.gride import ratio_fit
 from mgm_jax.geometry.cloud.intrinsic_dimension import inverse_dimensions, slopes
 from mgm_jax.geometry.cloud.shared_neighbours import overlap_error
-from mgm_jax.geometry.cloud.spanning_trees import LEAST_POINTS, tree_dimension_with_error
+from mgm_jax.geometry.cloud.spanning_trees import MIN_POINTS, tree_dimension_with_error
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
@@ -252,11 +252,11 @@ def _two_nn(distances: np.ndarray) -> tuple[float, np.ndarray]:
 def _by_trees(
     points: Any, *, most: int, reach: float, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    most = whole_number(most, name="tree_points", least=2 * LEAST_POINTS)
+    most = whole_number(most, name="tree_points", least=2 * MIN_POINTS)
     n = points.shape[0]
-    if n < 2 * LEAST_POINTS:
+    if n < 2 * MIN_POINTS:
         raise InputError(
-            f"x must have at least {2 * LEAST_POINTS} distinct points for 'mst'; got {n}. "
+            f"x must have at least {2 * MIN_POINTS} distinct points for 'mst'; got {n}. "
             "Leave it out of estimators."
         )
     if n > most:

@@ -73,18 +73,18 @@ class GroupedMoments:
         """
         _check_alike(self, other)
         labels = np.union1d(self.labels, other.labels)
-        here, there = np.searchsorted(labels, self.labels), np.searchsorted(labels, other.labels)
+        own, theirs = np.searchsorted(labels, self.labels), np.searchsorted(labels, other.labels)
         sizes = np.zeros(labels.size, np.int64)
         means = np.zeros((labels.size, self.means.shape[1]))
         spreads = np.zeros(labels.size)
-        sizes[here], means[here], spreads[here] = self.sizes, self.means, self.spreads
+        sizes[own], means[own], spreads[own] = self.sizes, self.means, self.spreads
         # Where the group is new its mean is 0 with weight 0, and the shift brings the other's.
-        before, added = sizes[there], other.sizes
-        shift = other.means - means[there]
+        before, added = sizes[theirs], other.sizes
+        shift = other.means - means[theirs]
         weight = before * added / (before + added)
-        sizes[there] += added
-        means[there] += shift * (added / (before + added))[:, None]
-        spreads[there] += other.spreads + weight * np.sum(shift * shift, axis=1)
+        sizes[theirs] += added
+        means[theirs] += shift * (added / (before + added))[:, None]
+        spreads[theirs] += other.spreads + weight * np.sum(shift * shift, axis=1)
         within = self.within
         if within is not None and other.within is not None:
             both = weight > 0

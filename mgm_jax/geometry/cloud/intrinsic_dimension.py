@@ -300,8 +300,8 @@ def _distances_between_distinct(
     """The distinct rows, and each one's distances to its k nearest; infinity for want of rows."""
     kept = distinct_rows(points, groups) or _all_rows(points.shape[0], groups)
     chosen = points if kept.rows.size == points.shape[0] else points[kept.rows]
-    found = find_neighbours(chosen, kept.groups, k=k, metric="euclidean", distinct=None)
-    return kept, found.distances
+    results = find_neighbours(chosen, kept.groups, k=k, metric="euclidean", distinct=None)
+    return kept, results.distances
 
 
 def _all_rows(n: int, groups: Groups) -> Distinct:

@@ -11,7 +11,7 @@ import numpy as np
 
 # Halved three times: the smallest trees are through an eighth of the points.
 _HALVINGS = 3
-LEAST_POINTS = 2**_HALVINGS * 8
+MIN_POINTS = 2**_HALVINGS * 8
 """Fewest points that three halvings leave trees of eight for."""
 
 

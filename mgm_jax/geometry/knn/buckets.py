@@ -18,7 +18,8 @@ Reference:
 
 from __future__ import annotations
 
-from functools import partial
+import logging
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -35,18 +36,22 @@ BUCKETS, KEPT = 1024, 4
 COLUMNS = 2048
 """Columns of a table come in multiples of this."""
 
-# Place within the bucket, in the low bits of a score: so many buckets full make a chunk.
-_PLACE_BITS = 7
+# The low bits of a score name its column: the place within the bucket, so many buckets full make a
+# chunk; and which of the buckets that share a lane it is in.
+_PLACE_BITS, _FOLD_BITS = 7, 3
+_NAME_BITS = _PLACE_BITS + _FOLD_BITS
 _CHUNK = BUCKETS << _PLACE_BITS
 # What these bits change of a score, relative to it, and rounding.
-_PACKED = 2.0**-15
+_PACKED = 2.0**-12
 _ROWS, _EXTRACT_ROWS, _LANES = 512, 64, 128
-# TPUs whose compiler has taken the Pallas kernel (benchmarks/compile_only), and the widest points
-# whose blocks fit their vector memory; others get plain XLA, or the scan in tiles.
-_PALLAS_DEVICES = ("TPU v5 lite", "TPU v5e")
+# How many of its scores a lane keeps for the choice of the best among all.
+_KEPT_BY_LANE = 7
+# The widest points whose blocks fit the vector memory of TPUs; others take the scan in tiles.
 _WIDEST = 4096
 # Scores of places without a point, and what is certainly none of a point.
 _NOTHING, _LEAST = -1e30, -1e29
+
+_log = logging.getLogger(__name__)
 
 
 def fits(table: ScanTable, *, count: int) -> bool:
@@ -91,10 +96,12 @@ def scan_in_buckets(
         for start in range(0, table.lengths.shape[0], _CHUNK):
             part = slice(start, start + _CHUNK)
             kept = _keep(points, table.points[part], offset[part], kernel=kernel)[:rows]
-            dropped = jnp.max(kept[:, -BUCKETS:], axis=1)
-            scores, places = _best(kept, count=count + 1, kernel=kernel)
-            bits = lax.bitcast_convert_type(scores, jnp.int32) & np.int32(2**_PLACE_BITS - 1)
-            names = bits * np.int32(BUCKETS) + places % np.int32(BUCKETS) + np.int32(start)
+            scores, lanes, dropped = _best(kept, count=count + 1, kernel=kernel)
+            bits = lax.bitcast_convert_type(scores, jnp.int32) & np.int32(2**_NAME_BITS - 1)
+            # Of the bits, place and fold; with the lane they are the column but for its order.
+            fold = bits & np.int32(2**_FOLD_BITS - 1)
+            bucket = fold * np.int32(_LANES) + lanes
+            names = (bits >> _FOLD_BITS) * np.int32(BUCKETS) + bucket + np.int32(start)
             names = jnp.where(scores > _LEAST, names, -1)
             # One place more than wanted, because the query's own column may take one.
             bound = jnp.maximum(dropped, scores[:, -1])
@@ -115,13 +122,46 @@ def scan_in_buckets(
         return columns[:, :count], unseen
 
 
-def kernel_here() -> str:
-    """The kernel of the scan that fits the device: Pallas where its compiler has taken it.
+def kernel_here(width: int) -> str:
+    """The kernels of the search that fit the device: Pallas on TPUs whose compiler takes it.
 
-    >>> kernel_here()
+    Args:
+        width: number of features.
+
+    >>> kernel_here(2048)
     'xla'
     """
-    return "pallas" if jax.devices()[0].device_kind in _PALLAS_DEVICES else "xla"
+    device = jax.devices()[0]
+    if device.platform != "tpu":
+        return "xla"
+    return "pallas" if _compiles_for(device, width) else "xla"
+
+
+@cache
+def _compiles_for(device: Any, width: int) -> bool:
+    """Whether the compiler of a TPU takes the Pallas kernels for points of some width."""
+    from mgm_jax.geometry.knn.rank_in_pairs import compile_for
+
+    place = jax.sharding.SingleDeviceSharding(device)
+
+    def array(*shape: int, dtype: Any = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+
+    def table(rows: int) -> ScanTable:
+        points = array(rows, width, dtype=jnp.bfloat16)
+        return ScanTable(points, array(rows), array(rows), array(rows))
+
+    own = array(_ROWS, dtype=jnp.int32)
+    try:
+        lowered = scan_in_buckets.lower(
+            table(_ROWS), own, table(4 * COLUMNS), count=_LANES - 2, kernel="pallas"
+        )
+        lowered.compile()
+        compile_for(array, width=width)
+    except Exception as error:  # whatever a compiler may raise: it says no
+        _log.info("the Pallas kernels of k-NN do not compile for %s: %s", device, error)
+        return False
+    return True
 
 
 def _keep(points: jax.Array, base: jax.Array, offset: jax.Array, *, kernel: str) -> jax.Array:
@@ -195,60 +235,96 @@ def _insert(
     best: tuple[jax.Array, ...], scores: jax.Array, place: jax.Array
 ) -> tuple[jax.Array, ...]:
     """Put one score a bucket where it belongs among the best, which fall."""
-    bits = lax.bitcast_convert_type(scores, jnp.int32) & np.int32(-(2**_PLACE_BITS))
-    scores = lax.bitcast_convert_type(bits | place.astype(jnp.int32), jnp.float32)
+    bits = lax.bitcast_convert_type(scores, jnp.int32) & np.int32(-(2**_NAME_BITS))
+    name = place.astype(jnp.int32) << _FOLD_BITS
+    return _inserted(best, lax.bitcast_convert_type(bits | name, jnp.float32))[0]
+
+
+def _inserted(
+    best: tuple[jax.Array, ...], scores: jax.Array
+) -> tuple[tuple[jax.Array, ...], jax.Array]:
+    """The best with one more score each, and what fell out."""
     found = []
     for kept in best:
         found.append(jnp.maximum(kept, scores))
         scores = jnp.minimum(kept, scores)
-    return tuple(found)
+    return tuple(found), scores
 
 
-def _best(kept: jax.Array, *, count: int, kernel: str) -> tuple[jax.Array, jax.Array]:
-    """The best of all that was kept, falling, and their places in the row, ``[r, count]`` each."""
+def _folded(kept: jax.Array, fold: int, level: int) -> jax.Array:
+    """Scores of one level of the buckets that are this fold of their lanes, named so."""
+    start = level * BUCKETS + fold * _LANES
+    bits = lax.bitcast_convert_type(kept[:, start : start + _LANES], jnp.int32)
+    return lax.bitcast_convert_type(bits | np.int32(fold), jnp.float32)
+
+
+def _best(kept: jax.Array, *, count: int, kernel: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The best of all that was kept.
+
+    Returns:
+        Scores ``[r, count]``, falling, with full names in their low bits; the lanes they were in,
+        ``[r, count]``; and ``[r]`` what no score is above that is not in ``kept``, or left out
+        here before the choice.
+    """
     if kernel == "xla":
-        return lax.top_k(kept, count)
+        folds = BUCKETS // _LANES
+        parts = [_folded(kept, fold, level) for level in range(KEPT) for fold in range(folds)]
+        scores, places = lax.top_k(jnp.concatenate(parts, axis=1), count)
+        return scores, places % np.int32(_LANES), jnp.max(kept[:, -BUCKETS:], axis=1)
     from jax.experimental import pallas as pl
 
     more = -kept.shape[0] % _EXTRACT_ROWS
     padded = jnp.pad(kept, ((0, more), (0, 0)))
     wide = pl.BlockSpec((_EXTRACT_ROWS, KEPT * BUCKETS), lambda i: (i, jnp.int32(0)))
     out = pl.BlockSpec((_EXTRACT_ROWS, _LANES), lambda i: (i, jnp.int32(0)))
-    scores, places = pl.pallas_call(
+    shape = (padded.shape[0], _LANES)
+    scores, lanes, dropped = pl.pallas_call(
         partial(_best_kernel, count=count),
         grid=(padded.shape[0] // _EXTRACT_ROWS,),
         in_specs=[wide],
-        out_specs=[out, out],
+        out_specs=[out, out, out],
         out_shape=[
-            jax.ShapeDtypeStruct((padded.shape[0], _LANES), jnp.float32),
-            jax.ShapeDtypeStruct((padded.shape[0], _LANES), jnp.int32),
+            jax.ShapeDtypeStruct(shape, jnp.float32),
+            jax.ShapeDtypeStruct(shape, jnp.int32),
+            jax.ShapeDtypeStruct(shape, jnp.float32),
         ],
         interpret=kernel == "interpret",
     )(padded)
-    return scores[: kept.shape[0], :count], places[: kept.shape[0], :count]
+    rows = slice(kept.shape[0])
+    return scores[rows, :count], lanes[rows, :count], jnp.max(dropped[rows], axis=1)
 
 
-def _best_kernel(kept: Any, scores: Any, places: Any, *, count: int) -> None:
-    """Take the best bucket of each row, ``count`` times, and let its next one move up."""
-    shape = (_EXTRACT_ROWS, BUCKETS)
-    buckets = lax.broadcasted_iota(jnp.int32, shape, 1)
-    out = lax.broadcasted_iota(jnp.int32, (_EXTRACT_ROWS, _LANES), 1)
+def _best_kernel(kept: Any, scores: Any, lanes: Any, dropped: Any, *, count: int) -> None:
+    """Let each lane keep the best of its buckets, then take the best lane ``count`` times."""
+    shape = (_EXTRACT_ROWS, _LANES)
+    folds = BUCKETS // _LANES
+    nothing = jnp.full(shape, _NOTHING, jnp.float32)
+    best, lost = (nothing,) * _KEPT_BY_LANE, nothing
+    for level in range(KEPT):
+        for fold in range(folds):
+            best, fallen = _inserted(best, _folded(kept, fold, level))
+            lost = jnp.maximum(lost, fallen)
+            if level == KEPT - 1:
+                # What the bucket has dropped is no better than the last it keeps.
+                start = level * BUCKETS + fold * _LANES
+                lost = jnp.maximum(lost, kept[:, start : start + _LANES])
+    dropped[...] = lost
+    lane = lax.broadcasted_iota(jnp.int32, shape, 1)
+    order = lane.astype(jnp.float32)
 
     def take(number: jax.Array, state: tuple) -> tuple:
         *best, found, where = state
         top = jnp.max(best[0], axis=1, keepdims=True)
-        first = jnp.where(best[0] == top, buckets, np.int32(BUCKETS))
         # Lanes are few enough for float32, in which all TPUs find minima of lanes.
-        bucket = jnp.min(first.astype(jnp.float32), axis=1, keepdims=True).astype(jnp.int32)
-        hit = buckets == bucket
-        below = (*best[1:], jnp.full(shape, _NOTHING, jnp.float32))
+        first = jnp.where(best[0] == top, order, np.float32(_LANES))
+        first = jnp.min(first, axis=1, keepdims=True)
+        hit = order == first
+        below = (*best[1:], nothing)
         best = [jnp.where(hit, b, a) for a, b in zip(best, below, strict=True)]
-        found = jnp.where(out == number, top, found)
-        return *best, found, jnp.where(out == number, bucket, where)
+        found = jnp.where(lane == number, top, found)
+        return *best, found, jnp.where(lane == number, first, where)
 
-    start = tuple(kept[:, t * BUCKETS : (t + 1) * BUCKETS] for t in range(KEPT))
-    lanes = (_EXTRACT_ROWS, _LANES)
-    empty = jnp.full(lanes, _NOTHING, jnp.float32), jnp.zeros(lanes, jnp.int32)
-    *_, found, where = lax.fori_loop(np.int32(0), np.int32(count), take, (*start, *empty))
+    start = (*best, nothing, jnp.zeros(shape, jnp.float32))
+    *_, found, where = lax.fori_loop(np.int32(0), np.int32(count), take, start)
     scores[...] = found
-    places[...] = where
+    lanes[...] = where.astype(jnp.int32)

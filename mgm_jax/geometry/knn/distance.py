@@ -41,7 +41,9 @@ rounded to float32: so those of points of very different sizes find their place 
 _SCALE_BITS = 29
 # Lengths are known to 2^-52 and differ by less than 2^-29 between scaled points: what they
 # contribute to 1 - cos is known to about 2^-80, and less than this is zero for all one can tell.
-_COSINE_FLOOR = 2.0**-78
+COSINE_FLOOR = 2.0**-78
+"""Cosine distances below this are reported as zero."""
+
 # Values of the candidates that an accelerator gathers at once.
 _GATHERED_VALUES = 2**24
 # Scaled lengths are 1 only up to the rounding of the scales.
@@ -364,7 +366,7 @@ def reported_distance(squared: Any, length: Any, other: Any, *, metric: Metric) 
     if metric == "cosine":
         longer = length - other
         found = (squared - longer * longer) / (2 * length * other)
-        found = xp.where(found < _COSINE_FLOOR, 0, found)
+        found = xp.where(found < COSINE_FLOOR, 0, found)
     else:
         found = (squared if metric == "sqeuclidean" else xp.sqrt(squared)) * RAISED
     return found.astype(np.float32)
@@ -420,6 +422,21 @@ def unseen_distance(queries: ScanTable, last: jax.Array, *, metric: Metric) -> j
     _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
     half = last.astype(jnp.float64) + (1 - f) * queries.half_squares.astype(jnp.float64)
     return distance_above(half, metric=metric)
+
+
+@partial(jax.jit, static_argnames="metric")
+def unseen_distance_in_single(queries: ScanTable, last: jax.Array, *, metric: Metric) -> jax.Array:
+    """:func:`unseen_distance` without float64, hardly lower: of a scan in float32 or less."""
+    _, f = _sum_errors(queries.points.dtype, features=queries.points.shape[1])
+    own, last = queries.half_squares.astype(jnp.float32), last.astype(jnp.float32)
+    # Four roundings, taken twice; of numbers that may cancel.
+    rounding = np.float32(2.0**-21) * (jnp.abs(last) + own)
+    half = jnp.where(jnp.isinf(last), last, (last + np.float32(1 - f) * own) - rounding)
+    squared = jnp.maximum(2 * half - np.float32(2.0**-48), 0) * np.float32(1 - 2.0**-21)
+    if metric == "cosine":
+        return squared / 2
+    found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+    return found * np.float32(RAISED * (1 - 2.0**-21))
 
 
 def distance_above(half: Any, *, metric: Metric) -> Any:

@@ -1,7 +1,8 @@
 """The rows that the fast scan could not settle: float64 first, every distance where that fails.
 
-Few rows come here: near-duplicates closer than the rounding of the scan, and points with more
-than the margin of neighbours at one distance, such as points on a lattice.
+Devices whose float64 is slow scan in float32 once more, and the host ranks what they find. Few
+rows come here: near-duplicates closer than the rounding of the scan, and points with more than the
+margin of neighbours at one distance, such as points on a lattice.
 """
 
 from __future__ import annotations
@@ -13,9 +14,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances, scan_table
-from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.tile import is_certified, pad_points, settle
+from mgm_jax.geometry.backend.wide import on_host
+from mgm_jax.geometry.knn.distance import (
+    Metric,
+    Points,
+    ScanTable,
+    exact_distances,
+    reported_distance,
+    scan,
+    scan_table,
+    unseen_distance_in_single,
+)
+from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
+from mgm_jax.geometry.knn.tile import (
+    is_certified,
+    margin,
+    pad_points,
+    ranks_in_pairs,
+    settle,
+)
 from mgm_jax.geometry.points.groups import padded_size
 
 QUERIES = 64
@@ -51,6 +68,8 @@ def fall_back(
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
+    if ranks_in_pairs():
+        return _fall_back_to_host(queries, rows, own, targets, present, mean, k=k, metric=metric)
     best = Best(rows.size, k)
     for start, block, here in _blocks(targets, present, k=k):
         table = scan_table(block, mean, here, dtype=jnp.float64)
@@ -64,6 +83,60 @@ def fall_back(
         full = rank_in_full(queries, rows[left], own, targets, present, k=k, metric=metric)
         best.distances[left], best.indices[left] = full
     return best.distances, best.indices
+
+
+def _fall_back_to_host(
+    queries: Points,
+    rows: np.ndarray,
+    own: np.ndarray,
+    targets: Points,
+    present: np.ndarray,
+    mean: jax.Array | np.ndarray,
+    *,
+    k: int,
+    metric: Metric,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where float64 is slow: a scan in float32 on the device, the ranking on the host."""
+    count = k + margin(jnp.float32)
+    batches = list(_batches(queries, own, rows, np.arange(rows.size)))
+    tables: list[ScanTable] = []
+    lists: list[tuple[jax.Array, jax.Array]] = []
+    for start, block, here in _blocks(targets, present, k=count):
+        table = scan_table(block, mean, here, dtype=jnp.float32)
+        for number, (_, some, names) in enumerate(batches):
+            if not start:
+                everybody = np.ones(names.size, bool)
+                tables.append(scan_table(some, mean, everybody, dtype=jnp.float32))
+            bounds, found = scan(tables[number], names - start, table, count=count, tile=here.size)
+            fresh = bounds, jnp.where(found < 0, -1, found + np.int32(start))
+            if start:
+                lists[number] = merge_smallest(lists[number], fresh)
+            else:
+                lists.append(fresh)
+    best = Best(rows.size, k)
+    for (places, some, _), table, (bounds, names) in zip(batches, tables, lists, strict=True):
+        chosen = np.asarray(names)
+        near = targets.take(jnp.maximum(names, 0))
+        distances = _on_host(Points(*map(np.asarray, some)), Points(*map(np.asarray, near)), metric)
+        distances[chosen < 0] = np.inf
+        unseen = unseen_distance_in_single(table, bounds[:, -1], metric=metric)
+        best.add(places, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
+    left = np.flatnonzero(~is_certified(best.distances, best.unseen))
+    if left.size:
+        here = [Points(*map(np.asarray, points)) for points in (queries, targets)]
+        with on_host():
+            full = rank_in_full(here[0], rows[left], own, here[1], present, k=k, metric=metric)
+        best.distances[left], best.indices[left] = full
+    return best.distances, best.indices
+
+
+def _on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
+    """Reported distances ``[q, c]`` of queries to c points each."""
+    squared = np.empty(near.scales.shape)
+    for row, (value, scale) in enumerate(zip(queries.values, queries.scales, strict=True)):
+        here = near.values[row].astype(np.float64) * near.scales[row][:, None]
+        squared[row] = np.square(here - value.astype(np.float64) * scale).sum(axis=1)
+    return reported_distance(squared, near.lengths, queries.lengths[:, None], metric=metric)
 
 
 def rank_in_full(

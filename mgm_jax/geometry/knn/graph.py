@@ -166,7 +166,7 @@ def knn_graph(
     distinct = distinct_rows(sought, partition)
     if distinct is not None:
         _apply_policy(distinct, duplicates, k=k, own=own)
-    found = find_neighbours(
+    results = find_neighbours(
         points,
         partition,
         base=others,
@@ -180,9 +180,9 @@ def knn_graph(
         tile_columns=tile_columns,
     )
     return KnnGraph(
-        indices=found.indices,
-        distances=found.distances,
-        certified=found.certified,
+        indices=results.indices,
+        distances=results.distances,
+        certified=results.certified,
         metric=metric,
     )
 

@@ -52,7 +52,7 @@ def nearest_in_groups(
         Neighbours by their rows in x, with distances in the units of the points.
     """
     n, features = x.shape
-    found = Nearest(
+    results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     large = groups.sizes > _LARGE_GROUP
@@ -63,7 +63,7 @@ def nearest_in_groups(
             rows = np.flatnonzero(groups.codes == code).astype(np.int32)
             search = nearest_in_cloud if mesh is None else partial(nearest_on_mesh, mesh=mesh)
             part = search(x[rows], None, k=k, metric=metric, precision=precision)
-            _write(found, rows, part)
+            _write(results, rows, part)
             bar.advance(rows.size)
         with double_precision():
             points, _, _ = place(x, np.ones(n, bool), None, None, metric=metric)
@@ -72,9 +72,9 @@ def nearest_in_groups(
             for batch in group_batches(groups, max_points=max(1, _BATCH_VALUES // features)):
                 if large[batch.groups[0]]:
                     continue
-                _settle_groups(found, batch, points, settle_batch, mesh, metric=metric)
+                _settle_groups(results, batch, points, settle_batch, mesh, metric=metric)
                 bar.advance(int(batch.mask.sum()))
-    return found
+    return results
 
 
 def _settle_batch(
@@ -101,7 +101,7 @@ def _settle_batch(
 
 
 def _settle_groups(
-    found: Nearest,
+    results: Nearest,
     batch: GroupBatch,
     points: Points,
     settle_batch: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
@@ -137,15 +137,15 @@ def _settle_groups(
                 metric=metric,
             )
         exact = in_units(part.distances, points, metric=metric)
-        _write(found, members[mask], part._replace(distances=exact))
+        _write(results, members[mask], part._replace(distances=exact))
 
 
-def _write(found: Nearest, members: np.ndarray, part: Nearest) -> None:
+def _write(results: Nearest, members: np.ndarray, part: Nearest) -> None:
     """Put the neighbours within one group, numbered within it, where they belong."""
     k = part.indices.shape[1]
     nobody = part.indices == NOBODY
-    found.indices[members, :k] = np.where(
+    results.indices[members, :k] = np.where(
         nobody, NOBODY, members[np.where(nobody, 0, part.indices)]
     )
-    found.distances[members, :k] = part.distances
-    found.certified[members] = part.certified
+    results.distances[members, :k] = part.distances
+    results.certified[members] = part.certified

@@ -15,12 +15,14 @@ import numpy as np
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric, place, scan_table
 from mgm_jax.geometry.knn.fallback import fall_back
+from mgm_jax.geometry.knn.rank_in_pairs import table_for_ranking
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
     in_units,
     is_certified,
     pad_points,
+    ranks_in_pairs,
     settle,
     tile_sizes,
 )
@@ -61,6 +63,7 @@ def nearest_in_cloud(
         tiles = tile_sizes(n, m, k, rows=tile_rows, columns=tile_columns)
         padded, present = pad_points(targets, multiple=tiles.columns)
         table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
+        ranked = table_for_ranking(targets, metric=metric) if ranks_in_pairs() else None
         parts = []
         with progress(
             "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
@@ -70,7 +73,15 @@ def nearest_in_cloud(
                 rows = slice(min(stop, n) - tiles.rows, min(stop, n))
                 tile = queries.take(rows)
                 result = settle(
-                    tile, own[rows], targets, table, mean, k=k, metric=metric, tile=tiles.columns
+                    tile,
+                    own[rows],
+                    targets,
+                    table,
+                    mean,
+                    k=k,
+                    metric=metric,
+                    tile=tiles.columns,
+                    ranked=ranked,
                 )
                 fresh = n - stop + tiles.rows
                 parts.append([part[-min(fresh, tiles.rows) :] for part in result])

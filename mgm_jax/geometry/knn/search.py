@@ -66,13 +66,13 @@ def find_neighbours(
         elif rows is not None and base is not None:
             base = base[rows]
     if _fit_small_groups(points, groups, base, metric=metric, mesh=mesh):
-        found = nearest_in_small_groups(np.asarray(points), groups, k=k)
+        results = nearest_in_small_groups(np.asarray(points), groups, k=k)
     elif len(groups) > 1:
-        found = nearest_in_groups(
+        results = nearest_in_groups(
             jnp.asarray(points), groups, k=k, metric=metric, precision=precision, mesh=mesh
         )
     elif mesh is not None:
-        found = nearest_on_mesh(
+        results = nearest_on_mesh(
             points,
             base,
             k=k,
@@ -85,10 +85,10 @@ def find_neighbours(
             base_rows=None if own else rows,
         )
     elif _fits_gram(points, base, precision, tile_rows, tile_columns, k=k):
-        found = nearest_by_gram(np.asarray(points), k=k, metric=metric)
+        results = nearest_by_gram(np.asarray(points), k=k, metric=metric)
     else:
         search = nearest_by_pairs if jax.default_backend() == "cpu" else nearest_in_cloud
-        found = search(
+        results = search(
             points,
             base,
             k=k,
@@ -97,7 +97,7 @@ def find_neighbours(
             tile_rows=tile_rows,
             tile_columns=tile_columns,
         )
-    return found if distinct is None else expand(found, distinct, own=own, repeats=repeats)
+    return results if distinct is None else expand(results, distinct, own=own, repeats=repeats)
 
 
 def _fits_gram(
@@ -121,7 +121,10 @@ def _fit_small_groups(
     mesh: Mesh | None,
 ) -> bool:
     """Whether a CPU can take each group by its Gram matrix."""
-    here = jax.default_backend() == "cpu" and mesh is None and base is None
+    on_cpu = jax.default_backend() == "cpu" and mesh is None and base is None
     return (
-        here and metric == "euclidean" and len(groups) > 1 and are_small(np.asarray(points), groups)
+        on_cpu
+        and metric == "euclidean"
+        and len(groups) > 1
+        and are_small(np.asarray(points), groups)
     )

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.distance import (
     RAISED,
@@ -20,7 +21,9 @@ from mgm_jax.geometry.knn.distance import (
     scan,
     scan_table,
     unseen_distance,
+    unseen_distance_in_single,
 )
+from mgm_jax.geometry.knn.rank_in_pairs import rank_in_pairs, table_for_ranking
 
 PROGRESS_FROM = 10_000
 """Fewer points than this are done before a progress bar could be read."""
@@ -59,6 +62,7 @@ def settle(
     k: int,
     metric: Metric,
     tile: int,
+    ranked: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank one tile of queries; also usable inside ``jit``.
 
@@ -71,23 +75,48 @@ def settle(
         k: number of neighbours, at most ``tile``.
         metric: which distance.
         tile: columns scored at once.
+        ranked: the targets for ranking in pairs of float32; None to make them here where that is
+            how the device ranks (:func:`ranks_in_pairs`).
 
     Returns:
         Distances ``[r, k]`` float32 in scaled units, indices ``[r, k]`` int32, and a distance
-        ``[r]`` that no point outside the candidates can fall below.
+        ``[r]`` that no point outside the candidates can fall below; -1 where the ranking has
+        left the row open.
     """
     present = np.ones(queries.values.shape[0], bool)
     centred = scan_table(queries, mean, present, dtype=table.points.dtype)
     count = min(k + margin(table.points.dtype), tile)
     if jax.default_backend() != "cpu" and buckets.fits(table, count=count):
         candidates, last = buckets.scan_in_buckets(
-            centred, own, table, count=count, kernel=buckets.kernel_here()
+            centred, own, table, count=count, kernel=buckets.kernel_here(table.points.shape[1])
         )
     else:
         bounds, candidates = scan(centred, own, table, count=count, tile=tile)
         last = bounds[:, -1]
+    if ranks_in_pairs() and table.points.dtype != jnp.float64:
+        if ranked is None:
+            ranked = table_for_ranking(targets, metric=metric)
+        distances, indices, left_open = rank_in_pairs(
+            table_for_ranking(queries, metric=metric),
+            ranked,
+            candidates,
+            k=k,
+            metric=metric,
+            kernel=buckets.kernel_here(queries.values.shape[1]),
+        )
+        unseen = unseen_distance_in_single(centred, last, metric=metric)
+        return distances, indices, jnp.where(left_open, jnp.float32(-1), unseen)
     distances, indices = rerank(queries, targets, candidates, k=k, metric=metric)
     return distances, indices, unseen_distance(centred, last, metric=metric)
+
+
+def ranks_in_pairs() -> bool:
+    """Whether candidates are ranked in pairs of float32: on devices whose float64 is slow.
+
+    >>> ranks_in_pairs()
+    False
+    """
+    return jax.default_backend() != "cpu" and wide_arithmetic() == "pairs"
 
 
 def margin(dtype: DTypeLike) -> int:

@@ -6,5 +6,6 @@
 | ``polytope`` | diameter and radius |
 | ``affinity`` | overlaps of subspaces from Gram matrices, and their chance level |
 | ``subspaces`` | overlaps of all pairs of a small group; ``subspaces_on_cpu`` is its twin |
+| ``overlaps_in_cloud`` | overlaps of points of a large cloud, on a CPU |
 | ``left_out`` | spectra of all members of a group but one |
 """

@@ -56,8 +56,8 @@ def inverse_on_span(
         distance = jnp.where(mask & ~taken, jnp.diagonal(tableau, axis1=1, axis2=2), -1.0)
         farthest = jnp.argmax(distance, axis=1)
         active = jnp.max(distance, axis=1) > smallest
-        here = jnp.arange(mask.shape[1]) == farthest[:, None]
-        return sweep(tableau, farthest, active), taken | (here & active[:, None]), active
+        at_pivot = jnp.arange(mask.shape[1]) == farthest[:, None]
+        return sweep(tableau, farthest, active), taken | (at_pivot & active[:, None]), active
 
     start = (gram, jnp.zeros_like(mask), jnp.ones(mask.shape[0], bool))
     tableau, taken, _ = lax.while_loop(lambda state: state[2].any(), advance, start)

@@ -72,8 +72,8 @@ def spectra_of(
         return local_spectrum(grams(table, rows, neighbours[rows]), threshold=threshold)
 
     with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
-        for (_, rows), found in zip(tasks, pool.map(work, tasks), strict=True):
-            yield rows, found
+        for (_, rows), results in zip(tasks, pool.map(work, tasks), strict=True):
+            yield rows, results
 
 
 def direct_grams(table: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
@@ -136,10 +136,10 @@ def _on_device(
             waiting.append((rows, pool.submit(_finish, grams, rows.size, threshold)))
             # The host works on a few parts while the device makes the next; no more wait.
             if len(waiting) > available_cpus():
-                rows, found = waiting.pop(0)
-                yield rows, found.result()
-        for rows, found in waiting:
-            yield rows, found.result()
+                rows, results = waiting.pop(0)
+                yield rows, results.result()
+        for rows, results in waiting:
+            yield rows, results.result()
 
 
 def _finish(grams: jax.Array, count: int, threshold: float) -> LocalSpectrum:

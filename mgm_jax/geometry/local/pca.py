@@ -137,8 +137,8 @@ def local_pca(
     with progress(
         "local PCA", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
     ) as bar:
-        for rows, found in spectra_of(points, neighbours, partition, threshold=threshold):
-            dimension[rows], ratio[rows], spectrum[rows] = found
+        for rows, results in spectra_of(points, neighbours, partition, threshold=threshold):
+            dimension[rows], ratio[rows], spectrum[rows] = results
             bar.advance(rows.size)
     count = (neighbours != NOBODY).sum(axis=1).astype(np.int32)
     return LocalPca(
@@ -188,8 +188,8 @@ def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAUL
 def _search(points: jax.Array | np.ndarray, groups: Groups, *, k: int | None) -> np.ndarray:
     wanted = neighbours_per_group(k, groups)
     distinct = distinct_rows(points, groups)
-    found = find_neighbours(points, groups, k=wanted, metric="euclidean", distinct=distinct)
-    return found.indices
+    results = find_neighbours(points, groups, k=wanted, metric="euclidean", distinct=distinct)
+    return results.indices
 
 
 def _given(graph: KnnGraph, groups: Groups, *, k: int | None) -> np.ndarray:

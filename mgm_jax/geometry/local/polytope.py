@@ -26,8 +26,8 @@ def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
     """
     # CPUs reduce the last axis but one faster than the last.
     farthest = jnp.max(jnp.where(support[..., :, None], among, 0), axis=-2)
-    found = jnp.sqrt(jnp.max(jnp.where(support, farthest, 0), axis=-1))
-    return jnp.where(jnp.sum(support, axis=-1) >= 2, found, jnp.nan)
+    largest = jnp.sqrt(jnp.max(jnp.where(support, farthest, 0), axis=-1))
+    return jnp.where(jnp.sum(support, axis=-1) >= 2, largest, jnp.nan)
 
 
 def radius(to_point: jax.Array, support: jax.Array) -> jax.Array:
@@ -44,5 +44,5 @@ def radius(to_point: jax.Array, support: jax.Array) -> jax.Array:
         >>> radius(jnp.array([4.0, 9.0]), jnp.array([True, False])).item()
         2.0
     """
-    found = jnp.sqrt(jnp.max(jnp.where(support, to_point, 0), axis=-1))
-    return jnp.where(jnp.any(support, axis=-1), found, jnp.nan)
+    largest = jnp.sqrt(jnp.max(jnp.where(support, to_point, 0), axis=-1))
+    return jnp.where(jnp.any(support, axis=-1), largest, jnp.nan)

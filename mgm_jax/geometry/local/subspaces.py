@@ -45,11 +45,11 @@ class Axes(NamedTuple):
     coordinates: Any
 
 
-def principal_axes(gram: np.ndarray, *, width: int) -> Axes:
-    """Coordinates of the points of groups along the principal axes of their group, on the host.
+def principal_axes(gram: Any, *, width: int) -> Axes:
+    """Coordinates of the points of groups along the principal axes of their group; pure.
 
     Args:
-        gram: Gram matrices of the groups about their means, ``[g, m, m]``.
+        gram: Gram matrices of the groups about their means, ``[..., m, m]``; NumPy stays NumPy.
         width: number of features; no group has more axes, nor more than m - 1.
 
     Returns:
@@ -59,11 +59,12 @@ def principal_axes(gram: np.ndarray, *, width: int) -> Axes:
         >>> principal_axes(np.array([[[1.0, -1.0], [-1.0, 1.0]]]), width=9).values.round(3).tolist()
         [[2.0]]
     """
-    count = max(1, min(gram.shape[1] - 1, width))
-    values, vectors = np.linalg.eigh(gram)
-    values = np.maximum(values[:, ::-1][:, :count], 0)
-    coordinates = vectors[:, :, ::-1][:, :, :count] * np.sqrt(values)[:, None]
-    return Axes(values, np.ascontiguousarray(coordinates))
+    xp = np if isinstance(gram, np.ndarray) else jnp
+    count = max(1, min(gram.shape[-1] - 1, width))
+    values, vectors = xp.linalg.eigh(gram)
+    values = xp.maximum(values[..., ::-1][..., :count], 0)
+    coordinates = vectors[..., ::-1][..., :count] * xp.sqrt(values)[..., None, :]
+    return Axes(values, np.ascontiguousarray(coordinates) if xp is np else coordinates)
 
 
 class Sides(NamedTuple):
@@ -203,5 +204,5 @@ def orthonormal_basis(
         jnp.ones(points, bool),
         jnp.zeros((), jnp.int32),
     )
-    found = lax.while_loop(unfinished, advance, start)
-    return found[0], found[3]
+    results = lax.while_loop(unfinished, advance, start)
+    return results[0], results[3]

@@ -56,12 +56,12 @@ def overlaps_on_host(
         vectors = coordinates[rows] - coordinates[group, place][:, None]
         vectors[beyond] = gradients[rows][beyond]
         smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[group, place])
-        basis, found = map(np.asarray, _basis(vectors, chosen >= 0, smallest))
+        basis, spanned = map(np.asarray, _basis(vectors, chosen >= 0, smallest))
         packed = (basis @ basis.transpose(0, 2, 1)).reshape(len(group), -1)[:, triangle]
         packed[beyond] *= -1
         packed[np.ix_(beyond, diagonal)] += real[group[beyond]]
         projectors[group, place] = packed
-        dimension[group, place] = np.where(beyond, real[group].sum(axis=1) - found, found)
+        dimension[group, place] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
     on_diagonal = projectors[:, :, diagonal]
     # Every entry off the diagonal stands for two.
     overlaps = 2 * (projectors @ projectors.transpose(0, 2, 1))

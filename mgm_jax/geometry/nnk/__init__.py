@@ -10,6 +10,7 @@
 | ``bandwidth`` | of the Gaussian: numbers, or a rule that finds them |
 | ``solve`` | the exact solver of many small problems; ``pivot`` is its first, greedy pass |
 | ``fallback`` | problems that the greedy pass leaves open |
+| ``settle`` | batches of points through a program, some of them with the fallback |
 | ``in_pairs`` | the same in pairs of float32, where float64 is slow |
 | ``sweep_operator`` | the linear algebra of adding and removing one variable |
 | ``gram_distances`` | squared distances from Gram matrices |

@@ -63,7 +63,7 @@ def nnk_among(
         raise InputError("base must have at least two distinct rows; got one. Add rows.")
     # One more than will be used, for the point itself may be among them.
     wanted = candidates_of(len(distinct) + 1, k)
-    found = find_neighbours(
+    results = find_neighbours(
         points,
         encode_groups(None, len(distinct)),
         base=distinct,
@@ -71,11 +71,11 @@ def nnk_among(
         k=min(wanted + 1, len(distinct)),
         metric="cosine" if cosine else "euclidean",
     )
-    equal = (distinct[found.indices] == points[:, None, :]).all(axis=2)
+    equal = (distinct[results.indices] == points[:, None, :]).all(axis=2)
     real = ~equal & (np.cumsum(~equal, axis=1) <= wanted)
     # What counts moves to the front, in order.
     order = np.argsort(~real, axis=1, kind="stable")[:, :wanted]
-    candidates = np.take_along_axis(found.indices, order, axis=1)
+    candidates = np.take_along_axis(results.indices, order, axis=1)
     real = np.take_along_axis(real, order, axis=1)
     parts = _weights_in_blocks(points, distinct, candidates, real, kernel=kernel)
     weights, residual, kkt, resolved = parts
@@ -98,7 +98,7 @@ def _weights_in_blocks(
     *,
     kernel: KernelName,
 ) -> list[np.ndarray]:
-    found = []
+    results = []
     with double_precision():
         known = jnp.asarray(np.pad(base, ((0, padded_size(len(base)) - len(base)), (0, 0))))
         for start in range(0, len(points), _AT_ONCE):
@@ -109,8 +109,8 @@ def _weights_in_blocks(
             )
             gram, lengths = _differences(known, own, chosen, normalize=kernel == "cosine")
             solved = _weights(gram, counts, lengths, kernel=kernel)
-            found.append([np.asarray(one)[: _AT_ONCE - more] for one in solved])
-    return [np.concatenate(columns) for columns in zip(*found, strict=True)]
+            results.append([np.asarray(one)[: _AT_ONCE - more] for one in solved])
+    return [np.concatenate(columns) for columns in zip(*results, strict=True)]
 
 
 # Apart from the regression, which then is compiled once for clouds of all sizes and widths.

@@ -93,8 +93,8 @@ def hurtado_bandwidth(x: Any, *, groups: Any = None) -> np.ndarray:
         cloud, k = points[rows], min(NEIGHBOUR, rows.size - 1)
         one = encode_groups(None, rows.size)
         distinct = distinct_rows(cloud, one)
-        found = find_neighbours(cloud, one, k=k, metric="euclidean", distinct=distinct)
-        width = float(np.mean(np.asarray(found.distances, np.float64)[:, -1] ** 2)) / 3
+        results = find_neighbours(cloud, one, k=k, metric="euclidean", distinct=distinct)
+        width = float(np.mean(np.asarray(results.distances, np.float64)[:, -1] ** 2)) / 3
         if width <= 0:
             raise InputError(
                 f"bandwidth: 'hurtado' needs points that differ; all {rows.size} points of the "

@@ -76,8 +76,14 @@ def solve_fallback(
         score = jnp.where(due.any(axis=1)[:, None], jnp.where(due, slack, -1.0), by_rule)
         pivot = jnp.argmax(score, axis=1)
         active = (jnp.max(score, axis=1) >= 0) & (pivots < limit)
-        here = (jnp.arange(k) == pivot[:, None]) & active[:, None]
-        return sweep(tableau, pivot, active), inside ^ here, due & ~here, pivots + active, active
+        at_pivot = (jnp.arange(k) == pivot[:, None]) & active[:, None]
+        return (
+            sweep(tableau, pivot, active),
+            inside ^ at_pivot,
+            due & ~at_pivot,
+            pivots + active,
+            active,
+        )
 
     nowhere = (
         tableau,

@@ -40,6 +40,7 @@ from mgm_jax.geometry.nnk.neighbourhood import (
     nearest_in_group,
     regress,
 )
+from mgm_jax.geometry.nnk.settle import settle_groups, settle_rows
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
@@ -49,9 +50,9 @@ from mgm_jax.geometry.points.groups import (
     Groups,
     encode_groups,
     group_batches,
-    padded_size,
 )
 from mgm_jax.parallel.devices import fetch, mesh_of
+from mgm_jax.parallel.processes import complete, own_share
 from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
@@ -63,8 +64,6 @@ if TYPE_CHECKING:
 # batch is the work of one core: small ones share it well, and few sizes of them compile.
 _BATCH_VALUES = 2**21
 _BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
-# Points of a cloud that fall back together.
-_FALLBACK_ROWS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,16 +200,16 @@ def nnk_graph(
     if distinct is not None:
         tell_about_repeats(distinct, partition, duplicates, stacklevel=2)
     if distinct is None or duplicates != "drop":
-        found = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
+        results = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
     else:
         rows = distinct.rows
         check_group_sizes(distinct.groups, k, least=1)
         part = None if widths is None else widths[rows]
-        found = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
-        found = _Found(*(column[distinct.codes] for column in found))
-        named = np.where(found.indices < 0, -1, rows[found.indices]).astype(np.int32)
-        found = found._replace(indices=named)
-    return NnkGraph(**found._asdict(), kernel=kernel)
+        results = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
+        results = _Found(*(column[distinct.codes] for column in results))
+        named = np.where(results.indices < 0, -1, rows[results.indices]).astype(np.int32)
+        results = results._replace(indices=named)
+    return NnkGraph(**results._asdict(), kernel=kernel)
 
 
 def _solve_groups(
@@ -224,7 +223,7 @@ def _solve_groups(
 ) -> _Found:
     n, width = points.shape
     columns = max(candidates_of(int(groups.sizes.max()), k), 1)
-    found = _Found(
+    results = _Found(
         np.full((n, columns), -1, np.int32),
         np.zeros((n, columns)),
         np.zeros(n),
@@ -243,15 +242,16 @@ def _solve_groups(
 
     def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
         rows = np.maximum(batch.rows, 0)
-        inputs: list[np.ndarray | None] = [batch.mask, found.k_effective[rows[:, 0]]]
-        inputs.append(None if bandwidth is None else bandwidth[rows])
-        program, sources = _group_weights, [points[rows]]
-        options = {"k": min(columns, batch.rows.shape[1] - 1), "kernel": kernel}
+        inputs = batch.mask, results.k_effective[rows[:, 0]]
+        widths = None if bandwidth is None else bandwidth[rows]
+        options: dict[str, Any] = {"k": min(columns, batch.rows.shape[1] - 1), "kernel": kernel}
         if wide_arithmetic() == "pairs":
-            parts = settled_groups(_in_full(program), *sources, *inputs, mesh=mesh, **options)
+            whole = _in_full(_group_weights)
+            parts = settled_groups(whole, points[rows], *inputs, widths, mesh=mesh, **options)
         else:
-            call = partial(call_on_groups, program, mesh=mesh, **options)
-            parts = _settle_groups(call, *sources, *inputs)
+            call = partial(call_on_groups, _group_weights, mesh=mesh, **options)
+            with double_precision():
+                parts = settle_groups(call, batch.mask, points[rows], *inputs, widths)
         places, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
         chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
@@ -263,30 +263,14 @@ def _solve_groups(
         workers = workers_for(None) if mesh is None else 1
         with one_thread_a_product() if small else nullcontext():
             for batch, parts in zip(small, in_order(calls, workers=workers), strict=True):
-                _write(found, batch.rows[batch.mask], *parts)
+                _write(results, batch.rows[batch.mask], *parts)
                 bar.advance(int(batch.mask.sum()))
         for batch in large:
             for rows, mask in zip(batch.rows, batch.mask, strict=True):
                 if mask.any():
-                    _solve_cloud(found, points, rows[mask], bandwidth, mesh, kernel=kernel)
+                    _solve_cloud(results, points, rows[mask], bandwidth, mesh, kernel=kernel)
                     bar.advance(int(mask.sum()))
-    return found
-
-
-def _settle_groups(
-    call: Callable[..., tuple[np.ndarray, ...]], *inputs: np.ndarray | None
-) -> tuple[np.ndarray, ...]:
-    """Solve groups, those that hold a point for the fallback once more with it; one by one."""
-    with double_precision():
-        *parts, refused = call(*inputs, fallback=False)
-        left = np.flatnonzero((refused & inputs[-3]).any(axis=1))
-        parts = [np.array(part) for part in parts] if left.size else parts
-        for group in left:
-            one = [None if part is None else part[group : group + 1] for part in inputs]
-            *again, _ = call(*one, fallback=True)
-            for part, new in zip(parts, again, strict=True):
-                part[group] = new[0]
-    return tuple(parts)
+    return results
 
 
 def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
@@ -295,7 +279,7 @@ def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any
 
 
 def _write(
-    found: _Found,
+    results: _Found,
     rows: np.ndarray,
     indices: np.ndarray,
     weights: np.ndarray,
@@ -304,15 +288,15 @@ def _write(
     resolved: np.ndarray,
 ) -> None:
     k = indices.shape[1]
-    found.indices[rows, :k] = indices
-    found.weights[rows, :k] = weights
-    found.residual[rows] = residual
-    found.kkt[rows] = kkt
-    found.resolved[rows] = resolved
+    results.indices[rows, :k] = indices
+    results.weights[rows, :k] = weights
+    results.residual[rows] = residual
+    results.kkt[rows] = kkt
+    results.resolved[rows] = resolved
 
 
 def _solve_cloud(
-    found: _Found,
+    results: _Found,
     points: np.ndarray,
     members: np.ndarray,
     bandwidth: np.ndarray | None,
@@ -320,16 +304,16 @@ def _solve_cloud(
     *,
     kernel: KernelName,
 ) -> None:
-    k = int(found.k_effective[members[0]])
+    k = int(results.k_effective[members[0]])
     candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
     if wide_arithmetic() == "pairs":
         width = None if bandwidth is None else bandwidth[members]
         for places, parts in settled_rows(
             _in_full(_row_weights), points[members], candidates, width, mesh=mesh, kernel=kernel
         ):
-            _write(found, members[places], members[candidates[places]], *parts)
+            _write(results, members[places], members[candidates[places]], *parts)
         return
-    if mesh is not None:
+    if mesh is not None and jax.default_backend() != "cpu":
         with double_precision():
             for places, parts in call_on_rows(
                 _row_weights,
@@ -340,37 +324,22 @@ def _solve_cloud(
                 at_once=ROWS_AT_ONCE,
                 kernel=kernel,
             ):
-                _write(found, members[places], members[candidates[places]], *parts[:-1])
+                _write(results, members[places], members[candidates[places]], *parts[:-1])
         return
-    # Groups of about one size share a compilation.
-    more = padded_size(members.size) - members.size
-    cloud = jax.device_put(np.pad(points[members], ((0, more), (0, 0))))
-
-    def weights(places: np.ndarray, *, fallback: bool) -> list[np.ndarray]:
-        width = None if bandwidth is None else bandwidth[members[places]]
-        with double_precision():
-            parts = _row_weights(
-                cloud, places, candidates[places], width, kernel=kernel, fallback=fallback
-            )
-            return list(map(np.asarray, parts))
-
-    def solve(places: np.ndarray) -> list[np.ndarray]:
-        *parts, refused = weights(places, fallback=False)
-        left = np.flatnonzero(refused)
-        parts = [np.array(part) for part in parts] if left.size else parts
-        for start in range(0, left.size, _FALLBACK_ROWS):
-            some = left[start : start + _FALLBACK_ROWS]
-            full = np.pad(some, (0, _FALLBACK_ROWS - some.size), mode="edge")
-            *again, _ = weights(places[full], fallback=True)
-            for part, new in zip(parts, again, strict=True):
-                part[some] = new[: some.size]
-        return parts
-
-    batches = row_batches(members.size)
-    calls = [partial(solve, places) for places in batches]
-    with one_thread_a_product():
-        for places, parts in zip(batches, in_order(calls, workers=workers_for(None)), strict=True):
-            _write(found, members[places], members[candidates[places]], *parts)
+    batches = own_share(row_batches(members.size), mesh)
+    settled = settle_rows(
+        partial(_weights_of_rows, kernel=kernel),
+        points[members],
+        candidates,
+        None if bandwidth is None else bandwidth[members],
+        batches,
+        normalize=kernel == "cosine",
+        workers=workers_for(None),
+    )
+    for places, parts in zip(batches, settled, strict=True):
+        _write(results, members[places], members[candidates[places]], *parts)
+    rows = np.concatenate([np.empty(0, np.int64), *(members[places] for places in batches)])
+    complete(results, rows, mesh)
 
 
 @partial(jax.jit, static_argnames=("k", "kernel", "fallback"))
@@ -436,6 +405,19 @@ def _row_weights(
     fallback: bool = True,
 ) -> tuple[jax.Array, ...]:
     gram, lengths = gathered_gram(points, rows, candidates, normalize=kernel == "cosine")
+    return _weights_of_rows(gram, lengths, candidates, bandwidth, kernel=kernel, fallback=fallback)
+
+
+@partial(jax.jit, static_argnames=("kernel", "fallback"))
+def _weights_of_rows(
+    gram: jax.Array,
+    lengths: jax.Array,
+    candidates: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+    fallback: bool,
+) -> tuple[jax.Array, ...]:
     real = jnp.ones(candidates.shape, bool)
     # Of differences, squared distances keep all digits.
     return _weights(gram, real, bandwidth, lengths, kernel=kernel, rounding=0.0, fallback=fallback)

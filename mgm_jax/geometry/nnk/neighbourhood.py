@@ -106,8 +106,8 @@ def nearest_in_group(
     distance = jnp.ldexp(distance, -exponent).astype(jnp.float32)
     others = mask[:, None] & mask[None, :] & ~jnp.eye(m, dtype=bool)
     negative, places = lax.top_k(jnp.where(others, -distance, -jnp.inf), k)
-    found = jnp.isfinite(negative) & (jnp.arange(k) < wanted)
-    return places.astype(jnp.int32), found
+    real = jnp.isfinite(negative) & (jnp.arange(k) < wanted)
+    return places.astype(jnp.int32), real
 
 
 def differences_in_group(gram: jax.Array, places: jax.Array) -> jax.Array:

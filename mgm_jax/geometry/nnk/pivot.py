@@ -129,13 +129,13 @@ def pivot_greedily(
         own_slack = slack.at[lanes, pivot].get(mode="promise_in_bounds")
         own_value = value.at[lanes, pivot].get(mode="promise_in_bounds")
         inverse = jnp.where(active, 1 / own_slack, 0)
-        here = (candidates == pivot[:, None]) & active[:, None]
+        at_pivot = (candidates == pivot[:, None]) & active[:, None]
         row = jnp.where(active[:, None], row, 0)
-        term = jnp.where(here, (own_slack - jnp.sign(own_slack))[:, None], row)
+        term = jnp.where(at_pivot, (own_slack - jnp.sign(own_slack))[:, None], row)
         step = (own_value * inverse)[:, None]
         own_step = (own_value * jnp.abs(inverse))[:, None]
-        value = jnp.where(here, own_step, value - row * step)
-        slack = jnp.where(here, -inverse[:, None], slack - row * row * inverse[:, None])
+        value = jnp.where(at_pivot, own_step, value - row * step)
+        slack = jnp.where(at_pivot, -inverse[:, None], slack - row * row * inverse[:, None])
         # The blocks that are not this term's get it in their last place, which is never read.
         places = [jnp.where(count // size == block, count % size, size) for block in range(blocks)]
         terms = tuple(
@@ -148,8 +148,18 @@ def pivot_greedily(
             )
             for part, place in zip(scales, places, strict=True)
         )
-        due = None if due is None else due & ~here
-        return value, slack, inside ^ here, terms, scales, pivots + active, active, count + 1, due
+        due = None if due is None else due & ~at_pivot
+        return (
+            value,
+            slack,
+            inside ^ at_pivot,
+            terms,
+            scales,
+            pivots + active,
+            active,
+            count + 1,
+            due,
+        )
 
     def unfinished(state: tuple[Any, ...]) -> jax.Array:
         return jnp.any(state[6]) & (state[7] < blocks * size)

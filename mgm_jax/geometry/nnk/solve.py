@@ -33,7 +33,7 @@ _CERTIFIED = 64 * float(np.finfo(np.float64).eps)
 _CACHE = 400_000
 _MAX_LANES = 32
 # Points solved by the fallback at once, handed to a thread at once, and to another device at once.
-_AFRESH = 8
+_FALLBACK_POINTS = 8
 _BLOCK = 128
 _DEVICE_BLOCK = 4096
 
@@ -149,7 +149,7 @@ def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
         workers, block = 1, min(points, _DEVICE_BLOCK)
     if points < block:
         columns = [np.pad(c, [(0, block - points)] + [(0, 0)] * (c.ndim - 1)) for c in columns]
-    found = NnkSolution(
+    results = NnkSolution(
         np.zeros((points, k)),
         np.zeros(points),
         np.zeros(points),
@@ -166,9 +166,9 @@ def _solve_in_blocks(columns: list[np.ndarray]) -> NnkSolution:
     firsts = [*range(0, points - block, block), max(points - block, 0)] if points else []
     parts = in_order([partial(solve, first) for first in firsts], workers=workers)
     for first, part in zip(firsts, parts, strict=True):
-        for whole, column in zip(found, part, strict=True):
+        for whole, column in zip(results, part, strict=True):
             whole[first : first + block] = column[:points]
-    return found
+    return results
 
 
 def _solve_in_pairs(columns: list[np.ndarray]) -> NnkSolution:
@@ -178,8 +178,8 @@ def _solve_in_pairs(columns: list[np.ndarray]) -> NnkSolution:
     if not len(columns[1]):
         return _solve_in_blocks(columns)
     kernel, target, mask, own = columns[:4]
-    found, refused = settled_kernels(kernel, target, mask, own)
-    theta, residual, kkt, pivots = found
+    results, refused = settled_kernels(kernel, target, mask, own)
+    theta, residual, kkt, pivots = results
     solution = NnkSolution(theta, residual, kkt, pivots, refused)
     rows = np.flatnonzero(refused)
     if rows.size:
@@ -236,14 +236,14 @@ def nnk_weights(
         kernel, target = jnp.where(mask[:, None, :], kernel, 0), jnp.where(mask, target, 0)
         pivoted = pivot_greedily(kernel, target, mask, *support)
         theta = jnp.maximum(jnp.where(pivoted.inside, pivoted.value, 0), 0)
-        slope, found = _certify(kernel, target, mask, own, theta, pivoted.pivots)
+        slope, results = _certify(kernel, target, mask, own, theta, pivoted.pivots)
         refused = pivoted.active | _refuses(kernel, target, mask, pivoted, theta, slope)
-        return found._replace(inside=pivoted.inside, refused=refused)
+        return results._replace(inside=pivoted.inside, refused=refused)
 
     parts = lax.map(solve, jnp.array(starts, jnp.int32))
     # The last points reach back to be as many as the others.
     kept = (len(starts) - 1) * lanes
-    found = _Certified(
+    results = _Certified(
         *(
             jnp.concatenate([c[:-1].reshape(kept, *c.shape[2:]), c[-1, lanes - points + kept :]])
             for c in parts
@@ -251,10 +251,12 @@ def nnk_weights(
     )
 
     if not fallback:
-        return NnkSolution(found.theta, found.residual, found.kkt, found.pivots, found.refused)
+        return NnkSolution(
+            results.theta, results.residual, results.kkt, results.pivots, results.refused
+        )
 
     def correct(state: _Certified) -> _Certified:
-        rows = jnp.nonzero(state.refused, size=min(_AFRESH, points), fill_value=points)[0]
+        rows = jnp.nonzero(state.refused, size=min(_FALLBACK_POINTS, points), fill_value=points)[0]
         kernel, target, mask, own, *_ = (column.at[rows].get(mode="clip") for column in columns)
         both = mask[:, :, None] & mask[:, None, :]
         kernel = jnp.where(both, kernel, jnp.eye(k, dtype=kernel.dtype))
@@ -271,8 +273,8 @@ def nnk_weights(
             )
         )
 
-    done = lax.while_loop(lambda state: state.refused.any(), correct, found)
-    return NnkSolution(done.theta, done.residual, done.kkt, done.pivots, found.refused)
+    done = lax.while_loop(lambda state: state.refused.any(), correct, results)
+    return NnkSolution(done.theta, done.residual, done.kkt, done.pivots, results.refused)
 
 
 _solve = jax.jit(nnk_weights)

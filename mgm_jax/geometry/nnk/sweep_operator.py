@@ -34,9 +34,9 @@ def sweep(tableau: jax.Array, pivot: jax.Array, active: jax.Array) -> jax.Array:
     row = jnp.take_along_axis(tableau, pivot[:, None, None], axis=1)[:, 0]
     inverse = 1 / jnp.take_along_axis(row, pivot[:, None], axis=1)
     scaled = row * jnp.abs(inverse)
-    here = jnp.arange(tableau.shape[-1]) == pivot[:, None]
+    at_pivot = jnp.arange(tableau.shape[-1]) == pivot[:, None]
     swept = tableau - row[:, :, None] * (row * inverse)[:, None, :]
-    swept = jnp.where(here[:, :, None], scaled[:, None, :], swept)
-    swept = jnp.where(here[:, None, :], scaled[:, :, None], swept)
-    swept = jnp.where(here[:, :, None] & here[:, None, :], -inverse[:, :, None], swept)
+    swept = jnp.where(at_pivot[:, :, None], scaled[:, None, :], swept)
+    swept = jnp.where(at_pivot[:, None, :], scaled[:, :, None], swept)
+    swept = jnp.where(at_pivot[:, :, None] & at_pivot[:, None, :], -inverse[:, :, None], swept)
     return jnp.where(active[:, None, None], swept, tableau)

@@ -363,9 +363,9 @@ def _refuse_bad_rows(points: jax.Array | np.ndarray, *, name: str, cosine: bool)
         def measure(rows: slice) -> None:
             step = max(1, _HASH_VALUES // points.shape[1])
             for start in range(rows.start, rows.stop, step):
-                some = slice(start, min(start + step, rows.stop))
-                part = points[some]
-                largest[some] = np.maximum(part.max(axis=1), -part.min(axis=1))
+                subset = slice(start, min(start + step, rows.stop))
+                part = points[subset]
+                largest[subset] = np.maximum(part.max(axis=1), -part.min(axis=1))
 
         _on_all_cores(measure, points)
     small = np.flatnonzero(largest < _LOSSY)

@@ -1,8 +1,18 @@
 """The data of a logistic regression in the coordinates of the solver.
 
-Centred features are turned to the eigenvectors of their ``X'X``, where every penalty has its
-curvatures at hand (see ``logistic_path``). Of fewer rows than features the weights lie in the span
-of the rows, which is smaller; then the problem is one of n coordinates.
+With C the centred features ``[n, d]`` and ``C'C = Q diag(l) Q'``, the solver works on ``Z = C Q``:
+along each column every penalty s has its curvature ``l / 2 + s`` at hand (see ``path``), and the
+norm of the weights, hence the penalty, is the same. Weights of features are ``W = Q P`` of a point
+P, and of the intercept what undoes the mean.
+
+=================  ================================================================================
+features           how Q and Z are had
+=================  ================================================================================
+held, n >= d       ``eigh(C'C)``, ``Z = C Q``
+held, n < d        ``eigh(CC') = U diag(l) U'``, ``Q = C'U / sqrt(l)``: W lies in the span of rows
+in blocks, n >= d  ``C'C`` summed over blocks; Z is made a block at a time, never held
+in blocks, n < d   ``CC'`` of pairs of blocks; ``Z = U sqrt(l)`` is held ``[n, n]``, Q never is
+=================  ================================================================================
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ class Sums:
 
 def signature_of(path: Path) -> _Signature:
     """What changes when a file is replaced: its number, size and time."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Copies:

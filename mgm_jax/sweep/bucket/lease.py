@@ -124,9 +124,9 @@ class Lease:
                 raise self._refused(self._bucket.read(name) or b"") from None
         if not sure:
             time.sleep(_SETTLE)
-            found = self._bucket.read(name)
-            if _token_of(found) != self._token:
-                raise self._refused(found or b"")
+            now = self._bucket.read(name)
+            if _token_of(now) != self._token:
+                raise self._refused(now or b"")
         if name != LEASE:
             now = self._bucket.read(LEASE)
             if _token_of(now) not in (_token_of(first), self._token):

@@ -32,7 +32,7 @@ EVERY = 60.0
 # Sending a large account takes its time; it gets at most a fifth of it.
 _SHARE = 5
 
-_LONGEST_WAIT = 600.0
+_MAX_WAIT = 600.0
 
 # Seconds between tries, where somebody waits for the end of them.
 _PATIENCE = (1.0, 4.0, 15.0)
@@ -131,10 +131,10 @@ class _Mirror:
             note = self._read_note()
             wanted = {}
             for name in filter(is_copied, contents):
-                here = self._copies.sums.of(name, self._out / name)
+                local = self._copies.sums.of(name, self._out / name)
                 # What was changed here since is newer; what was not, another run has replaced.
-                is_old = here != contents[name] and here == note.get(name)
-                if here is None or is_old:
+                is_old = local != contents[name] and local == note.get(name)
+                if local is None or is_old:
                     wanted[name] = contents[name]
             # A failure that another run has seen to would keep this one from what is done.
             for name in note.keys() - contents.keys() if contents else ():
@@ -213,7 +213,7 @@ class _Mirror:
                 return
             except Exception as error:
                 failed += 1
-                wait = min(self._every * 2**failed, max(self._every, _LONGEST_WAIT))
+                wait = min(self._every * 2**failed, max(self._every, _MAX_WAIT))
                 self._say(
                     f"{self._bucket.url}: cannot be written ({error}); the run goes on in "
                     f"{self._out}, tried again in {wait:.0f} s"

@@ -154,9 +154,9 @@ class Bucket:
         target = f"{self.root}/{name}"
         self._make_folder(target)
         self.storage.put_file(str(path), target)
-        found, size = self.storage.size(target), path.stat().st_size
-        if found != size:
-            raise OSError(f"{name} arrived with {found} bytes instead of {size}; copy again")
+        arrived, size = self.storage.size(target), path.stat().st_size
+        if arrived != size:
+            raise OSError(f"{name} arrived with {arrived} bytes instead of {size}; copy again")
 
     def fetch(self, name: str, path: Path, *, sha256: str) -> bool:
         """Copy an object to a file; False where it is gone or not what the account says."""

@@ -12,7 +12,7 @@ from mgm_jax.sweep.bucket.lease import lease_holder
 from mgm_jax.sweep.bucket.objects import Bucket
 from mgm_jax.sweep.output.layout import FOLDER as STUDIES
 from mgm_jax.sweep.output.ledger import FOLDER as FAILED
-from mgm_jax.sweep.output.status import StudyStatus, study_status
+from mgm_jax.sweep.output.upkeep.status import StudyStatus, study_status
 
 
 def bucket_status(url: str) -> list[StudyStatus]:

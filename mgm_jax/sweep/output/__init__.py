@@ -1,1 +1,1 @@
-"""The output folder: its layout, its lock, its tables, its leftovers."""
+"""The output folder: its layout, its lock, records, tables, failures."""

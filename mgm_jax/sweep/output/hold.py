@@ -17,16 +17,26 @@ from mgm_jax.errors import InputError
 #: In an output folder: held while a run writes there.
 LOCK = ".lock"
 
+# How file systems say that another process has the lock; any other error is their own.
+_HELD = (BlockingIOError, PermissionError)
+
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
     """Hold an output folder for this process; the lock dies with it.
 
     Raises:
-        InputError: another process holds it, or it is no folder that can be written to.
+        InputError: another process holds it, or it is no folder that can be written to and locked.
     """
     with _opened(out) as file:
-        if not _locked(file):
+        try:
+            locked = _locked(file)
+        except OSError as error:
+            raise InputError(
+                f"{out}: lies where files cannot be locked ({error.strerror}), so that two runs "
+                "could write here at once; mount it with locks, or give another folder"
+            ) from error
+        if not locked:
             file.seek(0)
             raise InputError(
                 f"{out}: another run is writing here ({_said(file.read())}); "
@@ -55,7 +65,7 @@ def _locked(file: TextIO) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
-        except OSError:
+        except _HELD:
             time.sleep(wait)
     return False
 
@@ -70,8 +80,11 @@ def holder(out: Path) -> str | None:
         try:
             # A shared lock cannot be had while a run holds the folder, and harms no other reader.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        except _HELD:
             return _said(file.read())
+        except OSError:
+            # Where there are no locks, no run holds one.
+            return None
     return None
 
 

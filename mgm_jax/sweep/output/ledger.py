@@ -12,9 +12,9 @@ from typing import Literal
 
 from mgm_jax.embeddings import library_versions
 from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.measures.transfer import TransferCell
 from mgm_jax.sweep.plan.cells import Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.transfer import TransferCell
 
 Stage = Literal["embed", "reference", "measure", "transfer"]
 
@@ -72,15 +72,15 @@ class Ledger:
     def blocked(self, cell: Cell) -> Failure | None:
         """Why a cell cannot be measured, if an earlier stage of it or of its reference failed."""
         reference = self.work.reference_of(cell)
-        if found := self.find(cell, "embed"):
-            return found
+        if failure := self.find(cell, "embed"):
+            return failure
         for stage in ("embed", "reference"):
-            found = self.find(reference, stage)
-            if found and cell is not reference:
-                what = f"not tried, as the images without augmentation failed: {found.what}"
+            failure = self.find(reference, stage)
+            if failure and cell is not reference:
+                what = f"not tried, as the images without augmentation failed: {failure.what}"
                 return _failure(cell, what)
-            if found:
-                return found
+            if failure:
+                return failure
         return None
 
     def forget(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mgm_jax.encoders.catalogue.methods import known_paradigm
 from mgm_jax.sweep.subjects import Subject
 
 
@@ -22,7 +23,7 @@ def _origin(subject: Subject) -> dict[str, Any]:
     conversion = meta.get("conversion")
     told: Mapping[str, Any] = conversion if isinstance(conversion, Mapping) else {}
     # A paradigm that the study states is not the converter's, nor is that of random weights.
-    stated = subject.paradigm != str(meta.get("paradigm", "unknown")) or subject.seed is not None
+    stated = subject.paradigm != known_paradigm(meta) or subject.seed is not None
     where = "".join(f"[{key}]" for key in told.get("keys", ()))
     prefix = str(told.get("prefix") or "")
     return {

@@ -31,11 +31,11 @@ from mgm_jax.files import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, means_and_summary
 from mgm_jax.seals import DamagedError
 from mgm_jax.study import Study
+from mgm_jax.sweep.measures.directions import LEFT_OUT, lost_directions
+from mgm_jax.sweep.measures.measure import MIN_POINTS, SMALL, VIEWS, Reference
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.records import read_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
-from mgm_jax.sweep.run.directions import LEFT_OUT, lost_directions
-from mgm_jax.sweep.run.measure import MIN_POINTS, SMALL, VIEWS, Reference
 
 #: Columns that say which cell a row belongs to.
 CELL_COLUMNS = ("encoder", "images", "setting", "strength", "tap")
@@ -199,11 +199,11 @@ _FORMULA = r"^([=+\-@\t\r])"
 
 def _harmless(table: pa.Table) -> pa.Table:
     """The table with an apostrophe before every text that a spreadsheet would run."""
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            text = table.column(place)
+            text = table.column(index)
             marked = _compute.replace_substring_regex(text, _FORMULA, r"'\1")
-            table = table.set_column(place, field, marked)
+            table = table.set_column(index, field, marked)
     return table
 
 

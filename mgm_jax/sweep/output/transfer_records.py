@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from mgm_jax.sweep.measures.transfer import ROW_COLUMNS, Outcome, TransferCell
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import Cell
 from mgm_jax.sweep.plan.given_scores import given_rows
-from mgm_jax.sweep.run.transfer import ROW_COLUMNS, Outcome, TransferCell
 
 #: Columns that say whose transfer a row is.
 SUBJECT_COLUMNS = ("encoder", "family", "architecture", "paradigm", "tap", "images")
@@ -23,7 +23,7 @@ _DTYPES = dict.fromkeys(("value", "low", "high", "level", "strength"), "float64"
 
 
 def write_transfer(
-    found: Sequence[tuple[TransferCell, Outcome]],
+    outcomes: Sequence[tuple[TransferCell, Outcome]],
     *,
     out: Path,
     given: pd.DataFrame | None = None,
@@ -32,12 +32,12 @@ def write_transfer(
     """Write ``transfer.parquet`` and ``transfer.csv``; returns the number of rows.
 
     Args:
-        found: what the measures found.
+        outcomes: what the measures found.
         out: folder of the tables.
         given: scores that the study brings ``[models, tasks]``.
         cells: of the models that these may name.
     """
-    rows = [_subject_columns(job.cell) | row for job, outcome in found for row in outcome.rows]
+    rows = [_subject_columns(job.cell) | row for job, outcome in outcomes for row in outcome.rows]
     if given is not None:
         subjects = {cell.subject.name: _subject_columns(cell) for cell in cells}
         rows += [subjects[row["encoder"]] | row for row in given_rows(given)]
@@ -46,11 +46,11 @@ def write_transfer(
     return len(table)
 
 
-def left_out_of(found: Sequence[tuple[TransferCell, Outcome]]) -> list[tuple[str, str]]:
+def left_out_of(outcomes: Sequence[tuple[TransferCell, Outcome]]) -> list[tuple[str, str]]:
     """What did not fit a target: its name and the reason, each once."""
     return list(
         dict.fromkeys(
-            (job.images.name, reason) for job, outcome in found for reason in outcome.left_out
+            (job.images.name, reason) for job, outcome in outcomes for reason in outcome.left_out
         )
     )
 

@@ -63,7 +63,7 @@ def values_of_target(source: ImageSource, entry: TargetEntry) -> TargetValues | 
     else:
         values = np.column_stack([_numbers(source.columns[name], name, where) for name in names])
         if values.shape[1] != len(names):
-            names = tuple(f"{names[0]}.{place}" for place in range(values.shape[1]))
+            names = tuple(f"{names[0]}.{column}" for column in range(values.shape[1]))
     known = values[~np.isnan(values).any(axis=1)]
     if not np.isin(known, (0, 1)).all():
         raise InputError(f"{where}: labels must be 0 or 1, or lists of names, in {wanted!r}.")
@@ -88,11 +88,11 @@ def _of_lists(column: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarr
     names = tuple(sorted({name for one in listed for name in one or ()}))
     if not names:
         raise InputError(f"{where}: no image has a label.")
-    place = {name: position for position, name in enumerate(names)}
+    index = {name: position for position, name in enumerate(names)}
     values = np.zeros((len(listed), len(names)))
     for row, one in zip(values, listed, strict=True):
         row[:] = np.nan if one is None else 0
-        row[[place[name] for name in one or ()]] = 1
+        row[[index[name] for name in one or ()]] = 1
     return names, values
 
 

@@ -35,7 +35,7 @@ _TRAIN, _TEST = "train:", "test:"
 _PREFIXES = ("rows:", "wds:")
 
 #: Each class needs an image to train on, one to choose the penalty, and one to test.
-LEAST_IMAGES = 3
+MIN_IMAGES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
     if not entry.source.startswith(FEATURES):
         return None
     name = entry.source.removeprefix(FEATURES)
-    found = next((one for one in others if one.name == name), None)
+    measured = next((one for one in others if one.name == name), None)
     drawn: dict[str, object] = {
         "classes": entry.classes,
         "per_class": entry.per_class,
@@ -100,13 +100,13 @@ def _of_features(entry: TargetEntry, others: Sequence[ImageSet]) -> ImageSet | N
     }
     drawn |= {"test": entry.test, "split": entry.split, "test_split": entry.test_split}
     given = [key for key, value in drawn.items() if value is not None]
-    if found is None or given:
+    if measured is None or given:
         raise InputError(
             f"transfer: {entry.source} must name a set of features of the study and stand alone; "
             f"the study has {', '.join(one.name for one in others)}"
             + (f"; leave out {' and '.join(given)}" if given else "")
         )
-    return found
+    return measured
 
 
 def open_targets(
@@ -126,8 +126,8 @@ def open_targets(
         images = _of_features(entry, others) or open_images(entry, base=base, held=held)
         has_test = entry.test is not None or entry.test_split is not None
         if has_test:
-            place = entry.test or entry.source
-            test = _open(place, entry, split=entry.test_split, base=base, held=held)
+            source = entry.test or entry.source
+            test = _open(source, entry, split=entry.test_split, base=base, held=held)
             if entry.classes is not None:
                 test = test.only(entry.classes)
             images = dataclasses.replace(images, source=_joined(images.source, test))
@@ -199,10 +199,10 @@ def split_target(
             test = [row for row in rows if ids[row].startswith(_TEST)]
             rows = [row for row in rows if not ids[row].startswith(_TEST)]
         else:
-            most = max(len(rows) - LEAST_IMAGES + 1, 0)
+            most = max(len(rows) - MIN_IMAGES + 1, 0)
             tested = min(max(1, round(transfer.test_share * len(rows))), most)
             test, rows = rows[:tested], rows[tested:]
-        if len(rows) < LEAST_IMAGES - 1 or not test:
+        if len(rows) < MIN_IMAGES - 1 or not test:
             left_out.append(classes[label])
             continue
         held = min(max(1, round(transfer.validation_share * len(rows))), len(rows) - 1)
@@ -212,10 +212,10 @@ def split_target(
         used += 1
     if used < least_classes:
         raise InputError(
-            f"fewer than two classes have {LEAST_IMAGES} images, one each to train, to validate "
+            f"fewer than two classes have {MIN_IMAGES} images, one each to train, to validate "
             "and to test. Take more images of each class"
             if least_classes > 1
-            else f"fewer than {LEAST_IMAGES} images have values. Take more images"
+            else f"fewer than {MIN_IMAGES} images have values. Take more images"
         )
     train, validation, test = (np.sort(np.asarray(parts[name], np.int64)) for name in parts)
     return Split(train, validation, test, tuple(left_out))
@@ -262,10 +262,10 @@ def place_of(source: str, *, base: Path) -> str | Path:
 def _joined(train: ImageSource, test: ImageSource) -> ImageSource:
     """Both as one source; ids tell them apart, classes meet by name."""
     classes = tuple(sorted({*train.classes, *test.classes}))
-    place = {name: position for position, name in enumerate(classes)}
+    index = {name: position for position, name in enumerate(classes)}
 
     def labels(source: ImageSource) -> list[int]:
-        return [place[source.classes[one]] if one >= 0 else -1 for one in source.labels]
+        return [index[source.classes[one]] if one >= 0 else -1 for one in source.labels]
 
     def read(position: int) -> np.ndarray:
         own = position - len(train)

@@ -24,6 +24,7 @@ from mgm_jax.images import (
     setting_from_config,
 )
 from mgm_jax.study import EncoderEntry, FeaturesEntry, Study
+from mgm_jax.sweep.measures.transfer import TransferCell
 from mgm_jax.sweep.plan.cells import (
     CHUNK_ROWS,
     SEMANTIC,
@@ -44,7 +45,6 @@ from mgm_jax.sweep.plan.features import (
 from mgm_jax.sweep.plan.given_scores import find_scores
 from mgm_jax.sweep.plan.target_values import MEASURES_OF
 from mgm_jax.sweep.plan.targets import NOTHING_HELD, Target, open_images, open_targets
-from mgm_jax.sweep.run.transfer import TransferCell
 from mgm_jax.sweep.subjects import Convert, OpenModel, Subject, load_subjects
 
 #: Folder of the decoded images.
@@ -126,7 +126,7 @@ class Workload:
         """Files of the decoded images of all cells, those that were not made included."""
         if self.cache is None:
             return ()
-        found: dict[Path, None] = {}
+        paths: dict[Path, None] = {}
         for cell in self.embedded:
             if isinstance(cell.subject.encoder, StoredFeatures):
                 continue
@@ -134,8 +134,8 @@ class Workload:
             path = self.cache.path(
                 cell.images.source, resize=look.resize, interpolation=look.interpolation
             )
-            found[path] = None
-        return tuple(found)
+            paths[path] = None
+        return tuple(paths)
 
     def embeddings_path(self, cell: Cell) -> Path:
         """Folder of the embeddings."""

@@ -1,1 +1,1 @@
-"""Doing the work of a study: tasks, stages, and who does them."""
+"""Doing the work of a study: its stages and tasks, and where they are done."""

@@ -34,10 +34,10 @@ from mgm_jax.encoders.catalogue.methods import is_guessed
 from mgm_jax.errors import InputError
 from mgm_jax.progress import progress
 from mgm_jax.study import Study
+from mgm_jax.sweep.measures.directions import have_direction
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.tables import write_table
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, spread_over_classes
-from mgm_jax.sweep.run.directions import have_direction
 from mgm_jax.sweep.run.prediction import mgm_columns, prediction_tables
 
 TABLES = (
@@ -51,10 +51,10 @@ TABLES = (
 )
 
 #: Fewest encoders that are clustered: fewer have no groups.
-LEAST_CLUSTERED = 4
+MIN_CLUSTERED = 4
 
 #: Most images that encoders are compared on: their Gram matrices are held all at once.
-MOST_IMAGES = 2000
+MAX_IMAGES = 2000
 
 _LABELS = ("paradigm", "architecture", "family")
 
@@ -110,18 +110,18 @@ def _cluster_tables(
     """Clusters, tree and agreement of each image set with encoders enough."""
     clusters, trees, agreements = [], [], []
     for images, block in models.groupby("images", sort=False) if len(models) else ():
-        found = _clusters(block, groups.loc[groups["images"] == images], study=study)
-        if found is None:
+        clustered = _clusters(block, groups.loc[groups["images"] == images], study=study)
+        if clustered is None:
             continue
         labels = block.set_index("encoder").loc[:, list(_LABELS)]
-        rows = found.clusters.to_pandas().reset_index(names="encoder")
+        rows = clustered.clusters.to_pandas().reset_index(names="encoder")
         rows.insert(1, "images", images)
         clusters.append(rows.join(labels, on="encoder"))
-        tree = pd.DataFrame(found.clusters.linkage, columns=["left", "right", "height", "size"])
+        tree = pd.DataFrame(clustered.clusters.linkage, columns=["left", "right", "height", "size"])
         tree = tree.astype({"left": int, "right": int, "size": int})
         tree.insert(0, "images", images)
         trees.append(tree)
-        agreements += _agreements(str(images), found, labels, study=study)
+        agreements += _agreements(str(images), clustered, labels, study=study)
     if not clusters:
         return {}
     return {
@@ -134,7 +134,7 @@ def _cluster_tables(
 def _clusters(
     block: pd.DataFrame, manifolds: pd.DataFrame, *, study: Study
 ) -> ClusterStability | None:
-    if len(block) < LEAST_CLUSTERED:
+    if len(block) < MIN_CLUSTERED:
         return None
     metrics = block.set_index("encoder").loc[:, mgm_columns(block)]
     try:
@@ -145,15 +145,15 @@ def _clusters(
 
 
 def _agreements(
-    images: str, found: ClusterStability, labels: pd.DataFrame, *, study: Study
+    images: str, clustered: ClusterStability, labels: pd.DataFrame, *, study: Study
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     stability = {
-        int(row["groups"]): float(row["stability"]) for row in found.table.to_dict("records")
+        int(row["groups"]): float(row["stability"]) for row in clustered.table.to_dict("records")
     }
-    tried = sorted({found.groups, *stability})
+    tried = sorted({clustered.groups, *stability})
     for name in _LABELS:
-        named = labels.loc[list(found.clusters.models), name].astype(str)
+        named = labels.loc[list(clustered.clusters.models), name].astype(str)
         # A label that all share, or none does, is no partition to agree with.
         if min(tried) < 2 or not 1 < named.nunique() < len(named):
             continue
@@ -161,7 +161,7 @@ def _agreements(
         if named.map(is_guessed).any():
             continue
         cuts = agreement_over_cuts(
-            found.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
+            clustered.clusters.linkage, named.to_numpy(), groups=tried, seed=study.seed
         )
         for cut in cuts.to_dict("records"):
             count = int(cut["groups"])
@@ -171,7 +171,7 @@ def _agreements(
                     "against": name,
                     **cut,
                     "stability": stability.get(count, float("nan")),
-                    "chosen": count == found.groups,
+                    "chosen": count == clustered.groups,
                     "labels": named.nunique(),
                 }
             )
@@ -181,11 +181,11 @@ def _agreements(
             {
                 "images": images,
                 "against": "paradigm",
-                "groups": found.groups,
+                "groups": clustered.groups,
                 "ari": np.nan,
                 "p_value": np.nan,
                 "p_any": np.nan,
-                "stability": found.stability,
+                "stability": clustered.stability,
                 "chosen": True,
                 "labels": len(set(labels["paradigm"])),
             }
@@ -206,7 +206,7 @@ def _similarity_table(
         with own_files(out):
             embeddings = _embeddings(own, study=study, out=out)
         try:
-            found = model_similarity(
+            similarity = model_similarity(
                 embeddings,
                 resamples=study.metrics.resamples,
                 seed=study.seed,
@@ -215,14 +215,14 @@ def _similarity_table(
         except InputError:
             # Too few images, or embeddings that cannot be compared, such as rows of zeros.
             continue
-        table = found.table.copy()
+        table = similarity.table.copy()
         table.insert(2, "images", images)
         parts.append(table)
     return {"similarity": pd.concat(parts, ignore_index=True)} if parts else {}
 
 
 def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, np.ndarray]:
-    """Embeddings of the images that could be read for all encoders, at most :data:`MOST_IMAGES`."""
+    """Embeddings of the images that could be read for all encoders, at most :data:`MAX_IMAGES`."""
     stores = {
         cell.subject.name: EmbeddingStore.open(
             cell.embeddings_folder(out), cell.manifest, create=False
@@ -230,11 +230,11 @@ def _embeddings(cells: Sequence[Cell], *, study: Study, out: Path) -> dict[str, 
         for cell in cells
     }
     source = cells[0].images.source
-    rows = spread_over_classes(source, MOST_IMAGES, seed=study.seed)
+    rows = spread_over_classes(source, MAX_IMAGES, seed=study.seed)
     good = ~np.any([store.failed_rows for store in stores.values()], axis=0)
     rows = rows[good[rows]]
-    found = {name: store.read()[rows] for name, store in stores.items()}
+    embeddings = {name: store.read()[rows] for name, store in stores.items()}
     if study.on_error == "skip":
-        directed = np.all([have_direction(x) for x in found.values()], axis=0)
-        found = {name: x[directed] for name, x in found.items()}
-    return found
+        directed = np.all([have_direction(x) for x in embeddings.values()], axis=0)
+        embeddings = {name: x[directed] for name, x in embeddings.items()}
+    return embeddings

@@ -12,9 +12,9 @@ from mgm_jax.encoders.catalogue.published import (
 )
 from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.study import EncoderEntry, Study
-from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.plan.forecast import Forecast, forecast
 from mgm_jax.sweep.plan.workload import prepare
+from mgm_jax.sweep.run.outputs import refuse_url
 from mgm_jax.sweep.run.trial import trial as measure
 from mgm_jax.sweep.subjects import Convert, OpenModel
 

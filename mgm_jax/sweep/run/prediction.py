@@ -29,7 +29,7 @@ MGM = (
 TASK_MEASURES = ("linear", "ridge", "knn")
 
 #: Fewest encoders whose transfer is predicted; with fewer, no result could be told from chance.
-LEAST_PREDICTED = 6
+MIN_PREDICTED = 6
 
 # Columns of the table ``models`` that are baselines, under their own names.
 _PANEL = ("knn_accuracy", "rankme", "alpha_req", "width")
@@ -41,9 +41,9 @@ def mgm_columns(models: pd.DataFrame) -> list[str]:
     Of a setting at several strengths only strength 1 enters, where it was measured: the others
     repeat it, and every further column makes chance agreement likelier.
     """
-    found = [name for name in models.columns if name.rpartition(".")[2] in MGM and "." in name]
-    at_one = {name.rpartition(".")[0] for name in found if "@" not in name}
-    return [name for name in found if "@" not in name or name.partition("@")[0] not in at_one]
+    columns = [name for name in models.columns if name.rpartition(".")[2] in MGM and "." in name]
+    at_one = {name.rpartition(".")[0] for name in columns if "@" not in name}
+    return [name for name in columns if "@" not in name or name.partition("@")[0] not in at_one]
 
 
 def prediction_tables(
@@ -61,7 +61,7 @@ def prediction_tables(
     scores = task_scores(transfer)
     if metrics is not None and not scores.empty:
         scores = scores.reindex(metrics.index)
-        enough = (scores.notna().sum() >= LEAST_PREDICTED) & (scores.nunique() > 1)
+        enough = (scores.notna().sum() >= MIN_PREDICTED) & (scores.nunique() > 1)
         scores = scores.loc[:, enough]
     if metrics is None or scores.empty:
         return {}
@@ -69,7 +69,7 @@ def prediction_tables(
     if not usable_columns(values)[0]:
         return {}
     kinds, families = _families(metrics, scores)
-    found = predict_transfer(
+    results = predict_transfer(
         values,
         scores,
         families=families,
@@ -78,10 +78,14 @@ def prediction_tables(
         level=study.metrics.level,
         seed=study.seed,
     )
-    prediction = found.table.copy()
+    prediction = results.table.copy()
     prediction["images"] = str(metrics["images"].iloc[0])
     prediction["families"] = np.where(prediction["held_out"] == "family", kinds, "")
-    return {"prediction": prediction, "predictions": found.predictions, "features": found.features}
+    return {
+        "prediction": prediction,
+        "predictions": results.predictions,
+        "features": results.features,
+    }
 
 
 def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +116,7 @@ def _metrics(models: pd.DataFrame) -> pd.DataFrame | None:
     blocks = [block for _, block in models.groupby("images", sort=False)]
     whole = [block for block in blocks if block[names].notna().to_numpy().all()]
     block = (whole or blocks)[0]
-    return block.set_index("encoder") if len(block) >= LEAST_PREDICTED else None
+    return block.set_index("encoder") if len(block) >= MIN_PREDICTED else None
 
 
 def _families(metrics: pd.DataFrame, scores: pd.DataFrame) -> tuple[str, pd.Series | None]:
@@ -136,13 +140,13 @@ def _baselines(
     metrics: pd.DataFrame, transfer: pd.DataFrame, scores: pd.DataFrame
 ) -> dict[str, pd.Series | pd.DataFrame]:
     """Predictors of one column: of the encoder alone, and of the encoder on each target."""
-    found: dict[str, pd.Series | pd.DataFrame] = {}
+    baselines: dict[str, pd.Series | pd.DataFrame] = {}
     panel = metrics.loc[:, [name for name in _PANEL if name in metrics]].astype(np.float64)
     for name in usable_columns(panel)[0]:
-        found[name] = panel.loc[:, name]
+        baselines[name] = panel.loc[:, name]
     accuracy = published_transfer("many_shot_linear", models=unclaimed(metrics.index))["ImageNet"]
-    if len(accuracy) >= LEAST_PREDICTED:
-        found["ImageNet top-1 (published)"] = accuracy
+    if len(accuracy) >= MIN_PREDICTED:
+        baselines["ImageNet top-1 (published)"] = accuracy
     measured = {str(task).rpartition(" · ")[2] for task in scores.columns}
     scored: Any = transfer.loc[(transfer["kind"] == "score") | (transfer["measure"] == "knn")]
     for measure, block in scored.groupby("measure", sort=False):
@@ -155,5 +159,5 @@ def _baselines(
                 columns[task] = own
         if columns:
             label = "k-NN on the target" if measure == "knn" else str(measure)
-            found[label] = pd.DataFrame(columns).reindex(metrics.index)
-    return found
+            baselines[label] = pd.DataFrame(columns).reindex(metrics.index)
+    return baselines

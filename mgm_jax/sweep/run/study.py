@@ -25,22 +25,23 @@ from mgm_jax.images import CACHE_LIMIT, ImageSource
 from mgm_jax.progress import progress
 from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
+from mgm_jax.sweep.measures.directions import lost_directions
+from mgm_jax.sweep.measures.measure import Reference
+from mgm_jax.sweep.measures.transfer import Outcome, TransferCell
 from mgm_jax.sweep.output.faults import output_error
-from mgm_jax.sweep.output.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import write_layout
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.output.origins import encoder_origins
-from mgm_jax.sweep.output.outputs import refuse_url
 from mgm_jax.sweep.output.tables import Measured, Written, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
+from mgm_jax.sweep.output.upkeep.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
 from mgm_jax.sweep.plan.targets import NOTHING_HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
-from mgm_jax.sweep.run.directions import lost_directions
-from mgm_jax.sweep.run.executors import Executor, LocalExecutor
-from mgm_jax.sweep.run.measure import Reference
+from mgm_jax.sweep.run.executors.local import Executor, LocalExecutor
+from mgm_jax.sweep.run.outputs import refuse_url
 from mgm_jax.sweep.run.retry import forget_failures
 from mgm_jax.sweep.run.tasks import (
     embed_tasks,
@@ -50,13 +51,12 @@ from mgm_jax.sweep.run.tasks import (
     read_reference,
     transfer_tasks,
 )
-from mgm_jax.sweep.run.transfer import Outcome, TransferCell
 from mgm_jax.sweep.subjects import Convert, OpenModel, Subject
 
 Stage = Literal["embed", "measure", "probe"]
 
 #: Unreadable images that ``study.json`` names, for each image set; all are counted.
-MOST_EXAMPLES = 50
+MAX_EXAMPLES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class StudyResult:
         out: folder of the tables.
         cells: number of cells measured.
         transfers: rows of the transfer table.
-        failures: what could not be done, by name.
+        failures: what could not be done, by name; the same in all processes that shared the work.
         small: of every image set with manifolds that are too small to be measured, how many
             points were left out, in words.
         writes: whether this process, of those that shared the work, wrote the tables.
@@ -133,7 +133,7 @@ def run_study(
     executor = executor or LocalExecutor()
     measured: list[Measured] = []
     references: list[tuple[Cell, Reference]] = []
-    found: list[tuple[TransferCell, Outcome]] = []
+    outcomes: list[tuple[TransferCell, Outcome]] = []
     rows = 0
     written = Written()
     checked = Checked(references={}, outcomes={})
@@ -165,7 +165,7 @@ def run_study(
             if until != "embed":
                 measured, references = _measure(work, executor, checked)
             if until == "probe":
-                found = _transfer(work, executor, checked)
+                outcomes = _transfer(work, executor, checked)
             with executor.first():
                 if executor.writes and until != "embed":
                     written = _write_tables(measured, references, work=work, say=say)
@@ -174,7 +174,7 @@ def run_study(
                 if executor.writes and study.transfer is None:
                     remove_transfer(out)
                 elif executor.writes and until == "probe":
-                    rows = write_transfer(found, out=out, given=work.scores, cells=work.cells)
+                    rows = write_transfer(outcomes, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
                     _write_account(
                         study,
@@ -182,7 +182,7 @@ def run_study(
                         failures,
                         cells=len(measured),
                         small=written.small,
-                        transfer={"rows": rows, "left_out": left_out_of(found)},
+                        transfer={"rows": rows, "left_out": left_out_of(outcomes)},
                         encoders=encoder_origins([cell.subject for cell in work.cells]),
                         out=out,
                     )
@@ -190,6 +190,7 @@ def run_study(
                     compare_encoders([cell for cell, _ in references], study=study, out=out)
                 if executor.writes:
                     _write_sums(out)
+            failures = executor.of_writer(failures)
     except OSError as error:
         if known := output_error(out, error):
             raise known from error
@@ -321,10 +322,10 @@ def _left_out(references: Sequence[tuple[Cell, Reference]], written: Written) ->
 
 def _failed_cells(work: Workload) -> list[Failure]:
     ledger = Ledger(work=work)
-    found = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
-    found += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
-    found += [ledger.find(job, "transfer") for job in work.transfers]
-    return [failure for failure in found if failure is not None]
+    failures = [ledger.blocked(cell) or ledger.find(cell, "measure") for cell in work.cells]
+    failures += [ledger.find(cell, "embed") for cell in work.embedded[len(work.cells) :]]
+    failures += [ledger.find(job, "transfer") for job in work.transfers]
+    return [failure for failure in failures if failure is not None]
 
 
 def _write_account(
@@ -345,7 +346,7 @@ def _write_account(
         unread[one.name] = {
             "count": len({failure.where for failure in of_set}),
             "images": len(one.source),
-            "examples": [[failure.where, failure.what] for failure in of_set[:MOST_EXAMPLES]],
+            "examples": [[failure.where, failure.what] for failure in of_set[:MAX_EXAMPLES]],
         }
     account = {
         "name": study.name,

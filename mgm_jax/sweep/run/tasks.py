@@ -26,19 +26,19 @@ from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
 from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.sweep.measures.directions import LEFT_OUT, have_direction, keep_directions, said_of
+from mgm_jax.sweep.measures.measure import (
+    MAX_FEATURES_OF_VIEWS,
+    Reference,
+    measure_points,
+    measure_reference,
+)
+from mgm_jax.sweep.measures.transfer import Outcome, TransferCell
 from mgm_jax.sweep.output.faults import output_error, own_files
 from mgm_jax.sweep.output.ledger import Ledger, Stage
 from mgm_jax.sweep.output.records import write_table_record
 from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.directions import LEFT_OUT, have_direction, keep_directions, said_of
-from mgm_jax.sweep.run.measure import (
-    MOST_FEATURES_OF_VIEWS,
-    Reference,
-    measure_points,
-    measure_reference,
-)
-from mgm_jax.sweep.run.transfer import Outcome, TransferCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,8 +225,8 @@ def _embed(cells: Sequence[Cell], work: Workload, *, bar: Bar) -> list[Failure]:
 
 def _all_here() -> Mesh | None:
     """All devices of this process, which take turns; None where it has one."""
-    here = jax.local_devices()
-    return default_mesh(here) if len(here) > 1 else None
+    devices = jax.local_devices()
+    return default_mesh(devices) if len(devices) > 1 else None
 
 
 def _transfer(jobs: Sequence[TransferCell], work: Workload, *, bar: Bar) -> list[Failure]:
@@ -250,10 +250,10 @@ def _outcome(job: TransferCell, work: Workload) -> None:
     if path.exists() or transfer is None:
         return
     x, rows, left_out = _stored(job, work)
-    found = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
-    found = found._replace(left_out=[*found.left_out, *said_of(left_out)])
+    outcome = job.run(x, rows, transfer, seed=work.study.seed, devices=own_accelerators())
+    outcome = outcome._replace(left_out=[*outcome.left_out, *said_of(left_out)])
     # No names of encoders or image sets in here: renaming one must not measure it again.
-    write_sealed(path, found._asdict())
+    write_sealed(path, outcome._asdict())
 
 
 def _is_of(error: EncoderFailure, cell: Cell) -> bool:
@@ -287,8 +287,8 @@ def _stored(job: TransferCell, work: Workload) -> tuple[Features, np.ndarray, tu
             )
         left_out = tuple(cell.points()[lost].tolist())
         good &= directed
-    found = Features.of(store, name=f"embeddings of {cell.label}")
-    return found if good.all() else found.take(good), np.flatnonzero(good), left_out
+    features = Features.of(store, name=f"embeddings of {cell.label}")
+    return features if good.all() else features.take(good), np.flatnonzero(good), left_out
 
 
 def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
@@ -303,7 +303,7 @@ def _good_rows(cell: Cell, work: Workload) -> tuple[np.ndarray, np.ndarray]:
 
 def _plain_rows(cell: Cell, work: Workload) -> np.ndarray | None:
     """The un-augmented embeddings, where all views of a cell are measured together."""
-    if cell.setting == SEMANTIC or cell.manifest.width > MOST_FEATURES_OF_VIEWS:
+    if cell.setting == SEMANTIC or cell.manifest.width > MAX_FEATURES_OF_VIEWS:
         return None
     return _measurable(work.reference_of(cell), work)[0]
 

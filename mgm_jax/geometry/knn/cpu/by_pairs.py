@@ -54,8 +54,8 @@ _KEPT_BYTES = 2**27
 # Of the rows that are scanned again, so many bytes are copied at a time.
 _COPIED_BYTES = 2**26
 # Candidates beyond k, as a share of it, where that is more than the margin: the more neighbours,
-# the closer they are to the next ones.
-_MARGIN_SHARE = 0.25
+# the closer they are to the next ones, and the coarser a scan, the less it tells them apart.
+_MARGIN_SHARE, _COARSE_SHARE = 0.1, 0.25
 _NOT_THERE = 2**30
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
@@ -93,7 +93,9 @@ def nearest_by_pairs(
     with double_precision():
         placed = place_on_host(x, base, metric=metric)
         tiles = _tile_sizes(n, len(placed.targets.values), tile_rows, tile_columns, own=own)
-        found = Nearest(np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool))
+        results = Nearest(
+            np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
+        )
         left = np.arange(n)
         for turn, dtype in enumerate(_turns(scan_dtype(precision, features=x.shape[1]))):
             settled = []
@@ -101,21 +103,23 @@ def nearest_by_pairs(
                 part = _scan_rows(
                     placed, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
                 )
-                found.distances[rows], found.indices[rows] = part.distances, part.indices
+                results.distances[rows], results.indices[rows] = part.distances, part.indices
                 settled.append(part.certified)
             left = left[~np.concatenate(settled)]
             if turn == 0:
-                found.certified[:] = True
-                found.certified[left] = False
+                results.certified[:] = True
+                results.certified[left] = False
             if not left.size:
                 break
         else:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
             present = np.ones(len(placed.targets.values), bool)
-            found.distances[left], found.indices[left] = rank_in_full(
+            results.distances[left], results.indices[left] = rank_in_full(
                 placed.queries, left, itself, placed.targets, present, k=k, metric=metric
             )
-        return found._replace(distances=in_units(found.distances, placed.queries, metric=metric))
+        return results._replace(
+            distances=in_units(results.distances, placed.queries, metric=metric)
+        )
 
 
 def _turns(first: DTypeLike) -> list[DTypeLike]:
@@ -151,7 +155,8 @@ def _scan_rows(
     if not whole:
         placed = placed._replace(queries=placed.queries.take(rows))
         tiles = min(good_rows(rows.size), tiles[0]), tiles[1]
-    count = k + itself + max(margin(dtype), int(_MARGIN_SHARE * k))
+    share = _COARSE_SHARE if dtype == jnp.bfloat16 else _MARGIN_SHARE
+    count = k + itself + max(margin(dtype), int(share * k))
     scan = _Scan(placed, own=own and whole, dtype=dtype, count=count, tiles=tiles)
     scan.run()
     candidates, unseen = scan.candidates(k + itself)
@@ -213,6 +218,10 @@ class _Tiles:
         self._kept[place] = table
         self._sizes[place] = table.lengths, table.moved
         return table
+
+    def forget(self) -> None:
+        """Let go of the tiles; their sizes stay."""
+        self._kept.clear()
 
     def sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
@@ -299,6 +308,8 @@ class _Scan:
             Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
             squared distance to all others.
         """
+        for tiles in (self.queries, self.targets):
+            tiles.forget()
         places, order = _places(self.queries.order), self.targets.order
         bounds, names, unseen = (part[places] for part in self.lists.results())
         names = np.where(names < 0, -1, order[names]).astype(np.int32)
@@ -308,8 +319,8 @@ class _Scan:
         unseen = unseen.astype(np.float64)
         dropped = ~kept & (names >= 0)
         first = np.argmax(dropped, axis=1)
-        some = dropped.any(axis=1)
-        unseen[some] = bounds[some, first[some]]
+        mask = dropped.any(axis=1)
+        unseen[mask] = bounds[mask, first[mask]]
         return np.where(kept, names, -1), unseen
 
     def _slack(self) -> np.ndarray:
@@ -328,8 +339,8 @@ class _Scan:
 
 def _narrow(bounds: jax.Array) -> np.ndarray:
     """Bounds as float32, none of them above what it was."""
-    found = np.asarray(bounds)
-    return found if found.dtype == np.float32 else (found * (1 - 2.0**-24)).astype(np.float32)
+    wide = np.asarray(bounds)
+    return wide if wide.dtype == np.float32 else (wide * (1 - 2.0**-24)).astype(np.float32)
 
 
 def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:

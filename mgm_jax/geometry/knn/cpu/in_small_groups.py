@@ -47,7 +47,7 @@ def nearest_in_small_groups(points: np.ndarray, groups: Groups, *, k: int) -> Ne
         Neighbours by their rows, by ascending distance, equal distances by index.
     """
     n, features = points.shape
-    found = Nearest(
+    results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     members = groups.members()
@@ -56,14 +56,14 @@ def nearest_in_small_groups(points: np.ndarray, groups: Groups, *, k: int) -> Ne
         rows = np.stack([members[code] for code in np.flatnonzero(groups.sizes == size)])
         step = max(1, _TASK_VALUES // (int(size) * features))
         parts = (rows[start : start + step] for start in range(0, len(rows), step))
-        calls += [partial(_write, found, points, part, k=k) for part in parts]
+        calls += [partial(_write, results, points, part, k=k) for part in parts]
     with one_thread_a_product():
         for _ in in_order(calls, workers=workers_for(None)):
             pass
-    return found
+    return results
 
 
-def _write(found: Nearest, points: np.ndarray, rows: np.ndarray, *, k: int) -> None:
+def _write(results: Nearest, points: np.ndarray, rows: np.ndarray, *, k: int) -> None:
     """Fill in the neighbours of groups of one size, whose rows are ``[g, m]``."""
     size, features = rows.shape[1], points.shape[1]
     step = max(1, _BLOCK_BYTES // (8 * size * features))
@@ -71,8 +71,8 @@ def _write(found: Nearest, points: np.ndarray, rows: np.ndarray, *, k: int) -> N
         part = rows[start : start + step]
         places, distances = _nearest(_distances(points, part), k=min(k, size - 1))
         kept = slice(0, places.shape[2])
-        found.distances[part, kept] = distances
-        found.indices[part, kept] = np.take_along_axis(part[:, None], places, axis=2)
+        results.distances[part, kept] = distances
+        results.indices[part, kept] = np.take_along_axis(part[:, None], places, axis=2)
 
 
 def _distances(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -106,7 +106,7 @@ def _distances(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _nearest(distances: np.ndarray, *, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Places and distances of the k smallest, ``[g, m, k]`` each; ties go to the first place."""
     order = np.argsort(distances, axis=2)[:, :, : k + 1]
-    found = np.take_along_axis(distances, order, axis=2)
-    tied = (found[:, :, 1:] == found[:, :, :-1]).any(axis=2)
+    chosen = np.take_along_axis(distances, order, axis=2)
+    tied = (chosen[:, :, 1:] == chosen[:, :, :-1]).any(axis=2)
     order[tied] = np.argsort(distances[tied], axis=1, kind="stable")[:, : k + 1]
-    return order[:, :, :k].astype(np.int32), found[:, :, :k]
+    return order[:, :, :k].astype(np.int32), chosen[:, :, :k]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
@@ -119,14 +120,17 @@ def _measure(
     near = np.argsort((other // part).astype(np.uint8), kind="stable")
     place, other = place[near], other[near]
     first = order[rows][place // local.shape[1]].astype(np.int32)
-    values = np.empty(-(-place.size // _PAIRS) * _PAIRS, np.float32)
+    values = np.empty(place.size, np.float32)
     # Setting the type is a matter of the thread.
     with double_precision():
         for start in range(0, place.size, _PAIRS):
-            pairs = (_filled(side[start : start + _PAIRS]) for side in (first, other))
-            values[start : start + _PAIRS] = _distances(left, right, *pairs, metric=metric)
-    found = pack_keys(values[: place.size], other + np.int32(begin))
-    keys[rows].reshape(-1)[place] = found
+            part = slice(start, start + _PAIRS)
+            pairs = np.zeros((2, _PAIRS), np.int32)
+            count = len(values[part])
+            pairs[:, :count] = first[part], other[part]
+            results = _distances(left, right, *pairs, np.int32(count), metric=metric)
+            values[part] = np.asarray(results)[:count]
+    keys[rows].reshape(-1)[place] = pack_keys(values, other + np.int32(begin))
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:
@@ -135,17 +139,23 @@ def _on_device(points: Points, start: int, rows: int) -> Points:
     return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
 
 
-def _filled(side: np.ndarray) -> np.ndarray:
-    """One side of pairs, filled up to a full call."""
-    return np.pad(side, (0, _PAIRS - side.size), mode="edge")
-
-
 @partial(jax.jit, static_argnames="metric")
 def _distances(
-    queries: Points, targets: Points, first: jax.Array, second: jax.Array, *, metric: Metric
+    queries: Points,
+    targets: Points,
+    first: jax.Array,
+    second: jax.Array,
+    count: jax.Array,
+    *,
+    metric: Metric,
 ) -> jax.Array:
-    def some(pairs: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return exact_distances(queries.take(pairs[0]), targets.take(pairs[1]), metric=metric)
+    """Distances of the first ``count`` pairs; what is beyond costs nothing and says nothing."""
 
-    parts = (first.reshape(-1, _TOGETHER), second.reshape(-1, _TOGETHER))
-    return jax.lax.map(some, parts).reshape(-1)
+    def measure(number: jax.Array, distances: jax.Array) -> jax.Array:
+        start = number * _TOGETHER
+        a, b = (jax.lax.dynamic_slice_in_dim(side, start, _TOGETHER) for side in (first, second))
+        values = exact_distances(queries.take(a), targets.take(b), metric=metric)
+        return jax.lax.dynamic_update_slice_in_dim(distances, values, start, 0)
+
+    empty = jnp.zeros(first.shape, jnp.float32)
+    return jax.lax.fori_loop(0, -(-count // _TOGETHER), measure, empty)

@@ -62,9 +62,8 @@ def _on_sphere(x: np.ndarray) -> tuple[Points, np.ndarray]:
     scales, lengths = np.empty(len(x)), np.empty(len(x))
 
     def scale(rows: slice, block: np.ndarray) -> np.ndarray:
-        found = unit_scales(np.sqrt(np.einsum("nd,nd->n", block, block)))
-        scales[rows], lengths[rows] = found
-        return found[0] @ block
+        scales[rows], lengths[rows] = unit_scales(np.sqrt(np.einsum("nd,nd->n", block, block)))
+        return scales[rows] @ block
 
     sums = _of_blocks(scale, x)
     return Points(x, scales, lengths), np.sum(sums, axis=0) / len(x)

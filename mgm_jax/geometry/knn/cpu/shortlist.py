@@ -47,7 +47,7 @@ class Shortlists:
         self.n, self.count, self._total = n, count, shuffled
         self._seen = np.zeros(n, np.int64)
         self._surplus = max(_SURPLUS, count // _SURPLUS_SHARE)
-        self._keys = np.full((n, count + count // 2 + 2 * _SURPLUS), EMPTY)
+        self._keys = np.full((n, count + count // 2 + _SURPLUS), EMPTY)
         self._filled = np.zeros(n, np.int64)
         self._limits = np.full(n, np.inf, np.float32)
 

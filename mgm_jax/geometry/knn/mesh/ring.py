@@ -249,10 +249,10 @@ def _rank_turn(
             def rank_batch(b: jax.Array, distances: jax.Array) -> jax.Array:
                 whose, to, where = _slice((query, query_or_none, place), b * batch, batch)
                 local = jnp.clip(names[whose, where] - visitor.first, 0, plan.columns - 1)
-                found = exact_distances(
+                results = exact_distances(
                     queries.take(whose), visitor.parts.take(local), metric=plan.metric
                 )
-                return distances.at[to, where].set(found, mode="drop")
+                return distances.at[to, where].set(results, mode="drop")
 
             batches = jnp.minimum(-(-(total - start) // batch), _BATCHES)
             distances = jax.lax.fori_loop(0, batches, rank_batch, distances)

@@ -64,7 +64,7 @@ def fall_back_on_mesh(
     unseen = np.empty(rows.size, np.float32)
     left = np.arange(rows.size)
     for in_full in (False, True):
-        some = spread_jit(
+        search_some = spread_jit(
             _search,
             mesh,
             inputs=(SPREAD, SPREAD, SPREAD, WHOLE, WHOLE),
@@ -78,9 +78,9 @@ def fall_back_on_mesh(
         for start in range(0, left.size, QUERIES):
             places = left[start : start + QUERIES]
             chosen = rows[np.pad(places, (0, QUERIES - places.size), mode="edge")]
-            found = some(*search[:4], chosen.astype(np.int32))
+            results = search_some(*search[:4], chosen.astype(np.int32))
             distances[places], indices[places], unseen[places] = (
-                np.asarray(part.addressable_data(0))[: places.size] for part in found
+                np.asarray(part.addressable_data(0))[: places.size] for part in results
             )
         left = np.flatnonzero(~is_certified(distances, unseen))
     return distances, indices
@@ -102,24 +102,24 @@ def _search(
     """Neighbours of a few queries: in float64, or by every distance."""
     share = present.shape[0]
     home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
-    some = pick(queries, rows, axis)
+    subset = pick(queries, rows, axis)
     blocks = cut(share, most=_BLOCK, least=k)
 
     def search_block(number: jax.Array, best: tuple) -> tuple:
         start = jnp.minimum(number * blocks.size, share - blocks.size).astype(jnp.int32)
-        part, here = jax.tree.map(
+        part, mask = jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
         )
         # The last block reaches back over rows that an earlier one held.
-        here &= start + jnp.arange(blocks.size) >= number * blocks.size
+        mask &= start + jnp.arange(blocks.size) >= number * blocks.size
         first = home + start
         names = rows - first if own else jnp.full_like(rows, -1)
         if in_full:
-            found = rank_all(some, names, part, here, k=k, metric=metric)
+            results = rank_all(subset, names, part, mask, k=k, metric=metric)
         else:
-            table = scan_table(part, mean, here, dtype=jnp.float64)
-            found = settle(some, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
-        distances, places, unseen = found
+            table = scan_table(part, mean, mask, dtype=jnp.float64)
+            results = settle(subset, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
+        distances, places, unseen = results
         places = jnp.where(places == NOBODY, NOBODY, places + first)
         distances = jnp.concatenate([best[0], distances], axis=1)
         places = jnp.concatenate([best[1], places], axis=1)

@@ -66,37 +66,37 @@ Cloud = tuple[jax.Array, jax.Array]
 
 
 def _near_unit_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], jax.Array]:
-    found, means = [], []
+    placed, means = [], []
     for values, present in clouds:
         share, width = values.shape
 
-        def one_tile(values: jax.Array, here: jax.Array, start: jax.Array, so_far: tuple) -> tuple:
-            points, _, mean = place(values, here, None, None, metric="cosine")
+        def one_tile(values: jax.Array, mask: jax.Array, start: jax.Array, so_far: tuple) -> tuple:
+            points, _, mean = place(values, mask, None, None, metric="cosine")
             *columns, total = so_far
             new = (points.scales, points.lengths)
-            return *_write(tuple(columns), new, start), total + mean * jnp.sum(here)
+            return *_write(tuple(columns), new, start), total + mean * jnp.sum(mask)
 
         empty = jnp.zeros(share, jnp.float64), jnp.zeros(share, jnp.float64)
         *columns, total = _over_tiles(
             one_tile, values, present, (*empty, jnp.zeros(width, jnp.float64))
         )
-        found.append(tuple(columns))
+        placed.append(tuple(columns))
         means.append(_mean(total, present, axis))
-    return found, means[0]
+    return placed, means[0]
 
 
 def _in_one_scale(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], jax.Array]:
-    def add(values: jax.Array, here: jax.Array, start: jax.Array, total: jax.Array) -> jax.Array:
-        return total + jnp.sum(jnp.where(here[:, None], values.astype(jnp.float64), 0), axis=0)
+    def add(values: jax.Array, mask: jax.Array, start: jax.Array, total: jax.Array) -> jax.Array:
+        return total + jnp.sum(jnp.where(mask[:, None], values.astype(jnp.float64), 0), axis=0)
 
     values, present = clouds[0]
     total = _over_tiles(add, values, present, jnp.zeros(values.shape[1], jnp.float64))
     mean = _mean(total, present, axis)
 
     def stretch(
-        values: jax.Array, here: jax.Array, start: jax.Array, largest: jax.Array
+        values: jax.Array, mask: jax.Array, start: jax.Array, largest: jax.Array
     ) -> jax.Array:
-        reach = jnp.where(here[:, None], jnp.abs(values.astype(jnp.float64) - mean), 0)
+        reach = jnp.where(mask[:, None], jnp.abs(values.astype(jnp.float64) - mean), 0)
         return jnp.maximum(largest, jnp.max(reach))
 
     largest = jnp.zeros((), jnp.float64)
@@ -116,8 +116,8 @@ def _mean(total: jax.Array, present: jax.Array, axis: str) -> jax.Array:
 def tabulate(points: Points, mean: jax.Array, present: jax.Array, *, dtype: str) -> ScanTable:
     """``scan_table`` of one device's share, for use under ``shard_map``."""
 
-    def one_tile(points: Points, here: jax.Array, start: jax.Array, table: ScanTable) -> ScanTable:
-        return _write(table, scan_table(points, mean, here, dtype=dtype), start)
+    def one_tile(points: Points, mask: jax.Array, start: jax.Array, table: ScanTable) -> ScanTable:
+        return _write(table, scan_table(points, mean, mask, dtype=dtype), start)
 
     form = jax.eval_shape(partial(scan_table, dtype=dtype), points, mean, present)
     empty = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), form)
@@ -142,12 +142,12 @@ def _over_tiles(
 
     def step(t: jax.Array, state: Any) -> Any:
         start = jnp.minimum(t * tiles.size, share - tiles.size)
-        here, there = jax.tree.map(
+        tile, mask = jax.tree.map(
             lambda part: jax.lax.dynamic_slice_in_dim(part, start, tiles.size), (parts, present)
         )
         if fresh_only:
-            there &= start + jnp.arange(tiles.size) >= t * tiles.size
-        return function(here, there, start, state)
+            mask &= start + jnp.arange(tiles.size) >= t * tiles.size
+        return function(tile, mask, start, state)
 
     return jax.lax.fori_loop(0, tiles.count, step, state)
 

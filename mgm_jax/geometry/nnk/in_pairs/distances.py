@@ -107,8 +107,8 @@ def gathered(
     among = pairs.subtract(both, pairs.scale(gram, 2))
     mask = jnp.ones(to_point.shape, bool)
     largest = jnp.maximum(jnp.max(to_point.high, axis=0), jnp.max(among.high, axis=(0, 1)))
-    found = above_rounding(among, to_point, mask, length, largest)
-    return found._replace(blurred=found.blurred | (length < _FAINT)), unit, length
+    results = above_rounding(among, to_point, mask, length, largest)
+    return results._replace(blurred=results.blurred | (length < _FAINT)), unit, length
 
 
 def above_rounding(

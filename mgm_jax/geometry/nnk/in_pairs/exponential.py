@@ -16,7 +16,7 @@ from mgm_jax.geometry.backend.pairs import Pair
 _HALVINGS = 6
 _TERMS = 7
 # Below this a kernel value is nothing: 2^-100.
-_LEAST = -69.0
+_MIN_EXPONENT = -69.0
 
 
 def exp(x: Pair) -> Pair:
@@ -25,7 +25,7 @@ def exp(x: Pair) -> Pair:
     >>> abs(pairs.join_float64(exp(pairs.split_float64(-1.0))).item() * math.e - 1) < 1e-13
     True
     """
-    inside = x.high > _LEAST
+    inside = x.high > _MIN_EXPONENT
     x = pairs.where(inside, x, pairs.ZERO)
     n = jnp.round(x.high * np.float32(1 / math.log(2)))
     log2 = pairs.split_float64(math.log(2))

@@ -107,30 +107,30 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
         # Of those that depend on the support the row alone is looked at this time.
         depends = wrong & ~far & (reach < jnp.inf)
         looks = ~best.any(axis=0) & (swaps < _MAX_SWAPS)
-        here = best | (looks & _first_best(jnp.where(depends, value, -1.0)))
-        here &= pivots < limit
-        row = _at(here, matrix)
-        falls = inside & (row > 0) & here.any(axis=0) & looks
+        at_pivot = best | (looks & _first_best(jnp.where(depends, value, -1.0)))
+        at_pivot &= pivots < limit
+        row = _at(at_pivot, matrix)
+        falls = inside & (row > 0) & at_pivot.any(axis=0) & looks
         ratio = jnp.where(falls, value / jnp.where(falls, row, 1), jnp.inf)
         out = falls & _first_best(jnp.where(falls, jnp.min(ratio, axis=0) - ratio + 1, -1.0))
         looks &= out.any(axis=0)
-        due = jnp.where(looks, out + 2 * here, jnp.where(here, 0, due))
-        here &= ~looks & best.any(axis=0)
-        active = here.any(axis=0)
-        own_slack, own_value = _at(here, slack), _at(here, value)
+        due = jnp.where(looks, out + 2 * at_pivot, jnp.where(at_pivot, 0, due))
+        at_pivot &= ~looks & best.any(axis=0)
+        active = at_pivot.any(axis=0)
+        own_slack, own_value = _at(at_pivot, slack), _at(at_pivot, value)
         inverse = jnp.where(active, 1 / jnp.where(active, own_slack, 1), 0)
         size = jnp.abs(inverse)
         swept = matrix - row[:, None] * (row * inverse)[None]
-        swept = jnp.where(here[:, None], (row * size)[None], swept)
-        swept = jnp.where(here[None], (row * size)[:, None], swept)
-        swept = jnp.where(here[:, None] & here[None], -inverse, swept)
+        swept = jnp.where(at_pivot[:, None], (row * size)[None], swept)
+        swept = jnp.where(at_pivot[None], (row * size)[:, None], swept)
+        swept = jnp.where(at_pivot[:, None] & at_pivot[None], -inverse, swept)
         change = row * (own_value * inverse)
         done = Tableau(
             swept,
-            jnp.where(here, -inverse, slack - row * row * inverse),
-            jnp.where(here, own_value * size, value - change),
-            jnp.where(here, noise * size, noise + _UPDATE * jnp.abs(change)),
-            inside ^ here,
+            jnp.where(at_pivot, -inverse, slack - row * row * inverse),
+            jnp.where(at_pivot, own_value * size, value - change),
+            jnp.where(at_pivot, noise * size, noise + _UPDATE * jnp.abs(change)),
+            inside ^ at_pivot,
             reach,
             due,
             pivots + active,
@@ -138,8 +138,8 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
         )
         return done, active | looks
 
-    some = jnp.ones(start.pivots.shape, bool)
-    return lax.while_loop(lambda state: state[1].any(), advance, (start, some))[0]
+    active = jnp.ones(start.pivots.shape, bool)
+    return lax.while_loop(lambda state: state[1].any(), advance, (start, active))[0]
 
 
 def _first_best(score: jax.Array) -> jax.Array:
@@ -150,9 +150,9 @@ def _first_best(score: jax.Array) -> jax.Array:
     return (places == place) & (best >= 0)
 
 
-def _at(here: jax.Array, values: jax.Array) -> jax.Array:
+def _at(at_pivot: jax.Array, values: jax.Array) -> jax.Array:
     """Take the marked entry ``[k, *b]`` along the first axis; 0 where none is."""
-    mask = here if values.ndim == here.ndim else here[:, None]
+    mask = at_pivot if values.ndim == at_pivot.ndim else at_pivot[:, None]
     return jnp.sum(jnp.where(mask, values, 0), axis=0)
 
 

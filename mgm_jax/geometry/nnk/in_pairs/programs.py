@@ -80,7 +80,7 @@ def group_weights(
     candidates = some_in_groups(distances, places, real)
     unit = to_lanes(jnp.broadcast_to(distances.unit[:, None], (g, m)).reshape(-1))
     lengths = to_lanes(distances.squared_length.reshape(-1))
-    found = _weights(
+    results = _weights(
         candidates,
         None if bandwidth is None else _width(bandwidth.reshape(-1, 2), unit),
         lengths,
@@ -88,8 +88,8 @@ def group_weights(
         # Each squared distance is a sum of a few entries of the matrix.
         rounding=8 * EPSILON * lengths,
     )
-    found = jax.tree.map(lambda part: part.reshape(g, m, *part.shape[1:]), found)
-    return jnp.where(real, places, -1), found._replace(refused=found.refused | blurred)
+    results = jax.tree.map(lambda part: part.reshape(g, m, *part.shape[1:]), results)
+    return jnp.where(real, places, -1), results._replace(refused=results.refused | blurred)
 
 
 @partial(jax.jit, static_argnames="kernel")
@@ -110,9 +110,9 @@ def row_weights(
         bandwidth: of the Gaussian, high and low parts ``[b, 2]``, or None.
         kernel: which kernel.
     """
-    found, unit, lengths = gathered(points, rows, candidates, normalize=kernel == "cosine")
+    results, unit, lengths = gathered(points, rows, candidates, normalize=kernel == "cosine")
     width = None if bandwidth is None else _width(bandwidth, unit)
-    return _weights(found, width, lengths, kernel=kernel, rounding=0.0)
+    return _weights(results, width, lengths, kernel=kernel, rounding=0.0)
 
 
 def _width(bandwidth: jax.Array, unit: jax.Array) -> Pair:

@@ -69,10 +69,10 @@ def reduce_gaussian(
             for squared in (among, to_point)
         ]
     values, target = (exp(pairs.scale(share, np.float32(-0.5))) for share in shares)
-    found = reduce_kernel(values, target, mask, one)
+    results = reduce_kernel(values, target, mask, one)
     # A kernel value moves with the rounding of its exponent.
     largest = jnp.max(jnp.where(mask, shares[1].high, 0), axis=0)
-    return found._replace(
+    return results._replace(
         repeated=repeats(among.high == 0, mask),
         at_point=to_point.high == 0,
         rounding=4 * EPSILON * (1 + largest),

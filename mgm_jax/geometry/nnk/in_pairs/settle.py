@@ -61,11 +61,11 @@ def settled_groups(
     Returns:
         What ``fallback`` returns, ``[g, m, ...]`` each, on the host.
     """
-    places, found = call_on_groups(
+    places, results = call_on_groups(
         group_weights, points, mask, wanted, _split(bandwidth), mesh=mesh, k=k, kernel=kernel
     )
-    columns = (np.array(places), *_columns(found))
-    refused = np.asarray(found.refused) & mask
+    columns = (np.array(places), *_columns(results))
+    refused = np.asarray(results.refused) & mask
     groups = np.flatnonzero(refused.any(axis=1))
     if groups.size:
         full = _filled(groups)
@@ -101,9 +101,9 @@ def settled_rows(
         at the end.
     """
     refused = []
-    for rows, found in _rows_in_pairs(points, candidates, _split(bandwidth), mesh, kernel=kernel):
-        refused.append(rows[np.asarray(found.refused)])
-        yield rows, _columns(found)
+    for rows, results in _rows_in_pairs(points, candidates, _split(bandwidth), mesh, kernel=kernel):
+        refused.append(rows[np.asarray(results.refused)])
+        yield rows, _columns(results)
     # The last batch may reach back.
     rows = np.unique(np.concatenate(refused)) if refused else np.empty(0, np.int64)
     for start in range(0, rows.size, ROWS_AT_ONCE):
@@ -142,8 +142,8 @@ def _rows_in_pairs(
 
     def solve(rows: np.ndarray) -> PairWeights:
         width = None if bandwidth is None else bandwidth[rows]
-        found = row_weights(cloud, rows, candidates[rows], width, kernel=kernel)
-        return jax.tree.map(np.asarray, found)
+        results = row_weights(cloud, rows, candidates[rows], width, kernel=kernel)
+        return jax.tree.map(np.asarray, results)
 
     batches = row_batches(len(points), at_once=ROWS_AT_ONCE)
     calls = [partial(solve, rows) for rows in batches]
@@ -170,8 +170,8 @@ def settled_kernels(
         rows = np.arange(start, min(start + _BLOCK, len(target)))
         full = _filled(rows)
         columns = (split_float64(c[full]) for c in (kernel, target, own))
-        found = solve_kernels(*columns, mask[full])
-        parts.append(jax.tree.map(lambda c, n=rows.size: np.asarray(c)[:n], found))
+        results = solve_kernels(*columns, mask[full])
+        parts.append(jax.tree.map(lambda c, n=rows.size: np.asarray(c)[:n], results))
     theta, residual, kkt, pivots, refused = jax.tree.map(lambda *c: np.concatenate(c), *parts)
     columns = join_float64(theta), join_float64(residual), kkt.astype(np.float64), pivots
     return columns, refused
@@ -183,22 +183,22 @@ def solve_kernels(kernel: Pair, target: Pair, own: Pair, mask: jax.Array) -> Any
     problem = reduce_kernel(
         kernel.map(to_lanes), target.map(to_lanes), to_lanes(mask), own.map(to_lanes)
     )
-    found = solve_in_pairs(problem)
-    return found._replace(
-        theta=found.theta.map(from_lanes, axes=1),
-        residual=found.residual.map(from_lanes, axes=0),
-        kkt=from_lanes(found.kkt, 0),
-        pivots=from_lanes(found.pivots, 0),
-        refused=from_lanes(found.refused, 0),
+    results = solve_in_pairs(problem)
+    return results._replace(
+        theta=results.theta.map(from_lanes, axes=1),
+        residual=results.residual.map(from_lanes, axes=0),
+        kkt=from_lanes(results.kkt, 0),
+        pivots=from_lanes(results.pivots, 0),
+        refused=from_lanes(results.refused, 0),
     )
 
 
-def _columns(found: PairWeights) -> tuple[np.ndarray, ...]:
+def _columns(results: PairWeights) -> tuple[np.ndarray, ...]:
     """Weights, residual, violation and flags as the programs in float64 give them."""
-    theta = join_float64(found.theta)
+    theta = join_float64(results.theta)
     weights = np.where(theta > SUPPORT_WEIGHT, theta, 0)
-    kkt = np.asarray(found.kkt, np.float64)
-    return weights, join_float64(found.residual), kkt, np.array(found.resolved)
+    kkt = np.asarray(results.kkt, np.float64)
+    return weights, join_float64(results.residual), kkt, np.array(results.resolved)
 
 
 def _split(bandwidth: np.ndarray | None) -> np.ndarray | None:

@@ -46,7 +46,7 @@ _STEPS = 3
 # Weights are to be certain to this.
 _WEIGHT_ERROR = 2.5e-7
 # A weight smaller than this is not worth an exchange.
-_LEAST_WEIGHT = 1e-9
+_MIN_WEIGHT = 1e-9
 
 
 class Reduced(NamedTuple):
@@ -155,7 +155,7 @@ def _refine(
     leaves = inside & (weight.high < -CERTIFIED * scale * jnp.abs(tableau.slack))
     factor = _factor(target, own, weight).high
     slack = jnp.abs(tableau.slack) + slope.high**2 / factor
-    worth = jnp.maximum(CERTIFIED * scale, _LEAST_WEIGHT * slack * factor)
+    worth = jnp.maximum(CERTIFIED * scale, _MIN_WEIGHT * slack * factor)
     enters = allowed & ~inside & (-slope.high > worth)
     return _Refined(weight, slope, scale, jnp.any(leaves | enters, axis=0))
 

@@ -20,7 +20,7 @@ from mgm_jax.study import MetricOptions
 MIN_POINTS = 3
 
 #: Widest features that are measured of all views together: the cost grows with the cube of it.
-MOST_FEATURES_OF_VIEWS = 4096
+MAX_FEATURES_OF_VIEWS = 4096
 
 #: Where the table of a cell keeps which manifolds were too small, in its ``attrs``: their names and
 #: how many points they have together.
@@ -146,8 +146,8 @@ def measure_points(
     )
     table = metrics.to_pandas()
     if not measurable:
-        place = table.columns.get_loc("nnk_diameter")
-        table.insert(int(np.asarray(place)) + 1, "relative_diameter", np.nan)
+        index = table.columns.get_loc("nnk_diameter")
+        table.insert(int(np.asarray(index)) + 1, "relative_diameter", np.nan)
     table.index = kept
     if len(kept) < len(groups):
         left = np.setdiff1d(groups, groups[kept])

@@ -41,8 +41,10 @@ class Garbage:
     def lines(self) -> list[str]:
         """The account in words, one line a path."""
         kept = [f"kept for {name} ({origin})" for name, origin in self.kept_for]
-        found = [f"{path.relative_to(self.out)}  {_bytes(size)}" for path, size in self.paths]
-        return [*kept, *found, f"{len(self.paths)} unreferenced, {_bytes(self.size)} in all"]
+        unreferenced = [
+            f"{path.relative_to(self.out)}  {_bytes(size)}" for path, size in self.paths
+        ]
+        return [*kept, *unreferenced, f"{len(self.paths)} unreferenced, {_bytes(self.size)} in all"]
 
 
 def find_garbage(out: Path, *, forget: tuple[str, ...] = ()) -> Garbage:
@@ -67,8 +69,8 @@ def find_garbage(out: Path, *, forget: tuple[str, ...] = ()) -> Garbage:
     kept = [files for path, files in layouts.items() if path not in dropped]
     wanted = {out / name for files in kept for name in files.paths()}
     paths = [path for path in _owned(out) if path not in wanted]
-    found = set(paths)
-    paths += [path for path in _leftovers(out) if found.isdisjoint([path, *path.parents])]
+    owned = set(paths)
+    paths += [path for path in _leftovers(out) if owned.isdisjoint([path, *path.parents])]
     return Garbage(
         out=out,
         kept_for=tuple((files.name, files.origin) for files in kept),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mgm_jax.errors import InputError
 from mgm_jax.parallel.processes import is_one_of_many, start_processes
-from mgm_jax.sweep.run.executors import Executor, LocalExecutor
+from mgm_jax.sweep.run.executors.local import Executor, LocalExecutor
 
 
 def choose_executor(
@@ -38,7 +38,7 @@ def choose_executor(
     if kind == "ray":
         if any(several):
             raise InputError("--executor ray divides the work itself; leave out --processes")
-        from mgm_jax.sweep.run.on_ray import RayExecutor
+        from mgm_jax.sweep.run.executors.on_ray import RayExecutor
 
         return RayExecutor(address=address, cpus=cpus, gpus=gpus)
     if kind != "local":
@@ -49,6 +49,6 @@ def choose_executor(
         return LocalExecutor()
     # Before anything else of JAX is used.
     start_processes(coordinator=coordinator, count=processes, index=process)
-    from mgm_jax.sweep.run.across import ProcessesExecutor
+    from mgm_jax.sweep.run.executors.across import ProcessesExecutor
 
     return ProcessesExecutor()

@@ -17,12 +17,12 @@ from mgm_jax.sweep.plan.cells import Cell, Failure
 LEFT_OUT = "without_direction"
 
 # Values below it lose digits, and compilers take them for zero.
-_SMALLEST = np.finfo(np.float32).tiny
+_TINY = np.finfo(np.float32).tiny
 
 
 def have_direction(x: np.ndarray) -> np.ndarray:
     """Which embeddings ``[n, d]`` have one, ``[n]`` bool."""
-    return np.any(np.abs(x) >= _SMALLEST, axis=1)
+    return np.any(np.abs(x) >= _TINY, axis=1)
 
 
 def keep_directions(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mgm_jax.errors import InputError
 from mgm_jax.sweep.bucket.mirror import Say, mirrored
-from mgm_jax.sweep.run.executors import Executor, LocalExecutor
+from mgm_jax.sweep.run.executors.local import Executor, LocalExecutor
 
 
 def is_url(output: object) -> bool:

@@ -146,16 +146,16 @@ class TransferCell:
                 seed=seed,
             )
             if self.measure == "linear":
-                found = _linear(x, labels, split, transfer, seed, devices)
+                results = _linear(x, labels, split, transfer, seed, devices)
             elif self.measure in _PROBES:
-                found = _PROBES[self.measure](x, labels, split, transfer, seed)
+                results = _PROBES[self.measure](x, labels, split, transfer, seed)
             else:
-                found = _score(x, labels, split, self.measure)
+                results = _score(x, labels, split, self.measure)
         # A decomposition of extreme numbers may not converge; the other measures may still do.
         except (np.linalg.LinAlgError, FloatingPointError) as error:
             raise InputError(f"the features cannot be decomposed: {error}") from error
         few = f"classes with too few images, left out: {name_some(split.left_out)}"
-        return Outcome(found, [few] if split.left_out else [])
+        return Outcome(results, [few] if split.left_out else [])
 
     def _run_columns(
         self,
@@ -202,12 +202,12 @@ class TransferCell:
         except (np.linalg.LinAlgError, FloatingPointError) as error:
             raise InputError(f"the features cannot be decomposed: {error}") from error
         logits = result.logits(test[0])
-        found = []
+        results = []
         for metric in metrics:
             low, high = score_interval(
                 logits, test[1], score=metric, level=transfer.level, seed=seed
             )
-            found.append(
+            results.append(
                 _row(
                     kind="probe",
                     measure=self.measure,
@@ -224,7 +224,7 @@ class TransferCell:
                 )
             )
         takes = " and ".join(MEASURES_OF[kind])
-        return Outcome(found, [f"{kind} are measured by {takes} alone; other measures left out"])
+        return Outcome(results, [f"{kind} are measured by {takes} alone; other measures left out"])
 
 
 def _linear(
@@ -273,14 +273,14 @@ def _knn(
     x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
 ) -> list[dict[str, Any]]:
     learn = np.sort(np.concatenate([split.train, split.validation]))
-    found = knn_probe(
+    votes = knn_probe(
         (x.take(learn).whole(), labels[learn]),
         (x.take(split.test).whole(), labels[split.test]),
         k=min(transfer.k, len(learn)),
         level=transfer.level,
     )
     # Of a wrong answer it does not matter which one it is.
-    answers = np.where(found.correct, labels[split.test], -1)
+    answers = np.where(votes.correct, labels[split.test], -1)
     return _answers("knn", answers, labels, split, transfer, seed)
 
 
@@ -330,7 +330,7 @@ def _few_shot(x: np.ndarray, labels: np.ndarray, transfer: Transfer, *, seed: in
                 f"{shot + transfer.queries} images, {fitting} have as many"
             )
             continue
-        found = few_shot_probe(
+        result = few_shot_probe(
             x,
             labels,
             way=transfer.way,
@@ -345,10 +345,10 @@ def _few_shot(x: np.ndarray, labels: np.ndarray, transfer: Transfer, *, seed: in
                 kind="probe",
                 measure=f"few_shot_{transfer.way}way_{shot}shot",
                 metric="top1",
-                value=found.accuracy,
-                low=found.low,
-                high=found.high,
-                level=found.level,
+                value=result.accuracy,
+                low=result.low,
+                high=result.high,
+                level=result.level,
                 n_train=transfer.way * shot,
                 n_test=transfer.way * transfer.queries,
                 classes=fitting,

@@ -16,7 +16,7 @@ from mgm_jax.sweep.plan.workload import Workload
 from mgm_jax.sweep.run.tasks import Task, do_task, quiet
 
 # The small dense work of one cell keeps one core busy; more cells at once would only cost memory.
-_MOST_AT_ONCE = 4
+_MAX_AT_ONCE = 4
 
 
 class Executor(Protocol):
@@ -40,6 +40,10 @@ class Executor(Protocol):
         """Do all tasks; the images that could not be read, in the order of the tasks."""
         ...
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """What the process that writes has found, for all; every process must call it."""
+        ...
+
 
 class LocalExecutor:
     """Does every task in this process."""
@@ -55,13 +59,17 @@ class LocalExecutor:
         """Embed task after task on all devices; measure several cells side by side."""
         return [failure for failures in do_here(tasks, work, bar=bar) for failure in failures]
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """They are this process's own."""
+        return list(failures)
+
 
 def do_here(tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[list[Failure]]:
     """Do tasks of one stage in this process; the unreadable images of each."""
     with quiet():
         if not tasks or tasks[0].stage == "embed" or jax.default_backend() != "cpu":
             return [do_task(task, work, bar=bar) for task in tasks]
-        pool = ThreadPoolExecutor(min(available_cpus(), _MOST_AT_ONCE))
+        pool = ThreadPoolExecutor(min(available_cpus(), _MAX_AT_ONCE))
         stopped = False
         try:
             return list(pool.map(lambda task: do_task(task, work, bar=bar), tasks))

@@ -16,10 +16,10 @@ from mgm_jax.embeddings import set_aside_damaged
 from mgm_jax.errors import name_some
 from mgm_jax.files import set_aside
 from mgm_jax.seals import DamagedError, read_sealed
+from mgm_jax.sweep.measures.measure import Reference
+from mgm_jax.sweep.measures.transfer import Outcome
 from mgm_jax.sweep.plan.cells import SEMANTIC
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.measure import Reference
-from mgm_jax.sweep.run.transfer import Outcome
 
 # Reading and hashing release the interpreter lock; more threads than this wait for the disk.
 _CHECK_THREADS = 4
@@ -90,6 +90,6 @@ def _checked(
     damaged: list[Path] = []
     paths = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(_CHECK_THREADS) as pool:
-        found = list(pool.map(read, paths))
-    whole = {path: one for path, one in zip(paths, found, strict=True) if one is not None}
+        results = list(pool.map(read, paths))
+    whole = {path: one for path, one in zip(paths, results, strict=True) if one is not None}
     return whole, sorted(damaged)

@@ -85,14 +85,14 @@ class RayExecutor:
             num_cpus=self._cpus, num_gpus=self._gpus, max_retries=_RETRIES
         )
         job = ray.put(_job_of(work))
-        waiting = {remote.remote(job, task): place for place, task in enumerate(tasks)}
+        waiting = {remote.remote(job, task): index for index, task in enumerate(tasks)}
         results: list[list[Failure]] = [[] for _ in tasks]
         try:
             while waiting:
                 [done], _ = ray.wait(list(waiting), num_returns=1)
-                place = waiting.pop(done)
-                results[place] = self._result(done, tasks[place], work)
-                bar.advance(_units(tasks[place], work))
+                index = waiting.pop(done)
+                results[index] = self._result(done, tasks[index], work)
+                bar.advance(_units(tasks[index], work))
         except KeyboardInterrupt:
             # A cluster of this program's own ends with it, and leaves the workers of another.
             ray.shutdown()
@@ -103,6 +103,10 @@ class RayExecutor:
                 ray.cancel(left, force=True)
         return [failure for failures in results for failure in failures]
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """The driver's, which writes alone."""
+        return list(failures)
+
     def _result(self, done: Any, task: Task, work: Workload) -> list[Failure]:
         lost = (
             self._ray.exceptions.WorkerCrashedError,
@@ -110,16 +114,16 @@ class RayExecutor:
             self._ray.exceptions.OutOfMemoryError,
         )
         try:
-            found = self._ray.get(done)
+            result = self._ray.get(done)
         except lost as error:
             # Its workers died again and again: memory, or a library that crashes.
             for i in task.cells:
                 lost_cell = (work.transfers if task.stage == "transfer" else work.embedded)[i]
                 Ledger(work=work).add(lost_cell, task.stage, error)
             return []
-        if isinstance(found, InputError):
-            raise found
-        return found
+        if isinstance(result, InputError):
+            raise result
+        return result
 
     def _fits(self) -> None:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]

@@ -16,7 +16,7 @@ from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.progress import Bar
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.plan.workload import Workload
-from mgm_jax.sweep.run.executors import do_here
+from mgm_jax.sweep.run.executors.local import do_here
 from mgm_jax.sweep.run.tasks import Task
 
 
@@ -66,25 +66,29 @@ class ProcessesExecutor:
     def run(self, tasks: Sequence[Task], work: Workload, *, bar: Bar) -> list[Failure]:
         """Do every n-th task, wait for the others, and put together what could not be read."""
         error: Exception | None = None
-        found: list[list[Failure]] = []
+        by_task: list[list[Failure]] = []
         try:
-            found = do_here(
+            by_task = do_here(
                 tasks[self._index :: self.workers], work, bar=_ForAll(bar, self.workers)
             )
         except Exception as raised:
             error = raised
-        shares = self._exchange(found, error, cells=work.digest)
+        shares = self._exchange(by_task, error, cells=work.digest)
         in_order: list[list[Failure]] = [[] for _ in tasks]
         for index, share in enumerate(shares):
             in_order[index :: self.workers] = share
         return [failure for failures in in_order for failure in failures]
 
+    def of_writer(self, failures: Sequence[Failure]) -> list[Failure]:
+        """What process 0 has found, which alone reads all records."""
+        return self._exchange([list(failures)], None)[0][0]
+
     def _exchange(
-        self, found: list[list[Failure]], error: Exception | None, *, cells: str = ""
+        self, by_task: list[list[Failure]], error: Exception | None, *, cells: str = ""
     ) -> list[list[list[Failure]]]:
         """What every process found; the first error of any of them is raised by all."""
         said = {
-            "found": [[asdict(failure) for failure in failures] for failures in found],
+            "failures": [[asdict(failure) for failure in failures] for failures in by_task],
             "cells": cells,
             "error": None if error is None else str(error) or type(error).__name__,
         }
@@ -101,6 +105,6 @@ class ProcessesExecutor:
                     "checkpoints and the output folder must be the same on every host"
                 )
         return [
-            [[Failure(**failure) for failure in failures] for failures in part["found"]]
+            [[Failure(**failure) for failure in failures] for failures in part["failures"]]
             for part in parts
         ]

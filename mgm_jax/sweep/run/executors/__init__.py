@@ -1,0 +1,1 @@
+"""Who does the tasks: this process, the processes of a job, a Ray cluster."""

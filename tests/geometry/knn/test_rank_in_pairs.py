@@ -1,0 +1,108 @@
+"""Ranking in pairs of float32, with 64-bit types off, against float64 in NumPy."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import arithmetic
+from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
+from mgm_jax.geometry.knn.cpu.placement import place_on_host
+from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance
+from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.rank_in_pairs import rank_in_pairs, table_for_ranking
+
+M, D, ROWS, COUNT, K = 600, 150, 64, 24, 10
+
+
+def features(kind: str) -> np.ndarray:
+    """Features after a ReLU; of a ViT, dense with a few great ones; and hard cases."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(M, D)) + rng.normal(size=(6, D))[np.arange(M) % 6]
+    if kind == "post-ReLU":
+        x = np.maximum(x, 0)
+    elif kind == "ViT-like":
+        x[:, :3] = 40 * x[:, :3] + 100
+    elif kind == "near-duplicates":
+        x = x[np.arange(M) // 100] * (1 + 1e-4 * rng.normal(size=(M, 1)))
+        x[::2] += 1e-5 * rng.normal(size=(M // 2, D))
+        x[::7] = x[0]
+        x[::11] = 3 * x[0]
+    elif kind == "wide range":
+        x *= 10.0 ** rng.uniform(-6, 6, size=(M, 1))
+    return x.astype(np.float32)
+
+
+def oracle(points: Points, candidates: np.ndarray, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and indices in order, from differences in float64."""
+    wide = points.values.astype(np.float64) * points.scales[:, None]
+    gaps = wide[candidates] - wide[:ROWS, None]
+    distances = reported_distance(
+        (gaps * gaps).sum(axis=2),
+        points.lengths[candidates],
+        points.lengths[:ROWS, None],
+        metric=metric,
+    )
+    order = np.lexsort((candidates, distances), axis=1)[:, :K]
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(candidates, order, 1)
+
+
+def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
+    """What is ranked, which rows are open, and what float64 says."""
+    points = place_on_host(features(kind), None, metric=metric).queries
+    rng = np.random.default_rng(1)
+    candidates = np.stack([rng.choice(M, COUNT, replace=False) for _ in range(ROWS)])
+    candidates = candidates.astype(np.int32)
+    with double_precision():
+        table = table_for_ranking(Points(*map(jnp.asarray, points)), metric=metric)
+    found = rank_in_pairs(
+        table[:ROWS], table, jnp.asarray(candidates), k=K, metric=metric, kernel=kernel
+    )
+    return *map(np.asarray, found), *oracle(points, candidates, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["post-ReLU", "ViT-like", "near-duplicates", "wide range"])
+def test_rows_that_are_not_open_are_those_of_float64(kind: str, metric: Metric) -> None:
+    assert jnp.zeros(1).dtype == jnp.float32, "64-bit types are off"
+    distances, indices, left_open, wanted, order = ranked(kind, metric, "xla")
+    settled = ~left_open
+    np.testing.assert_array_equal(distances[settled], wanted[settled])
+    np.testing.assert_array_equal(indices[settled], order[settled])
+    if kind in ("post-ReLU", "ViT-like"):
+        assert settled.mean() >= 0.97
+
+
+def test_the_kernel_of_tpus_computes_the_same() -> None:
+    found, again = (ranked("post-ReLU", "cosine", kernel) for kernel in ("xla", "interpret"))
+    for one, other in zip(found, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_candidates_that_are_nobody_come_last() -> None:
+    table = jnp.asarray(np.eye(6, 128, dtype=np.float32)[:, None])
+    candidates = jnp.array([[-1, 2, 9, 1]], jnp.int32)
+    distances, indices, left_open = rank_in_pairs(
+        table[:1], table, candidates, k=3, metric="sqeuclidean", kernel="xla"
+    )
+    assert indices[0].tolist() == [1, 2, 2**31 - 1] and np.isinf(distances[0, 2])
+    assert distances[0, 0] == 2 * 2.0**100 and not left_open[0]
+
+
+@pytest.mark.parametrize("kind", ["post-ReLU", "ViT-like", "near-duplicates"])
+def test_graph_without_float64_on_the_device_is_that_of_a_cpu(kind: str) -> None:
+    x = features(kind)
+    expected = nearest_by_pairs(x, None, k=K, metric="cosine", precision="float32")
+    with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic("pairs"):
+        found = nearest_in_cloud(x, None, k=K, metric="cosine", precision="float32")
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    # Of equal directions but for the rounding of their float32, float64 itself knows less.
+    step = 2.0**-22 if kind == "near-duplicates" else 0
+    np.testing.assert_allclose(found.distances, expected.distances, rtol=step)
+    if kind != "near-duplicates":
+        assert found.certified.mean() >= 0.97
