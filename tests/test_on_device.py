@@ -54,13 +54,13 @@ def test_ours_stands_beside_the_prediction_and_others_beside_ours() -> None:
 
 
 def test_everything_but_the_large_networks_runs_here(tmp_path: Path) -> None:
-    sizes = "--points 128 --widths 8 --rows 64 --classes 3 --turns 1"
+    sizes = "--points 128 --widths 32 --rows 64 --classes 3 --turns 1"
     main([*sizes.split(), "--only", "k-NN", "NNK", "metrics", "probes", "--folder", str(tmp_path)])
     (file,) = tmp_path.iterdir()
     content = json.loads(file.read_text())
     assert content["hardware"]["devices"] and content["hardware"]["processor"]
     done = {row["task"] for row in content["rows"] if row["who"] == OURS}
-    wanted = {task.name for task in tasks(Sizes(points=128, widths=(8,)), "cpu")}
+    wanted = {task.name for task in tasks(Sizes(points=128, widths=(32,)), "cpu")}
     assert done == {name for name in wanted if "bfloat16" not in name}
     for row in content["rows"]:
         assert row["points/s"] == row["points"] / row["seconds"] > 0

@@ -112,13 +112,12 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
+    from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
 
     queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
-    from benchmarks.compile_only import compilers
-
     device = compilers.devices_of(place.device)[0]
     kernel = "pallas" if place.device.platform == "tpu" else "xla"
     options = {"k": K, "metric": "cosine"}

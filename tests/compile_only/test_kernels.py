@@ -46,9 +46,6 @@ _NOT_FOR = {
 
 #: Kernels that still have float64 in their programs for TPUs, which emulate it.
 FLOAT64: dict[str, str] = {
-    "k-NN, d = 2048": "candidates are ranked by distances in float64",
-    "k-NN, d = 768": "candidates are ranked by distances in float64",
-    "k-NN, d = 384": "candidates are ranked by distances in float64",
     "metrics, large group": "measured and compared in float64",
     "metrics, images of 64 views": "measured in float64",
     "spectrum": "the scatter is summed in float64",
