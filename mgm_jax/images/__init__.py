@@ -8,9 +8,9 @@ The way of an image::
 
 ``sources`` holds the ways in, one file each, ``sources/files`` what folders and archives share and
 ``sources/tables`` what tables do;
-``image_source`` is what every one of them opens to, ``decode`` makes pixels of one picture, with
-``formats``, ``grey_depth``, ``regular_file`` and ``limits`` to say which are read, how deep ones
-become bytes, and how large they may be. ``loader`` makes canvases of many and ``cache`` keeps them.
+``image_source`` is what every one of them opens to; ``decoding`` makes pixels of one picture, and
+says which are read and how large they may be. ``loader`` makes canvases of many and ``cache`` keeps
+them.
 ``settings`` are lists of ``operations``, the random steps of a view; ``transforms`` the arithmetic
 behind those, ``own_transforms`` how a user adds one. ``views`` draws and makes them, ``look`` shows
 them.
@@ -19,8 +19,8 @@ them.
 from __future__ import annotations
 
 from mgm_jax.images.cache import CACHE_LIMIT, CanvasCache
+from mgm_jax.images.decoding.limits import Limits
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
-from mgm_jax.images.limits import Limits
 from mgm_jax.images.loader import CanvasBatch, canvases
 from mgm_jax.images.own_transforms import register_transform, transforms_from
 from mgm_jax.images.settings import SETTINGS, Setting, find_setting, setting_from_config

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from mgm_converters.foreign.request import ModelRequest
 from mgm_converters.recognition.evidence.settings import PREPROCESSOR, huggingface_images
 from mgm_jax.encoders import Preprocess, WrappedEncoder, wrap
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
@@ -16,16 +16,7 @@ from mgm_jax.errors import InputError
 _TOKENS = ("cls_token", "class_token", "class_embedding")
 
 
-def open_huggingface(
-    name: str,
-    *,
-    base: Path,
-    taps: Literal["all"] | Sequence[str] = (),
-    size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    seed: int | None = None,
-) -> WrappedEncoder:
+def open_huggingface(name: str, request: ModelRequest) -> WrappedEncoder:
     """The vision network of a model of transformers: its feature, ``output``, and submodules.
 
     The feature is the model's pooled output where that is a part of the network (ConvNeXt, CLIP,
@@ -34,12 +25,7 @@ def open_huggingface(
 
     Args:
         name: ``owner/name`` on the hub, or a folder.
-        base: folder that a relative path starts from.
-        taps: submodules by name.
-        size: of the input, where it differs from the model's own.
-        mean: where it differs from the model's own.
-        std: likewise.
-        seed: of random weights, of which ``config.json`` suffices; None for the pretrained ones.
+        request: taps are submodules by name; of random weights ``config.json`` suffices.
 
     Raises:
         InputError: transformers is not installed, or cannot open the model.
@@ -49,7 +35,8 @@ def open_huggingface(
         import transformers
     except ImportError as error:
         raise InputError(f"torch:hf/{name}: pip install torch transformers ({error})") from error
-    folder = base / Path(name).expanduser()
+    size, mean, seed, taps = request.size, request.mean, request.seed, request.taps
+    folder = request.base / Path(name).expanduser()
     where = str(folder) if folder.is_dir() else name
     try:
         with torch.random.fork_rng():
@@ -84,7 +71,7 @@ def open_huggingface(
         resize=max(side, round(side * stated.resize / stated.size)) if stated else side,
         interpolation=stated.interpolation if stated else "bicubic",
         mean=tuple(mean or (stated.mean if stated else IMAGENET_MEAN)),
-        std=tuple(std or (stated.std if stated else IMAGENET_STD)),
+        std=tuple(request.std or (stated.std if stated else IMAGENET_STD)),
         taps={tap: f"model.{tap}" for tap in taps if tap != "output"} | {"output": ""},
         tokens="class" if token else "mean",
         name=name,
@@ -93,7 +80,7 @@ def open_huggingface(
             "architecture": str(config.model_type),
             "source": f"torch:hf/{name}",
             **({"conversion": {"doubt": doubt}} if doubt else {}),
-            **({} if seed is None else {"seed": seed, "paradigm": "untrained"}),
+            **request.untrained,
         },
     )
 

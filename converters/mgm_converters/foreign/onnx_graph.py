@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mgm_converters.foreign.onnx_random import redraw
+from mgm_converters.foreign.request import ModelRequest
 from mgm_jax.encoders import WrappedEncoder, wrap
 from mgm_jax.errors import InputError, name_some
 
@@ -54,30 +55,15 @@ class GraphInput:
     bytes: bool
 
 
-def open_onnx(
-    name: str,
-    *,
-    base: Path,
-    taps: Literal["all"] | Sequence[str] = (),
-    size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    seed: int | None = None,
-    channel_order: Literal["rgb", "bgr"] | None = None,
-) -> WrappedEncoder:
+def open_onnx(name: str, request: ModelRequest) -> WrappedEncoder:
     """The outputs of a graph in a file, or any value within it.
 
     Args:
         name: the file.
-        base: folder that a relative path starts from.
-        taps: outputs by name, or values that one operation hands to the next; none means the
-            first output, ``all`` all outputs.
-        size: of the input, of a graph that takes any.
-        mean: of a graph that does not normalise its input itself.
-        std: likewise.
-        seed: of random weights, drawn by the rule of ``onnx_random``; None for the graph's own.
-        channel_order: ``bgr`` of a graph that takes blue first, as those from Caffe and OpenCV do;
-            mean and std are said as red, green, blue all the same.
+        request: taps are outputs by name, or values that one operation hands to the next; none
+            means the first output, ``all`` all outputs. ``size`` is of a graph that takes any,
+            ``mean`` and ``std`` of one that does not normalise its input itself. Random weights
+            are drawn by the rule of ``onnx_random``.
 
     Raises:
         InputError: ONNX Runtime is not installed, the file is no graph of one image input, a value
@@ -88,9 +74,10 @@ def open_onnx(
         import onnxruntime
     except ImportError as error:
         raise InputError(f"onnx:{name}: pip install 'mgm_jax[onnx]' ({error})") from error
-    path = base / Path(name).expanduser()
+    size, seed, taps = request.size, request.seed, request.taps
+    path = request.base / Path(name).expanduser()
     if not path.is_file():
-        raise InputError(f"onnx:{name}: no such file (looked in {base})")
+        raise InputError(f"onnx:{name}: no such file (looked in {request.base})")
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
         outputs = [one.name for one in graph.output]
@@ -114,16 +101,16 @@ def open_onnx(
             f"{len(values)} values within, of which these come nearest: {name_some(near) or 'none'}"
         )
     look = graph_input(graph, path)
-    if channel_order is not None and look.channels != 3:
+    if request.channel_order is not None and look.channels != 3:
         raise InputError(f"{path}: takes grey images, which have no channel_order; leave it out")
     side = look.side or size
     if side is None:
         raise InputError(f"{path}: takes images of any size; say size:")
     if look.side and size not in (None, look.side):
         raise InputError(f"{path}: takes images of {look.side} pixels, not {size}")
-    mean, std = _moments(look, mean, std, path)
+    mean, std = _moments(look, request.mean, request.std, path)
     return wrap(
-        _Session(session, look, wanted, reverse=channel_order == "bgr"),
+        _Session(session, look, wanted, reverse=request.channel_order == "bgr"),
         size=side,
         resize=round(side * 8 / 7) if look.side is None or side >= 64 else side,
         mean=mean,
@@ -135,7 +122,7 @@ def open_onnx(
             [
                 _digest(path, graph),
                 *([] if seed is None else [f"drawn anew {seed}"]),
-                *(["bgr"] if channel_order == "bgr" else []),
+                *(["bgr"] if request.channel_order == "bgr" else []),
             ]
         ),
         name=path.stem,
@@ -144,7 +131,7 @@ def open_onnx(
             "architecture": "ONNX graph",
             "source": f"onnx:{path.name}",
             "conversion": {"doubt": _said_of(look)},
-            **({} if seed is None else {"seed": seed, "paradigm": "untrained"}),
+            **request.untrained,
         },
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mgm_converters.foreign.hf_model import open_huggingface
 from mgm_converters.foreign.onnx_graph import open_onnx
+from mgm_converters.foreign.request import ModelRequest
 from mgm_converters.foreign.timm_model import open_timm
 from mgm_jax.encoders import WrappedEncoder
 from mgm_jax.errors import InputError
@@ -46,18 +47,16 @@ def open_model(entry: Any, base: Path, seed: int) -> WrappedEncoder:
             f"encoders: {' and '.join(unfit)} are said of a checkpoint that is converted, and "
             f"{entry.source} is run as it is"
         )
-    order = entry.channel_order
+    request = ModelRequest(
+        base=base,
+        taps=entry.taps,
+        size=entry.size,
+        mean=entry.mean,
+        std=entry.std,
+        seed=None if entry.init is None else seed,
+        channel_order=entry.channel_order,
+    )
     for start, opener in _OPENERS.items():
         if entry.source.startswith(start):
-            name = entry.source.removeprefix(start)
-            return opener(
-                name,
-                base=base,
-                taps=entry.taps,
-                size=entry.size,
-                mean=entry.mean,
-                std=entry.std,
-                seed=None if entry.init is None else seed,
-                **({} if order is None else {"channel_order": order}),
-            )
+            return opener(entry.source.removeprefix(start), request)
     raise InputError(f"encoders: expected {', '.join(SOURCES)}; got {entry.source}")

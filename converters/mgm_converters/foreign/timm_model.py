@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from mgm_converters.foreign.request import ModelRequest
 from mgm_jax.encoders import WrappedEncoder, wrap
 from mgm_jax.errors import InputError
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 
-def open_timm(
-    name: str,
-    *,
-    base: Path,
-    taps: Literal["all"] | Sequence[str] = (),
-    size: int | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    seed: int | None = None,
-) -> WrappedEncoder:
+def open_timm(name: str, request: ModelRequest) -> WrappedEncoder:
     """A model of timm: its pooled feature, ``output``, and submodules by name.
 
     Args:
         name: as ``timm.create_model`` takes it.
-        base: not used; a name is no path.
-        taps: submodules, or ``all`` for its stages.
-        size: of the input, where it differs from the model's own.
-        mean: where it differs from the model's own.
-        std: likewise.
-        seed: of random weights; None for the pretrained ones.
+        request: taps are submodules, or ``all`` for its stages.
 
     Raises:
         InputError: timm is not installed, or knows no such model.
@@ -43,6 +28,7 @@ def open_timm(
         from timm.data.config import resolve_model_data_config
     except ImportError as error:
         raise InputError(f"torch:timm/{name}: pip install torch timm ({error})") from error
+    size, seed, taps = request.size, request.seed, request.taps
     how: dict[str, Any] = {"num_classes": 0, "pretrained": seed is None}
     with torch.random.fork_rng():
         torch.manual_seed(seed or 0)
@@ -62,8 +48,8 @@ def open_timm(
         size=side,
         resize=max(side, math.floor(side / float(config["crop_pct"]))),
         interpolation=interpolation if interpolation in _INTERPOLATIONS else "bicubic",
-        mean=tuple(mean or config["mean"]),
-        std=tuple(std or config["std"]),
+        mean=tuple(request.mean or config["mean"]),
+        std=tuple(request.std or config["std"]),
         # The module's own output, the pooled feature, is that of the nameless submodule.
         taps={layer: layer for layer in places} | {"output": ""},
         tokens="class" if token and getattr(module, "num_prefix_tokens", 0) else "mean",
@@ -72,7 +58,7 @@ def open_timm(
         meta={
             "architecture": name.partition(".")[0],
             "source": f"torch:timm/{name}",
-            **({} if seed is None else {"seed": seed, "paradigm": "untrained"}),
+            **request.untrained,
         },
     )
     return encoder

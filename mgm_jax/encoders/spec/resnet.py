@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -44,11 +44,8 @@ class CifarResNetSpec(EncoderSpec):
 
     @property
     def tap_widths(self) -> dict[str, int]:
-        widths = {"stem": self.channels}
-        for stage, channels in enumerate(self.stage_channels, start=1):
-            widths |= {f"layer{stage}.{block}": channels for block in range(self.blocks)}
-        widths["pool"] = self.stage_channels[-1]
-        return widths | ({LOGITS: self.classes} if self.classes else {})
+        counts = (self.blocks,) * len(self.stage_channels)
+        return _widths(self.channels, counts, self.stage_channels, self.classes)
 
     @property
     def depth_taps(self) -> tuple[str, ...]:
@@ -132,13 +129,7 @@ class ResNetSpec(EncoderSpec):
 
     @property
     def tap_widths(self) -> dict[str, int]:
-        widths = {"stem": self.channels}
-        for stage, (count, channels) in enumerate(
-            zip(self.blocks, self.stage_channels, strict=True), start=1
-        ):
-            widths |= {f"layer{stage}.{block}": channels for block in range(count)}
-        widths["pool"] = self.stage_channels[-1]
-        return widths | ({LOGITS: self.classes} if self.classes else {})
+        return _widths(self.channels, self.blocks, self.stage_channels, self.classes)
 
     @property
     def depth_taps(self) -> tuple[str, ...]:
@@ -176,6 +167,17 @@ class ResNetSpec(EncoderSpec):
     @property
     def weight_shapes(self) -> Shapes:
         return of_units(self.conv_norms) | classifier(self.classes, self.width())
+
+
+def _widths(
+    stem: int, blocks: Sequence[int], channels: Sequence[int], classes: int
+) -> dict[str, int]:
+    """Width of every tap: stem, the blocks of each stage, pool and classifier."""
+    widths = {"stem": stem}
+    for stage, (count, width) in enumerate(zip(blocks, channels, strict=True), start=1):
+        widths |= {f"layer{stage}.{block}": width for block in range(count)}
+    widths["pool"] = channels[-1]
+    return widths | ({LOGITS: classes} if classes else {})
 
 
 def _without_last_block(taps: tuple[str, ...]) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 _LANES, _SUBLANES = 128, 8
 # Queries of a step of the kernel, and the most candidates whose results fit a tile.
 _ROWS, _MOST = 32, 128
+# Tiles of all candidates whose squares are added in one straight piece of the kernel.
+_TILES = 4
 # Places in a tile of results: three parts of a square, two of a length.
 _PARTS, _GROUPS = 5, 16
 # Values of the candidates that XLA gathers at once.
@@ -217,24 +219,31 @@ def _summed(sums: jax.Array, aside: jax.Array) -> tuple[jax.Array, jax.Array, ja
 
 
 def _sums_of(
-    tiles: Any, of_query: Any, count: int, nearer: jax.Array | None
+    tiles: Any,
+    of_query: Any,
+    which: range,
+    *,
+    last: int,
+    nearer: jax.Array | None,
+    so_far: tuple[jax.Array, jax.Array] | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Sums of squared differences in each lane, over tiles ``tiles(t)`` and ``of_query(t)``.
 
     The last two lanes of the last tile are lengths, and left out.
     """
-    a, b = tiles(count - 1), of_query(count - 1)
-    value = lax.broadcasted_iota(jnp.int32, a.shape, a.ndim - 1) < _LANES - 2
-    sums = jnp.zeros(a.shape, jnp.float32)
-    aside = sums
-    for t in range(count):
+    for t in which:
         a, b = tiles(t), of_query(t)
-        if t == count - 1:
+        if t == last:
+            value = lax.broadcasted_iota(jnp.int32, a.shape, a.ndim - 1) < _LANES - 2
             a, b = jnp.where(value, a, 0), jnp.where(value, b, 0)
         if nearer is not None:
             a = a * nearer
-        sums, aside = _add_squares(sums, aside, a, b)
-    return sums, aside
+        if so_far is None:
+            nothing = jnp.zeros(a.shape, jnp.float32)
+            so_far = nothing, nothing
+        so_far = _add_squares(*so_far, a, b)
+    assert so_far is not None
+    return so_far
 
 
 def _parts_in_xla(
@@ -253,7 +262,8 @@ def _parts_in_xla(
         high, low = found[:, -2:-1], found[:, -1:]
         nearer = _nearer(high, query[0, -2]) if cosine else None
         tiles, of_query = partial(cut, found), partial(cut, query)
-        sums = _sums_of(tiles, of_query, width // _LANES, nearer)
+        count_of = width // _LANES
+        sums = _sums_of(tiles, of_query, range(count_of), last=count_of - 1, nearer=nearer)
         return tuple(part[:, 0] for part in (*_summed(*sums), high, low))
 
     together = max(1, min(rows, _GATHERED_VALUES // (count * width)))
@@ -340,7 +350,7 @@ def _rank_kernel(
         following = jnp.minimum(row + np.int32(1), np.int32(_ROWS - 1))
         fetch_query(following, 1 - slot).start()
 
-        def of_query(t: int, rows: int = _SUBLANES) -> jax.Array:
+        def of_query(t: int, rows: int) -> jax.Array:
             part = query[slot][:, t * _LANES : (t + 1) * _LANES]
             return jnp.broadcast_to(part, (rows, _LANES))
 
@@ -354,24 +364,34 @@ def _rank_kernel(
             return jnp.sum(only, axis=1, keepdims=True)
 
         high, low = entry(tail, _LANES - 2), entry(tail, _LANES - 1)
+
+        def add(group: int, which: range) -> None:
+            here = slice(group * _SUBLANES, (group + 1) * _SUBLANES)
+            kept[0, here], kept[1, here] = _sums_of(
+                lambda t: fetched[slot][here, t * _LANES : (t + 1) * _LANES],
+                partial(of_query, rows=_SUBLANES),
+                which,
+                last=tiles - 1,
+                nearer=kept[2, here] if cosine else None,
+                so_far=(kept[0, here], kept[1, here]) if which.start else None,
+            )
+
         if cosine:
             length = entry(of_query(tiles - 1, count), _LANES - 2)
             kept[2] = jnp.broadcast_to(_nearer(high, length), tail.shape)
 
-        def some(group: int) -> None:
-            fetch(following, 1 - slot, group)
-            here = slice(group * _SUBLANES, (group + 1) * _SUBLANES)
+        steps = -(-tiles // _TILES)
+        for step in range(steps):
+            # A branch that is always taken: beyond it nothing is moved forward, which would take
+            # more registers than there are.
+            @pl.when(chosen[row, 0] >= 0)
+            def _(step: int = step) -> None:
+                # Written out: the places are constants then, and copies cost fewer instructions.
+                for group in range(step, groups, steps):
+                    fetch(following, 1 - slot, group)
+                for group in range(groups):
+                    add(group, range(step * _TILES, min((step + 1) * _TILES, tiles)))
 
-            def tile(t: int) -> jax.Array:
-                return fetched[slot][here, t * _LANES : (t + 1) * _LANES]
-
-            kept[0, here], kept[1, here] = _sums_of(
-                tile, of_query, tiles, kept[2, here] if cosine else None
-            )
-
-        # Written out: the places are constants then, and the copies cost fewer instructions.
-        for group in range(groups):
-            some(group)
         results = jnp.zeros((_SUBLANES, _LANES), jnp.float32)
         for number, part in enumerate((*_summed(kept[0], kept[1]), high, low)):
             for group in range(groups):

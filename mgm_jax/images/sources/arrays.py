@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode import array_to_rgb
-from mgm_jax.images.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.decode import array_to_rgb
+from mgm_jax.images.decoding.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageChanged, ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")

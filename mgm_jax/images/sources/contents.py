@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode import decode_image, deep_span
-from mgm_jax.images.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.decode import decode_image, deep_span
+from mgm_jax.images.decoding.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
-from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.progress import progress
 
 # Reading waits for the disk, and hashing releases the interpreter.

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode import array_to_rgb, decode_image, to_rgb
-from mgm_jax.images.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.decode import array_to_rgb, decode_image, to_rgb
+from mgm_jax.images.decoding.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageChanged, ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.images.sources.arrays import array_source
 from mgm_jax.images.sources.tables.fields import (
     FIELDS,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.images.sources.arrays import array_source
 
 _BYTES = 0x08

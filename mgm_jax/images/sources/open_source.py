@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, image_suffixes
-from mgm_jax.images.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, image_suffixes
+from mgm_jax.images.decoding.grey_depth import ValueRange, check_value_range
+from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decoding.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
-from mgm_jax.images.regular_file import kind_of
 from mgm_jax.images.sources.open_table import open_table
 from mgm_jax.images.sources.tables.fields import FIELDS, Fields
 

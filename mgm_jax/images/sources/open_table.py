@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.formats import TAR_SUFFIXES
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.formats import TAR_SUFFIXES
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import Limits
+from mgm_jax.images.decoding.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import Limits
-from mgm_jax.images.regular_file import kind_of
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.tables.fields import Fields
 from mgm_jax.images.sources.tables.shards import (

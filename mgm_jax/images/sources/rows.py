@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode import decode_image
+from mgm_jax.images.decoding.decode import decode_image
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
 

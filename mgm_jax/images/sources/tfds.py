@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode import array_to_rgb, decode_image
+from mgm_jax.images.decoding.decode import array_to_rgb, decode_image
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.progress import progress
 

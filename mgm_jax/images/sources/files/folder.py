@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.formats import HIDDEN, image_suffixes, is_hidden, why_passed_over
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.formats import HIDDEN, image_suffixes, is_hidden, why_passed_over
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decoding.regular_file import kind_of, read_regular
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
-from mgm_jax.images.regular_file import kind_of, read_regular
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
 from mgm_jax.images.sources.files.names import visible
 

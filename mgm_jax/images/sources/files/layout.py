@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.formats import image_suffixes
+from mgm_jax.images.decoding.formats import image_suffixes
 from mgm_jax.images.sources.files.names import look_alikes
 
 #: Names of folders, without case, that stand for a split, by what it is for.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from mgm_jax.images.formats import DOCUMENT, HARMLESS, STRANGE
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.formats import DOCUMENT, HARMLESS, STRANGE
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource, PassedOver
-from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.layout import find_layout
 from mgm_jax.images.sources.files.names import distinct_ids, visible

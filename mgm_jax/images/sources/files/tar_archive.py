@@ -15,10 +15,10 @@ from typing import IO, Any
 
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space
-from mgm_jax.images.formats import TAR_SUFFIXES, why_passed_over
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.formats import TAR_SUFFIXES, why_passed_over
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import FREE_BYTES, LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import FREE_BYTES, LIMITS, Limits
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.files.zip_archive import member_path

@@ -13,11 +13,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.formats import TAR_SUFFIXES, image_suffixes, why_passed_over
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.formats import TAR_SUFFIXES, image_suffixes, why_passed_over
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decoding.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
-from mgm_jax.images.regular_file import kind_of
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.listing import PassedOverFiles
 from mgm_jax.images.sources.files.names import visible

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
 from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.grey_depth import ValueRange
+from mgm_jax.images.decoding.grey_depth import ValueRange
+from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decoding.regular_file import read_regular
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.limits import LIMITS, Limits
-from mgm_jax.images.regular_file import read_regular
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.tables.fields import (

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.formats import why_passed_over
+from mgm_jax.images.decoding.formats import why_passed_over
 from mgm_jax.images.sources.files.layout import split_kind
 
 _MAX_FILES = 1_000_000

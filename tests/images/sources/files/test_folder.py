@@ -13,7 +13,7 @@ from PIL import Image
 
 from mgm_jax.errors import InputError
 from mgm_jax.images import ImageChanged, Limits
-from mgm_jax.images.formats import image_suffixes, open_formats
+from mgm_jax.images.decoding.formats import image_suffixes, open_formats
 from mgm_jax.images.sources.open_source import open_source
 from tests.images.pictures import random_pixels, write_classes, write_picture
 
@@ -229,7 +229,7 @@ def test_limits_are_named_and_can_be_raised(tmp_path: Path):
 
 def test_a_picture_that_unpacks_to_far_more_than_it_stores_is_refused():
     """A small file of one colour, some 70 MB in memory, against a limit that lets it through."""
-    from mgm_jax.images.decode import decode_image
+    from mgm_jax.images.decoding.decode import decode_image
     from tests.images.test_decode import encoded
 
     content = encoded(Image.new("RGB", (4200, 4100)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from mgm_jax.images.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, open_formats
-from mgm_jax.images.limits import LIMITS
+from mgm_jax.images.decoding.formats import TAR_SUFFIXES, UNREAD_SUFFIXES, open_formats
+from mgm_jax.images.decoding.limits import LIMITS
 from mgm_jax.images.sources.files.layout import SPLIT_NAMES
 from mgm_jax.images.sources.open_table import TABLE_SUFFIXES, WDS_PREFIX
 from mgm_jax.images.sources.tables.fields import (
@@ -17,7 +17,7 @@ from mgm_jax.images.sources.tables.fields import (
     SPLIT_COLUMNS,
 )
 
-PAGE = Path(__file__).parents[2] / "docs" / "inputs.md"
+PAGE = Path(__file__).parents[3] / "docs" / "inputs.md"
 
 
 def test_the_page_holds_every_entry_of_the_tables():

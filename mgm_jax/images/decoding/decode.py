@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.formats import open_formats, what_it_is
-from mgm_jax.images.grey_depth import ValueRange, deep_to_bytes
-from mgm_jax.images.limits import LIMITS, Limits
-from mgm_jax.images.regular_file import read_regular
+from mgm_jax.images.decoding.formats import open_formats, what_it_is
+from mgm_jax.images.decoding.grey_depth import ValueRange, deep_to_bytes
+from mgm_jax.images.decoding.limits import LIMITS, Limits
+from mgm_jax.images.decoding.regular_file import read_regular
 
 # Pictures of more pixels are decoded one at a time: a dozen of them side by side, each some ten
 # bytes a pixel while it is converted, would need more memory than many machines have.
@@ -37,8 +37,8 @@ def decode_image(
     """Decode a picture file to RGB.
 
     The EXIF orientation is applied, transparency is laid over white, grey becomes three equal
-    channels, deeper values become bytes by the rule of :mod:`~mgm_jax.images.grey_depth`, and of
-    an animation the first picture is taken.
+    channels, deeper values become bytes by the rule of
+    :mod:`~mgm_jax.images.decoding.grey_depth`, and of an animation the first picture is taken.
 
     Args:
         content: the file's bytes, or where it lies.

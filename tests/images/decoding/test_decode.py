@@ -10,7 +10,7 @@ from PIL import Image
 
 from mgm_jax.errors import InputError
 from mgm_jax.images import ImageChanged
-from mgm_jax.images.decode import array_to_rgb, decode_image
+from mgm_jax.images.decoding.decode import array_to_rgb, decode_image
 from mgm_jax.images.sources.arrays import array_source
 from mgm_jax.images.sources.open_source import open_source
 from tests.images.pictures import random_pixels, write_picture

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.limits import LIMITS, Limits
+from mgm_jax.images.decoding.limits import LIMITS, Limits
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
