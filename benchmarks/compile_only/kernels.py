@@ -284,6 +284,14 @@ def _small_groups(place: Place, n: int) -> list[Program]:
     views = 64
     groups = max(1, n // views)
     mask = place.array(groups, views, dtype=bool)
+    if place.device.platform == "tpu":
+        # The host measures these groups: the device would need this for the neighbours alone.
+        wide = partial(place.array, dtype=np.float64)
+        spread = small_groups._spread(
+            small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
+        )
+        measured = wide(groups, views, views), wide(groups, views), mask, None
+        return [Program(name="neighbours", function=spread, arguments=measured, options={})]
     wanted = place.array(groups, dtype=np.int32)
     threshold = place.array(groups, dtype=np.float64)
     program = small_groups._spread(
