@@ -11,17 +11,20 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.compile_only import compilers
-from benchmarks.compile_only.compilers import Place
 from mgm_jax.geometry.backend.precision import double_precision
 
+if TYPE_CHECKING:
+    from benchmarks.compile_only.compilers import Place
+
 WIDTH, K = 2048, 50
+# What a table calls all programs of a kernel together.
+ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,7 @@ def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
 
 def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
+    from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
 
