@@ -16,7 +16,7 @@ PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # tests shares is made once or twice, and no worker is left with the long files at the end.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo engines test test-all test-fast lint docs coverage dist bench clean
+.PHONY: demo engines test test-all test-fast compile-only lint docs coverage dist bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/mgm demo -o $(OUT)
@@ -45,6 +45,13 @@ engines: $(VENV)/.test$(ORACLES)
 
 test-fast: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)
+
+# Every kernel through the compilers of a TPU and a GPU, neither of which has to be there. Begins to
+# compile for so many seconds; what was read of a program is kept, and the next run goes on.
+SECONDS_OF_COMPILING ?= 120
+compile-only: $(VENV)-compile-only/.ready
+	MGM_COMPILE_ONLY_SECONDS=$(SECONDS_OF_COMPILING) JAX_PLATFORMS=cpu \
+	$(VENV)-compile-only/bin/python -m pytest -n 2 --dist worksteal -rsx tests/compile_only $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -88,6 +95,17 @@ $(VENV)/.test1: $(VENV)/.test0
 	$(PIP) torch==2.13.0
 	$(PIP) --no-deps torchvision==0.28.0
 	$(PIP) --editable '.[test,oracle,convert]'
+	touch $@
+
+# An environment of its own, because beside libtpu JAX looks for a TPU at every start; all but the
+# compilers comes from that of the tests. Without their dependencies, which are CUDA.
+$(VENV)-compile-only/.ready: $(VENV)/.test$(ORACLES)
+	test -x $(VENV)-compile-only/bin/python || $(PYTHON) -m venv $(VENV)-compile-only
+	where='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	echo "import site; site.addsitedir('$$($(BIN)/python -c "$$where")')" \
+	> "$$($(VENV)-compile-only/bin/python -c "$$where")/of_tests.pth"
+	$(VENV)-compile-only/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	$$($(BIN)/python -m benchmarks.compile_only.packages)
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core

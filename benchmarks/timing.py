@@ -59,15 +59,15 @@ def hardware() -> dict[str, object]:
     }
 
 
-def report(question: str, rows: list[dict[str, object]]) -> None:
-    """Print ``rows`` as a table and write them to ``results/<question>.json``."""
+def report(question: str, rows: list[dict[str, object]], *, folder: Path = RESULTS) -> None:
+    """Print ``rows`` as a table and write them to ``<question>.json`` in the folder of results."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [[_shown(row.get(column, "")) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
     for line in [columns, *cells]:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
-    RESULTS.mkdir(exist_ok=True)
-    target = RESULTS / f"{question}.json"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{question}.json"
     target.write_text(json.dumps({"hardware": hardware(), "rows": rows}, indent=2) + "\n")
     print(f"written to {target}")
 

@@ -21,7 +21,7 @@ use_compile_cache()
 
 # What these rooms promise of rounding is asked of programs as users run them. Elsewhere XLA leaves
 # out what optimises, which spares a third of the compiling, but not in `make test-all`.
-_OPTIMISED = {"knn", "hard"}
+_OPTIMISED = {"knn", "hard", "compile_only"}
 _ALL_OPTIMISED = bool(os.environ.get("MGM_TESTS_OPTIMISED"))
 
 # What may differ with the versions of Python and of the libraries, a piece of each room.

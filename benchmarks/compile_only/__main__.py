@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from benchmarks.compile_only import compilers  # before JAX compiles anything
+from benchmarks.compile_only import compilers
 from benchmarks.compile_only.compilers import DEVICES, Device, Place, as_if_on
 from benchmarks.compile_only.kernels import KERNELS, Kernel
 from benchmarks.compile_only.loops import growing

@@ -29,11 +29,7 @@ def compile_and_count(lowered: Any, device: Device) -> Counts:
             of :class:`~benchmarks.compile_only.compilers.Place`.
         device: which device it was lowered for.
     """
-    text = lowered.as_text()
-    version = compilers.compiler_version(device)
-    reading = _READING_OF_KERNELS if "tpu_custom_call" in text else _READING
-    key = f"{reading} {device.name} {version} {text}"
-    path = folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    text, path = lowered.as_text(), _file(lowered, device)
     if path.exists():
         return Counts.of_json(json.loads(path.read_text()))
     compilers.forget_dumps()
@@ -51,6 +47,18 @@ def compile_and_count(lowered: Any, device: Device) -> Counts:
     scratch.write_text(json.dumps(counts.as_json()))
     scratch.replace(path)
     return counts
+
+
+def is_kept(lowered: Any, device: Device) -> bool:
+    """Whether :func:`compile_and_count` would compile nothing."""
+    return _file(lowered, device).exists()
+
+
+def _file(lowered: Any, device: Device) -> Path:
+    text, version = lowered.as_text(), compilers.compiler_version(device)
+    reading = _READING_OF_KERNELS if "tpu_custom_call" in text else _READING
+    key = f"{reading} {device.name} {version} {text}"
+    return folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
 def folder() -> Path:

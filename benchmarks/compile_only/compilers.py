@@ -1,8 +1,8 @@
 """Devices that are not here, and their compilers: the one file that uses private parts of JAX.
 
 The compilers of TPUs come with ``libtpu``, those of NVIDIA GPUs with the plugin of JAX and
-``nvidia-cuda-nvcc``; neither needs a driver. Import this before anything compiles: libtpu reads
-its environment when it is loaded.
+``nvidia-cuda-nvcc``; neither needs a driver. On a host that has ``libtpu``, start with
+``JAX_PLATFORMS=cpu``, lest JAX look for a TPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,87 +23,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from benchmarks.compile_only.devices import DEVICES, Device
+
+__all__ = ["DEVICES", "Device", "Place", "as_if_on", "devices_of", "missing"]
+
 _BUNDLE = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+([A-Z]{2})?\s*: (>*)")
 _EXIT = re.compile(r"totalorder (?:\(\S+\), )?%\S+, (\d+) /\* loop exit test")
 _TARGETS = Path(__file__).parent / "targets"
 # Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
 _DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
-
-# Several processes may compile at once: none of them holds a device.
-os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
-os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
-os.environ.setdefault(
-    "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
-)
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """A device, or a mesh of them, to compile for.
-
-    Attributes:
-        name: what tables call it.
-        platform: ``"tpu"`` or ``"gpu"``.
-        kind: what JAX calls such a device.
-        topology: as the compiler names the devices.
-        chips: how many, along one axis.
-        bfloat16: product rate of one, FLOP/s, without sparsity.
-        memory_rate: bytes/s of one.
-        clock: cycles/s in which the compiler counts; None where it does not.
-        target: file of ``targets`` that describes it; None for a TPU.
-    """
-
-    name: str
-    platform: str
-    kind: str
-    topology: str
-    chips: int = 1
-    bfloat16: float
-    memory_rate: float
-    clock: float | None = None
-    target: str | None = None
-
-
-# Rates: Cloud TPU documentation and NVIDIA's data sheets. The clocks of TPUs follow from the
-# product rate and the size and number of their matrix units.
-_V5E: dict[str, Any] = dict(
-    platform="tpu", kind="TPU v5 lite", bfloat16=197e12, memory_rate=819e9, clock=1.5e9
-)
-_V5P: dict[str, Any] = dict(
-    platform="tpu", kind="TPU v5", bfloat16=459e12, memory_rate=2765e9, clock=1.75e9
-)
-_V6E: dict[str, Any] = dict(
-    platform="tpu", kind="TPU v6 lite", bfloat16=918e12, memory_rate=1640e9, clock=1.75e9
-)
-_H200: dict[str, Any] = dict(
-    platform="gpu",
-    kind="NVIDIA H200",
-    bfloat16=989e12,
-    memory_rate=4.8e12,
-    target="h200.txtpb",
-)
-_A100: dict[str, Any] = dict(
-    platform="gpu",
-    kind="NVIDIA A100-SXM4-80GB",
-    bfloat16=312e12,
-    memory_rate=2.039e12,
-    target="a100.txtpb",
-)
-DEVICES = {
-    device.name: device
-    for device in (
-        Device(name="v5e", topology="v5e:2x2", **_V5E),
-        Device(name="v5p", topology="v5:2x2x1", **_V5P),
-        Device(name="v6e", topology="v6e:2x2", **_V6E),
-        Device(name="H200", topology="1x1x1", **_H200),
-        Device(name="A100", topology="1x1x1", **_A100),
-        Device(name="v5e 16x16", topology="v5e:16x16", chips=256, **_V5E),
-        Device(name="8 H200", topology="1x1x8", chips=8, **_H200),
-    )
-}
 
 
 def missing(device: Device) -> str | None:
@@ -129,6 +56,7 @@ def devices_of(device: Device) -> tuple[Any, ...]:
     from jax.experimental import topologies
 
     options: dict[str, Any] = {}
+    _describe_host()
     if device.target is None:
         described = topologies.get_topology_desc(topology_name=device.topology, platform="tpu")
     else:
@@ -141,6 +69,20 @@ def devices_of(device: Device) -> tuple[Any, ...]:
             platform="cuda", topology_name=device.name, **options
         )
     return tuple(described.devices)
+
+
+@cache
+def _describe_host() -> None:
+    """Tell libtpu, before it is loaded, of a host that it need not ask about."""
+    # Several processes may compile at once: none of them holds a device.
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+    os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    os.environ.setdefault(
+        "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
+    )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @cache
@@ -258,4 +200,7 @@ def compiler_version(device: Device) -> str:
     import importlib.metadata as metadata
 
     package = "libtpu" if device.platform == "tpu" else "jax-cuda12-pjrt"
-    return f"{package} {metadata.version(package)}, jax {jax.__version__}"
+    # Without its dumps nothing is known of the cycles of Pallas kernels.
+    dumps = device.platform != "tpu" or _DUMP.name in os.environ["LIBTPU_INIT_ARGS"]
+    version = f"{package} {metadata.version(package)}, jax {jax.__version__}"
+    return version if dumps else f"{version}, no dumps"

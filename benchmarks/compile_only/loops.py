@@ -22,13 +22,15 @@ def growing(kernel: Kernel, place: Place, points: int) -> list[str]:
     return found
 
 
-def turns(jaxpr: Any) -> Iterator[int]:
-    """Turns of all loops of known length in a traced program, loops within loops included."""
+def turns(jaxpr: Any, *, times: int = 1) -> Iterator[int]:
+    """Turns of all loops of known length in a traced program, times those of the loops around."""
     for equation in jaxpr.eqns:
+        inside = times
         if equation.primitive.name == "scan":
-            yield int(equation.params["length"])
+            inside = times * int(equation.params["length"])
+            yield inside
         for value in equation.params.values():
             for inner in value if isinstance(value, list | tuple) else (value,):
                 inner = getattr(inner, "jaxpr", inner)
                 if hasattr(inner, "eqns"):
-                    yield from turns(inner)
+                    yield from turns(inner, times=inside)

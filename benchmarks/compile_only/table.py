@@ -7,9 +7,7 @@ from typing import Any
 from benchmarks.compile_only.cache import compile_and_count
 from benchmarks.compile_only.compilers import Place
 from benchmarks.compile_only.counts import Counts
-from benchmarks.compile_only.kernels import Kernel, lower
-
-ALL = "all"
+from benchmarks.compile_only.kernels import ALL, Kernel, lower
 
 
 def rows_of(kernel: Kernel, place: Place, points: int) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Metrics of points of small groups: one Gram matrix a group, and all of its points at once.
 
-A batch goes through these steps; on an accelerator all of them are one program, on a CPU some are
-compiled and some are not, and only the first sees the features, so that encoders of other widths
-compile next to nothing anew:
+A batch goes through these steps. On a GPU with fast float64 all are one program. On a CPU, and for
+other accelerators on the CPU beside them, some are compiled and some are not, and only the first
+sees the features, so that encoders of other widths compile next to nothing anew:
 
 1. points to Gram matrices, and these to their principal axes;
 2. Gram matrices to neighbours and what they say alone;
@@ -26,6 +26,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import on_host, wide_arithmetic
 from mgm_jax.geometry.local.left_out import LeftOut, left_out_grams, left_out_pca, tail_length
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes
@@ -89,9 +90,14 @@ def measure_batch(
             lambda part: np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)), inputs
         )
     k = max(1, min(candidates_of(inputs.mask.shape[1], options.k), inputs.mask.shape[1] - 1))
-    measure = _on_cpu if jax.default_backend() == "cpu" else _on_device
-    with double_precision():
-        local, affinity, spectra = measure(inputs, k, options, mesh)
+    on_cpu = jax.default_backend() == "cpu"
+    # Where a device is slow in float64, the CPU beside it is faster.
+    aside = not on_cpu and wide_arithmetic() != "float64"
+    with on_host() if aside else double_precision():
+        if on_cpu or aside:
+            local, affinity, spectra = _on_cpu(inputs, k, options, None if aside else mesh)
+        else:
+            local, affinity, spectra = _on_device(inputs, k, options, mesh)
         named = local._asdict() | affinity._asdict()
         columns = {name: np.asarray(column)[inputs.mask] for name, column in named.items()}
     return columns | spectra._asdict()

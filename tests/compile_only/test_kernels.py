@@ -1,0 +1,127 @@
+"""Every kernel through the compilers of a TPU v5e and an H200, at small shapes.
+
+``make compile-only`` has an environment with these compilers; elsewhere all of this is skipped.
+Compilers take up to minutes for one program. What was read of a program is kept under its text, so
+that only what has changed is compiled again; and once :data:`BUDGET` is spent, what is not yet kept
+is skipped, which the next run makes up for.
+
+What does not hold yet stands with its reason beside the test, which then has to fail.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from benchmarks.compile_only.cache import is_kept
+from benchmarks.compile_only.compilers import Place, as_if_on, missing
+from benchmarks.compile_only.devices import DEVICES
+from benchmarks.compile_only.kernels import KERNELS, Kernel, Program, lower, trace
+from benchmarks.compile_only.loops import turns
+from benchmarks.compile_only.table import rows_of
+
+#: Seconds in which programs are begun to be compiled, from the first test of a process on.
+BUDGET = float(os.environ.get("MGM_COMPILE_ONLY_SECONDS", "inf"))
+
+#: Points of a kernel: more than any loop has turns that is not over single points.
+POINTS = {
+    "ResNet-50": 8,
+    "ViT-B/16": 8,
+    "views -> ResNet-50 -> features": 32,
+    # Its bisections of 512 features have 8192 turns.
+    "snapshot": 16384,
+}
+_OTHERS = 2048
+
+#: Most temporary memory of a program at these shapes, MiB.
+TEMPORARY = 1024
+
+# Written for the other kind of device: a TPU takes pairs of float32, an H200 float64.
+_NOT_FOR = {
+    "v5e": ("NNK", "NNK graph of a cloud"),
+    "H200": ("NNK in pairs", "NNK graph of a cloud in pairs"),
+}
+
+#: Kernels that still have float64 in their programs for TPUs, which emulate it.
+FLOAT64: dict[str, str] = {
+    "metrics, large group": "measured and compared in float64",
+    "metrics, images of 64 views": "measured in float64",
+    "spectrum": "the scatter is summed in float64",
+}
+
+#: Kernels whose programs still have such a loop.
+LOOPS: dict[str, str] = {
+    "metrics, large group": "polytopes are compared pair by pair",
+}
+
+_started: list[float] = []
+
+
+def _cases(devices: tuple[str, ...], known: Mapping[str, str] = {}) -> list[Any]:
+    return [
+        pytest.param(
+            kernel,
+            device,
+            id=f"{kernel.name}-{device}",
+            marks=[pytest.mark.xfail(strict=True, reason=known[kernel.name])]
+            if kernel.name in known
+            else [],
+        )
+        for device in devices
+        for kernel in KERNELS
+        if not kernel.spread and kernel.name not in _NOT_FOR[device]
+    ]
+
+
+@pytest.fixture
+def place(device: str) -> Iterator[Place]:
+    """The device, and all that asks being told that it is here."""
+    if reason := missing(DEVICES[device]):
+        pytest.skip(reason)
+    with as_if_on(DEVICES[device]):
+        yield Place(DEVICES[device])
+
+
+def _programs(kernel: Kernel, place: Place) -> list[Program]:
+    return kernel.make(place, _points(kernel))
+
+
+def _points(kernel: Kernel) -> int:
+    return POINTS.get(kernel.name, _OTHERS)
+
+
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e",), FLOAT64))
+def test_no_float64_on_a_tpu(kernel: Kernel, device: str, place: Place) -> None:
+    for program in _programs(kernel, place):
+        text = lower(kernel, program).as_text()
+        assert "f64>" not in text and "f64," not in text, program.name
+
+
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200"), LOOPS))
+def test_no_loop_over_single_points(kernel: Kernel, device: str, place: Place) -> None:
+    for program in _programs(kernel, place):
+        longest = max(turns(trace(kernel, program).jaxpr.jaxpr), default=0)
+        # The parts of an image's crop are drawn by loops of some tens of turns.
+        assert longest < max(_points(kernel), 128), program.name
+
+
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200")))
+def test_compiles_within_bounds(kernel: Kernel, device: str, place: Place) -> None:
+    _skip_without_time(kernel, place)
+    *programs, _ = rows_of(kernel, place, _points(kernel))
+    for program in programs:
+        assert program["compiles"] == "yes", program["program"]
+        assert not program["host transfers"], program["program"]
+        assert program["temporary MiB"] <= TEMPORARY, program["program"]
+
+
+def _skip_without_time(kernel: Kernel, place: Place) -> None:
+    _started.append(time.monotonic())
+    if time.monotonic() - _started[0] < BUDGET:
+        return
+    if not all(is_kept(lower(kernel, one), place.device) for one in _programs(kernel, place)):
+        pytest.skip(f"its programs are not kept, and {BUDGET:.0f} s of compiling are spent")
