@@ -118,13 +118,21 @@ def study_gains(folder: Path) -> dict[str, Any]:
         for name in knn.columns
     ]
     table = measured(folder, models.index, images=str(models["images"].iloc[0]))
+    # A collapsed encoder has points of no angle under one bandwidth: NNK neighbours coincide.
+    left_out = [str(one) for one in table.index[table.isna().any(axis=1)]]
+    table, models = table.drop(index=left_out), models.drop(index=left_out)
+    scores, knn = scores.drop(index=left_out), knn.drop(index=left_out)
     sets = feature_sets(table, models)
     several = models["width"].nunique() > 1
     if not several:
         # One width tells nothing.
         del sets["width"]
     own = pd.Series({encoder: str(encoder) for encoder in models.index})
-    found: dict[str, Any] = {"models": len(models), "paradigms": models["paradigm"].to_dict()}
+    found: dict[str, Any] = {
+        "models": len(models),
+        "left_out": left_out,
+        "paradigms": models["paradigm"].to_dict(),
+    }
     for held_out, families in (("model", own), ("paradigm", models["paradigm"])):
         for beside, known in (("", None), ("_and_width", models[["width"]])):
             if known is not None and not several:
