@@ -175,7 +175,9 @@ def gain_interval(
     drawn = []
     for _ in range(_RESAMPLES):
         rows = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        drawn.append(r2(truth[rows], with_set[rows]) - r2(truth[rows], without[rows]))
+        # Families drawn again and again may leave scores without spread, of which R^2 says nothing.
+        if np.ptp(truth[rows]) > 1e-9:
+            drawn.append(r2(truth[rows], with_set[rows]) - r2(truth[rows], without[rows]))
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     gain = float(r2(truth, with_set) - r2(truth, without))
     return float(low), gain, float(high), float(np.mean(np.array(drawn) > 0))
