@@ -48,10 +48,11 @@ test-fast: $(VENV)/.test$(ORACLES)
 
 # Every kernel through the compilers of a TPU and a GPU, neither of which has to be there. Begins to
 # compile for so many seconds; what was read of a program is kept, and the next run goes on.
-SECONDS_OF_COMPILING ?= 120
+SECONDS_OF_COMPILING ?= 60
 compile-only: $(VENV)-compile-only/.ready
 	MGM_COMPILE_ONLY_SECONDS=$(SECONDS_OF_COMPILING) JAX_PLATFORMS=cpu \
-	$(VENV)-compile-only/bin/python -m pytest -n 2 --dist worksteal -rsx tests/compile_only $(PYTEST_ARGS)
+	$(VENV)-compile-only/bin/python -m pytest -n 2 --dist worksteal -rsx -m "not nightly" \
+	tests/compile_only $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
