@@ -19,10 +19,12 @@ from mgm_jax.progress import Bar
 
 @pytest.fixture(autouse=True)
 def usual_handler() -> Iterator[None]:
-    """A suite that a shell started in the background would ignore the signal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A suite that a shell started in the background, or under nohup, would ignore the signal."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGHUP, hangup)
 
 
 class Forgetful:
