@@ -64,12 +64,18 @@ _started: list[float] = []
 #: Kernels that take tens of seconds to trace; what is asked of their trace is asked nightly.
 _LONG_TO_TRACE = frozenset(("ResNet-50", "ViT-B/16", "views -> ResNet-50 -> features"))
 
+#: What the TPU's compiler takes minutes for.
+_LONG_TO_COMPILE = frozenset(("snapshot", "metrics, large group", "metrics, images of 64 views"))
 
-def _marks(kernel: Kernel, known: Mapping[str, str], *, traced: bool) -> list[pytest.MarkDecorator]:
+
+def _marks(
+    kernel: Kernel, device: str, known: Mapping[str, str], *, traced: bool
+) -> list[pytest.MarkDecorator]:
     marks = []
     if kernel.name in known:
         marks.append(pytest.mark.xfail(strict=True, reason=known[kernel.name]))
-    if traced and kernel.name in _LONG_TO_TRACE:
+    long = _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device == "v5e" else frozenset()
+    if kernel.name in long:
         marks.append(pytest.mark.nightly)
     return marks
 
@@ -82,7 +88,7 @@ def _cases(
             kernel,
             device,
             id=f"{kernel.name}-{device}",
-            marks=_marks(kernel, known, traced=traced),
+            marks=_marks(kernel, device, known, traced=traced),
         )
         for device in devices
         for kernel in KERNELS
