@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 demo: $(VENV)/.core
 	$(BIN)/mgm demo -o $(OUT)
 
-# What a change needs, everything there is, and the inner loop of two minutes.
+# What a change needs, everything there is, and the inner loop.
 test: $(VENV)/.test$(ORACLES)
 	$(PYTEST) -m "not nightly" $(PYTEST_ARGS)
 
