@@ -20,12 +20,7 @@ def embed(
     cache_gb: CacheGb = 64,
 ) -> None:
     """First stage of run: convert, make views, embed, store."""
-    from mgm_jax.study import read_study
-
-    options = RunOptions(until="embed", cache_limit=bytes_of(cache_gb))
-    result = run_part(read_study(study), out, file=study, work=work, options=options)
-    say_notes(result.notes)
-    say_failures(result.failures)
+    _run_until(study, out, work, RunOptions(until="embed", cache_limit=bytes_of(cache_gb)))
 
 
 def measure(
@@ -34,12 +29,7 @@ def measure(
     work: Work = None,
 ) -> None:
     """First two stages of run: embed what is missing, measure, write the tables."""
-    from mgm_jax.study import read_study
-
-    options = RunOptions(until="measure")
-    result = run_part(read_study(study), out, file=study, work=work, options=options)
-    say_notes(result.notes)
-    say_failures(result.failures)
+    _run_until(study, out, work, RunOptions(until="measure"))
 
 
 def probe(
@@ -55,5 +45,13 @@ def probe(
         raise InputError(f"{study}: names nothing to probe; add transfer: with targets")
     result = run_part(made, out, file=study, work=work, options=RunOptions())
     typer.echo(f"{result.transfers} rows in {result.out / 'transfer.parquet'}")
+    say_notes(result.notes)
+    say_failures(result.failures)
+
+
+def _run_until(study: Path, out: str | None, work: Path | None, options: RunOptions) -> None:
+    from mgm_jax.study import read_study
+
+    result = run_part(read_study(study), out, file=study, work=work, options=options)
     say_notes(result.notes)
     say_failures(result.failures)

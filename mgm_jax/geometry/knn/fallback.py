@@ -71,13 +71,13 @@ def fall_back(
     if ranks_in_pairs():
         return _fall_back_to_host(queries, rows, own, targets, present, mean, k=k, metric=metric)
     best = Best(rows.size, k)
-    for start, block, here in _blocks(targets, present, k=k):
-        table = scan_table(block, mean, here, dtype=jnp.float64)
-        for places, some, names in _batches(queries, own, rows, np.arange(rows.size)):
-            found = settle(
-                some, names - start, block, table, mean, k=k, metric=metric, tile=here.size
+    for start, block, mask in _blocks(targets, present, k=k):
+        table = scan_table(block, mean, mask, dtype=jnp.float64)
+        for index, subset, names in _batches(queries, own, rows, np.arange(rows.size)):
+            nearest = settle(
+                subset, names - start, block, table, mean, k=k, metric=metric, tile=mask.size
             )
-            best.add(places, start, *found)
+            best.add(index, start, *nearest)
     left = np.flatnonzero(~is_certified(best.distances, best.unseen))
     if left.size:
         full = rank_in_full(queries, rows[left], own, targets, present, k=k, metric=metric)
@@ -101,31 +101,35 @@ def _fall_back_to_host(
     batches = list(_batches(queries, own, rows, np.arange(rows.size)))
     tables: list[ScanTable] = []
     lists: list[tuple[jax.Array, jax.Array]] = []
-    for start, block, here in _blocks(targets, present, k=count):
-        table = scan_table(block, mean, here, dtype=jnp.float32)
-        for number, (_, some, names) in enumerate(batches):
+    for start, block, mask in _blocks(targets, present, k=count):
+        table = scan_table(block, mean, mask, dtype=jnp.float32)
+        for number, (_, subset, names) in enumerate(batches):
             if not start:
                 everybody = np.ones(names.size, bool)
-                tables.append(scan_table(some, mean, everybody, dtype=jnp.float32))
-            bounds, found = scan(tables[number], names - start, table, count=count, tile=here.size)
-            fresh = bounds, jnp.where(found < 0, -1, found + np.int32(start))
+                tables.append(scan_table(subset, mean, everybody, dtype=jnp.float32))
+            bounds, nearest = scan(
+                tables[number], names - start, table, count=count, tile=mask.size
+            )
+            fresh = bounds, jnp.where(nearest < 0, -1, nearest + np.int32(start))
             if start:
                 lists[number] = merge_smallest(lists[number], fresh)
             else:
                 lists.append(fresh)
     best = Best(rows.size, k)
-    for (places, some, _), table, (bounds, names) in zip(batches, tables, lists, strict=True):
+    for (index, subset, _), table, (bounds, names) in zip(batches, tables, lists, strict=True):
         chosen = np.asarray(names)
         near = targets.take(jnp.maximum(names, 0))
-        distances = _on_host(Points(*map(np.asarray, some)), Points(*map(np.asarray, near)), metric)
+        distances = _on_host(
+            Points(*map(np.asarray, subset)), Points(*map(np.asarray, near)), metric
+        )
         distances[chosen < 0] = np.inf
         unseen = unseen_distance_in_single(table, bounds[:, -1], metric=metric)
-        best.add(places, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
+        best.add(index, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
     left = np.flatnonzero(~is_certified(best.distances, best.unseen))
     if left.size:
-        here = [Points(*map(np.asarray, points)) for points in (queries, targets)]
+        both = [Points(*map(np.asarray, points)) for points in (queries, targets)]
         with on_host():
-            full = rank_in_full(here[0], rows[left], own, here[1], present, k=k, metric=metric)
+            full = rank_in_full(both[0], rows[left], own, both[1], present, k=k, metric=metric)
         best.distances[left], best.indices[left] = full
     return best.distances, best.indices
 
@@ -134,8 +138,8 @@ def _on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
     """Reported distances ``[q, c]`` of queries to c points each."""
     squared = np.empty(near.scales.shape)
     for row, (value, scale) in enumerate(zip(queries.values, queries.scales, strict=True)):
-        here = near.values[row].astype(np.float64) * near.scales[row][:, None]
-        squared[row] = np.square(here - value.astype(np.float64) * scale).sum(axis=1)
+        scaled = near.values[row].astype(np.float64) * near.scales[row][:, None]
+        squared[row] = np.square(scaled - value.astype(np.float64) * scale).sum(axis=1)
     return reported_distance(squared, near.lengths, queries.lengths[:, None], metric=metric)
 
 
@@ -151,10 +155,10 @@ def rank_in_full(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of some queries from their distances to all targets; arguments as above."""
     best = Best(rows.size, k)
-    for start, block, here in _blocks(targets, present, k=k):
-        for places, some, names in _batches(queries, own, rows, np.arange(rows.size)):
-            found = rank_all(some, names - start, block, here, k=k, metric=metric)
-            best.add(places, start, *found)
+    for start, block, mask in _blocks(targets, present, k=k):
+        for index, subset, names in _batches(queries, own, rows, np.arange(rows.size)):
+            nearest = rank_all(subset, names - start, block, mask, k=k, metric=metric)
+            best.add(index, start, *nearest)
     return best.distances, best.indices
 
 
@@ -240,10 +244,10 @@ def _blocks(
 
 
 def _batches(
-    queries: Points, own: np.ndarray, rows: np.ndarray, places: np.ndarray
+    queries: Points, own: np.ndarray, rows: np.ndarray, index: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Points, np.ndarray]]:
     """Places in ``rows``, points and own rows of batches; the last is filled by repeating one."""
-    for start in range(0, places.size, QUERIES):
-        some = places[start : start + QUERIES]
-        chosen = rows[np.pad(some, (0, QUERIES - some.size), mode="edge")]
-        yield some, queries.take(chosen), own[chosen]
+    for start in range(0, index.size, QUERIES):
+        part = index[start : start + QUERIES]
+        chosen = rows[np.pad(part, (0, QUERIES - part.size), mode="edge")]
+        yield part, queries.take(chosen), own[chosen]
