@@ -12,7 +12,7 @@ import pytest
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
-from mgm_jax.geometry.knn.cpu.placement import place_on_host
+from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
 from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.rank_in_pairs import rank_in_pairs, table_for_ranking
@@ -54,7 +54,7 @@ def oracle(points: Points, candidates: np.ndarray, metric: Metric) -> tuple[np.n
 
 def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
     """What is ranked, which rows are open, and what float64 says."""
-    points = place_on_host(features(kind), None, metric=metric).queries
+    points = scale_on_host(features(kind), None, metric=metric).queries
     rng = np.random.default_rng(1)
     candidates = np.stack([rng.choice(M, COUNT, replace=False) for _ in range(ROWS)])
     candidates = candidates.astype(np.int32)
