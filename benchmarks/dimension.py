@@ -1,4 +1,4 @@
-"""How fast are the estimators of local dimension beside scikit-dimension, on the same points?
+"""How fast are the estimators of local dimension beside scikit-dimension and torchid?
 
 ``python -m benchmarks.dimension`` measures 5000 points of 64, 512 and 2048 features with k = 20
 and 50, on all cores, in three ways: from the points, from neighbours that are known already, and
@@ -8,11 +8,16 @@ themselves, and the search is most of the work: ``search`` columns hold what our
 scikit-learn, which scikit-dimension takes, need alone, and the plain float32 product of all pairs
 is the yardstick: an exact search does about that much work, half of it where every pair is scored
 once. ``--d`` and ``--k`` measure some of the clouds and keep the rows of the others.
+
+torchid, the PyTorch port, stands beside them from the points where it can be imported (it asks for
+Python 3.13): its search, which is that of FAISS, of all points, and its decomposition of 200
+neighbourhoods, scaled.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import warnings
 from collections.abc import Callable
 
@@ -69,6 +74,7 @@ def measure(x: np.ndarray, k: int, *, turns: int) -> list[dict[str, object]]:
         "search": lambda: search(x, k),
         "own search": lambda: knn_graph(x, k=k, metric="euclidean"),
     }
+    calls |= {f"{name}, torchid": call for name, call in by_torchid(x, k).items()}
     for name, (ours, theirs, _) in pairs.items():
         calls |= {f"{name}, ours": ours, f"{name}, theirs": theirs}
     seconds = interleaved(calls, turns=turns)
@@ -77,6 +83,9 @@ def measure(x: np.ndarray, k: int, *, turns: int) -> list[dict[str, object]]:
         ours, theirs = seconds[f"{name}, ours"], seconds[f"{name}, theirs"] * share
         if name == "local PCA, from points":
             theirs += seconds["search"]
+        torchid = seconds.get(f"{name}, torchid")
+        if torchid is not None and name == "local PCA, from points":
+            torchid = seconds["search, torchid"] + share * torchid
         rows.append(
             {
                 "what": name,
@@ -85,7 +94,9 @@ def measure(x: np.ndarray, k: int, *, turns: int) -> list[dict[str, object]]:
                 "k": k,
                 "mgm_jax s": ours,
                 "scikit-dimension s": theirs,
+                "torchid s": "" if torchid is None else torchid,
                 "times mgm_jax": theirs / ours,
+                "torchid, times mgm_jax": "" if torchid is None else torchid / ours,
                 "neighbours": "known to both" if "known" in name else "each its own",
                 "mgm_jax search s": seconds["own search"] if "points" in name else "",
                 "scikit-learn search s": seconds["search"] if "points" in name else "",
@@ -111,6 +122,24 @@ def from_points(x: np.ndarray, graph: KnnGraph, k: int) -> dict[str, tuple[Call,
             lambda: pca.fit_pw(x, precomputed_knn=subset, n_neighbors=k, n_jobs=_CORES),
             share,
         ),
+    }
+
+
+def by_torchid(x: np.ndarray, k: int) -> dict[str, Call]:
+    """What torchid makes of the points; of the local PCA the search and some neighbourhoods."""
+    if importlib.util.find_spec("torchid") is None:
+        return {}
+    import torch
+    from torchid.estimators import MLE, TwoNN
+    from torchid.primitives import batched_local_pca, gather_neighbors, knn
+
+    points = torch.from_numpy(x)
+    subset = knn(points, k=k)[1][:_NEIGHBOURHOODS]
+    return {
+        "TwoNN, from points": lambda: TwoNN().fit(points),
+        "Levina-Bickel, from points": lambda: MLE().fit(points, n_neighbors=k),
+        "search": lambda: knn(points, k=k),
+        "local PCA, from points": lambda: batched_local_pca(gather_neighbors(points, subset)),
     }
 
 

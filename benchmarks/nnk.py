@@ -8,7 +8,10 @@ many iterations as the goal for the KKT violation takes, up to a limit; ``KKT`` 
 largest violation that each left. Where Optax has not got there within the limit, it would need
 longer still, and its ratio is a lower bound. ``--data`` and ``--k`` measure some and keep the rows
 of the others, for machines that are quiet for minutes only. ``--graph`` measures what users call,
-``nnk_graph`` from points, beside the same SciPy, which starts from kernel matrices.
+``nnk_graph`` from points, of one cloud and of groups of k + 1, as views of images come. Beside it
+stands SciPy over all cores twice: from ready kernel matrices, a bar that grants it the search and
+the products, and from the points like us: neighbours by scikit-learn (in a group all others), a
+product for each point (one for each group), and the same solver.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import optax
 from joblib import Parallel, delayed
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
+from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.knn import post_relu
 from benchmarks.timing import interleaved, report, reported
@@ -117,6 +121,54 @@ def on_all_cores(
     return call
 
 
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Points on the unit sphere, float64."""
+    wide = x.astype(np.float64)
+    return wide / np.linalg.norm(wide, axis=1, keepdims=True)
+
+
+def scipy_rows(x: np.ndarray, rows: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Weights of some points of a cloud of unit rows on their neighbours: one task of a worker."""
+    weights = []
+    for row, chosen in zip(rows, nearest, strict=True):
+        near = x[chosen]
+        weights.append(scipy_one((1 + near @ near.T) / 2, (1 + near @ x[row]) / 2))
+    return np.stack(weights)
+
+
+def scipy_groups(groups: np.ndarray) -> np.ndarray:
+    """Weights of all points of some groups ``[g, m, d]`` on the others of their group."""
+    weights = []
+    for group in groups:
+        x = unit_rows(group)
+        similarity = (1 + x @ x.T) / 2
+        for place in range(len(x)):
+            rest = np.delete(np.arange(len(x)), place)
+            weights.append(scipy_one(similarity[np.ix_(rest, rest)], similarity[place, rest]))
+    return np.stack(weights)
+
+
+def cloud_from_points(pool: Parallel, x: np.ndarray, *, k: int) -> Callable[[], object]:
+    """Return a call of search, products and SciPy for all points of a cloud."""
+    tasks = 4 * available_cpus()
+
+    def call() -> object:
+        unit = unit_rows(x)
+        nearest = NearestNeighbors(n_neighbors=k + 1, algorithm="brute", n_jobs=-1).fit(unit)
+        found = np.asarray(nearest.kneighbors(unit, return_distance=False))[:, 1:]
+        rows = np.array_split(np.arange(len(x)), tasks)
+        parts = zip(rows, np.array_split(found, tasks), strict=True)
+        return pool(delayed(scipy_rows)(unit, *part) for part in parts)
+
+    return call
+
+
+def groups_from_points(pool: Parallel, x: np.ndarray, *, size: int) -> Callable[[], object]:
+    """Return a call of products and SciPy for all groups of a size."""
+    parts = np.array_split(x.reshape(-1, size, x.shape[1]), available_cpus())
+    return lambda: pool(delayed(scipy_groups)(part) for part in parts)
+
+
 def graphs(data: dict[str, np.ndarray], options: argparse.Namespace, pool: Parallel) -> None:
     """Measure and report ``nnk_graph`` of all points, each turn beside SciPy."""
     again = {(name, k) for name in data for k in options.k}
@@ -125,21 +177,39 @@ def graphs(data: dict[str, np.ndarray], options: argparse.Namespace, pool: Paral
     for name, x in data.items():
         x = x.astype(np.float32)
         for k in options.k:
-            run_scipy = on_all_cores(pool, *problems(x, k=k, points=few))
+            kernels = on_all_cores(pool, *problems(x, k=k, points=few))
+            size = k + 1
+            # The points beyond the last whole group are left out.
+            part = x[: len(x) // size * size]
+            labels = np.arange(len(part)) // size
             seconds = interleaved(
-                {"nnk_graph": partial(nnk_graph, x, k=k), "SciPy": run_scipy},
+                {
+                    "cloud": partial(nnk_graph, x, k=k),
+                    "groups": partial(nnk_graph, part, k=k, groups=labels),
+                    "kernels": kernels,
+                    "cloud, SciPy": cloud_from_points(pool, x, k=k),
+                    "groups, SciPy": groups_from_points(pool, part, size=size),
+                },
                 turns=options.turns,
             )
-            ours, theirs = len(x) / seconds["nnk_graph"], few / seconds["SciPy"]
-            rows.append(
-                {
-                    "data": name,
-                    "k": k,
-                    "nnk_graph points/s": ours,
-                    "SciPy points/s": theirs,
-                    "times SciPy": ours / theirs,
-                }
-            )
+            bare = few / seconds["kernels"]
+            for layout, who, points in (
+                ("one cloud", "cloud", len(x)),
+                ("groups of k + 1", "groups", len(part)),
+            ):
+                ours, theirs = points / seconds[who], points / seconds[f"{who}, SciPy"]
+                rows.append(
+                    {
+                        "data": name,
+                        "k": k,
+                        "points": layout,
+                        "nnk_graph points/s": ours,
+                        "SciPy from points, points/s": theirs,
+                        "SciPy from kernels, points/s": bare,
+                        "times SciPy from points": ours / theirs,
+                        "times SciPy from kernels": ours / bare,
+                    }
+                )
             report("nnk_graph", rows)
 
 

@@ -19,10 +19,18 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
 from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
+from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors, suit_projectors
+from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 from mgm_jax.geometry.local.spectrum import centred_gram
-from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
+from mgm_jax.geometry.nnk.candidates import (
+    candidates_of,
+    nearest_in_cloud_of,
+    row_batches,
+)
+from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import from_differences, gathered_differences
 from mgm_jax.geometry.nnk.settle import settle_rows
@@ -78,7 +86,12 @@ def measure_large_group(
     """
     size = len(points)
     k = candidates_of(size, options.k)
-    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
+    # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
+    cosine = options.kernel == "cosine"
+    gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
+    candidates = nearest_in_cloud_of(
+        points, k=k, on_sphere=options.normalize, mesh=mesh, cloud=gram
+    )
     batches = own_share(row_batches(size), mesh)
     mine = np.concatenate([np.empty(0, np.int64), *batches])
     names = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
@@ -89,16 +102,18 @@ def measure_large_group(
             columns[name][rows] = column
 
     parts = []
+    on_cpu = jax.default_backend() == "cpu"
     with double_precision():
         measured = settle_rows(
-            partial(measure_rows, kernel=options.kernel),
+            partial(measure_candidates if on_cpu else measure_rows, kernel=options.kernel),
             points,
             candidates,
             bandwidth,
             batches,
             normalize=options.normalize,
             workers=workers_for(mesh),
-            finish=partial(_finish, options=options),
+            finish=partial(_finish_on_cpu if on_cpu else _finish, options=options),
+            gram=gram,
         )
         for rows, (local, spans, pca) in zip(batches, measured, strict=True):
             write(rows, local)
@@ -106,11 +121,12 @@ def measure_large_group(
             parts.append(spans)
         whole = _assemble(size, batches, parts, mesh)
         complete(whole, mine, mesh)
-        compare = _compare_on_cpu if jax.default_backend() == "cpu" else _compare_on_device
         others = [partners[rows] for rows in batches]
-        for rows, record in zip(
-            batches, compare(points, whole, batches, others, options), strict=True
-        ):
+        if on_cpu:
+            records = _compare_on_cpu(points, whole, batches, others, options, gram)
+        else:
+            records = _compare_on_device(points, whole, batches, others, options)
+        for rows, record in zip(batches, records, strict=True):
             write(rows, record)
     complete(columns.values(), mine, mesh)
     return columns
@@ -140,14 +156,23 @@ def _compare_on_cpu(
     batches: Sequence[np.ndarray],
     partners: Sequence[np.ndarray],
     options: Options,
+    gram: CloudGram | None,
 ) -> Iterator[Affinity]:
     workers = workers_for(None)
-    overlaps = CloudOverlaps(
-        points,
-        *whole[:3],
-        normalize=options.normalize,
-        workers=workers,
-    )
+    n, d = points.shape
+    if suit_projectors(n, d, whole.present.sum(axis=1)):
+        with one_thread_a_product():
+            overlaps = CloudProjectors(
+                points, *whole[:3], normalize=options.normalize, workers=workers
+            )
+    else:
+        overlaps = CloudOverlaps(
+            points,
+            *whole[:3],
+            normalize=options.normalize,
+            gram=None if gram is None else gram.gram,
+            workers=workers,
+        )
 
     def compare(rows: np.ndarray, partner: np.ndarray) -> Affinity:
         others = np.concatenate([whole.neighbours[rows], np.maximum(partner, 0)], axis=1)
@@ -169,6 +194,34 @@ def _finish(
 ) -> tuple[Local, Subspaces, LocalPcaColumns]:
     """What the host does with a batch."""
     return local, _without_empty(spans), pca_columns(centred, threshold=options.pca_threshold)
+
+
+def _finish_on_cpu(
+    local: Local,
+    support: np.ndarray,
+    grams: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    options: Options,
+) -> tuple[Local, Subspaces, LocalPcaColumns]:
+    """The same where the spans are still to be found: in as many columns as there are neighbours.
+
+    Work on a span grows with the third power of the columns.
+    """
+    gram, lengths, candidates = grams
+    p = max(1, int(support.sum(axis=1).max()))
+    chosen = np.argsort(~support, axis=1, kind="stable")[:, :p]
+    present = np.take_along_axis(support, chosen, axis=1)
+    rows = np.arange(len(gram))[:, None, None]
+    block = gram[rows, chosen[:, :, None], chosen[:, None, :]]
+    with double_precision():
+        inverse, dimension = inverses_on_host(block, present, lengths)
+    neighbours = np.take_along_axis(candidates, chosen, axis=1)
+    centred = centred_gram(gram, np.ones(candidates.shape, bool))
+    return (
+        local,
+        Subspaces(neighbours, present, inverse, dimension),
+        pca_columns(centred, threshold=options.pca_threshold),
+    )
 
 
 def _without_empty(spans: Subspaces) -> Subspaces:
@@ -205,6 +258,30 @@ def _assemble(
 
 
 @partial(jax.jit, static_argnames=("kernel", "fallback"))
+def measure_candidates(
+    gram: jax.Array,
+    lengths: jax.Array,
+    candidates: jax.Array,
+    bandwidth: jax.Array | None,
+    *,
+    kernel: KernelName,
+    fallback: bool,
+) -> tuple[Local, jax.Array, tuple[jax.Array, jax.Array, jax.Array], jax.Array]:
+    """What the candidates of some points of a cloud say alone; arguments as for measure_rows.
+
+    Returns:
+        Columns, each ``[b]``; which candidates are neighbours ``[b, k]`` bool; the first three
+        arguments, for the host; and which points need the fallback ``[b]``.
+    """
+    mask = jnp.ones(candidates.shape, bool)
+    distances = from_differences(gram, mask, lengths)
+    columns, support, refused = measure_local(
+        distances, bandwidth, kernel=kernel, fallback=fallback
+    )
+    return columns, support, (gram, lengths, candidates), refused
+
+
+@partial(jax.jit, static_argnames=("kernel", "fallback"))
 def measure_rows(
     gram: jax.Array,
     lengths: jax.Array,
@@ -228,16 +305,14 @@ def measure_rows(
         Columns, each ``[b]``; the subspaces with ``p = k``; centred Gram matrices of the
         candidates ``[b, k, k]``; and which points need the fallback ``[b]``.
     """
-    mask = jnp.ones(candidates.shape, bool)
-    distances = from_differences(gram, mask, lengths)
-    columns, support, refused = measure_local(
-        distances, bandwidth, kernel=kernel, fallback=fallback
+    columns, support, _, refused = measure_candidates(
+        gram, lengths, candidates, bandwidth, kernel=kernel, fallback=fallback
     )
     chosen, present = first_neighbours(support, p=support.shape[1])
     inverse, dimension = inverse_on_span(take_block(gram, chosen), present, lengths)
     neighbours = jnp.take_along_axis(candidates, chosen, axis=1)
     spans = Subspaces(neighbours, present, inverse, dimension)
-    return columns, spans, centred_gram(gram, mask), refused
+    return columns, spans, centred_gram(gram, jnp.ones(candidates.shape, bool)), refused
 
 
 @partial(jax.jit, static_argnames=("normalize",))

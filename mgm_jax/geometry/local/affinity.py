@@ -7,6 +7,8 @@ Gram matrix of these differences and C the cross Gram matrix of two polytopes,
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -47,9 +49,7 @@ def inverse_on_span(
         [1]
     """
     gram = jnp.where(mask[:, :, None] & mask[:, None, :], gram, 0)
-    smallest = jnp.maximum(
-        _RANK_THRESHOLD * jnp.trace(gram, axis1=1, axis2=2), COINCIDENT * squared_length
-    )
+    smallest = smallest_distance(gram, squared_length)
 
     def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         tableau, taken, _ = state
@@ -63,6 +63,13 @@ def inverse_on_span(
     tableau, taken, _ = lax.while_loop(lambda state: state[2].any(), advance, start)
     inverse = jnp.where(taken[:, :, None] & taken[:, None, :], -tableau, 0)
     return inverse, jnp.sum(taken, axis=1, dtype=jnp.int32)
+
+
+def smallest_distance(gram: Any, squared_length: Any) -> Any:
+    """Squared distance to a span that counts as none, ``[b]``; NumPy stays NumPy."""
+    xp = np if isinstance(gram, np.ndarray) else jnp
+    trace = xp.trace(gram, axis1=1, axis2=2)
+    return xp.maximum(_RANK_THRESHOLD * trace, COINCIDENT * squared_length)
 
 
 def pair_overlap(cross: jax.Array, inverse: jax.Array, other_inverse: jax.Array) -> jax.Array:

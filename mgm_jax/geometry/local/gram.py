@@ -21,8 +21,10 @@ import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import one_thread_a_product
+from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.local.spectrum import LocalSpectrum, centred_gram, local_spectrum
+from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
 from mgm_jax.geometry.points.groups import Groups
 from mgm_jax.parallel.cpus import available_cpus
 
@@ -37,7 +39,12 @@ _NEAR_SHARE = 1e-4
 
 
 def spectra_of(
-    points: jax.Array | np.ndarray, neighbours: np.ndarray, groups: Groups, *, threshold: float
+    points: jax.Array | np.ndarray,
+    neighbours: np.ndarray,
+    groups: Groups,
+    *,
+    threshold: float,
+    cloud: CloudGram | None = None,
 ) -> Iterator[tuple[np.ndarray, LocalSpectrum]]:
     """Local PCA of all points, part by part, in no particular order.
 
@@ -46,6 +53,7 @@ def spectra_of(
         neighbours: rows of the neighbours, ``[n, k]`` int32; ``NOBODY`` where there is none.
         groups: partition that the neighbours respect.
         threshold: share of the variance that the dimension explains.
+        cloud: Gram matrix of all points, for the Euclidean distance, where it is at hand.
 
     Yields:
         Rows ``[b]`` and their local PCA.
@@ -59,13 +67,14 @@ def spectra_of(
     direct = []
     for members in groups.members():
         # A whole Gram matrix costs more products where the group is large, or d is small.
-        if wide and members.size <= _SMALL_GROUP:
+        if cloud is None and wide and members.size <= _SMALL_GROUP:
             tasks.append((group_grams, members))
         else:
             direct.append(members)
     if direct:
         rows = np.concatenate(direct)
-        tasks += [(direct_grams, part) for part in _parts(rows)]
+        grams_of = direct_grams if cloud is None else partial(_looked_up_grams, cloud)
+        tasks += [(grams_of, part) for part in _parts(rows)]
 
     def work(task: tuple[Callable[..., np.ndarray], np.ndarray]) -> LocalSpectrum:
         grams, rows = task
@@ -96,6 +105,20 @@ def direct_grams(table: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) ->
         # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
         np.matmul(differences, differences.transpose(0, 2, 1), out=grams[part])
     return np.asarray(centred_gram(grams, present))
+
+
+def _looked_up_grams(
+    cloud: CloudGram, table: np.ndarray, rows: np.ndarray, neighbours: np.ndarray
+) -> np.ndarray:
+    """``direct_grams`` from the Gram matrix of the whole cloud, where it keeps the digits."""
+    grams, near = look_up_differences(cloud, rows, neighbours)
+    scale = cloud.points.scales[0]
+    # A power of two; its square may have no place in float64.
+    grams = np.asarray(centred_gram(grams / scale / scale, np.ones(neighbours.shape, bool)))
+    again = np.flatnonzero(near)
+    if again.size:
+        grams[again] = direct_grams(table, rows[again], neighbours[again])
+    return grams
 
 
 def group_grams(table: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ _GRAM_BYTES = 2**29
 _NEAR_SHARE = 1e-4
 # Rows of the Gram matrix that are one task, and points whose neighbours are gathered together.
 _ROWS, _GATHERED = 512, 16
+# Points that are looked up in the Gram matrix together, and entries, which stay in the cache.
+_TOGETHER, _ENTRIES = 16, 2**16
 
 
 class CloudOverlaps:
@@ -33,6 +35,7 @@ class CloudOverlaps:
         inverse: generalised inverses of the Gram matrices of the differences to them
             ``[n, p, p]`` float64, 0 where no neighbour is.
         normalize: whether the cloud is meant on the unit sphere.
+        gram: of the points about their mean ``[n, n]`` float64, where it is at hand.
         workers: threads to work on.
     """
 
@@ -44,6 +47,7 @@ class CloudOverlaps:
         inverse: np.ndarray,
         *,
         normalize: bool,
+        gram: np.ndarray | None = None,
         workers: int = 1,
     ) -> None:
         """Make what all pairs share."""
@@ -51,8 +55,8 @@ class CloudOverlaps:
         self._neighbours = np.where(present, neighbours, 0)
         self._counts = present.sum(axis=1)
         self._scale = _inverse_lengths(points) if normalize else np.ones(len(points))
-        self._gram = None
-        if 8 * len(points) ** 2 <= _GRAM_BYTES:
+        self._gram = gram
+        if gram is None and 8 * len(points) ** 2 <= _GRAM_BYTES:
             self._gram = self._whole_gram(workers)
         squared, widest = self._squared_distances()
         self._near = np.any(present & (squared < _NEAR_SHARE * widest), axis=1)
@@ -69,9 +73,52 @@ class CloudOverlaps:
             ``[b, c]`` float64, 0 to min(d_i, d_j); 0 where not counted.
         """
         overlaps = np.zeros(others.shape)
-        for index, (row, compared, real) in enumerate(zip(rows, others, counted, strict=True)):
+        close = self._near[rows] | (counted & self._near[others]).any(axis=1)
+        alone = np.ones(len(rows), bool) if self._gram is None else close
+        for index in np.flatnonzero(alone):
+            row, real = rows[index], counted[index]
             if self._counts[row] and real.any():
-                overlaps[index, real] = self._of_point(row, compared[real])
+                overlaps[index, real] = self._of_point(row, others[index, real])
+        # Points with about as many neighbours go together, so that hardly any is padding.
+        left = np.flatnonzero(~alone)
+        left = left[np.argsort(self._counts[rows[left]], kind="stable")]
+        room = int(counted.sum(axis=1).max(initial=1)) * int(self._counts.max(initial=1)) ** 2
+        step = min(max(1, _ENTRIES // max(room, 1)), _TOGETHER)
+        for start in range(0, left.size, step):
+            lot = left[start : start + step]
+            if self._gram is not None:
+                overlaps[lot] = self._of_lot(self._gram, rows[lot], others[lot], counted[lot])
+        return overlaps
+
+    def _of_lot(
+        self, gram: np.ndarray, rows: np.ndarray, others: np.ndarray, counted: np.ndarray
+    ) -> np.ndarray:
+        """Overlaps of a few points that the Gram matrix serves, all at once."""
+        a = int(self._counts[rows].max())
+        width = int(counted.sum(axis=1).max())
+        overlaps = np.zeros(others.shape)
+        if not a or not width:
+            return overlaps
+        # What counts moves to the front.
+        chosen = np.argsort(~counted, axis=1, kind="stable")[:, :width]
+        real = np.take_along_axis(counted, chosen, axis=1)
+        others = np.where(real, np.take_along_axis(others, chosen, axis=1), rows[:, None])
+        p = max(1, int(self._counts[others].max()))
+        n, b = len(gram), len(rows)
+        near = self._neighbours[others, :p].astype(np.intp).reshape(b, -1)
+        own = self._neighbours[rows, :a].astype(np.intp)
+        entries = gram.reshape(-1)
+        to_others = entries.take(own[:, :, None] * n + others[:, None])
+        to_others -= entries.take(rows[:, None] * n + others)[:, None]
+        cross = entries.take(own[:, :, None] * n + near[:, None])
+        cross -= entries.take(rows[:, None] * n + near)[:, None]
+        cross = cross.reshape(b, a, width, p)
+        cross -= to_others[:, :, :, None]
+        left = self._inverse[rows, :a, :a] @ cross.reshape(b, a, -1)
+        right = cross.transpose(0, 2, 1, 3) @ self._inverse[others, :p, :p]
+        products = right.transpose(0, 2, 1, 3) * left.reshape(cross.shape)
+        values = products.sum(axis=3).sum(axis=1)
+        np.put_along_axis(overlaps, chosen, np.where(real, values, 0), axis=1)
         return overlaps
 
     def _of_point(self, row: int, others: np.ndarray) -> np.ndarray:
@@ -100,13 +147,9 @@ class CloudOverlaps:
     ) -> np.ndarray:
         """The same from ``<x_a - x_i, x_b>`` of all points b that occur."""
         asked = np.concatenate([near.ravel(), others])
-        if self._gram is None:
-            rows, places = np.unique(asked, return_inverse=True)
-            centre = self._wide(row)
-            products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, places]
-        else:
-            products = self._gram.take(own[:, None] * len(self._gram) + asked)
-            products -= self._gram[row, asked]
+        rows, places = np.unique(asked, return_inverse=True)
+        centre = self._wide(row)
+        products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, places]
         return products[:, : near.size].reshape(-1, *near.shape) - products[:, near.size :, None]
 
     def _squared_distances(self) -> tuple[np.ndarray, float]:

@@ -12,11 +12,13 @@ import jax
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, nearest_by_gram
 from mgm_jax.geometry.knn.graph import KnnGraph
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM
 from mgm_jax.geometry.local.gram import spectra_of
+from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset, normalise
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
@@ -130,14 +132,19 @@ def local_pca(
     partition = encode_groups(groups, n)
     if normalize:
         points = normalise(points)
-    neighbours = _search(points, partition, k=k) if graph is None else _given(graph, partition, k=k)
+    cloud = None
+    if graph is not None:
+        neighbours = _given(graph, partition, k=k)
+    else:
+        neighbours, cloud = _search(points, partition, k=k)
     wanted = neighbours.shape[1]
     dimension, ratio = np.empty(n, np.int32), np.empty(n)
     spectrum = np.empty((n, wanted))
     with progress(
         "local PCA", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
     ) as bar:
-        for rows, results in spectra_of(points, neighbours, partition, threshold=threshold):
+        spectra = spectra_of(points, neighbours, partition, threshold=threshold, cloud=cloud)
+        for rows, results in spectra:
             dimension[rows], ratio[rows], spectrum[rows] = results
             bar.advance(rows.size)
     count = (neighbours != NOBODY).sum(axis=1).astype(np.int32)
@@ -185,11 +192,20 @@ def neighbours_per_group(k: int | None, groups: Groups, *, default: int = DEFAUL
     return k if k is not None else min(default, int(groups.sizes.max()) - 1)
 
 
-def _search(points: jax.Array | np.ndarray, groups: Groups, *, k: int | None) -> np.ndarray:
+def _search(
+    points: jax.Array | np.ndarray, groups: Groups, *, k: int | None
+) -> tuple[np.ndarray, CloudGram | None]:
+    """Neighbours, and the Gram matrix of all points where one group is best served by it."""
     wanted = neighbours_per_group(k, groups)
     distinct = distinct_rows(points, groups)
+    if len(groups) == 1 and distinct is None and jax.default_backend() == "cpu":
+        table = np.asarray(points, np.float32)
+        cloud = cloud_gram_if_worth(table, k=wanted, metric="euclidean")
+        if cloud is not None:
+            results = nearest_by_gram(table, k=wanted, metric="euclidean", cloud=cloud)
+            return results.indices, cloud
     results = find_neighbours(points, groups, k=wanted, metric="euclidean", distinct=distinct)
-    return results.indices
+    return results.indices, None
 
 
 def _given(graph: KnnGraph, groups: Groups, *, k: int | None) -> np.ndarray:

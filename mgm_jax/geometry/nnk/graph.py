@@ -30,6 +30,7 @@ from mgm_jax.geometry.nnk.candidates import (
     row_batches,
     tell_about_repeats,
 )
+from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import (
@@ -305,7 +306,11 @@ def _solve_cloud(
     kernel: KernelName,
 ) -> None:
     k = int(results.k_effective[members[0]])
-    candidates = nearest_in_cloud_of(points[members], k=k, on_sphere=kernel == "cosine", mesh=mesh)
+    cloud = points[members]
+    # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
+    cosine = kernel == "cosine"
+    gram = cloud_gram_if_worth(cloud, k=k, metric="cosine") if cosine else None
+    candidates = nearest_in_cloud_of(cloud, k=k, on_sphere=cosine, mesh=mesh, cloud=gram)
     if wide_arithmetic() == "pairs":
         width = None if bandwidth is None else bandwidth[members]
         for places, parts in settled_rows(
@@ -335,6 +340,7 @@ def _solve_cloud(
         batches,
         normalize=kernel == "cosine",
         workers=workers_for(None),
+        gram=gram,
     )
     for places, parts in zip(batches, settled, strict=True):
         _write(results, members[places], members[candidates[places]], *parts)

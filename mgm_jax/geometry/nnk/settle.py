@@ -16,6 +16,8 @@ import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product
+from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
+from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
 from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host
 from mgm_jax.geometry.nnk.neighbourhood import gathered_gram
 from mgm_jax.geometry.points.groups import padded_size
@@ -36,6 +38,7 @@ def settle_rows(
     normalize: bool,
     workers: int,
     finish: Callable[..., tuple[Any, ...]] | None = None,
+    gram: CloudGram | None = None,
 ) -> Iterator[tuple[Any, ...]]:
     """Run a program on the points of one large cloud, batch by batch.
 
@@ -51,6 +54,7 @@ def settle_rows(
         normalize: whether the cloud is meant on the unit sphere.
         workers: threads to work on.
         finish: what the worker does with the results of a batch on the host.
+        gram: of the cloud on the unit sphere, on a CPU where it is at hand.
 
     Yields:
         What the program returns of each batch without the flags, on the host, or what ``finish``
@@ -65,8 +69,11 @@ def settle_rows(
         chosen = candidates[rows]
         width = None if bandwidth is None else bandwidth[rows]
         with double_precision():
-            grams_of = gathered_grams_on_host if on_cpu else _gathered_gram
-            grams = grams_of(cloud, rows, chosen, normalize=normalize)
+            if gram is not None:
+                grams = _looked_up(gram, points, rows, chosen)
+            else:
+                grams_of = gathered_grams_on_host if on_cpu else _gathered_gram
+                grams = grams_of(cloud, rows, chosen, normalize=normalize)
             return jax.tree.map(np.asarray, program(*grams, chosen, width, fallback=fallback))
 
     def settle(rows: np.ndarray) -> tuple[Any, ...]:
@@ -83,6 +90,20 @@ def settle_rows(
 
     with one_thread_a_product():
         yield from in_order([partial(settle, rows) for rows in batches], workers=workers)
+
+
+def _looked_up(
+    cloud: CloudGram, points: np.ndarray, rows: np.ndarray, neighbours: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`gathered_grams_on_host` says of points that are meant on the unit sphere."""
+    grams, near = look_up_differences(cloud, rows, neighbours)
+    lengths = np.ones(len(rows))
+    again = np.flatnonzero(near)
+    if again.size:
+        grams[again], lengths[again] = gathered_grams_on_host(
+            points, rows[again], neighbours[again], normalize=True
+        )
+    return grams, lengths
 
 
 def settle_groups(

@@ -12,6 +12,7 @@ from mgm_jax.geometry.local.affinity import (
     null_partners,
     pair_overlap,
 )
+from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 
 M, P, D = 10, 6, 5
 
@@ -48,6 +49,26 @@ def test_overlaps_are_those_of_orthonormal_bases():
         cross = differences[:1] @ differences.transpose(0, 2, 1)
         got = np.asarray(pair_overlap(cross, inverse[:1], inverse))
     np.testing.assert_allclose(got, [np.sum((bases[0].T @ b) ** 2) for b in bases], atol=1e-9)
+
+
+def test_the_host_finds_the_spans_of_the_device():
+    # Nine independent vectors, six of which five span, copies of one, and none at all.
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(40, 9, 12))
+    vectors[10:20, 5] = vectors[10:20, 0] - vectors[10:20, 1]
+    vectors[20:25] = vectors[20:25, :1]
+    vectors[25:28] = 0
+    counts = random.integers(1, 10, 40)
+    counts[10:20], counts[30:33] = 6, 0
+    gram, mask = vectors @ vectors.transpose(0, 2, 1), np.arange(9) < counts[:, None]
+    with double_precision():
+        inverse, dimension = inverses_on_host(gram, mask, np.ones(40))
+        expected = tuple(map(np.asarray, inverse_on_span(gram, mask, np.ones(40))))
+    np.testing.assert_array_equal(dimension, expected[1])
+    assert (dimension[10:20] == 5).all() and not dimension[25:28].any()
+    # Projectors are the same whichever of dependent vectors are taken.
+    projectors = [vectors.transpose(0, 2, 1) @ one @ vectors for one in (inverse, expected[0])]
+    np.testing.assert_allclose(*projectors, atol=1e-9)
 
 
 def test_vanishing_differences_span_nothing():

@@ -10,6 +10,9 @@ import pytest
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.local import gram as local_gram
 from mgm_jax.geometry.local.gram import direct_grams, group_grams, spectra_of
+from mgm_jax.geometry.local.pca import local_pca
+from mgm_jax.geometry.nnk import grams_from_cloud
+from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 
 
@@ -64,6 +67,16 @@ def test_parts_blocks_and_groups_leave_no_trace(monkeypatch: pytest.MonkeyPatch)
     parts = everything(x, neighbours, encode_groups(None, 70))
     for name, column in whole.items():
         np.testing.assert_allclose(parts[name], column, rtol=1e-9, atol=1e-12 * expected.max())
+
+
+def test_the_matrix_of_a_cloud_has_the_same_spectra(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = cloud(300, 200)
+    found = local_pca(1e-3 * x, k=9)
+    assert cloud_gram_if_worth(x, k=9, metric="euclidean") is not None
+    monkeypatch.setattr(grams_from_cloud, "_GRAM_BYTES", 0)
+    expected = local_pca(1e-3 * x, k=9)
+    np.testing.assert_array_equal(found.dimension, expected.dimension)
+    np.testing.assert_allclose(found.spectrum, expected.spectrum, rtol=1e-6)
 
 
 def test_the_way_of_accelerators_has_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:

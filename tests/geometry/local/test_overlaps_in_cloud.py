@@ -10,6 +10,7 @@ from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.local import overlaps_in_cloud
 from mgm_jax.geometry.local.affinity import affinity, inverse_on_span
 from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
+from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors
 from mgm_jax.metrics.large_groups import Subspaces, compare_rows
 
 N, D, P, NULL = 24, 9, 4, 3
@@ -56,6 +57,10 @@ def test_overlaps_are_those_of_orthonormal_bases(fits: bool, monkeypatch: pytest
     bases = [basis(x, spans, row) for row in rows]
     expected = [[np.sum((bases[i].T @ bases[j]) ** 2) for j in others[i]] for i in rows]
     np.testing.assert_allclose(found, np.where(counted, expected, 0), atol=1e-6)
+    projectors = CloudProjectors(points, *spans[:3], normalize=True)
+    np.testing.assert_allclose(
+        projectors.of(rows, others, counted), np.where(counted, expected, 0), atol=1e-6
+    )
 
     with double_precision():
         columns = compare_rows(

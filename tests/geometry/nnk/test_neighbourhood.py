@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.knn.cpu.by_gram import gram_of_cloud
+from mgm_jax.geometry.nnk import grams_from_cloud
+from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
 from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
+from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
     chosen_in_group,
@@ -142,3 +146,31 @@ def test_the_host_gathers_the_gram_matrices_of_the_device(normalize):
         expected, expected_lengths = map(np.asarray, parts)
     np.testing.assert_allclose(gram, expected, atol=1e-15 * expected_lengths.max())
     np.testing.assert_allclose(lengths, expected_lengths, rtol=1e-14)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
+    points = cloud("random", n=80)
+    # Two of them so close that their difference has no digits in the matrix of the cloud.
+    points[5] = points[4] * (1 + 1e-6)
+    rows, candidates = np.arange(80), np.random.default_rng(0).integers(0, 80, (80, K))
+    candidates[candidates == rows[:, None]] = 79
+    candidates[4, 0], candidates[79] = 5, np.arange(K)
+    known = gram_of_cloud(points, metric=metric)
+    gram, near = look_up_differences(known, rows, candidates)
+    normalize = metric == "cosine"
+    expected, _ = gathered_grams_on_host(points, rows, candidates, normalize=normalize)
+    expected = expected * known.points.scales[0] ** (0 if normalize else 2)
+    assert near[4] and not near[(candidates[:, :, None] != [4, 5]).all(axis=(1, 2))].any()
+    np.testing.assert_allclose(gram, expected, atol=1e-14 * known.own.max())
+    np.testing.assert_array_equal(gram, gram.transpose(0, 2, 1))
+
+
+def test_a_graph_from_the_matrix_of_the_cloud_is_the_graph(monkeypatch):
+    points = cloud("random", n=300)
+    found = nnk_graph(points, k=K)
+    assert grams_from_cloud.cloud_gram_if_worth(points, k=K, metric="cosine") is not None
+    monkeypatch.setattr(grams_from_cloud, "_GRAM_BYTES", 0)
+    expected = nnk_graph(points, k=K)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-12)

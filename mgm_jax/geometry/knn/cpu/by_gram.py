@@ -31,7 +31,16 @@ _BLOCK_VALUES = 2**17
 _PAIR_VALUES = 2**18
 
 
-class _Cloud(NamedTuple):
+class CloudGram(NamedTuple):
+    """Inner products of the points of a cloud about their mean.
+
+    Attributes:
+        points: as :func:`scale_on_host` scales them; on the unit sphere for the cosine.
+        gram: inner products of the scaled points about their mean, ``[n, n]`` float64, symmetric.
+        own: its diagonal ``[n]``.
+        metric: what the points are scaled for.
+    """
+
     points: Points
     gram: np.ndarray
     own: np.ndarray
@@ -52,27 +61,36 @@ def suits_gram(n: int, k: int) -> bool:
     return n <= min(_POINTS + _POINTS_A_NEIGHBOUR * k, _MAX_POINTS)
 
 
-def nearest_by_gram(x: np.ndarray, *, k: int, metric: Metric) -> Nearest:
-    """The k nearest other points of every point.
-
-    Args:
-        x: points ``[n, d]``, on the host, n at least 2.
-        k: number of neighbours; places beyond the n - 1 others stay open.
-        metric: which distance.
-
-    Returns:
-        Neighbours, with distances in the units of the points; certified where one comparison in
-        float32 was enough to leave out all others.
-    """
+def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
+    """Multiply all pairs of points ``[n, d]`` in float64, on all cores."""
     scaled = scale_on_host(x, None, metric=metric)
-    points, n = scaled.queries, len(x)
+    points = scaled.queries
     centred = x.astype(np.float64)
     centred *= points.scales[:, None]
     # Whatever is taken off, no difference changes; and each number is rounded by its own size.
     centred -= scaled.mean
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
     gram = centred @ centred.T
-    cloud = _Cloud(points, gram, np.diagonal(gram).copy(), metric)
+    return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
+
+
+def nearest_by_gram(
+    x: np.ndarray, *, k: int, metric: Metric, cloud: CloudGram | None = None
+) -> Nearest:
+    """The k nearest other points of every point.
+
+    Args:
+        x: points ``[n, d]``, on the host, n at least 2.
+        k: number of neighbours; places beyond the n - 1 others stay open.
+        metric: which distance.
+        cloud: what :func:`gram_of_cloud` says of the same points and metric, if it is known.
+
+    Returns:
+        Neighbours, with distances in the units of the points; certified where one comparison in
+        float32 was enough to leave out all others.
+    """
+    cloud = cloud or gram_of_cloud(x, metric=metric)
+    points, n = cloud.points, len(x)
     results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
@@ -86,7 +104,7 @@ def nearest_by_gram(x: np.ndarray, *, k: int, metric: Metric) -> Nearest:
     return results._replace(distances=in_units(results.distances, points, metric=metric))
 
 
-def _settle(cloud: _Cloud, results: Nearest, start: int, stop: int, *, k: int) -> None:
+def _settle(cloud: CloudGram, results: Nearest, start: int, stop: int, *, k: int) -> None:
     """Fill in the neighbours of the rows from ``start`` to before ``stop``."""
     n, rows = len(cloud.own), np.arange(start, stop)
     # Half squared distances, less half the squared length of the row, which orders nothing.
@@ -110,7 +128,9 @@ def _settle(cloud: _Cloud, results: Nearest, start: int, stop: int, *, k: int) -
         _rank(cloud, results, left, np.arange(n) != left[:, None], k=k)
 
 
-def _rank(cloud: _Cloud, results: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int) -> None:
+def _rank(
+    cloud: CloudGram, results: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int
+) -> None:
     """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
     n = kept.shape[1]
     places = np.flatnonzero(kept)
@@ -125,7 +145,7 @@ def _rank(cloud: _Cloud, results: Nearest, rows: np.ndarray, kept: np.ndarray, *
     results.distances[rows], results.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
 
 
-def _distances(cloud: _Cloud, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _distances(cloud: CloudGram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Distances of pairs ``[p]`` float32 in scaled units."""
     points, gram, own, metric = cloud
     lengths = own[first] + own[second]
