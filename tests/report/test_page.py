@@ -36,6 +36,7 @@ TRANSFER = {"prediction_scores", "prediction_scatter", "features", "probes", "si
 ALL_FIGURES = {"collapse", "dots", "heatmap", "map", "distribution", "strengths"} | TRANSFER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "absent"),
     [
@@ -125,6 +126,7 @@ def test_unknown_metrics_are_listed_too(study: Study, tmp_path: Path):
     assert "my metric my_metric not described in this report" in words
 
 
+@pytest.mark.slow
 def test_page_stays_small(study: Study):
     assert write_report(study("forty")).stat().st_size < 3e6
 

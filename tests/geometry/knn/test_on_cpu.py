@@ -69,6 +69,7 @@ def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str)
     np.testing.assert_array_equal(ours.distances, other.distances)
 
 
+@pytest.mark.slow
 def test_post_relu_rows_are_certified_at_once() -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(700, 512)), 0).astype(np.float32)

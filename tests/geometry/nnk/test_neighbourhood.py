@@ -33,6 +33,7 @@ def _through_group(points: np.ndarray, *, normalize: bool) -> tuple[np.ndarray, 
         return tuple(np.asarray(part)[: len(points)] for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("kind", ["random", "views_1e-3"])
 def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
