@@ -83,7 +83,6 @@ _SLOW = (
     "geometry/nnk/test_solve.py",
     "geometry/test_numpy_and_jax_alone.py",
     "images/sources/test_tables.py",
-    "metrics/test_concepts.py",
     "metrics/test_manifold_invariance.py",
     "probe/test_read_probes.py",
     "report/test_browser.py",

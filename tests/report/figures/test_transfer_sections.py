@@ -384,8 +384,8 @@ def test_downloads_are_links_beside_the_page_and_small_copies_within(study: Stud
 
 
 @pytest.mark.slow
-def test_twenty_five_encoders_on_five_targets_stay_small(study: Study):
-    assert write_report(study("twenty-five")).stat().st_size < 4e6
+def test_twenty_five_encoders_on_five_targets_stay_small(page_of: Study):
+    assert page_of("twenty-five").stat().st_size < 4e6
 
 
 def _figures(text: str) -> set[str]:
