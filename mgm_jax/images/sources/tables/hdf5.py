@@ -74,6 +74,8 @@ def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
         )
     lock = threading.Lock()
     images = arrays[image]
+    # Before a name is made for each: a file of some bytes may claim any number of images.
+    _check(images, image, where, limits)
     n = images.shape[0] if images.ndim else 0
 
     def values(name: str | None) -> list[Any] | None:
@@ -103,7 +105,6 @@ def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
         and array.shape[0] == n
         and array.dtype.kind in "iufb"
     }
-    _check(images, image, where, limits)
     options = options.called(visible(path.stem))
     if images.ndim == 1 and h5py.check_vlen_dtype(images.dtype) == np.uint8:
 
