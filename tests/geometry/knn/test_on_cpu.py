@@ -78,6 +78,16 @@ def test_post_relu_rows_are_certified_at_once() -> None:
     np.testing.assert_array_equal(found.indices, nearest(x, k=20, metric="cosine")[0])
 
 
+def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
+    # All rows are scanned again then: those that were settled, too.
+    rng = np.random.default_rng(0)
+    apart, close = 10 * rng.normal(size=(100, 16)), 5 + 1e-3 * rng.normal(size=(200, 16))
+    x = np.concatenate([apart, close]).astype(np.float32)
+    found = nearest_by_pairs(x, None, k=5, metric="euclidean", precision="float32")
+    assert 0 < found.certified.sum() <= 100
+    np.testing.assert_array_equal(found.indices, nearest(x, k=5, metric="euclidean")[0])
+
+
 @pytest.mark.parametrize("rows", [16, 40, 96, 300])
 def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]

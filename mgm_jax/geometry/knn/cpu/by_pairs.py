@@ -98,14 +98,14 @@ def nearest_by_pairs(
         )
         left = np.arange(n)
         for turn, dtype in enumerate(_turns(scan_dtype(precision, features=x.shape[1]))):
-            settled = []
-            for rows in _chunks(left, x, own=own):
+            scanned, settled = _chunks(left, x, own=own), []
+            for rows in scanned:
                 part = _scan_rows(
                     scaled, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
                 )
                 results.distances[rows], results.indices[rows] = part.distances, part.indices
                 settled.append(part.certified)
-            left = left[~np.concatenate(settled)]
+            left = np.concatenate(scanned)[~np.concatenate(settled)]
             if turn == 0:
                 results.certified[:] = True
                 results.certified[left] = False
