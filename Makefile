@@ -13,8 +13,9 @@ ENGINES := $(abspath $(VENV)-engines/bin)
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Two halves of the list, and who is ready first takes from the other: what a module or a folder of
-# tests shares is made once or twice, and no worker is left with the long files at the end.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# tests shares is made once or twice, and no worker is left with the long files at the end. Bytecode
+# is kept whatever the shell says of it: tests start some hundred programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo engines test test-all test-fast compile-only lint docs coverage dist bench clean
 

@@ -176,7 +176,7 @@ def _scaling(place: Place, n: int, *, d: int) -> list[Program]:
     programs = [
         Program(
             name="scale",
-            function=distance.place,
+            function=distance.scale_points,
             arguments=(points.values, present, None, None),
             options={"metric": "cosine", "single": single},
         ),

@@ -98,6 +98,7 @@ def write(params: Any, folder: Path, kind: str) -> Path:
     return folder / "orbax"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["npz", "msgpack", "orbax"])
 def test_a_vit_with_a_pool_equals_its_own_flax_network(params, tmp_path, kind):
     encoder = convert(write(params, tmp_path, kind)).encoder

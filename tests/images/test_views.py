@@ -33,6 +33,7 @@ def test_semantic_views_are_the_centre_crop():
     np.testing.assert_allclose(made, np.broadcast_to(expected, made.shape), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["augs", "rotation"])
 def test_strength_zero_is_the_centre_crop(name):
     np.testing.assert_allclose(
@@ -47,6 +48,7 @@ def test_views_lie_in_the_unit_range_at_any_strength():
         assert made.min() >= -1e-6 and made.max() <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_a_view_does_not_depend_on_its_batch():
     """Alone, in another order, beside other views: the same view."""
     whole = views()

@@ -22,6 +22,7 @@ def cloud(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((n, 4)) + 1.2 * np.eye(3, 4)[labels], labels
 
 
+@pytest.mark.slow
 def test_scikit_learn_agrees_on_one_neighbour() -> None:
     x, labels = cloud()
     model = KNeighborsClassifier(1, algorithm="brute")

@@ -95,7 +95,7 @@ class ScanTable(NamedTuple):
 
 
 @partial(jax.jit, static_argnames=("metric", "single"))
-def place(
+def scale_points(
     x: jax.Array,
     present: jax.Array | np.ndarray,
     base: jax.Array | None,
@@ -119,7 +119,7 @@ def place(
         scale is the power of two that brings the largest centred value near 1.
     """
     if single:
-        return _place_in_single(x, present, base, base_present, metric=metric)
+        return _scale_in_single(x, present, base, base_present, metric=metric)
     if metric == "cosine":
         queries = near_unit_length(x)
         targets = queries if base is None else near_unit_length(base)
@@ -130,7 +130,7 @@ def place(
     return queries, targets, mean_of(targets, present if base_present is None else base_present)
 
 
-def _place_in_single(
+def _scale_in_single(
     x: jax.Array,
     present: jax.Array | np.ndarray,
     base: jax.Array | None,
@@ -161,7 +161,7 @@ def _common_scale(
         clouds.append((base, base_present))
     centre = mean_of(_scaled(clouds[-1][0], jnp.float64(1)), clouds[-1][1])
     reach = [
-        jnp.max(jnp.where(here[:, None], jnp.abs(values - centre), 0)) for values, here in clouds
+        jnp.max(jnp.where(mask[:, None], jnp.abs(values - centre), 0)) for values, mask in clouds
     ]
     _, exponent = jnp.frexp(jnp.max(jnp.stack(reach)))
     return jnp.ldexp(jnp.float64(1), -exponent)
@@ -433,11 +433,11 @@ def reported_distance(squared: Any, length: Any, other: Any, *, metric: Metric) 
     xp: Any = np if isinstance(squared, np.ndarray) else jnp
     if metric == "cosine":
         longer = length - other
-        found = (squared - longer * longer) / (2 * length * other)
-        found = xp.where(found < COSINE_FLOOR, 0, found)
+        distance = (squared - longer * longer) / (2 * length * other)
+        distance = xp.where(distance < COSINE_FLOOR, 0, distance)
     else:
-        found = (squared if metric == "sqeuclidean" else xp.sqrt(squared)) * RAISED
-    return found.astype(np.float32)
+        distance = (squared if metric == "sqeuclidean" else xp.sqrt(squared)) * RAISED
+    return distance.astype(np.float32)
 
 
 @partial(jax.jit, static_argnames=("k", "metric"))
@@ -503,8 +503,8 @@ def unseen_distance_in_single(queries: ScanTable, last: jax.Array, *, metric: Me
     squared = jnp.maximum(2 * half - np.float32(2.0**-48), 0) * np.float32(1 - 2.0**-21)
     if metric == "cosine":
         return squared / 2
-    found = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
-    return found * np.float32(RAISED * (1 - 2.0**-21))
+    distance = squared if metric == "sqeuclidean" else jnp.sqrt(squared)
+    return distance * np.float32(RAISED * (1 - 2.0**-21))
 
 
 def distance_above(half: Any, *, metric: Metric) -> Any:
@@ -519,5 +519,5 @@ def distance_above(half: Any, *, metric: Metric) -> Any:
     squared = xp.maximum(2 * half - 2.0**-48, 0)
     if metric == "cosine":
         return (squared * (1 - _COSINE_SLACK) / 2).astype(np.float32)
-    found = squared if metric == "sqeuclidean" else xp.sqrt(squared)
-    return (found * RAISED).astype(np.float32)
+    distance = squared if metric == "sqeuclidean" else xp.sqrt(squared)
+    return (distance * RAISED).astype(np.float32)

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
-from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, place, scan_table
+from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, scale_points, scan_table
 from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
@@ -74,7 +74,7 @@ def nearest_in_groups(
             _write(results, rows, part)
             bar.advance(rows.size)
         with double_precision():
-            points, _, _ = place(
+            points, _, _ = scale_points(
                 x, np.ones(n, bool), None, None, metric=metric, single=ranks_in_pairs()
             )
             dtype = scan_dtype(precision, features=features)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
-from mgm_jax.geometry.knn.distance import Metric, place, scan_table
+from mgm_jax.geometry.knn.distance import Metric, scale_points, scan_table
 from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.rank_in_pairs import table_for_ranking
 from mgm_jax.geometry.knn.scaled import Scaled
@@ -67,7 +67,7 @@ def nearest_in_cloud(
     own = np.arange(n, dtype=np.int32) if base is None else np.full(n, -1, np.int32)
     with double_precision():
         everybody = None if base is None else np.ones(base.shape[0], bool)
-        queries, targets, mean = place(
+        queries, targets, mean = scale_points(
             x, np.ones(n, bool), base, everybody, metric=metric, single=ranks_in_pairs()
         )
         m = targets.values.shape[0]

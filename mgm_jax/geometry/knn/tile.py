@@ -205,15 +205,15 @@ def in_units(distances: np.ndarray, points: Points | Scaled, *, metric: Metric) 
         scale = float(points.scales[0])
     unit = (scale**-2 if metric == "sqeuclidean" else 1 / scale) / RAISED
     with np.errstate(over="ignore"):
-        found = (distances * np.float64(unit)).astype(np.float32)
-    if np.isinf(found[np.isfinite(distances)]).any():
+        rescaled = (distances * np.float64(unit)).astype(np.float32)
+    if np.isinf(rescaled[np.isfinite(distances)]).any():
         raise InputError(
             f"{metric} distances of x must fit into float32; some are above 3.4e38. Divide the "
             "points by a constant" + (", or take plain lengths." if metric[0] == "s" else ".")
         )
-    if metric == "sqeuclidean" and ((found < np.finfo(np.float32).tiny) & (distances > 0)).any():
+    if metric == "sqeuclidean" and ((rescaled < np.finfo(np.float32).tiny) & (distances > 0)).any():
         raise InputError(
             "sqeuclidean distances of x must fit into float32; some are below 1.2e-38. Multiply "
             "the points by a constant, or take plain lengths."
         )
-    return found
+    return rescaled

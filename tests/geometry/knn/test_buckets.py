@@ -13,7 +13,7 @@ from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
-from mgm_jax.geometry.knn.distance import place, scan_table
+from mgm_jax.geometry.knn.distance import scale_points, scan_table
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 
 M, D, ROWS, COUNT = 8192 + 700, 128, 96, 40
@@ -30,7 +30,9 @@ def cloud() -> np.ndarray:
 @pytest.fixture(scope="module")
 def tables(cloud: np.ndarray):
     with double_precision():
-        points, _, mean = place(jnp.asarray(cloud), np.ones(M, bool), None, None, metric="cosine")
+        points, _, mean = scale_points(
+            jnp.asarray(cloud), np.ones(M, bool), None, None, metric="cosine"
+        )
         more = -M % buckets.COLUMNS
         filled = points._replace(
             values=jnp.pad(points.values, ((0, more), (0, 0))),

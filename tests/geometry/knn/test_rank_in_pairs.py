@@ -11,8 +11,8 @@ import pytest
 
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
-from mgm_jax.geometry.knn.cpu.placement import place_on_host
-from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, place, reported_distance
+from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
+from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance, scale_points
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.rank_in_pairs import (
     Ranking,
@@ -66,11 +66,13 @@ def oracle(points: Points, candidates: np.ndarray, metric: Metric) -> tuple[np.n
 def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
     """What is ranked, which rows are open, and what float64 says."""
     x = features(kind)
-    points = place_on_host(x, None, metric=metric).queries
+    points = scale_on_host(x, None, metric=metric).queries
     rng = np.random.default_rng(1)
     candidates = np.stack([rng.choice(M, COUNT, replace=False) for _ in range(ROWS)])
     candidates = candidates.astype(np.int32)
-    _, scaled, _ = place(jnp.asarray(x), np.ones(M, bool), None, None, metric=metric, single=True)
+    _, scaled, _ = scale_points(
+        jnp.asarray(x), np.ones(M, bool), None, None, metric=metric, single=True
+    )
     table = table_for_ranking(scaled)
     queries = table._replace(rows=table.rows[:ROWS])
     wanted, order = oracle(points, candidates, metric)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgm_jax.geometry.knn.distance import place, scan_table
+from mgm_jax.geometry.knn.distance import scale_points, scan_table
 
 N, D = 200, 150
 
@@ -27,7 +27,7 @@ def cloud(kind: str) -> np.ndarray:
 
 def scaled(x: np.ndarray, metric: str):
     assert jnp.zeros(1).dtype == jnp.float32, "64-bit types are off"
-    return place(jnp.asarray(x), np.ones(N, bool), None, None, metric=metric, single=True)
+    return scale_points(jnp.asarray(x), np.ones(N, bool), None, None, metric=metric, single=True)
 
 
 KINDS = ["post-ReLU", "offset", "small and large", "tiny", "huge"]

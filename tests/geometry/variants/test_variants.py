@@ -151,6 +151,7 @@ def test_pairs_of_largest_weight_become_their_midpoints() -> None:
     assert sorted(merged(x, graph, pairs=2)[:, 0].tolist()) == pytest.approx([0.05, 5.15, 9])
 
 
+@pytest.mark.slow
 def test_scales_start_with_the_points_and_grow_coarser(points: np.ndarray) -> None:
     found = multiscale(points, k=K, scales=3, share=0.2)
     assert found.points.tolist() == [60, 48, 38]

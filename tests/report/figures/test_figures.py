@@ -41,6 +41,7 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
     return (figure for figure in found if figure is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["single group", "demo", "sweep", "mirrored"])
 def test_plotly_accepts_every_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
@@ -63,6 +64,7 @@ def _with_colours(value):
     return "#123456" if isinstance(value, str) and value.startswith("--") else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["demo", "sweep", "hostile"])
 def test_every_choice_has_a_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
@@ -72,6 +74,7 @@ def test_every_choice_has_a_view(study: Study, case: str):
         assert set(keys) == set(figure.views)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["sweep", "hostile"])
 def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):

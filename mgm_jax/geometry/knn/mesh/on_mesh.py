@@ -16,7 +16,7 @@ from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, 
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
 from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
-from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, place_on_mesh
+from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
@@ -65,7 +65,7 @@ def nearest_on_mesh(
         # The points are spread before anything is computed: no device can be asked to hold all.
         mine = _spread(x, mesh, rows, least=k)
         others = mine if base is None else _spread(base, mesh, base_rows, least=k)
-        queries, targets, mean = place_on_mesh(
+        queries, targets, mean = scale_on_mesh(
             mine, None if base is None else others, mesh, metric=metric, single=ranks_in_pairs()
         )
         search = Spread(queries, targets, others.present, mean, base is None)

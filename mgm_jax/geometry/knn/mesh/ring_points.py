@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, place, scan_table
+from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, scale_points, scan_table
 from mgm_jax.geometry.knn.scaled import Scaled, in_one_scale, mean_unit, near_one_length
 from mgm_jax.parallel.ring import cut
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
@@ -36,10 +36,10 @@ class SpreadRows(NamedTuple):
     rows: int
 
 
-def place_on_mesh(
+def scale_on_mesh(
     queries: SpreadRows, base: SpreadRows | None, mesh: Mesh, *, metric: Metric, single: bool
 ) -> tuple[Points | Scaled, Points | Scaled, jax.Array]:
-    """What ``distance.place`` returns, of points that stay spread; float64 must be on.
+    """What ``distance.scale_points`` returns, of points that stay spread; float64 must be on.
 
     Args:
         queries: n points.
@@ -89,7 +89,7 @@ def _near_unit_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], j
         share, width = values.shape
 
         def one_tile(values: jax.Array, mask: jax.Array, start: jax.Array, so_far: tuple) -> tuple:
-            points, _, mean = place(values, mask, None, None, metric="cosine")
+            points, _, mean = scale_points(values, mask, None, None, metric="cosine")
             *columns, total = so_far
             new = (points.scales, points.lengths)
             return *_write(tuple(columns), new, start), total + mean * jnp.sum(mask)
