@@ -44,16 +44,16 @@ _LANES, _SUBLANES = 128, 8
 _ROWS, _MOST = 32, 128
 # Tiles of all candidates whose squares are added in one straight piece of the kernel.
 _TILES = 4
-# Places in a tile of results: three parts of a square, two of a length.
-_PARTS, _GROUPS = 5, 16
+# Places in a tile of results: three parts of a square, what of it is rounded, two of a length.
+_PARTS, _GROUPS = 6, 16
 # Values of the candidates that XLA gathers at once.
 _GATHERED_VALUES = 2**24
 # Squares below this lose their low parts.
 _SMALLEST = np.float32(2.0**-75)
 _PAIR = np.float32(2.0**-44)
 # Points whose spread over the lanes is looked at, and how much more than its part of a squared
-# distance a lane may hold.
-_SAMPLE, _HEADROOM = 8192, 8.0
+# distance a lane of one feature may hold; sums of n features vary less by the root of n.
+_SAMPLE, _HEADROOM = 8192, 24.0
 
 
 class Ranking(NamedTuple):
@@ -152,7 +152,7 @@ def distances_in_pairs(
         metric: which distance.
     """
     plan = _plan_for(queries.values.shape[1])
-    profile = _profile(spread)
+    profile = _profile(spread, plan)
     exponents = _exponents(profile, reach[:, None])
     near, rows = others.rows(), queries.rows()
     parts = *_squared_in_xla(rows, near, exponents, plan), others.high[:, None], others.low[:, None]
@@ -197,7 +197,8 @@ def rank_in_pairs(
         m = base.rows.shape[0]
         real = (candidates >= 0) & (candidates < m)
         chosen = jnp.where(real, candidates, 0)
-        profile, plan = _profile(base.spread), _plan_for(features)
+        plan = _plan_for(features)
+        profile = _profile(base.spread, plan)
         arguments = queries.rows, base.rows, chosen, profile, reach
         if kernel == "xla" or candidates.shape[1] > _MOST:
             parts = _parts_in_xla(*arguments, plan=plan)
@@ -232,9 +233,9 @@ def _plan_for(features: int) -> _Plan:
     return _Plan(features, tiles, 12 - math.ceil(math.log2(tiles) / 2))
 
 
-def _profile(spread: jax.Array) -> jax.Array:
+def _profile(spread: jax.Array, plan: _Plan) -> jax.Array:
     """Squares of the coarse steps for a squared distance of 1, lane by lane."""
-    return spread * np.float32(_HEADROOM * 2.0**-24)
+    return spread * np.float32(_HEADROOM / math.sqrt(plan.tiles) * 2.0**-24)
 
 
 def compile_for(array: Any, *, width: int) -> None:
@@ -275,24 +276,29 @@ def _is_beyond(rows: jax.Array, step: jax.Array, plan: _Plan) -> jax.Array:
     return beyond
 
 
-def _error(squared: jax.Array, steps: jax.Array, plan: _Plan) -> jax.Array:
-    """How far a squared distance can be off, from the sum of all lanes' squared coarse steps.
+def _error(squared: jax.Array, rests: jax.Array, steps: jax.Array, plan: _Plan) -> jax.Array:
+    """How far a squared distance can be off.
 
     With n tiles, D steps of the coarse grid and E of the fine one, |a - b|^2 = sum of
     (h + m + r)^2: h on the coarse grid, m on the fine one and at most D, r at most E. Sums of h^2
     are whole numbers of D^2, below 2^24 of them where the limit holds, and exact then; sums of h m
     are whole numbers of D E, by Cauchy and Schwarz at most 2^12 sqrt(n) D/E of them, and E is such
-    that this is at most 2^24. Left are (m + r)^2, at most D^2 each (1 + 2^-9), and 2 h r, in all at
-    most 2 |h| E sqrt(128 n); they are rounded as products, in sums of a few in pairs, as sums over
-    the pieces of the kernel, and twice as they are merged. Sums of all lanes lose 2^-40 of the
-    whole, see ``_summed``.
+    that this is at most 2^24. Left are (m + r)^2 and 2 h r, the latter in all at most
+    2 |h| E sqrt(128 n). They are rounded as products, in sums of a few in pairs, as sums over the
+    pieces of the kernel, and twice as they are merged. Sums of all lanes lose 2^-40 of the whole,
+    see ``_summed``.
+
+    Args:
+        squared: the squared distance.
+        rests: the sum of all (m + r)^2 and 2 h r.
+        steps: the sum of all lanes' D^2.
+        plan: what is known of all points.
     """
     pieces = -(-plan.tiles // _TILES)
     rounded = np.float32((1 + 2 + 1 + 2 + pieces + 2) * 2.0**-24)
-    count = np.float32(plan.tiles)
-    root = jnp.sqrt(count * steps)
-    high = jnp.sqrt(squared) * np.float32(1.01) + root
-    lost = np.float32(1.01) * (count * steps + np.float32(2.0 ** (1 - plan.finer)) * high * root)
+    root = jnp.sqrt(np.float32(plan.tiles) * steps)
+    crossed = np.float32(2.0 ** (1 - plan.finer)) * (jnp.sqrt(squared) * np.float32(1.01) + root)
+    lost = np.float32(1.01) * (jnp.abs(rests) + 2 * crossed * root)
     error = rounded * lost + np.float32(2.0**-40) * squared
     # Equal points differ in nothing that is rounded.
     return jnp.where(squared > 0, error, np.float32(0))
@@ -310,11 +316,11 @@ def _reported(
 
     The second is infinite where the error does not decide how a distance is rounded.
     """
-    first, second, third, high, low = parts
+    first, second, third, rests, high, low = parts
     exact = third == third
     third = jnp.where(exact, third, np.float32(0))
     squared = pairs.add(pairs.two_sum(first, second), pairs.from_float32(third))
-    error = _error(squared.high, steps, plan)
+    error = _error(squared.high, rests, steps, plan)
     # Float32 with everything that rounds.
     error = jnp.where(exact, error, error + np.float32(2.0**-16) * squared.high)
     if metric == "cosine":
@@ -477,20 +483,25 @@ def _parts_in_xla(
 
 def _squared_in_xla(
     queries: jax.Array, near: jax.Array, exponents: jax.Array, plan: _Plan
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Three parts ``[c, 1]`` of squared distances of c rows to one query, or to as many."""
+) -> tuple[jax.Array, ...]:
+    """Squared distances of c rows to one query, or to as many: three parts, and what is rounded.
+
+    Each is ``[c, 1]``.
+    """
     steps = _steps_of(exponents, plan.finer)
 
     def tile(values: jax.Array, t: int) -> jax.Array:
         part = values[:, t * _LANES : min((t + 1) * _LANES, plan.features)]
         return jnp.pad(part, ((0, 0), (0, _LANES - part.shape[1])))
 
-    so_far = (jnp.zeros((near.shape[0], _LANES), jnp.float32),) * 3
+    nothing = jnp.zeros((near.shape[0], _LANES), jnp.float32)
+    squares, products, rests = nothing, nothing, nothing
     for piece in _pieces(plan):
         of_query = [_split(tile(queries, t), steps) for t in piece]
         fresh = _sums_of([tile(near, t) for t in piece], of_query, steps)
-        so_far = tuple(a + b for a, b in zip(so_far, fresh, strict=True))
-    return _summed(*_merged(*so_far, steps.limit))
+        squares, products, rests = squares + fresh[0], products + fresh[1], rests + fresh[2]
+    summed = _summed(*_merged(squares, products, rests, steps.limit))
+    return *summed, jnp.sum(rests, axis=1, keepdims=True)
 
 
 def _pieces(plan: _Plan) -> list[range]:
@@ -635,7 +646,8 @@ def _rank_kernel(
             return jnp.sum(only, axis=1, keepdims=True)
 
         limit = jnp.broadcast_to(steps.limit[:1], tail.shape)
-        sums = _summed(*_merged(kept[0], kept[1], kept[2], limit))
+        rests = kept[2]
+        sums = *_summed(*_merged(kept[0], kept[1], rests, limit)), jnp.sum(rests, 1, keepdims=True)
         results = jnp.zeros((_SUBLANES, _LANES), jnp.float32)
         for number, part in enumerate((*sums, entry(_LANES - 2), entry(_LANES - 1))):
             for group in range(groups):

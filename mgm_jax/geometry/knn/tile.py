@@ -104,15 +104,13 @@ def settle(
         bounds, candidates = scan(centred, own, table, count=count, tile=tile)
         last = bounds[:, -1]
     if isinstance(queries, Scaled) and isinstance(targets, Scaled):
-        if ranked is None:
-            ranked = table_for_ranking(targets)
-        tile_ranked = table_for_ranking(queries, ranked)
+        base = table_for_ranking(targets) if ranked is None else ranked
         unseen = unseen_distance_in_single(centred, last, metric=metric)
         distances, indices, left_open = rank_in_pairs(
-            tile_ranked,
-            ranked,
+            table_for_ranking(queries, base),
+            base,
             candidates,
-            reach_of(tile_ranked.rows[:, 0, -2], unseen, ranked.farthest, metric=metric),
+            reach_of(queries.high, unseen, base.farthest, metric=metric),
             features=queries.values.shape[1],
             k=k,
             metric=metric,
