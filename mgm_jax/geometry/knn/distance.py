@@ -35,7 +35,13 @@ from mgm_jax.geometry.knn.scaled import (
     near_one_length,
     sum_error,
 )
-from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance, smallest
+from mgm_jax.geometry.knn.selection import (
+    INFINITY,
+    NOBODY,
+    merge_smallest,
+    order_by_distance,
+    smallest,
+)
 
 Metric = Literal["cosine", "sqeuclidean", "euclidean"]
 """``cosine`` is 1 - cos, ``sqeuclidean`` the squared and ``euclidean`` the plain length."""
@@ -240,7 +246,7 @@ def _table_in_single(
     moved = moved * np.float32(1 + sum_error(values.shape[1])) + drift
     return ScanTable(
         points=jnp.where(present[:, None], rounded, 0),
-        half_squares=jnp.where(present, least * least / 2, jnp.inf),
+        half_squares=jnp.where(present, least * least / 2, INFINITY),
         lengths=jnp.where(present, most, 0),
         moved=jnp.where(present, moved / jnp.where(most > 0, most, 1), 0),
     )
@@ -389,7 +395,7 @@ def scan(
     def scan_tile(start: jax.Array | int) -> tuple[jax.Array, jax.Array]:
         part = ScanTable(*(jax.lax.dynamic_slice_in_dim(a, start, tile) for a in table))
         columns = jnp.asarray(start, jnp.int32) + jnp.arange(tile, dtype=jnp.int32)
-        scores = jnp.where(columns == own[:, None], jnp.inf, lower_bounds(queries, part))
+        scores = jnp.where(columns == own[:, None], INFINITY, lower_bounds(queries, part))
         values, chosen = smallest(scores, count=count)
         return values, columns[chosen]
 

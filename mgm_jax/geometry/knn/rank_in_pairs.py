@@ -37,7 +37,7 @@ from mgm_jax.geometry.backend.pairs import Pair
 from mgm_jax.geometry.backend.precision import single_precision
 from mgm_jax.geometry.knn.distance import COSINE_FLOOR, RAISED, Metric
 from mgm_jax.geometry.knn.scaled import Scaled
-from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
+from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, order_by_distance
 
 _LANES, _SUBLANES = 128, 8
 # Queries of a step of the kernel, and the most candidates whose results fit a tile.
@@ -350,7 +350,7 @@ def _reported(
     error = error * np.float32(1.01)
     unsure = (value + (rest + error) != value) | (value + (rest - error) != value)
     unsure |= (squared.high > 0) & (squared.high < _SMALLEST)
-    return jnp.maximum(value, 0), jnp.where(unsure, value - error, jnp.inf)
+    return jnp.maximum(value, 0), jnp.where(unsure, value - error, INFINITY)
 
 
 def is_open(ordered: jax.Array, could_be: jax.Array) -> jax.Array:

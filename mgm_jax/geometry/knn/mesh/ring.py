@@ -32,7 +32,7 @@ from mgm_jax.geometry.knn.rank_in_pairs import (
     spread_of,
 )
 from mgm_jax.geometry.knn.scaled import Scaled
-from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance
+from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, merge_smallest, order_by_distance
 from mgm_jax.geometry.knn.tile import margin, ranks_in_pairs
 from mgm_jax.parallel.ring import Blocks, Visitor, cut, turn
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
@@ -218,7 +218,7 @@ def _scan_turn(
     def visit(lists: tuple, visitor: Visitor) -> tuple[jax.Array, jax.Array]:
         table: ScanTable = visitor.parts
         fresh = jnp.arange(plan.columns) >= visitor.begin
-        table = table._replace(half_squares=jnp.where(fresh, table.half_squares, jnp.inf))
+        table = table._replace(half_squares=jnp.where(fresh, table.half_squares, INFINITY))
 
         def scan_tile(t: jax.Array, lists: tuple) -> tuple[jax.Array, jax.Array]:
             start = jnp.minimum(t * tiles.size, share - tiles.size)
