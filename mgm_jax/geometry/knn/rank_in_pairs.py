@@ -129,7 +129,8 @@ def reach_of(
     """
     if metric == "cosine":
         # Candidates are longer or shorter, by about as much as queries are.
-        squared = 2 * lengths * lengths * distance + 4 * jnp.var(lengths)
+        apart = lengths - jnp.mean(lengths)
+        squared = 2 * lengths * lengths * distance + 4 * jnp.mean(apart * apart)
     else:
         squared = distance / np.float32(RAISED)
         squared = squared if metric == "sqeuclidean" else squared * squared
