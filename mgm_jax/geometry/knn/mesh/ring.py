@@ -41,7 +41,7 @@ from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 _ROWS_ON_CPU, _COLUMNS_ON_CPU = 512, 8192
 _ROWS_ON_ACCELERATOR, _COLUMNS_ON_ACCELERATOR = 4096, 32768
 # Pairs ranked at once: within the caches of a CPU, many on accelerators.
-_PAIRS_ON_CPU, _PAIRS_ON_ACCELERATOR = 64, 8192
+_PAIRS_ON_CPU, _PAIRS_ON_ACCELERATOR = 64, 2048
 _BATCHES = 16
 
 
