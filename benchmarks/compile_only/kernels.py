@@ -297,6 +297,7 @@ def _rows_in_float64(place: Place, n: int) -> list[Program]:
 
 def _large_group(place: Place, n: int) -> list[Program]:
     """A batch of rows of a large group in ``manifold_metrics``."""
+    from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.metrics.large_groups import compare_rows, measure_rows
 
@@ -308,7 +309,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
     options = {"kernel": "cosine", "fallback": True}
     form = jax.eval_shape(partial(measure_rows, **options), *measured)
     spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
-    partners = place.array(batch, 50, dtype=np.int32)
+    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
     times = -(-n // batch)
     return [
         Program(

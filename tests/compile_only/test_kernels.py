@@ -56,9 +56,7 @@ FLOAT64: dict[str, str] = {
 }
 
 #: Kernels whose programs still have such a loop.
-LOOPS: dict[str, str] = {
-    "metrics, large group": "polytopes are compared pair by pair",
-}
+LOOPS: dict[str, str] = {}
 
 _started: list[float] = []
 
