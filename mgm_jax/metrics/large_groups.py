@@ -270,9 +270,7 @@ def compare_rows(
     counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
 
     def differences(point: jax.Array) -> jax.Array:
-        return gathered_differences(
-            points, point, subspaces.neighbours[point], normalize=normalize
-        )
+        return gathered_differences(points, point, subspaces.neighbours[point], normalize=normalize)
 
     def overlaps(row: tuple[jax.Array, jax.Array]) -> jax.Array:
         own, compared = row

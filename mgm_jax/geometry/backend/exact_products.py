@@ -83,17 +83,13 @@ def column_products(columns: Pair) -> tuple[jax.Array, jax.Array, jax.Array]:
         0.8125
     """
     digits = _digits_of(columns.map(jnp.transpose), _FULL_DIGITS)
-    high, middle, low = None, None, None
-    for order in range(_FULL_DIGITS):
+    high, middle = _products_of_order(digits, 0)
+    low = jnp.zeros_like(high)
+    for order in range(1, _FULL_DIGITS):
         part = _products_of_order(digits, order)
-        if high is None:
-            high, middle = part
-            low = jnp.zeros_like(high)
-            continue
         (high, carried), (middle, lost) = two_sum(high, part.high), two_sum(middle, part.low)
         middle, more = two_sum(middle, carried)
         low += lost + more
-    assert high is not None
     return high, middle, low
 
 
