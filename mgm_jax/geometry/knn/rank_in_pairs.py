@@ -128,9 +128,10 @@ def reach_of(
         metric: which distance.
     """
     if metric == "cosine":
-        # Candidates are longer or shorter, by about as much as queries are.
+        # Candidates are longer or shorter: by what the query is off the mean, and by what they are.
         apart = lengths - jnp.mean(lengths)
-        squared = 2 * lengths * lengths * distance + jnp.mean(apart * apart)
+        apart = 2 * apart * apart + 4 * jnp.mean(apart * apart)
+        squared = 2 * lengths * lengths * distance + apart
     else:
         squared = distance / np.float32(RAISED)
         squared = squared if metric == "sqeuclidean" else squared * squared
