@@ -111,8 +111,12 @@ def table_for_ranking(points: Scaled, like: Ranking | None = None) -> Ranking:
     """
     spread, farthest = spread_of(points) if like is None else like[1:]
     features = points.values.shape[1]
-    filled = jnp.pad(points.rows(), ((0, 0), (0, width_for_ranking(features) - features - 2)))
-    rows = jnp.concatenate([filled, points.high[:, None], points.low[:, None]], axis=1)
+    width = width_for_ranking(features)
+    filled = jnp.pad(points.rows(), ((0, 0), (0, width - features)))
+    # Entry by entry, which TPUs take in one piece with the padding.
+    column = lax.broadcasted_iota(jnp.int32, filled.shape, 1)
+    rows = jnp.where(column == width - 2, points.high[:, None], filled)
+    rows = jnp.where(column == width - 1, points.low[:, None], rows)
     return Ranking(rows[:, None], spread, farthest)
 
 
