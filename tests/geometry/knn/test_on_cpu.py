@@ -69,6 +69,7 @@ def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str)
     np.testing.assert_array_equal(ours.distances, other.distances)
 
 
+@pytest.mark.slow
 def test_post_relu_rows_are_certified_at_once() -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(700, 512)), 0).astype(np.float32)
@@ -87,6 +88,7 @@ def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
     np.testing.assert_array_equal(found.indices, nearest(x, k=5, metric="euclidean")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [16, 40, 96, 300])
 def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]
