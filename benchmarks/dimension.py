@@ -17,6 +17,7 @@ neighbourhoods, scaled.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable
@@ -130,16 +131,18 @@ def by_torchid(x: np.ndarray, k: int) -> dict[str, Call]:
     if importlib.util.find_spec("torchid") is None:
         return {}
     import torch
-    from torchid.estimators import MLE, TwoNN
-    from torchid.primitives import batched_local_pca, gather_neighbors, knn
 
+    estimators = importlib.import_module("torchid.estimators")
+    parts = importlib.import_module("torchid.primitives")
     points = torch.from_numpy(x)
-    subset = knn(points, k=k)[1][:_NEIGHBOURHOODS]
+    subset = parts.knn(points, k=k)[1][:_NEIGHBOURHOODS]
     return {
-        "TwoNN, from points": lambda: TwoNN().fit(points),
-        "Levina-Bickel, from points": lambda: MLE().fit(points, n_neighbors=k),
-        "search": lambda: knn(points, k=k),
-        "local PCA, from points": lambda: batched_local_pca(gather_neighbors(points, subset)),
+        "TwoNN, from points": lambda: estimators.TwoNN().fit(points),
+        "Levina-Bickel, from points": lambda: estimators.MLE().fit(points, n_neighbors=k),
+        "search": lambda: parts.knn(points, k=k),
+        "local PCA, from points": lambda: parts.batched_local_pca(
+            parts.gather_neighbors(points, subset)
+        ),
     }
 
 
