@@ -13,8 +13,9 @@ ENGINES := $(abspath $(VENV)-engines/bin)
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Two halves of the list, and who is ready first takes from the other: what a module or a folder of
-# tests shares is made once or twice, and no worker is left with the long files at the end.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# tests shares is made once or twice, and no worker is left with the long files at the end. Bytecode
+# is kept whatever the shell says of it: tests start some hundred programs.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo engines test test-all test-fast compile-only lint docs coverage dist bench clean
 
@@ -43,8 +44,9 @@ engines: $(VENV)/.test$(ORACLES)
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; \
 	else echo "not installed, their tests are skipped: apt-get install$$missing"; fi
 
+# What takes two seconds here wants the mark.
 test-fast: $(VENV)/.test$(ORACLES)
-	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not nightly and not slow" --durations=5 --durations-min=2 $(PYTEST_ARGS)
 
 # Every kernel through the compilers of a TPU and a GPU, neither of which has to be there. Begins to
 # compile for so many seconds; what was read of a program is kept, and the next run goes on.

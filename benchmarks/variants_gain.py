@@ -51,7 +51,7 @@ def variants(x: np.ndarray) -> dict[str, float]:
     counted = pca_components(x, graph=theirs)
     angles = curvature_angles(x, graph=theirs)
     scaled = multiscale(x, share=0.25, scales=8)
-    found = {
+    results = {
         "ours.degree": ours.degree,
         "ours.diameter": ours.diameter,
         "bandwidth rule.degree": counted.degree,
@@ -63,7 +63,7 @@ def variants(x: np.ndarray) -> dict[str, float]:
         "curvature_angles.difference": angles.difference_mean,
         "curvature_angles.difference_largest": angles.difference_largest,
     }
-    means = {name: float(np.nanmean(column)) for name, column in found.items()}
+    means = {name: float(np.nanmean(column)) for name, column in results.items()}
     left = np.log(scaled.points.astype(np.float64))
     for share in SHARES:
         at = np.log(share * len(x))
@@ -128,7 +128,7 @@ def study_gains(folder: Path) -> dict[str, Any]:
         # One width tells nothing.
         del sets["width"]
     own = pd.Series({encoder: str(encoder) for encoder in models.index})
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "models": len(models),
         "left_out": left_out,
         "paradigms": models["paradigm"].to_dict(),
@@ -138,10 +138,10 @@ def study_gains(folder: Path) -> dict[str, Any]:
             if known is not None and not several:
                 continue
             rows = gains(sets, knn, scores, families, known=known)
-            found[f"{held_out}_held_out{beside}"] = rows.to_dict("records")
+            results[f"{held_out}_held_out{beside}"] = rows.to_dict("records")
             print(f"\n{folder.name}: a {held_out} held out{beside.replace('_', ' ')}\n")
             print(markdown(rows))
-    return found
+    return results
 
 
 def main(folders: list[Path]) -> dict[str, Any]:

@@ -74,10 +74,10 @@ def _each(
     """Entries with their paths; the sources whose fallback is taken go to ``absent``."""
     taken: set[tuple[str, str | None]] = set()
     for entry in entries:
-        source = _found(entry.source, folder)
+        source = _resolved(entry.source, folder)
         if source is not None:
             test = getattr(entry, "test", None)
-            more = {} if test is None else {"test": _found(test, folder) or test}
+            more = {} if test is None else {"test": _resolved(test, folder) or test}
             yield entry.model_copy(update={"source": source, "fallback": None, **more})
             continue
         if entry.fallback is None:
@@ -95,7 +95,7 @@ def _each(
             yield stand_in
 
 
-def _found(source: str, folder: Path | None) -> str | None:
+def _resolved(source: str, folder: Path | None) -> str | None:
     """The source with its path; None where it is in the folder of data and not there."""
     kind, prefix, name = source.rpartition(_PREFIX)
     if not prefix or kind not in _KINDS:

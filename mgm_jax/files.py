@@ -14,13 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+#: How the names of temporary files begin.
+PART = ".part-"
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; rename it into place at the end.
 
     Readers see the old file or the new one, never a part. If the body raises, the temporary file
-    is removed and ``path`` is left as it was.
+    is removed and ``path`` is left as it was. An ``OSError`` of the temporary file names ``path``,
+    which is the one that a user knows.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -31,19 +35,35 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last, because writers choose their format by it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
-    os.close(handle)
-    part = Path(name)
+    part: Path | None = None
     try:
+        # The suffix stays last, because writers choose their format by it.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
+        os.close(handle)
+        part = Path(name)
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
         # mkstemp makes private files; a result is as readable as the user's other files.
         part.chmod(0o666 & ~_umask())
         os.replace(part, path)
+    except OSError as error:
+        if _is_about_the_part(error, path):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def _is_about_the_part(error: OSError, path: Path) -> bool:
+    """Whether what failed is the temporary file beside ``path``, or a write that names no file."""
+    if error.filename is None:
+        return error.errno in _NO_SPACE
+    if not isinstance(error.filename, str | bytes):
+        return False
+    failed = Path(os.fsdecode(error.filename))
+    return failed.name.startswith(PART) and failed.parent.name == path.parent.name
 
 
 #: What was moved out of the way because it is damaged has this at the end of its name.

@@ -47,32 +47,63 @@ _CORE = (
     "zoo/test_without_torch.py",
 )
 
-# Ten seconds and more of one core, most of them compiling: left out by `make test-fast`. Single
-# tests of other files have the mark themselves.
+# Files whose tests nearly all take long, most of it compiling: left out by `make test-fast`. Single
+# tests of other files have the mark themselves; a second of one core is long.
 _SLOW = (
+    "test_compile_cache.py",
+    "test_on_device.py",
     "test_readme.py",
     "converters/test_cifar_accuracy.py",
+    "converters/test_convnext.py",
+    "converters/test_foreign.py",
+    "converters/test_grey.py",
     "converters/test_live_networks.py",
+    "converters/test_mobilenet.py",
+    "converters/test_published_study.py",
     "converters/test_real_checkpoints.py",
     "converters/test_resnet_layouts.py",
+    "converters/test_swin.py",
     "converters/test_vit_families.py",
+    "embeddings/test_kill.py",
+    "encoders/networks/test_resnet.py",
+    "encoders/networks/test_resnet_cifar.py",
+    "encoders/test_control.py",
+    "encoders/test_depth.py",
     "encoders/test_encoder.py",
+    "evidence/test_variants_gain.py",
+    "geometry/backend/test_workers.py",
     "geometry/hard/test_containers.py",
     "geometry/hard/test_hard_data.py",
+    "geometry/knn/test_buckets.py",
+    "geometry/knn/test_in_groups.py",
+    "geometry/knn/test_in_small_groups.py",
+    "geometry/knn/test_rank_in_pairs.py",
     "geometry/local/test_left_out.py",
+    "geometry/local/test_overlaps_in_cloud.py",
+    "geometry/nnk/in_pairs/test_in_pairs.py",
     "geometry/nnk/test_graph.py",
     "geometry/nnk/test_solve.py",
+    "geometry/test_numpy_and_jax_alone.py",
+    "images/sources/test_tables.py",
     "metrics/test_manifold_invariance.py",
     "probe/test_read_probes.py",
     "report/test_browser.py",
     "sklearn/test_estimators.py",
     "sweep/test_bucket.py",
     "sweep/test_canvases.py",
+    "sweep/test_comparison.py",
     "sweep/test_executors.py",
     "sweep/test_faults.py",
+    "sweep/test_images_in_memory.py",
     "sweep/test_streaming.py",
+    "sweep/test_target_values.py",
     "sweep/test_transfer.py",
     "sweep/test_undefined.py",
+    "training/test_recipes.py",
+    "training/test_snapshot.py",
+    "zoo_trainer/test_recipe.py",
+    "../mgm_jax/training/monitor.py",
+    "../mgm_jax/training/snapshot.py",
 )
 
 # A library takes its declarations back when it is collected.
@@ -95,7 +126,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what the lists name; what docstrings show is asked of the newest Python, too."""
-    core, slow = ({Path(__file__).parent / name for name in names} for names in (_CORE, _SLOW))
+    folder = Path(__file__).parent
+    core, slow = ({(folder / name).resolve() for name in names} for names in (_CORE, _SLOW))
     if gone := [str(file) for file in core | slow if not file.exists()]:
         raise pytest.UsageError(f"tests/conftest.py: a list names what is not there: {gone}")
     for item in items:

@@ -70,6 +70,7 @@ def test_bad_input_is_one_message_and_status_2(
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_models_lists_the_architectures() -> None:
     done = mgm("models")
     assert done.returncode == 0

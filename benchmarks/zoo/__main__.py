@@ -129,10 +129,10 @@ def curves(
     picture: Annotated[Path, typer.Argument(help="PNG to write; a CSV beside it.")],
 ) -> None:
     """Draw the geometry over training, means and intervals over seeds."""
-    found = training_table(pd.read_parquet(study / "models.parquet"))
-    draw_curves(found, picture)
-    found.to_csv(picture.with_suffix(".csv"), index=False)
-    typer.echo(found.to_string(index=False, float_format="{:.3f}".format))
+    curve = training_table(pd.read_parquet(study / "models.parquet"))
+    draw_curves(curve, picture)
+    curve.to_csv(picture.with_suffix(".csv"), index=False)
+    typer.echo(curve.to_string(index=False, float_format="{:.3f}".format))
 
 
 def _parse(text: str) -> tuple[str, str, int]:

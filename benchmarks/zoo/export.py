@@ -152,7 +152,7 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
     """
     pixels = {one.name: raw_pixels(one) for one in unseen}
     files = {file.stem: file for file in sorted(folder.glob("*.safetensors"))}
-    found = {stem: accuracies(file, unseen) for stem, file in files.items()}
+    by_file = {stem: accuracies(file, unseen) for stem, file in files.items()}
     heads = ["encoder", "method", "paradigm", "epochs", "rate", "blur at", "minutes"]
     sets = [cell for name in pixels for cell in (name, "above raw pixels", "above untrained")]
     raw = [cell for one in pixels.values() for cell in (f"{one.accuracy:.3f}", "", "")]
@@ -167,8 +167,8 @@ def table(folder: Path, unseen: Sequence[Images]) -> str:
         twin = f"untrained-{stem.rpartition('-')[2]}"
         cells = [stem, said["mgm_method"], said["mgm_paradigm"], *_recipe(training)]
         cells.append(str(training["minutes"]))
-        for name, own in found[stem].items():
-            other = found[twin][name] if twin in found and twin != stem else None
+        for name, own in by_file[stem].items():
+            other = by_file[twin][name] if twin in by_file and twin != stem else None
             cells += [f"{own.accuracy:.3f}", _above(own, pixels[name]), _above(own, other)]
         lines.append(_row(cells))
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import warnings
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from mgm_jax.errors import InputError, OldNameWarning
+from mgm_jax.files import out_of_space
 
 
 def run_command(app: typer.Typer) -> None:
@@ -25,7 +27,8 @@ def run_command(app: typer.Typer) -> None:
     except OSError as error:
         # A disk, a folder or a share; which one, the error says.
         named = " -> ".join(str(name) for name in (error.filename, error.filename2) if name)
-        _end(": ".join(part for part in (named, error.strerror or str(error)) if part))
+        said = ": ".join(part for part in (named, error.strerror or str(error)) if part)
+        _end(said + _remedy(error))
     except MemoryError as error:
         _end(f"the memory of this machine does not suffice ({error})")
 
@@ -38,6 +41,16 @@ def _note(message: Warning | str, category: type[Warning], *where: Any, **line: 
     if issubclass(category, OldNameWarning):
         return f"note: {message}\n"
     return _format(message, category, *where, **line)
+
+
+def _remedy(error: OSError) -> str:
+    """What a user can do about a file that cannot be written."""
+    again = "and run the command again: what is written is kept"
+    if out_of_space(error):
+        return f". Make room, or raise the quota or the limit (ulimit -f), {again}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f". Make it readable and writable for you, or name another place, {again}"
+    return ""
 
 
 def _end(message: str) -> NoReturn:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mgm_jax.errors import InputError
+from mgm_jax.files import PART
 from mgm_jax.seals import sealed, unsealed
 
 StoreDtype = Literal["float32", "bfloat16"]
@@ -193,7 +194,7 @@ def _write_once(path: Path, content: bytes) -> bool:
     """Make a file that is whole from its first moment; False where the name is taken."""
     if path.exists():
         return False
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

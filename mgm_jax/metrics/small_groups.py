@@ -36,10 +36,10 @@ from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
+    chosen_in_group,
     differences_in_group,
     group_gram,
     nearest_in_group,
-    some_in_group,
 )
 from mgm_jax.geometry.nnk.settle import settle_groups
 from mgm_jax.metrics.local import (
@@ -120,7 +120,7 @@ def _on_cpu(
     else:
         parts = gram, lengths, mask, bandwidth, wanted
         local, support, pca = _settle(
-            _neighbours_among_some, mesh, options.kernel, mask, *parts, k=k
+            _neighbours_among_nearest, mesh, options.kernel, mask, *parts, k=k
         )
         spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
     support = np.asarray(support)
@@ -190,7 +190,7 @@ def whole_group(
         )
         pca = left_out_pca(gram, mask, lengths, *axes, threshold)
     else:
-        local, support, pca, refused = _neighbours_among_some(
+        local, support, pca, refused = _neighbours_among_nearest(
             gram, lengths, mask, bandwidth, wanted, k=k, kernel=kernel, fallback=fallback
         )
     support &= mask[:, None] & mask[None, :]
@@ -260,7 +260,7 @@ def _neighbours_among_all(
     return measure_local(candidates, bandwidth, kernel=kernel, fallback=fallback)
 
 
-def _neighbours_among_some(
+def _neighbours_among_nearest(
     gram: jax.Array,
     lengths: jax.Array,
     mask: jax.Array,
@@ -278,7 +278,7 @@ def _neighbours_among_some(
         matrices of the candidates ``[m, k, k]``; and which points need the fallback ``[m]``.
     """
     index, known = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-    candidates = some_in_group(gram, index, known, lengths)
+    candidates = chosen_in_group(gram, index, known, lengths)
     columns, chosen, refused = measure_local(
         candidates, bandwidth, kernel=kernel, fallback=fallback
     )

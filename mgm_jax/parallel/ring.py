@@ -175,13 +175,13 @@ def _take_turn(
         start = jnp.sum(wanted < visitor.first + visitor.begin, dtype=jnp.int32)
         stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
 
-        def take_some(b: jax.Array, results: jax.Array) -> jax.Array:
+        def take_batch(b: jax.Array, results: jax.Array) -> jax.Array:
             places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
             local = wanted[jnp.minimum(places, share - 1)] - visitor.first
             values = visitor.parts[jnp.clip(local, 0, size - 1)]
             # What another visitor brings is written nowhere.
             return results.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
 
-        return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_some, results)
+        return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_batch, results)
 
     return turn(x, number, results, visit, axis=axis, devices=devices, size=size)

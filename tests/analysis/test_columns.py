@@ -60,6 +60,7 @@ def test_a_series_is_a_table_of_one_column() -> None:
         cluster_models([1.0, 2.0])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_where_two_functions_name_different_numbers_of_groups_the_reason_is_told() -> None:
     generator = np.random.default_rng(0)
     told = []

@@ -165,6 +165,7 @@ def test_a_file_of_no_known_digest_is_recorded_and_compared(server, tmp_path):
         download(f"{address}/w.pth", file)
 
 
+@pytest.mark.slow
 def test_a_published_name_is_fetched_and_converted(
     server, tmp_path, monkeypatch, torchvision, randomised
 ):

@@ -158,6 +158,7 @@ def test_a_packed_torchscript_archive_is_refused(tmp_path):
         read_checkpoint(packed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_shuffled_shapes_write_nothing(tmp_path, write, torchvision, seed):
     weights = dict(torchvision.models.resnet18(weights=None).state_dict())

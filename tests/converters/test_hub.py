@@ -65,6 +65,7 @@ def test_a_repository_of_timm(cache, timm: Any, randomised):
     assert (conversion.encoder.preprocess.size, conversion.encoder.preprocess.resize) == (64, 71)
 
 
+@pytest.mark.slow
 def test_a_study_names_weights_on_the_hub(
     cache: Path, tmp_path: Path, transformers: Any, randomised: Any
 ) -> None:

@@ -98,6 +98,7 @@ def write(params: Any, folder: Path, kind: str) -> Path:
     return folder / "orbax"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["npz", "msgpack", "orbax"])
 def test_a_vit_with_a_pool_equals_its_own_flax_network(params, tmp_path, kind):
     encoder = convert(write(params, tmp_path, kind)).encoder
@@ -168,6 +169,7 @@ def test_an_archive_that_unfolds_to_far_more_is_refused(tmp_path):
         convert(tmp_path / "x.npz")
 
 
+@pytest.mark.slow
 def test_a_study_takes_a_folder_of_orbax(params, tmp_path):
     folder = write(params, tmp_path, "orbax")
     study = make_study(

@@ -95,6 +95,7 @@ def _packed(path: Path, content: Any) -> None:
             packed.writestr(entry.filename, plain.read(entry))
 
 
+@pytest.mark.slow
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
     file = tmp_path / "bomb.pth"
     _packed(file, {"note": "x" * (65 << 20), "w": torch.ones(2)})

@@ -42,6 +42,7 @@ def digests(networks: Any, tmp_path_factory: Any) -> dict[str, str]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_every_library(write, networks, digests, name):
     library = LIBRARIES[name]

@@ -57,6 +57,7 @@ def read_layers(network, names: dict[str, str], x) -> dict[str, np.ndarray]:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "wide_resnet50_2"])
 def test_resnet_is_torchvisions(torchvision, randomised, name):
     network = randomised(getattr(torchvision.models, name)(weights=None))

@@ -94,6 +94,7 @@ def test_heads_divide_the_width(write):
         convert(write(tensors(VIT)), verify=False, heads=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec",
     [SMALL, Conv4Spec(image_size=32, channels=4)],

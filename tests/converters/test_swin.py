@@ -76,6 +76,7 @@ def esvit(state: dict[str, Any]) -> dict[str, Any]:
     return {"teacher": inside, "student": inside, "epoch": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrap", "method"),
     [(lambda state: state, ""), (moby, "MoBY"), (simmim, "SimMIM"), (esvit, "EsViT")],

@@ -52,6 +52,7 @@ def siglip_of_timm(timm: Any) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_siglip_of_timm(timm, write):
     live = siglip_of_timm(timm)
     conversion = convert(write(live.state_dict()))
@@ -122,6 +123,7 @@ def authors_names(state: dict[str, Any]) -> dict[str, Any]:
     return made | {"rope.freqs_cos": torch.zeros(16, 16), "mask_token": torch.zeros(1, 1, DIM)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["joined", "apart", "authors"])
 def test_eva02(timm, write, spelling):
     live = eva_of_timm(timm, large=spelling != "joined")

@@ -54,6 +54,7 @@ def damage(store: EmbeddingStore, chunk: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_views", [2, 6, 256])
 def test_each_row_is_the_feature_of_its_view(tmp_path: Path, batch_views: int):
     encoder, source = FakeEncoder(), FakeSource(COUNT)

@@ -50,6 +50,7 @@ def kept(store: EmbeddingStore) -> list[Path]:
     return sorted((store.folder / PART_FOLDER).glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("batch_views", BATCHES)
 def test_a_run_goes_on_from_the_last_batch(tmp_path: Path, batch_views: int, dtype: str):

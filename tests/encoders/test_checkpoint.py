@@ -40,6 +40,7 @@ def small(seed: int = 0) -> Encoder:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [CONV4, VIT, PixelsSpec(image_size=4)])
 def test_features_survive_bit_for_bit(tmp_path: Path, spec: Conv4Spec) -> None:
     encoder = encoder_of(spec, busy_state(spec))

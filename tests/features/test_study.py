@@ -94,6 +94,7 @@ def test_other_orders_are_aligned_by_id(tmp_path: Path) -> None:
     np.testing.assert_allclose(own["nnk_diameter"], right["nnk_diameter"])
 
 
+@pytest.mark.slow
 def test_views_are_augmentation_manifolds(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     views = random.normal(size=(12, 1, 16)) + 0.1 * random.normal(size=(12, 9, 16))
@@ -105,6 +106,7 @@ def test_views_are_augmentation_manifolds(tmp_path: Path) -> None:
     np.testing.assert_allclose(own["nnk_diameter"], right["nnk_diameter"])
 
 
+@pytest.mark.slow
 def test_a_changed_array_is_measured_again_and_others_are_not(tmp_path: Path) -> None:
     x = models(2)
     first = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
@@ -152,6 +154,7 @@ def test_rows_that_are_not_finite_cost_their_model_alone(tmp_path: Path) -> None
     assert any("rows 7 hold NaN" in what for _, what in account["failed_cells"])
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_files_and_pickles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ def test_levina_bickel_is_theirs_at_every_point(name: str, unbiased: bool) -> No
     assert m is None or found.average[0] == pytest.approx(m, rel=0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_local_pca_is_theirs_in_every_neighbourhood(name: str) -> None:
     x = cloud(name)[:200]

@@ -72,6 +72,7 @@ def test_a_module_registers_a_transform_whose_code_is_its_identity(in_folder, mo
         mgm.register_transform("x")(3)
 
 
+@pytest.mark.slow
 def test_views_do_not_depend_on_how_many_are_asked_for():
     source = open_source("digits")
     many = mgm.views(source, "augs", views=3, size=8, count=20)

@@ -27,12 +27,14 @@ def views(rows=range(5), numbers=range(4), **options) -> np.ndarray:
     return np.asarray(make_views(CANVAS[rows], [KEYS[i] for i in rows], list(numbers), **options))
 
 
+@pytest.mark.slow
 def test_semantic_views_are_the_centre_crop():
     made = views(setting="semantic", numbers=[0, 7])
     expected = CANVAS[:, None, 2:18, 2:18] / np.float32(255)
     np.testing.assert_allclose(made, np.broadcast_to(expected, made.shape), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["augs", "rotation"])
 def test_strength_zero_is_the_centre_crop(name):
     np.testing.assert_allclose(
@@ -47,6 +49,7 @@ def test_views_lie_in_the_unit_range_at_any_strength():
         assert made.min() >= -1e-6 and made.max() <= 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_a_view_does_not_depend_on_its_batch():
     """Alone, in another order, beside other views: the same view."""
     whole = views()

@@ -13,6 +13,7 @@ from mgm_jax.metrics import manifold_metrics
 CONCEPTS = Path(__file__).parents[2] / "docs" / "concepts.md"
 
 
+@pytest.mark.nightly
 def test_degrees_of_flat_manifolds():
     quoted = re.search(r"it is ([\d., ]+) and ([\d.]+) \(means of 500", CONCEPTS.read_text("utf-8"))
     assert quoted

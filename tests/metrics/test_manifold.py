@@ -19,6 +19,7 @@ def _agree(metrics, expected: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(getattr(metrics, name), column, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["random", "low_dimension", "relu", "views_1e-2", "views_1e-3", "clustered"]
 )
@@ -27,6 +28,7 @@ def test_columns_are_those_of_the_oracle(kind):
     _agree(manifold_metrics(points, groups=GROUPS), oracle(points, GROUPS))
 
 
+@pytest.mark.slow
 def test_one_large_cloud_without_groups():
     points = cloud("random", n=270)[:, :24]
     metrics = manifold_metrics(points, k=20)
@@ -105,6 +107,7 @@ def test_affinity_falls_with_the_curvature_of_a_sphere():
     assert means[0] - means[2] > 0.01
 
 
+@pytest.mark.slow
 def test_degree_ranks_intrinsic_dimension():
     random = np.random.default_rng(4)
     degrees = []
@@ -114,6 +117,7 @@ def test_degree_ranks_intrinsic_dimension():
     assert (np.diff(degrees) > 1).all()
 
 
+@pytest.mark.slow
 def test_groups_of_two_and_three_points():
     points = cloud("random")[: GROUPS.size]
     groups = np.array([0, 0, 1, 1, 1, *[2] * 20, *[3] * 17])

@@ -17,6 +17,7 @@ def blobs(n: int = 300, d: int = 10, *, apart: float = 1.0):
     return (rng.normal(size=(6, d))[labels] * apart + rng.normal(size=(n, d)) + 30), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "shot"), [(5, 5), (3, 1), (6, 20)])
 def test_every_episode_is_a_nearest_centroid_classifier(way: int, shot: int) -> None:
     x, labels = blobs()

@@ -22,6 +22,7 @@ def cloud(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((n, 4)) + 1.2 * np.eye(3, 4)[labels], labels
 
 
+@pytest.mark.slow
 def test_scikit_learn_agrees_on_one_neighbour() -> None:
     x, labels = cloud()
     model = KNeighborsClassifier(1, algorithm="brute")
@@ -86,6 +87,7 @@ def test_unusable_options_are_described() -> None:
         knn_accuracy(x, labels[:50])
 
 
+@pytest.mark.slow
 def test_knn_probe_is_scikit_learns_classifier_with_one_neighbour() -> None:
     rng = np.random.default_rng(5)
     train, test = rng.normal(size=(80, 6)), rng.normal(size=(50, 6))

@@ -78,6 +78,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", USES)
 def test_labels_of_every_kind_give_the_same(use: str) -> None:
     expected = USES[use](CODES)

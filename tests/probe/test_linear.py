@@ -35,6 +35,7 @@ def objective(x, labels, weights, intercepts, penalty: float) -> float:
     return (logsumexp(logits, axis=1) - right).sum() + penalty / 2 * (weights**2).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(300, 12), (40, 60)])
 def test_every_penalty_is_as_good_as_scikit_learn(n: int, d: int) -> None:
     x, labels = blobs(n, d)
@@ -96,6 +97,7 @@ def test_labels_that_exclude_no_other_are_binary_regressions() -> None:
     assert np.abs(chances.mean(0) - truth.mean(0)).max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_rows", [None, 70])
 def test_the_gradient_that_is_reported_is_that_of_every_penalty(block_rows: int | None) -> None:
     x, labels = blobs(300)
@@ -126,6 +128,7 @@ def test_the_answer_does_not_depend_on_company() -> None:
     np.testing.assert_allclose(together.weights[2], alone.weights[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_probe_selects_on_validation_and_refits() -> None:
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((200, 150, 400))]
     result = linear_probe(*sets, l2_penalties=9)

@@ -79,6 +79,7 @@ def test_ridge_on_values_is_scikit_learns() -> None:
         assert path.validation[place] == pytest.approx(r2_score(VALUES[TRAIN, 0], held), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ["map", "map11"])
 def test_both_probes_take_several_labels(measure) -> None:
     sets = (X[TRAIN], SEVERAL[TRAIN]), None, (X[TEST], SEVERAL[TEST])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mgm_jax.report import write_report
 from tests.report.encoders import (
     FakeEncoder,
     demo_encoders,
@@ -286,5 +287,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if case not in folders:
             folders[case] = write_study(tmp_path_factory.mktemp("study"), **CASES[case])
         return folders[case]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def page_of(study: Callable[[str], Path]) -> Callable[[str], Path]:
+    """The page of a case, as :func:`study`: it takes seconds, so it is written once."""
+    pages: dict[str, Path] = {}
+
+    def find(case: str) -> Path:
+        if case not in pages:
+            pages[case] = write_report(study(case))
+        return pages[case]
 
     return find

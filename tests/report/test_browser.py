@@ -29,16 +29,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def load(browser: Browser, study: Study) -> Callable[..., Browser]:
-    """Opens the page of a case and waits for its figures; each page is written once."""
-    pages: dict[str, Path] = {}
+def load(browser: Browser, page_of: Study) -> Callable[..., Browser]:
+    """Opens the page of a case and waits for its figures."""
 
     def opens(case: str, *, width: int = 1280, dark: bool = False) -> Browser:
         browser.complaints.clear()
         browser.requests.clear()
-        if case not in pages:
-            pages[case] = write_report(study(case))
-        browser.open(pages[case], width=width, dark=dark)
+        browser.open(page_of(case), width=width, dark=dark)
         browser.wait_for(DRAWN)
         return browser
 

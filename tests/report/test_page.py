@@ -21,12 +21,12 @@ Study = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def rendered(study: Study) -> Callable[[str], Page]:
+def rendered(page_of: Study) -> Callable[[str], Page]:
     pages: dict[str, Page] = {}
 
     def find(case: str) -> Page:
         if case not in pages:
-            pages[case] = Page(write_report(study(case)).read_text(encoding="utf-8"))
+            pages[case] = Page(page_of(case).read_text(encoding="utf-8"))
         return pages[case]
 
     return find
@@ -36,6 +36,7 @@ TRANSFER = {"prediction_scores", "prediction_scatter", "features", "probes", "si
 ALL_FIGURES = {"collapse", "dots", "heatmap", "map", "distribution", "strengths"} | TRANSFER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "absent"),
     [
@@ -52,6 +53,7 @@ def test_every_case_has_its_figures(rendered: Callable[[str], Page], case: str, 
     assert set(rendered(case).figures) == ALL_FIGURES - absent
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(rendered: Callable[[str], Page]):
     for tag, attributes in rendered("hostile").tags:
         assert tag not in ("link", "iframe", "object", "embed", "img", "base"), tag
@@ -125,8 +127,9 @@ def test_unknown_metrics_are_listed_too(study: Study, tmp_path: Path):
     assert "my metric my_metric not described in this report" in words
 
 
-def test_page_stays_small(study: Study):
-    assert write_report(study("forty")).stat().st_size < 3e6
+@pytest.mark.slow
+def test_page_stays_small(page_of: Study):
+    assert page_of("forty").stat().st_size < 3e6
 
 
 def test_same_tables_give_the_same_page(study: Study):

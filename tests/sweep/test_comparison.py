@@ -56,6 +56,7 @@ def test_a_run_ends_with_clusters_and_similarity(finished: Path) -> None:
     assert not (finished / "prediction.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_the_same_bytes_and_takes_old_tables_away(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -152,6 +152,7 @@ def test_a_resumed_run_reads_every_record_once(
     assert sorted(records) == sorted((out / "records").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["embeddings", "records", "."])
 def test_output_that_is_deleted_at_work_leaves_no_failure(
     part: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,13 +30,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = os.pathsep.join([str(ROOT), str(ROOT / "converters")])
 
 #: Weights of every kind, enough encoders for clusters, probes: every stage of a run. As many views
-#: as in the small study, for which everything is compiled.
+#: as in the small study, for which everything is compiled, and few sizes: JAX keeps no programs of
+#: a process that is not the first, so each is compiled anew.
 STUDY = small_study(
     encoders=[
         {"source": "pixels", "size": 8},
         {"source": "conv4", "size": 32},
-        {"source": "zoo:simclr-resnet"},
-        {"source": "checkpoint.safetensors"},
+        {"source": "zoo:simclr-vit"},
+        {"source": "checkpoint.safetensors", "size": 32},
     ],
     augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 6, "views": 8},
     transfer={

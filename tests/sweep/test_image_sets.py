@@ -36,6 +36,7 @@ def pets(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_images_replaced_during_a_run_never_reach_its_results(
     pets: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -77,6 +78,7 @@ def run_and_read(study, out: Path) -> dict[str, object]:
     return table_bytes(out)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_one_image_costs_that_image(pets: Path, tmp_path: Path) -> None:
     Image.new("RGB", (12, 10)).save(pets / "cat" / "2.png")
     (pets / "dog" / "0.png").unlink()
@@ -121,6 +123,7 @@ def test_an_encoder_that_gives_zeros_alone_is_to_blame_itself(pets: Path, tmp_pa
     assert "only zeros at flatten" in failures[0].what and "10 of 10" in failures[0].what
 
 
+@pytest.mark.slow
 def test_what_is_passed_over_stands_in_the_summary_and_the_report(
     pets: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +156,7 @@ def test_what_is_passed_over_stands_in_the_summary_and_the_report(
     assert "val/cat/phone.heic" in page and "taken as splits of one set" in page
 
 
+@pytest.mark.slow
 def test_a_split_on_the_command_line(pets: Path, tmp_path: Path) -> None:
     pets.rename(tmp_path / "test")
     write_picture(tmp_path / "both" / "train" / "cat" / "0.png", random_pixels(0))

@@ -42,6 +42,7 @@ def converted(tmp_path: Path) -> Encoder:
     return encoder
 
 
+@pytest.mark.slow
 def test_all_layers_of_all_seeds_are_measured(tmp_path: Path, monkeypatch) -> None:
     passes: list[tuple[str, ...]] = []
     original = Encoder.features
@@ -82,6 +83,7 @@ def test_a_named_tap_beside_the_layers_has_no_depth(tmp_path: Path) -> None:
     assert np.isnan(depths[0]) and depths[1] == 1
 
 
+@pytest.mark.slow
 def test_controls_of_a_folder_a_published_name_and_a_checkpoint(
     tmp_path: Path, converted: Encoder
 ) -> None:

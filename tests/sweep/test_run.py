@@ -59,6 +59,7 @@ def test_models_hold_what_all_views_of_a_setting_say(finished: Path) -> None:
     assert pixels["crop.whitened_invariance"] < pixels["colorjitter.whitened_invariance"]
 
 
+@pytest.mark.slow
 def test_one_more_encoder_costs_that_encoder_alone(finished: Path, tmp_path: Path) -> None:
     out = shutil.copytree(finished, tmp_path / "out")
 
@@ -112,6 +113,7 @@ def test_a_second_run_changes_no_byte_and_embeds_nothing(finished: Path) -> None
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_done_again(finished: Path, tmp_path: Path) -> None:
     run_study(small_study(), tmp_path)
     old = set(tmp_path.glob("records/*.parquet"))
@@ -145,6 +147,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(finished: Path, tmp_p
     assert table_bytes(out) == table_bytes(finished)
 
 
+@pytest.mark.slow
 def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(small_study().to_yaml())
@@ -188,6 +191,7 @@ def test_a_second_run_on_the_same_folder_is_told(
     assert holder(finished) is None
 
 
+@pytest.mark.slow
 def test_a_damaged_chunk_is_found_and_done_again(tmp_path: Path) -> None:
     study = small_study()
     run_study(study, tmp_path)

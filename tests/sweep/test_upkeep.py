@@ -28,6 +28,7 @@ def files(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_second_study_costs_its_new_encoder_and_gc_keeps_both(
     finished: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_any_name_is_safe(tmp_path: Path) -> None:
     assert not find_garbage(out).paths
 
 
+@pytest.mark.slow
 def test_probes_are_parts_of_a_study_like_others(tmp_path: Path, monkeypatch) -> None:
     study = small_study(
         encoders=[{"source": "pixels", "size": 8}, {"source": "conv4", "size": 32}],

@@ -24,6 +24,7 @@ def monitor(folder: Path | None = None, **options: object) -> Monitor:
     return Monitor(every=10, reference_images=IMAGES, folder=folder, k=5, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_only_steps_that_are_due_are_measured(tmp_path: Path) -> None:
     watch = monitor(tmp_path)
     results = [watch(step, lambda images: images @ np.eye(16)) for step in range(25)]

@@ -11,6 +11,7 @@ from mgm_jax.training.spectra import spectra
 from mgm_jax.training.tridiagonal import by_reflections
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("offset", "decay"), [(0, 0.0), (0, 0.1), (10, 0.1), (1e4, 0.0)], ids=str)
 @pytest.mark.parametrize("shape", [(240, 64), (48, 64)], ids=str)
 def test_eigenvalues_are_those_of_lapack(

@@ -32,6 +32,7 @@ def test_the_demo_needs_no_files(study: Study, tmp_path: Path) -> None:
     assert [entry.source for entry in study.encoders] == ["zoo:all"]
 
 
+@pytest.mark.slow
 def test_paradigms_of_the_zoo_reach_the_tables(small_zoo: Path, tmp_path: Path) -> None:
     made = make_study(
         {

@@ -68,6 +68,7 @@ def said(folder: Path) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet", "vit", "short"])
 def test_the_encoder_is_the_same(folder: Path, said: dict[str, str], name: str) -> None:
     pytest.importorskip("torch")

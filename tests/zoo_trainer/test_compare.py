@@ -93,6 +93,7 @@ def finished(runs: Path, method: str, seed: int, recipe: Recipe) -> None:
     (folder / "log.jsonl").write_text("{}\n" * (recipe.epochs + 1))
 
 
+@pytest.mark.slow
 def test_a_zoo_of_two_recipes(
     tmp_path: Path, unseen: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,16 +49,16 @@ def gram_in_pairs(vectors: Pair) -> Pair:
     more = [(0, 0)] * (rest.high.ndim - 1) + [(0, chunks * size - d)]
     rest = rest.map(jnp.pad, more)
     if chunks == 1:
-        found = _gram_of_digits(rest)
+        gram = _gram_of_digits(rest)
     else:
         parts = rest.map(lambda part: _chunked(part, chunks))
         first = Pair(*(jnp.zeros((*p.shape[1:-1], p.shape[-2]), jnp.float32) for p in parts))
-        found, _ = lax.scan(
+        gram, _ = lax.scan(
             lambda total, part: (pairs.add(total, _gram_of_digits(Pair(*part))), None),
             first,
             tuple(parts),
         )
-    return pairs.scale(found, unit**2)
+    return pairs.scale(gram, unit**2)
 
 
 def _chunked(values: jax.Array, chunks: int) -> jax.Array:
@@ -69,22 +69,22 @@ def _chunked(values: jax.Array, chunks: int) -> jax.Array:
 def _gram_of_digits(rest: Pair) -> Pair:
     """Gram matrices of vectors whose entries are below 1."""
     digits = []
-    for place in range(_DIGITS):
-        base = np.float32(64 if place == 0 else 128)
+    for index in range(_DIGITS):
+        base = np.float32(64 if index == 0 else 128)
         moved = pairs.scale(rest, base)
         digit = jnp.round(moved.high)
         digits.append(digit.astype(jnp.bfloat16))
         rest = pairs.quick_two_sum(moved.high - digit, moved.low)
-    found = None
+    total = None
     for order in reversed(range(_DIGITS)):
         whole = jnp.zeros((), jnp.int32)
         for low in range(order // 2 + 1):
             product = _product(digits[low], digits[order - low])
             whole += product if 2 * low == order else product + jnp.swapaxes(product, -1, -2)
         part = pairs.scale(pairs.from_int32(whole), np.float32(2.0 ** (-12 - 7 * order)))
-        found = part if found is None else pairs.add(found, part)
-    assert found is not None
-    return found
+        total = part if total is None else pairs.add(total, part)
+    assert total is not None
+    return total
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:

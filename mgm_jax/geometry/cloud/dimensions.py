@@ -184,8 +184,8 @@ def intrinsic_dimension(
     distances, indices = np.zeros((n, 0)), np.zeros((n, 0), np.int32)
     if near:
         most = max(max(several) for several in near.values())
-        found = find_neighbours(points, partition, k=most, metric="euclidean", distinct=None)
-        distances, indices = found.distances.astype(np.float64), found.indices
+        nearest = find_neighbours(points, partition, k=most, metric="euclidean", distinct=None)
+        distances, indices = nearest.distances.astype(np.float64), nearest.indices
     for name in asked:
         if name == "mst":
             dimension, low, high = _by_trees(

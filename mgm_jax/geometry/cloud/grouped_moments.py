@@ -142,17 +142,17 @@ def grouped_moments_of(
     if n == 0:
         raise InputError("x must have at least one row; got none. Leave empty chunks out.")
     partition = encode_groups(groups, n)
-    place: Callable[[np.ndarray], np.ndarray] = _unit if on_sphere else _wide
+    prepare: Callable[[np.ndarray], np.ndarray] = _unit if on_sphere else _wide
     order = np.argsort(partition.codes, kind="stable")
     means = np.zeros((len(partition), d))
     for rows, codes, starts in _runs(order, partition.codes):
-        means[codes[starts]] += np.add.reduceat(place(np.asarray(points[rows])), starts, axis=0)
+        means[codes[starts]] += np.add.reduceat(prepare(np.asarray(points[rows])), starts, axis=0)
     means /= partition.sizes[:, None]
     spreads = np.zeros(len(partition))
     within = np.zeros((d, d)) if covariance else None
     for rows, codes, starts in _runs(order, partition.codes):
         # From differences to the group mean: identical views come out as 0, not as rounding.
-        centred = place(np.asarray(points[rows])) - means[codes]
+        centred = prepare(np.asarray(points[rows])) - means[codes]
         spreads[codes[starts]] += np.add.reduceat(np.sum(centred * centred, axis=1), starts)
         if within is not None:
             within += products_of(centred)

@@ -115,7 +115,7 @@ def knn_graph(
 
     The distance is ``1 - cos(x_i, x_j)``, ``|x_i - x_j|^2`` or ``|x_i - x_j|``. Candidates come
     from a fast scan with a proven error bound, their order from distances in float64; rows that
-    the bound cannot settle are redone. So the graph depends on the points alone: not on tiles,
+    the bound cannot settle fall back. So the graph depends on the points alone: not on tiles,
     precision of the scan, devices, or the order of groups. The n x n matrix never exists.
 
     Args:
@@ -225,17 +225,17 @@ def _check_k(k: int, groups: Groups, *, own: bool, what: str = "points") -> None
 def _apply_policy(distinct: Distinct, policy: DuplicatePolicy, *, k: int, own: bool) -> None:
     """Warn of equal rows, refuse them, or refuse a k that the distinct rows cannot serve."""
     name = "x" if own else "base"
-    found = f"{distinct.repeated.size} rows of {name} equal an earlier row"
-    found += f" (rows {name_some(distinct.repeated)})"
+    repeats = f"{distinct.repeated.size} rows of {name} equal an earlier row"
+    repeats += f" (rows {name_some(distinct.repeated)})"
     if policy == "raise":
         raise InputError(
-            f"{name} must hold distinct rows; {found}. Remove them, or pass duplicates='drop'."
+            f"{name} must hold distinct rows; {repeats}. Remove them, or pass duplicates='drop'."
         )
     if policy == "drop":
         _check_k(k, distinct.groups, own=own, what="distinct points")
     else:
         warnings.warn(
-            f"{found}; they stay neighbours at distance 0. Pass duplicates='drop' to leave the "
+            f"{repeats}; they stay neighbours at distance 0. Pass duplicates='drop' to leave the "
             "repeats out as neighbours.",
             stacklevel=3,
         )

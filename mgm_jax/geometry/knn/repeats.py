@@ -12,11 +12,11 @@ from mgm_jax.geometry.knn.tile import Nearest
 from mgm_jax.geometry.points.duplicates import Distinct
 
 
-def expand(found: Nearest, distinct: Distinct, *, own: bool, repeats: bool) -> Nearest:
+def expand(nearest: Nearest, distinct: Distinct, *, own: bool, repeats: bool) -> Nearest:
     """Turn neighbours among distinct rows into neighbours among all rows.
 
     Args:
-        found: neighbours by their places in ``distinct.rows``; of the distinct rows where
+        nearest: neighbours by their places in ``distinct.rows``; of the distinct rows where
             ``own``, of separate queries otherwise.
         distinct: the distinct rows of the points sought among.
         own: whether the points are their own base.
@@ -25,15 +25,15 @@ def expand(found: Nearest, distinct: Distinct, *, own: bool, repeats: bool) -> N
     Returns:
         k neighbours of every point (or query), by ascending distance, equal distances by index.
     """
-    asked = distinct.codes if own else np.arange(found.indices.shape[0])
+    asked = distinct.codes if own else np.arange(nearest.indices.shape[0])
     if not repeats:
         return Nearest(
-            found.distances[asked],
-            distinct.rows[found.indices[asked]].astype(np.int32),
-            found.certified[asked],
+            nearest.distances[asked],
+            distinct.rows[nearest.indices[asked]].astype(np.int32),
+            nearest.certified[asked],
         )
-    k = found.indices.shape[1]
-    distances, indices = found.distances, found.indices
+    k = nearest.indices.shape[1]
+    distances, indices = nearest.distances, nearest.indices
     if own:
         # A point that repeats others has them as neighbours at distance 0.
         itself = np.arange(distances.shape[0], dtype=np.int32)[:, None]
@@ -46,7 +46,7 @@ def expand(found: Nearest, distinct: Distinct, *, own: bool, repeats: bool) -> N
         order = np.argsort(~others, axis=1, kind="stable")[:, :k]
         distances = np.take_along_axis(distances, order, axis=1)
         indices = np.take_along_axis(indices, order, axis=1)
-    return Nearest(distances, indices, found.certified[asked])
+    return Nearest(distances, indices, nearest.certified[asked])
 
 
 def _spell_out(

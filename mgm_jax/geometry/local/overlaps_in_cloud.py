@@ -69,9 +69,9 @@ class CloudOverlaps:
             ``[b, c]`` float64, 0 to min(d_i, d_j); 0 where not counted.
         """
         overlaps = np.zeros(others.shape)
-        for place, (row, compared, real) in enumerate(zip(rows, others, counted, strict=True)):
+        for index, (row, compared, real) in enumerate(zip(rows, others, counted, strict=True)):
             if self._counts[row] and real.any():
-                overlaps[place, real] = self._of_point(row, compared[real])
+                overlaps[index, real] = self._of_point(row, compared[real])
         return overlaps
 
     def _of_point(self, row: int, others: np.ndarray) -> np.ndarray:

@@ -106,9 +106,9 @@ def smaller_sides(
     count = chosen.sum(axis=2)
     columns = min(max(1, -(-int(count.max()) // 8)) * 8, mask.shape[1])
     members = np.full((*mask.shape, columns), -1, np.int32)
-    group, point, place = np.nonzero(chosen)
-    rank = np.cumsum(chosen, axis=2)[group, point, place] - 1
-    members[group, point, rank] = place
+    group, point, member = np.nonzero(chosen)
+    rank = np.cumsum(chosen, axis=2)[group, point, member] - 1
+    members[group, point, rank] = member
     return Sides(members, outside)
 
 
@@ -175,15 +175,15 @@ def orthonormal_basis(
 
     def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         basis, products, distance, dimension, _, count = state
-        place = jnp.argmax(distance, axis=1)
+        pivot = jnp.argmax(distance, axis=1)
         farthest = jnp.max(distance, axis=1)
         active = farthest > smallest
-        vector = jnp.take_along_axis(vectors, place[:, None, None], axis=1)[:, 0]
-        known = jnp.take_along_axis(products, place[:, None, None], axis=1)[:, 0]
+        vector = jnp.take_along_axis(vectors, pivot[:, None, None], axis=1)[:, 0]
+        known = jnp.take_along_axis(products, pivot[:, None, None], axis=1)[:, 0]
         column = vector - jnp.einsum("brt,bt->br", basis, known)
         column *= jnp.where(active, lax.rsqrt(jnp.where(active, farthest, 1)), 0)[:, None]
         product = jnp.einsum("bpr,br->bp", vectors, column)
-        taken = (jnp.arange(p) == place[:, None]) & active[:, None]
+        taken = (jnp.arange(p) == pivot[:, None]) & active[:, None]
         return (
             lax.dynamic_update_slice_in_dim(basis, column[:, :, None], count, 2),
             lax.dynamic_update_slice_in_dim(products, product[:, :, None], count, 2),

@@ -16,7 +16,7 @@ from mgm_jax.geometry.local.subspaces import Axes, orthonormal_basis, smaller_si
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
 # Points that are made orthonormal together, in as many vectors as the one with most needs.
-_LOT = 64
+_BATCH = 64
 _COLUMN_STEP = 8
 
 _basis = jax.jit(orthonormal_basis)
@@ -49,34 +49,34 @@ def overlaps_on_host(
     triangle = np.flatnonzero(np.triu(np.ones((r, r), bool)))
     diagonal = np.searchsorted(triangle, np.arange(r) * (r + 1))
     projectors = np.zeros((*mask.shape, triangle.size))
-    for group, place, p in _lots(mask, members):
-        beyond = outside[group, place]
-        chosen = members[group, place, :p]
+    for group, point, p in _batches(mask, members):
+        beyond = outside[group, point]
+        chosen = members[group, point, :p]
         rows = group[:, None], np.maximum(chosen, 0)
-        vectors = coordinates[rows] - coordinates[group, place][:, None]
+        vectors = coordinates[rows] - coordinates[group, point][:, None]
         vectors[beyond] = gradients[rows][beyond]
-        smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[group, place])
+        smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[group, point])
         basis, spanned = map(np.asarray, _basis(vectors, chosen >= 0, smallest))
         packed = (basis @ basis.transpose(0, 2, 1)).reshape(len(group), -1)[:, triangle]
         packed[beyond] *= -1
         packed[np.ix_(beyond, diagonal)] += real[group[beyond]]
-        projectors[group, place] = packed
-        dimension[group, place] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
+        projectors[group, point] = packed
+        dimension[group, point] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
     on_diagonal = projectors[:, :, diagonal]
     # Every entry off the diagonal stands for two.
     overlaps = 2 * (projectors @ projectors.transpose(0, 2, 1))
     return overlaps - on_diagonal @ on_diagonal.transpose(0, 2, 1), dimension
 
 
-def _lots(mask: np.ndarray, members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+def _batches(mask: np.ndarray, members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """Groups and places of points that need about as many vectors, and how many at most."""
-    group, place = np.nonzero(mask)
-    count = (members[group, place] >= 0).sum(axis=1)
+    group, point = np.nonzero(mask)
+    count = (members[group, point] >= 0).sum(axis=1)
     order = np.argsort(count, kind="stable")
-    for start in range(0, order.size, _LOT):
-        lot = order[start : start + _LOT]
+    for start in range(0, order.size, _BATCH):
+        lot = order[start : start + _BATCH]
         most = max(1, int(count[lot[-1]]))
         columns = min(-(-most // _COLUMN_STEP) * _COLUMN_STEP, members.shape[2])
         # The last lot is filled up with its last point, so that few shapes compile.
-        lot = np.pad(lot, (0, _LOT - lot.size), mode="edge")
-        yield group[lot], place[lot], columns
+        lot = np.pad(lot, (0, _BATCH - lot.size), mode="edge")
+        yield group[lot], point[lot], columns

@@ -1,6 +1,6 @@
 """Principal pivoting of non-negative regressions on the whole tableau, with a backup rule.
 
-It costs k^2 operations an exchange and forgives more than the fast way of :mod:`nnk_pivot`: it
+It costs k^2 operations an exchange and forgives more than :mod:`mgm_jax.geometry.nnk.pivot`: it
 starts from a support with a tableau that has seen no other, goes on with the least-index rule where
 the greedy one does not end, and refines the weights. A few points need it.
 """
@@ -17,7 +17,7 @@ from mgm_jax.geometry.nnk.pivot import decrease, independent
 from mgm_jax.geometry.nnk.sweep_operator import sweep
 
 
-class Afresh(NamedTuple):
+class FallbackSolution(NamedTuple):
     """Solution of b points of k candidates.
 
     Attributes:
@@ -36,7 +36,7 @@ def solve_fallback(
     start: jax.Array,
     *,
     greedy: int | None = None,
-) -> Afresh:
+) -> FallbackSolution:
     """Solve problems from a support on, with the tableau of [K k; k' 1] in full.
 
     Args:
@@ -100,4 +100,4 @@ def solve_fallback(
     for _ in range(2):
         misfit = target - jnp.einsum("bjl,bl->bj", kernel, theta)
         theta += jnp.einsum("bjl,bl->bj", inverse, jnp.where(inside, misfit, 0))
-    return Afresh(jnp.maximum(theta, 0), pivots)
+    return FallbackSolution(jnp.maximum(theta, 0), pivots)

@@ -30,22 +30,22 @@ def group_grams_on_host(
     """
     grams = np.zeros((*mask.shape, mask.shape[1]))
     lengths = np.zeros(mask.shape)
-    for place, (rows, real) in enumerate(zip(points, mask, strict=True)):
+    for group, (rows, real) in enumerate(zip(points, mask, strict=True)):
         if not real.any():
             continue
-        placed = (rows if real.all() else rows[real]).astype(np.float64)
-        squared = np.einsum("md,md->m", placed, placed)
+        prepared = (rows if real.all() else rows[real]).astype(np.float64)
+        squared = np.einsum("md,md->m", prepared, prepared)
         if normalize:
             root = np.sqrt(squared)
             inverse = 1 / np.where(root > 0, root, 1)
-            placed *= inverse[:, None]
+            prepared *= inverse[:, None]
             squared *= inverse**2
-        placed -= placed.mean(axis=0)
-        product = placed @ placed.T
+        prepared -= prepared.mean(axis=0)
+        product = prepared @ prepared.T
         resolved = np.diagonal(product).max() / 4
-        grams[place][np.ix_(real, real)] = product
-        lengths[place] = resolved
-        lengths[place, real] = np.maximum(squared, resolved)
+        grams[group][np.ix_(real, real)] = product
+        lengths[group] = resolved
+        lengths[group, real] = np.maximum(squared, resolved)
     return grams, lengths
 
 

@@ -102,12 +102,12 @@ class NnkGraph(Result):
         """One row an edge (candidates of weight 0 are left out): source, target, weight."""
         import pandas as pd
 
-        source, place = np.nonzero(self.weights)
+        source, column = np.nonzero(self.weights)
         return pd.DataFrame(
             {
                 "source": source.astype(np.int32),
-                "target": self.indices[source, place],
-                "weight": self.weights[source, place],
+                "target": self.indices[source, column],
+                "weight": self.weights[source, column],
             }
         )
 
@@ -130,7 +130,7 @@ class NnkGraph(Result):
         return self.to_pandas().head(10)
 
 
-class _Found(NamedTuple):
+class _Rows(NamedTuple):
     indices: np.ndarray
     weights: np.ndarray
     residual: np.ndarray
@@ -206,7 +206,7 @@ def nnk_graph(
         check_group_sizes(distinct.groups, k, least=1)
         part = None if widths is None else widths[rows]
         results = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
-        results = _Found(*(column[distinct.codes] for column in results))
+        results = _Rows(*(column[distinct.codes] for column in results))
         named = np.where(results.indices < 0, -1, rows[results.indices]).astype(np.int32)
         results = results._replace(indices=named)
     return NnkGraph(**results._asdict(), kernel=kernel)
@@ -220,10 +220,10 @@ def _solve_groups(
     *,
     k: int | None,
     kernel: KernelName,
-) -> _Found:
+) -> _Rows:
     n, width = points.shape
     columns = max(candidates_of(int(groups.sizes.max()), k), 1)
-    results = _Found(
+    results = _Rows(
         np.full((n, columns), -1, np.int32),
         np.zeros((n, columns)),
         np.zeros(n),
@@ -279,7 +279,7 @@ def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any
 
 
 def _write(
-    results: _Found,
+    results: _Rows,
     rows: np.ndarray,
     indices: np.ndarray,
     weights: np.ndarray,
@@ -296,7 +296,7 @@ def _write(
 
 
 def _solve_cloud(
-    results: _Found,
+    results: _Rows,
     points: np.ndarray,
     members: np.ndarray,
     bandwidth: np.ndarray | None,

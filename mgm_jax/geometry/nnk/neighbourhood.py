@@ -66,10 +66,10 @@ def group_gram(
         points before the mean was taken off, ``[m]``, or a quarter of the largest after it where
         that is more.
     """
-    placed = jnp.where(mask[:, None], prepare(points, normalize=normalize), 0)
-    squared_lengths = jnp.sum(placed**2, axis=1)
-    mean = jnp.sum(placed, axis=0) / jnp.maximum(jnp.sum(mask), 1)
-    centred = jnp.where(mask[:, None], placed - mean, 0)
+    prepared = jnp.where(mask[:, None], prepare(points, normalize=normalize), 0)
+    squared_lengths = jnp.sum(prepared**2, axis=1)
+    mean = jnp.sum(prepared, axis=0) / jnp.maximum(jnp.sum(mask), 1)
+    centred = jnp.where(mask[:, None], prepared - mean, 0)
     gram = centred @ centred.T
     # What the matrix cannot tell apart counts as equal too: its rounding is that of its largest
     # entry, far above that of the points where one of them lies far out.
@@ -144,7 +144,7 @@ def all_in_group(gram: jax.Array, mask: jax.Array, squared_lengths: jax.Array) -
     )
 
 
-def some_in_group(
+def chosen_in_group(
     gram: jax.Array, places: jax.Array, mask: jax.Array, squared_lengths: jax.Array
 ) -> Candidates:
     """Take the members at some places as candidates.

@@ -139,14 +139,14 @@ def pivot_greedily(
         # The blocks that are not this term's get it in their last place, which is never read.
         places = [jnp.where(count // size == block, count % size, size) for block in range(blocks)]
         terms = tuple(
-            lax.dynamic_update_slice_in_dim(part, term[:, None], place, 1)
-            for part, place in zip(terms, places, strict=True)
+            lax.dynamic_update_slice_in_dim(part, term[:, None], column, 1)
+            for part, column in zip(terms, places, strict=True)
         )
         scales = tuple(
             lax.dynamic_update_slice_in_dim(
-                part, jnp.where(place < size, inverse, 0)[:, None], place, 1
+                part, jnp.where(column < size, inverse, 0)[:, None], column, 1
             )
-            for part, place in zip(scales, places, strict=True)
+            for part, column in zip(scales, places, strict=True)
         )
         due = None if due is None else due & ~at_pivot
         return (

@@ -166,8 +166,8 @@ def _kinds(labels: np.ndarray) -> str:
     for row, label in enumerate(labels):
         rows.setdefault(type(label).__name__, []).append(row)
     return "; ".join(
-        f"{kind} in {len(found)} rows (rows {name_some(found)})"
-        for kind, found in sorted(rows.items())
+        f"{kind} in {len(holders)} rows (rows {name_some(holders)})"
+        for kind, holders in sorted(rows.items())
     )
 
 
@@ -244,6 +244,6 @@ def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
             batch_codes = np.full(per_batch, -1, np.int32)
             batch_codes[: chosen.size] = chosen
             rows = np.full((per_batch, m), -1, np.int32)
-            for place, code in enumerate(chosen):
-                rows[place, : members[code].size] = members[code]
+            for row, code in enumerate(chosen):
+                rows[row, : members[code].size] = members[code]
             yield GroupBatch(groups=batch_codes, rows=rows, mask=rows >= 0)

@@ -129,12 +129,12 @@ def curvature_angles(
 
     def work(rows: np.ndarray) -> np.ndarray:
         own = bases(points, rows, neighbours[rows], threshold=threshold)
-        found = []
+        results = []
         for others in (nearest[rows], partners[rows]):
             at = np.maximum(others, 0)
             angles = principal_angles(own, bases(points, at, neighbours[at], threshold=threshold))
-            found += [np.where(others >= 0, part, np.nan) for part in angles]
-        return np.stack(found)
+            results += [np.where(others >= 0, part, np.nan) for part in angles]
+        return np.stack(results)
 
     width = max(neighbours.shape[1], 1) * points.shape[1] * 3
     columns = np.concatenate(in_blocks(work, np.arange(len(points)), values_a_row=width), axis=1)
@@ -170,10 +170,10 @@ def principal_angles(
     count = np.minimum(first[1], second[1])
     angles = np.degrees(np.arccos(np.clip(cosines, 0, 1)))
     real = np.arange(angles.shape[1]) < count[:, None]
-    some = count > 0
+    defined = count > 0
     mean = np.where(real, angles, 0).sum(axis=1) / np.maximum(count, 1)
     largest = np.where(real, angles, 0).max(axis=1, initial=0)
-    return np.where(some, mean, np.nan), np.where(some, largest, np.nan)
+    return np.where(defined, mean, np.nan), np.where(defined, largest, np.nan)
 
 
 def random_partners(groups: Groups, eligible: np.ndarray, *, seed: int) -> np.ndarray:

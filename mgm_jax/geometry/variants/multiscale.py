@@ -177,8 +177,8 @@ def merged(points: np.ndarray, graph: NnkGraph, *, pairs: int) -> np.ndarray:
     Returns:
         Fewer points, those that were kept first.
     """
-    source, place = np.nonzero(graph.weights)
-    target, weight = graph.indices[source, place], graph.weights[source, place]
+    source, column = np.nonzero(graph.weights)
+    target, weight = graph.indices[source, column], graph.weights[source, column]
     free = np.ones(len(points), bool)
     first, second = [], []
     # Equal weights: by rows, so that the same points merge on every machine.

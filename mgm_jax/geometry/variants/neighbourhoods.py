@@ -76,8 +76,8 @@ def extents(points: np.ndarray, neighbours: np.ndarray, *, threshold: float) -> 
     if not neighbours.shape[1]:
         return Extent(np.zeros(len(points), np.int32), np.full(len(points), np.nan))
     width = neighbours.shape[1] * points.shape[1]
-    found = in_blocks(work, np.arange(len(points)), values_a_row=width)
-    return Extent(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    blocks = in_blocks(work, np.arange(len(points)), values_a_row=width)
+    return Extent(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 def bases(

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.picture import array_to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
+from mgm_jax.images.sources.options import SourceOptions
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")
@@ -112,29 +113,22 @@ def encode_labels(
 
 def file_source(
     path: Path,
-    labels: ArrayLike | Path | str | None = None,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
+    labels: ArrayLike | Path | str | None,
+    options: SourceOptions,
 ) -> ImageSource:
     """Source of the images in an .npz file (``images``, ``labels``) or an .npy file.
 
     Args:
         path: the file. An .npy file stays on disk and is read image by image.
         labels: labels, or an .npy file that holds them; None for those of the .npz file.
-        name: what to call the source; None for the name of the file.
-        split: of an .npz file with several, the one to take: ``train`` finds ``x_train`` and
-            ``y_train``, or ``train_images`` and ``train_labels``.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of what an .npz file may unpack to.
+        options: of an .npz file with several splits, ``train`` finds ``x_train`` and ``y_train``,
+            or ``train_images`` and ``train_labels``.
 
     Raises:
         InputError: no such file, no array of images in it, one that is compressed too far, or
             pickled objects, which are never loaded.
     """
-    content = _load(path, split=split, limits=limits)
+    content = _load(path, split=options.split, limits=options.limits)
     if isinstance(content, np.ndarray):
         images = content
     else:
@@ -142,12 +136,12 @@ def file_source(
         if labels is None:
             labels = content.pop("labels", None)
     if isinstance(labels, str | Path):
-        stored = _load(Path(labels), split=None, limits=limits)
+        stored = _load(Path(labels), split=None, limits=options.limits)
         if not isinstance(stored, np.ndarray):
             raise InputError(f"{labels}: labels must be in an .npy file of one array.")
         labels = stored
-    title = path.stem if split is None else f"{path.stem}/{split}"
-    return array_source(images, labels, name=name or title, value_range=value_range)
+    name = options.called(path.stem).name or path.stem
+    return array_source(images, labels, name=name, value_range=options.value_range)
 
 
 def _load(path: Path, *, split: str | None, limits: Limits) -> np.ndarray | dict[str, np.ndarray]:

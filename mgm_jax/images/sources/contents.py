@@ -17,9 +17,9 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
-from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.decode.picture import decode_image, deep_span
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.progress import progress
 
 # Reading waits for the disk, and hashing releases the interpreter.
@@ -73,27 +73,20 @@ class _Facts(NamedTuple):
     deep: tuple[str, float, float] | None = None
 
 
-def source_of_contents(
-    contents: Contents,
-    *,
-    name: str,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def source_of_contents(contents: Contents, options: SourceOptions) -> ImageSource:
     """Source of pictures; reads every one of them once, to know its content.
 
     What cannot be read now is an image that cannot be read later: it counts, and is named.
 
     Args:
         contents: the pictures.
-        name: what to call the source.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: with a name; split, fields and depth have been heeded.
 
     Raises:
         InputError: no pictures, or ids that repeat.
     """
-    value_range = check_value_range(value_range)
+    name, limits = options.name or contents.where, options.limits
+    value_range = check_value_range(options.value_range)
     ids, where = contents.ids, contents.where
     facts = list(_all_facts(contents.read, len(ids), title=name))
     rule = "" if value_range is None else f"@{value_range[0]!r}..{value_range[1]!r}"

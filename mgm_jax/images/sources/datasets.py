@@ -13,12 +13,12 @@ from PIL import Image
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.picture import array_to_rgb, decode_image, to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.sources.arrays import array_source
+from mgm_jax.images.sources.options import USUAL, SourceOptions
 from mgm_jax.images.sources.tables.fields import (
-    FIELDS,
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     Fields,
@@ -48,10 +48,7 @@ def held_source(
     labels: Any = None,
     ids: Sequence[Any] | None = None,
     columns: Mapping[str, Any] | None = None,
-    name: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
+    options: SourceOptions = USUAL,
 ) -> ImageSource:
     """Source of images that a program holds.
 
@@ -65,10 +62,7 @@ def held_source(
         labels: one an image, as whole numbers or texts; None for those of the items.
         ids: one an image; None for the numbers of the items.
         columns: further values of each image by name, ``[n]`` or ``[n, c]``.
-        name: what to call the source.
-        fields: keys of image and label, of items that are mappings.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of one image.
+        options: fields are keys of image and label, of items that are mappings.
 
     Raises:
         InputError: neither; items of another kind; labels or ids of another number.
@@ -76,12 +70,12 @@ def held_source(
     >>> held_source([np.zeros((4, 4), np.uint8)] * 2, labels=["a", "b"]).classes
     ('a', 'b')
     """
-    name = name or "images"
+    name, value_range = options.name or "images", options.value_range
     if is_array(images):
         array = _channels_last(images, many=True)
         source = array_source(array, name=name, value_range=value_range)
     elif is_data_set(images):
-        source = _of_items(images, fields, name, value_range, limits)
+        source = _of_items(images, options.fields, name, value_range, options.limits)
     else:
         raise InputError(
             f"images must be a path, an array, or a data set with a length and items; got "

@@ -16,6 +16,7 @@ from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.decode.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.open_table import open_table
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import FIELDS, Fields
 
 __all__ = ["ImageSource", "open_source"]
@@ -95,32 +96,22 @@ def open_source(
         return images
     if isinstance(fields, Mapping):
         fields = Fields(**fields)
-    value_range = check_value_range(value_range)
+    options = SourceOptions(
+        name=name,
+        split=split,
+        fields=fields,
+        depth=depth,
+        value_range=check_value_range(value_range),
+        limits=limits,
+    )
     if isinstance(images, str | Path):
         _refuse(str(images), ids=ids, columns=columns, name=name)
-        source = _open(
-            images,
-            split=split,
-            labels=labels,
-            fields=fields,
-            depth=depth,
-            value_range=value_range,
-            limits=limits,
-        )
+        source = _open(images, labels, options)
     else:
         from mgm_jax.images.sources.datasets import held_source
 
         _refuse("images in memory", split=split, depth=_deep(depth))
-        source = held_source(
-            images,
-            labels=labels,
-            ids=ids,
-            columns=columns,
-            name=name,
-            fields=fields,
-            value_range=value_range,
-            limits=limits,
-        )
+        source = held_source(images, labels=labels, ids=ids, columns=columns, options=options)
     doubtful = [str(one) for one in source.passed_over if not one.harmless]
     if warn and (doubtful or source.notes):
         told = "; ".join((*(f"passed over: {one}" for one in doubtful), *source.notes))
@@ -129,21 +120,15 @@ def open_source(
 
 
 def _open(
-    path_or_name: str | Path,
-    *,
-    split: str | None,
-    labels: ArrayLike | Path | str | None,
-    fields: Fields,
-    depth: int,
-    value_range: ValueRange | None,
-    limits: Limits,
+    path_or_name: str | Path, labels: ArrayLike | Path | str | None, options: SourceOptions
 ) -> ImageSource:
-    text = str(path_or_name)
-    of_table = open_table(text, split=split, fields=fields, value_range=value_range, limits=limits)
+    text, split, value_range = str(path_or_name), options.split, options.value_range
+    depth = options.depth
+    of_table = open_table(text, options)
     if of_table is not None:
         _refuse(text, labels=labels, depth=_deep(depth))
         return of_table()
-    _refuse(text, fields=fields or None)
+    _refuse(text, fields=options.fields or None)
     if text.startswith(TFDS_PREFIX):
         _refuse(text, labels=labels, depth=_deep(depth), value_range=value_range)
         return _open_tfds(text.removeprefix(TFDS_PREFIX), split)
@@ -155,7 +140,7 @@ def _open(
     path = Path(path_or_name).expanduser()
     if opener := _opener_of_files(path):
         _refuse(text, labels=labels)
-        return opener(path, split=split, depth=depth, value_range=value_range, limits=limits)
+        return opener(path, options)
     _refuse(text, depth=_deep(depth))
     suffix = path.suffix.lower()
     if suffix in (".npz", ".npy"):
@@ -163,13 +148,13 @@ def _open(
 
         if suffix == ".npy":
             _refuse(text, split=split)
-        return file_source(path, labels, split=split, value_range=value_range, limits=limits)
+        return file_source(path, labels, options)
     _refuse(text, value_range=value_range)
     if path.is_file() and "ubyte" in path.name:
         from mgm_jax.images.sources.idx import idx_source
 
         _refuse(text, split=split, labels=labels)
-        return idx_source(path, limits=limits)
+        return idx_source(path, limits=options.limits)
     if text == "digits":
         from mgm_jax.images.sources.digits import digits_source
 
@@ -187,7 +172,7 @@ def _open(
     )
 
 
-def _opener_of_files(path: Path) -> Callable[..., ImageSource] | None:
+def _opener_of_files(path: Path) -> Callable[[Path, SourceOptions], ImageSource] | None:
     """What opens a folder or an archive of image files; None where the path is neither."""
     try:
         kind = kind_of(path.stat().st_mode)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.formats import TAR_SUFFIXES
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.names import visible
-from mgm_jax.images.sources.tables.fields import Fields
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.shards import (
     files_below,
     folder_of_shards,
@@ -28,22 +26,12 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".arrow", ".h5", ".hdf5", ".hdf")
 SHARD_SUFFIXES = (*TAR_SUFFIXES, ".parquet", ".arrow")
 
 
-def open_table(
-    text: str,
-    *,
-    split: str | None,
-    fields: Fields,
-    value_range: ValueRange | None,
-    limits: Limits,
-) -> Callable[[], ImageSource] | None:
+def open_table(text: str, options: SourceOptions) -> Callable[[], ImageSource] | None:
     """What opens a table of images or its shards; None where the place is none.
 
     Args:
         text: a file, a folder, a pattern, or ``wds:`` and one of these.
-        split: take one split alone.
-        fields: columns of image, label and id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: how it is read.
 
     Raises:
         InputError: a pattern that stands for no files, or for files of several kinds.
@@ -53,47 +41,25 @@ def open_table(
     files, suffix, where = _files(path, is_wds)
     if suffix is None:
         return None
-    title = _title(path, suffix) if split is None else f"{_title(path, suffix)}/{split}"
+    named = options.called(_title(path, suffix))
 
     def opened() -> ImageSource:
         if suffix == ".saved":
             from mgm_jax.images.sources.tables.arrow import saved_data_set_source
 
-            return saved_data_set_source(
-                path,
-                name=title,
-                split=split,
-                fields=fields,
-                value_range=value_range,
-                limits=limits,
-            )
+            return saved_data_set_source(path, named)
         if len(files) == 1 and suffix in (".csv", ".tsv", ".manifest", ".h5", ".hdf5", ".hdf"):
             from mgm_jax.images.sources.tables.hdf5 import hdf5_source
             from mgm_jax.images.sources.tables.manifest import manifest_source
 
             opener = hdf5_source if suffix.startswith(".h") else manifest_source
-            return opener(
-                files[0],
-                name=title,
-                split=split,
-                fields=fields,
-                value_range=value_range,
-                limits=limits,
-            )
+            return opener(files[0], named)
         from mgm_jax.images.sources.files.webdataset import webdataset_source
         from mgm_jax.images.sources.tables.arrow import arrow_source
         from mgm_jax.images.sources.tables.parquet import parquet_source
 
         of_shards = {".parquet": parquet_source, ".arrow": arrow_source}
-        return of_shards.get(suffix or "", webdataset_source)(
-            files,
-            where=where,
-            name=title,
-            split=split,
-            fields=fields,
-            value_range=value_range,
-            limits=limits,
-        )
+        return of_shards.get(suffix or "", webdataset_source)(files, named, where=where)
 
     return opened
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import DAMAGED
+from mgm_jax.files import DAMAGED, PART
 from mgm_jax.progress import progress
 from mgm_jax.sweep.bucket.copies import LAST, Copies, output_files
 from mgm_jax.sweep.bucket.lease import Lease, LeaseLost
@@ -125,5 +125,5 @@ def _stores(out: Path) -> Iterator[Path]:
             # Parts, leftovers of killed writers and what is damaged are nobody's results.
             if path.is_file()
             and path.suffix not in (".part", DAMAGED)
-            and not path.name.startswith(".part-")
+            and not path.name.startswith(PART)
         )

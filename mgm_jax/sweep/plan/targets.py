@@ -239,7 +239,7 @@ def _open(
         return held[name]
     limits = {} if entry.limits is None else entry.limits.model_dump(exclude_none=True)
     return open_source(
-        place_of(source, base=base),
+        resolve_source(source, base=base),
         split=split,
         fields=Fields(image=entry.image, label=entry.label, id=entry.id),
         depth=entry.depth,
@@ -250,7 +250,7 @@ def _open(
     )
 
 
-def place_of(source: str, *, base: Path) -> str | Path:
+def resolve_source(source: str, *, base: Path) -> str | Path:
     """A source as it is opened: paths and patterns seen from a folder, names as they are."""
     prefix = next((one for one in _PREFIXES if source.startswith(one)), "")
     path = base / Path(source.removeprefix(prefix)).expanduser()

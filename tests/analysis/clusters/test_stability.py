@@ -57,6 +57,7 @@ def metrics_of(groups: pd.DataFrame) -> pd.DataFrame:
     return means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [2, 3, 4])
 def test_the_number_of_kinds_is_found(kinds: int):
     groups = manifolds(kinds=kinds, seed=kinds)
@@ -74,6 +75,7 @@ def test_without_kinds_no_number_is_stable():
     assert found.to_pandas()["stability"].max() < 0.8
 
 
+@pytest.mark.slow
 def test_noise_of_manifolds_lowers_the_stability():
     clean, noisy = (
         cluster_stability(
@@ -191,6 +193,7 @@ def test_each_cut_agrees_with_labels_as_scikit_learn_says():
         agreement_over_cuts(tree, labels[:4], groups=[2])
 
 
+@pytest.mark.slow
 def test_the_search_over_cuts_is_allowed_for():
     """The best cut of unrelated labels is rarely significant by p_any, often by p_value."""
     tree, generator = three_clouds(), np.random.default_rng(0)

@@ -104,6 +104,7 @@ def test_baselines_stand_beside(result: mgm.TransferPrediction):
     assert of_mean[["spearman", "kendall", "p_value", "p_holm"]].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_what_features_add_to_a_baseline_is_told_from_what_they_repeat():
     """Scores are a feature plus a baseline: neither alone, both together predict them."""
     metrics, _ = study(features=3)
@@ -132,6 +133,7 @@ def test_baselines_of_each_task_are_used_for_it_alone():
     assert (of["r2"] > 0.99).all()
 
 
+@pytest.mark.slow
 def test_pure_noise_has_uniform_p_values_and_no_skill():
     """p-values of 80 independent noise tasks, with and without families of equal size."""
     metrics, _ = study(count=16, features=8)
@@ -172,6 +174,7 @@ def test_leaving_families_out_uncovers_what_only_families_carry():
     assert of_family["r2"] < 0.3 and of_family["p_value"] > 0.05
 
 
+@pytest.mark.slow
 def test_models_are_joined_by_name_whatever_their_order():
     metrics, scores = study()
     shuffled = scores.sample(frac=1, random_state=1)
@@ -181,6 +184,7 @@ def test_models_are_joined_by_name_whatever_their_order():
     pd.testing.assert_frame_equal(first.table, second.table)
 
 
+@pytest.mark.slow
 def test_a_model_without_a_score_is_left_out_of_that_task_alone():
     metrics, scores = study()
     scores.loc["model03", "hard"] = np.nan
@@ -195,6 +199,7 @@ def test_a_model_without_a_score_is_left_out_of_that_task_alone():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lasso", "elastic-net"])
 def test_sparse_methods_choose_the_planted_feature(method: str):
     metrics, scores = study(features=8)
@@ -219,6 +224,7 @@ def test_ranks_survive_a_bent_relation():
     assert by_rank["spearman"] > 0.8 and by_rank["r2"] > by_value["r2"] + 0.3
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_tables_and_unusable_columns_are_named():
     metrics, scores = study()
     metrics = metrics.assign(same=1.0, gaps=[np.nan] + [1.0] * 23)

@@ -109,6 +109,7 @@ def test_lasso_and_elastic_net_are_those_of_scikit_learn(share: float):
     assert np.array_equal(np.abs(own) > 1e-6, np.abs(model.coef_) > 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regression", [Ridge(), Sparse(share=1.0)])
 def test_ranks_do_not_see_units(regression: Ridge | Sparse):
     x, y = planted(models=12)

@@ -17,6 +17,7 @@ from mgm_jax.encoders.untrained import random_state
 from mgm_jax.errors import InputError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -18,9 +18,10 @@ from tests.encoders.oracles import (
     views_of,
 )
 
+# Of each kind of block one that repeats; whole networks are in tests/converters.
 SPECS = {
-    "resnet18": ResNetSpec(blocks=(2, 2, 2, 2), block="basic", image_size=64),
-    "resnet50": ResNetSpec(blocks=(3, 4, 6, 3), block="bottleneck", image_size=75),
+    "BasicBlock": ResNetSpec(blocks=(2, 1, 1, 1), block="basic", image_size=64),
+    "Bottleneck": ResNetSpec(blocks=(1, 2, 1, 1), block="bottleneck", image_size=75),
 }
 
 
@@ -34,7 +35,8 @@ def expected_taps(network: Any, spec: ResNetSpec, views: Any) -> dict[str, Any]:
 def test_every_tap_equals_torchvision(name: str, torchvision: ModuleType) -> None:
     spec = SPECS[name]
     state, views = busy_state(spec), views_of(spec)
-    network = load_into(getattr(torchvision.models, name)(), state, left=("fc",))
+    made = torchvision.models.resnet
+    network = load_into(made.ResNet(getattr(made, name), spec.blocks), state, left=("fc",))
     assert_taps_agree(encoder_of(spec, state), views, expected_taps(network, spec, views))
 
 

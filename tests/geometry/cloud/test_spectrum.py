@@ -54,6 +54,7 @@ def test_turning_and_scaling_change_nothing(seed: int, scale: float) -> None:
         assert measure(turned) == pytest.approx(measure(x), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 def test_a_power_law_is_recovered(alpha: float) -> None:
     rng = np.random.default_rng(0)
@@ -63,6 +64,7 @@ def test_a_power_law_is_recovered(alpha: float) -> None:
     assert alpha_req(x) == pytest.approx(alpha, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["massive", "offset", "scaled"])
 def test_the_decay_is_that_of_ranks_11_to_100_beside_a_strong_direction(what: str) -> None:
     """A floor relative to the largest eigenvalue would leave no rank to fit."""
@@ -111,6 +113,7 @@ def test_moments_of_chunks_give_the_spectrum_of_the_whole(shape: tuple[int, int]
         assert getattr(streamed, name) == pytest.approx(getattr(whole, name), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_rankme_does_not_feel_singular_values_that_moments_lose() -> None:
     rng = np.random.default_rng(5)
     d = 120

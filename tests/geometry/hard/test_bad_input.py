@@ -99,6 +99,7 @@ def test_rows_of_zeros_have_no_direction(measure: str) -> None:
         MEASURES[measure](points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", sorted(set(MEASURES) - NORMALISING))
 def test_rows_of_zeros_are_points_elsewhere(measure: str) -> None:
     points = X.copy()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
-from mgm_jax.geometry.knn.distance import place, scan_table
+from mgm_jax.geometry.knn.distance import scale_points, scan_table
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 
 M, D, ROWS, COUNT = 8192 + 700, 128, 96, 40
@@ -29,7 +30,9 @@ def cloud() -> np.ndarray:
 @pytest.fixture(scope="module")
 def tables(cloud: np.ndarray):
     with double_precision():
-        points, _, mean = place(jnp.asarray(cloud), np.ones(M, bool), None, None, metric="cosine")
+        points, _, mean = scale_points(
+            jnp.asarray(cloud), np.ones(M, bool), None, None, metric="cosine"
+        )
         more = -M % buckets.COLUMNS
         filled = points._replace(
             values=jnp.pad(points.values, ((0, more), (0, 0))),
@@ -79,10 +82,11 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
     assert all(np.isin(row, other).mean() > 0.9 for row, other in zip(found, again, strict=True))
 
 
-def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud):
+@pytest.mark.parametrize("wide", ["float64", "pairs"])
+def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud, wide):
     some = cloud[::18]
     expected = nearest_by_pairs(some, cloud, k=10, metric="cosine", precision="float32")
-    with mock.patch.object(jax, "default_backend", lambda: "gpu"):
+    with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic(wide):
         found = nearest_in_cloud(some, cloud, k=10, metric="cosine", precision="bfloat16")
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.distances, expected.distances)

@@ -12,7 +12,7 @@ from mgm_jax.geometry.knn.distance import (
     Metric,
     exact_distances,
     lower_bounds,
-    place,
+    scale_points,
     scan,
     scan_table,
     unseen_distance,
@@ -29,7 +29,7 @@ def test_lower_bounds_hold_and_are_tight(kind: str, metric: Metric, dtype: type)
     n = len(x)
     here = np.ones(n, bool)
     with double_precision():
-        points, _, mean = place(jnp.asarray(x), here, None, None, metric=metric)
+        points, _, mean = scale_points(jnp.asarray(x), here, None, None, metric=metric)
         table = scan_table(points, mean, here, dtype=dtype)
         bounds = np.asarray(lower_bounds(table, table), np.float64)
         bounds = bounds + np.asarray(table.half_squares, np.float64)[:, None]
@@ -50,7 +50,7 @@ def test_exact_distances_are_rounded_once(kind: str, metric: Metric) -> None:
     x = clouds()[kind]
     here = np.ones(len(x), bool)
     with double_precision():
-        points, _, _ = place(jnp.asarray(x), here, None, None, metric=metric)
+        points, _, _ = scale_points(jnp.asarray(x), here, None, None, metric=metric)
         found = exact_distances(points.take(3), points, metric=metric)
         found = in_units(np.asarray(found), points, metric=metric)
     np.testing.assert_allclose(found, all_distances(x[3:4], x, metric)[0], rtol=2.0**-23)
@@ -62,7 +62,7 @@ def test_nothing_outside_the_candidates_is_nearer_than_promised(dtype: type) -> 
     here = np.ones(len(x), bool)
     own = np.arange(len(x), dtype=np.int32)
     with double_precision():
-        points, _, mean = place(jnp.asarray(x), here, None, None, metric="cosine")
+        points, _, mean = scale_points(jnp.asarray(x), here, None, None, metric="cosine")
         table = scan_table(points, mean, here, dtype=dtype)
         bounds, chosen = scan(table, own, table, count=8, tile=32)
         promised = np.asarray(unseen_distance(table, bounds[:, -1], metric="cosine"))
@@ -77,7 +77,7 @@ def test_padding_is_never_a_candidate() -> None:
     x = np.ones((32, 4), np.float32) * np.arange(1, 33, dtype=np.float32)[:, None]
     here = np.arange(32) < 5
     with double_precision():
-        points, _, mean = place(jnp.asarray(x), here, None, None, metric="sqeuclidean")
+        points, _, mean = scale_points(jnp.asarray(x), here, None, None, metric="sqeuclidean")
         table = scan_table(points, mean, here, dtype=jnp.float32)
         own = np.arange(32, dtype=np.int32)
         bounds, chosen = scan(table, own, table, count=6, tile=16)

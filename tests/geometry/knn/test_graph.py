@@ -47,6 +47,7 @@ def test_scikit_learn_agrees() -> None:
     np.testing.assert_allclose(graph.distances, distances, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "columns"), [(1, 16), (40, 50), (96, 1), (1000, 1000)])
 def test_tiles_change_nothing(rows: int, columns: int) -> None:
     x = clouds()["views of few images"]

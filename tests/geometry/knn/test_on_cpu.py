@@ -12,12 +12,12 @@ from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
 from mgm_jax.geometry.knn.cpu import pair_distances
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.cpu.placement import place_on_host
+from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
 from mgm_jax.geometry.knn.distance import (
     Metric,
     bound_slack,
     half_distance_bounds,
-    place,
+    scale_points,
     scan_table,
 )
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
@@ -34,7 +34,7 @@ def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> N
     x = clouds()[kind]
     here = np.ones(len(x), bool)
     with double_precision():
-        points, _, mean = place(jnp.asarray(x), here, None, None, metric="cosine")
+        points, _, mean = scale_points(jnp.asarray(x), here, None, None, metric="cosine")
         table = scan_table(points, mean, here, dtype=dtype)
         bounds = np.asarray(half_distance_bounds(table, table, 0), np.float64)
         lengths, moved = (np.asarray(a, np.float64) for a in (table.lengths, table.moved))
@@ -69,6 +69,7 @@ def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str)
     np.testing.assert_array_equal(ours.distances, other.distances)
 
 
+@pytest.mark.slow
 def test_post_relu_rows_are_certified_at_once() -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(700, 512)), 0).astype(np.float32)
@@ -77,6 +78,17 @@ def test_post_relu_rows_are_certified_at_once() -> None:
     np.testing.assert_array_equal(found.indices, nearest(x, k=20, metric="cosine")[0])
 
 
+def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
+    # All rows are scanned again then: those that were settled, too.
+    rng = np.random.default_rng(0)
+    apart, close = 10 * rng.normal(size=(100, 16)), 5 + 1e-3 * rng.normal(size=(200, 16))
+    x = np.concatenate([apart, close]).astype(np.float32)
+    found = nearest_by_pairs(x, None, k=5, metric="euclidean", precision="float32")
+    assert 0 < found.certified.sum() <= 100
+    np.testing.assert_array_equal(found.indices, nearest(x, k=5, metric="euclidean")[0])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [16, 40, 96, 300])
 def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]
@@ -118,9 +130,9 @@ def test_host_and_device_place_points_alike() -> None:
     x = np.random.default_rng(1).normal(size=(1500, 20)).astype(np.float32) + 3
     for metric in ("cosine", "sqeuclidean"):
         with double_precision():
-            host = place_on_host(x, None, metric=metric)
+            host = scale_on_host(x, None, metric=metric)
             here = np.ones(len(x), bool)
-            points, _, mean = place(jnp.asarray(x), here, None, None, metric=metric)
+            points, _, mean = scale_points(jnp.asarray(x), here, None, None, metric=metric)
             np.testing.assert_array_equal(host.queries.scales, points.scales)
             np.testing.assert_allclose(host.queries.lengths, points.lengths, rtol=1e-15)
             np.testing.assert_allclose(host.mean, mean, rtol=1e-12)
@@ -137,7 +149,7 @@ def test_candidates_are_ranked_by_their_exact_distance(
     candidates = np.stack([rng.permutation(96)[:9] for _ in x]).astype(np.int32)
     candidates[::3, 2] = candidates[5] = -1
     with double_precision():
-        placed = place_on_host(x, base, metric=metric)
+        placed = scale_on_host(x, base, metric=metric)
         found, indices = rank_candidates(
             placed.queries, placed.targets, candidates, k=8, metric=metric
         )
@@ -157,7 +169,7 @@ def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
 
     def centred(x: jax.Array):
         here = np.ones(rows, bool)
-        points, _, mean = place(x, here, None, None, metric="cosine")
+        points, _, mean = scale_points(x, here, None, None, metric="cosine")
         return scan_table(points, mean, here, dtype=jnp.float32)
 
     with double_precision():

@@ -9,6 +9,7 @@ import pytest
 from mgm_jax.geometry.knn.selection import merge_smallest, order_by_distance, smallest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "count"), [(512, 5), (160, 5), (100, 7), (32, 32), (48, 1)])
 @pytest.mark.parametrize("levels", [4, 10_000])
 def test_smallest_is_the_head_of_a_sort(columns: int, count: int, levels: int) -> None:

@@ -66,6 +66,7 @@ def _overlaps(points, support, *, padding: int = 0, inside_only: bool = False):
     return overlap[real, real], dimension[real], sides.outside[0, real]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", [0, 3])
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_overlaps_are_those_of_orthonormal_bases(width, padding):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from mgm_jax.geometry.nnk import graph as nnk
 from mgm_jax.geometry.nnk.graph import nnk_graph
@@ -21,6 +22,7 @@ def test_more_groups_compile_nothing() -> None:
     assert before <= 2
 
 
+@pytest.mark.slow
 def test_the_fallback_is_compiled_where_a_point_needs_it() -> None:
     nnk._group_weights.clear_cache()
     options = dict(groups=np.arange(240) // 40, k=12)

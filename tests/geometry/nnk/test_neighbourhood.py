@@ -10,13 +10,13 @@ from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
+    chosen_in_group,
     differences_in_group,
     from_differences,
     gathered_gram,
     group_gram,
     nearest_in_group,
     prepare,
-    some_in_group,
 )
 from tests.geometry.clouds import cloud, nearest, squared_gaps, unit
 
@@ -33,6 +33,7 @@ def _through_group(points: np.ndarray, *, normalize: bool) -> tuple[np.ndarray, 
         return tuple(np.asarray(part)[: len(points)] for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("kind", ["random", "views_1e-3"])
 def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
@@ -56,6 +57,7 @@ def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
         np.testing.assert_allclose(got, (placed**2).sum(axis=1), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "views_1e-3"])
 def test_candidates_have_the_distances_of_the_points(kind):
     points = cloud(kind, n=240)[:SIZE]
@@ -67,7 +69,7 @@ def test_candidates_have_the_distances_of_the_points(kind):
         gram, lengths = group_gram(padded, mask, normalize=False)
         every = all_in_group(gram, mask, lengths)
         places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
-        some = some_in_group(gram, places, found, lengths)
+        some = chosen_in_group(gram, places, found, lengths)
         again = from_differences(differences_in_group(gram, places), found, lengths)
     everyone, real = np.arange(PADDED) != np.arange(SIZE)[:, None], slice(0, SIZE)
     np.testing.assert_array_equal(np.asarray(every.mask)[real], everyone & mask)

@@ -54,6 +54,7 @@ def test_a_base_moves_with_the_points():
     np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_device", [False, True])
 def test_measures_of_differences_do_not_see_the_offset(on_device):
     far = FAR

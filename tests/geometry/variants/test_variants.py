@@ -37,6 +37,7 @@ def components(x: np.ndarray, row: int, chosen: np.ndarray, threshold: float) ->
     return vectors[enough].T
 
 
+@pytest.mark.slow
 def test_bandwidth_is_a_third_of_the_mean_squared_distance_to_the_15th(points: np.ndarray) -> None:
     apart = distance.cdist(points.astype(np.float64), points.astype(np.float64), "sqeuclidean")
     expected = np.sort(apart, axis=1)[:, 15].mean() / 3
@@ -151,6 +152,7 @@ def test_pairs_of_largest_weight_become_their_midpoints() -> None:
     assert sorted(merged(x, graph, pairs=2)[:, 0].tolist()) == pytest.approx([0.05, 5.15, 9])
 
 
+@pytest.mark.slow
 def test_scales_start_with_the_points_and_grow_coarser(points: np.ndarray) -> None:
     found = multiscale(points, k=K, scales=3, share=0.2)
     assert found.points.tolist() == [60, 48, 38]

@@ -57,6 +57,7 @@ def test_strength_leads_from_the_image_outwards(picture, keys, strengths, operat
     assert 0 < float(jnp.abs(half - image).mean()) < float(jnp.abs(full - image).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "change"), [(Grey, greyscale), (Invert, invert), (Equalize, equalize)]
 )

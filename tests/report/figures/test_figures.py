@@ -41,6 +41,7 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
     return (figure for figure in found if figure is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["single group", "demo", "sweep", "mirrored"])
 def test_plotly_accepts_every_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
@@ -63,6 +64,7 @@ def _with_colours(value):
     return "#123456" if isinstance(value, str) and value.startswith("--") else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["demo", "sweep", "hostile"])
 def test_every_choice_has_a_view(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
@@ -72,6 +74,7 @@ def test_every_choice_has_a_view(study: Study, case: str):
         assert set(keys) == set(figure.views)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["sweep", "hostile"])
 def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, case: str):
     for figure in figures_of(read_tables(study(case))):
@@ -83,6 +86,7 @@ def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, ca
             assert [content["layouts"][place] for place in found["layouts"]] == own
 
 
+@pytest.mark.slow
 def test_dots_are_the_means_and_intervals_of_the_table(study: Study):
     tables = read_tables(study("demo"))
     legend = make_legend(tables.models)
@@ -102,6 +106,7 @@ def test_dots_are_the_means_and_intervals_of_the_table(study: Study):
         assert drawn[row.model] == pytest.approx((row.mean, row.low, row.high), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_missing_values_leave_a_gap_not_a_zero(study: Study):
     tables = read_tables(study("hostile"))
     legend = make_legend(tables.models)

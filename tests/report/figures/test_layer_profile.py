@@ -86,15 +86,16 @@ def test_every_line_band_and_level_is_in_every_view(layered: Path) -> None:
     assert len([t for t in whole.data if t["mode"] == "lines+markers"]) == len(lines)
 
 
+@pytest.mark.slow
 def test_the_page_has_the_figure_once_there_are_layers(
-    layered: Path, study: Callable[[str], Path]
+    layered: Path, page_of: Callable[[str], Path]
 ) -> None:
     page = write_report(layered).read_text()
     assert 'href="#layers"' in page and 'data-figure="layers"' in page
     content = Page(page).figures["layers"]
     assert [choice["label"] for choice in content["choices"]] == ["Images", "Metric"]
     assert WHOLE_MODEL in json.dumps(content)
-    assert 'data-figure="layers"' not in write_report(study("demo")).read_text()
+    assert 'data-figure="layers"' not in page_of("demo").read_text()
 
 
 def test_lines_of_one_family_differ_in_their_dash(layered: Path) -> None:
@@ -110,6 +111,7 @@ def test_lines_of_one_family_differ_in_their_dash(layered: Path) -> None:
     assert colours["conv4"][1] != colours["resnet18"][1]
 
 
+@pytest.mark.slow
 def test_the_picture_shows_panels_lines_and_units(layered: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from benchmarks.pictures.depth import draw_depth

@@ -58,6 +58,7 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
     return (figure for figure in found if figure is not None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["transfer", "hostile"])
 def test_every_choice_has_a_view_that_plotly_accepts(study: Study, case: str):
     figures = list(figures_of(read_tables(study(case))))
@@ -307,6 +308,7 @@ def test_labels_of_the_map_cover_no_other_mark(tables: StudyTables):
             assert len(set(texts)) == len(texts) <= 12
 
 
+@pytest.mark.slow
 def test_every_optional_table_may_be_missing_or_empty(study: Study, tmp_path: Path):
     folder = _copy(study("few targets"), tmp_path)
     own = {
@@ -329,6 +331,7 @@ def test_every_optional_table_may_be_missing_or_empty(study: Study, tmp_path: Pa
         path.write_bytes(kept)
 
 
+@pytest.mark.slow
 def test_empty_tables_leave_the_page_as_without_them(study: Study, tmp_path: Path):
     folder = _copy(study("population"), tmp_path)
     before = write_report(folder).read_bytes()
@@ -354,6 +357,7 @@ def test_damaged_and_foreign_tables_are_named(study: Study, tmp_path: Path):
         write_report(folder)
 
 
+@pytest.mark.slow
 def test_scores_without_numbers_leave_no_figure(study: Study, tmp_path: Path):
     folder = _copy(study("transfer"), tmp_path)
     for name, column in (("transfer", "value"), ("prediction", "r2"), ("similarity", "value")):
@@ -365,6 +369,7 @@ def test_scores_without_numbers_leave_no_figure(study: Study, tmp_path: Path):
     assert "beyond chance on 0 of 5 tasks" in text
 
 
+@pytest.mark.slow
 def test_downloads_are_links_beside_the_page_and_small_copies_within(study: Study, tmp_path: Path):
     folder = _copy(study("transfer"), tmp_path)
     (folder / "features.csv").unlink()
@@ -378,8 +383,9 @@ def test_downloads_are_links_beside_the_page_and_small_copies_within(study: Stud
     assert 'href="features.csv"' not in text
 
 
-def test_twenty_five_encoders_on_five_targets_stay_small(study: Study):
-    assert write_report(study("twenty-five")).stat().st_size < 4e6
+@pytest.mark.slow
+def test_twenty_five_encoders_on_five_targets_stay_small(page_of: Study):
+    assert page_of("twenty-five").stat().st_size < 4e6
 
 
 def _figures(text: str) -> set[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.workers import in_order, workers_for
-from mgm_jax.geometry.knn.cpu.placement import place_on_host
+from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, distance_above, reported_distance
@@ -64,12 +64,12 @@ def nearest_by_gram(x: np.ndarray, *, k: int, metric: Metric) -> Nearest:
         Neighbours, with distances in the units of the points; certified where one comparison in
         float32 was enough to leave out all others.
     """
-    placed = place_on_host(x, None, metric=metric)
-    points, n = placed.queries, len(x)
+    scaled = scale_on_host(x, None, metric=metric)
+    points, n = scaled.queries, len(x)
     centred = x.astype(np.float64)
     centred *= points.scales[:, None]
     # Whatever is taken off, no difference changes; and each number is rounded by its own size.
-    centred -= placed.mean
+    centred -= scaled.mean
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
     gram = centred @ centred.T
     cloud = _Cloud(points, gram, np.diagonal(gram).copy(), metric)

@@ -1,6 +1,6 @@
 """Exact k nearest neighbours on CPUs: every pair of tiles is scored once.
 
-1. The points are placed and centred tile by tile; recent tiles are kept, all of them never.
+1. The points are scaled and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
    Device and host take turns, each with all cores.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
@@ -22,7 +22,7 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.cpu.placement import Placed, place_on_host
+from mgm_jax.geometry.knn.cpu.scaled import ScaledClouds, scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -91,21 +91,21 @@ def nearest_by_pairs(
     x, base = np.asarray(x), None if base is None else np.asarray(base)
     n, own = len(x), base is None
     with double_precision():
-        placed = place_on_host(x, base, metric=metric)
-        tiles = _tile_sizes(n, len(placed.targets.values), tile_rows, tile_columns, own=own)
+        scaled = scale_on_host(x, base, metric=metric)
+        tiles = _tile_sizes(n, len(scaled.targets.values), tile_rows, tile_columns, own=own)
         results = Nearest(
             np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
         )
         left = np.arange(n)
         for turn, dtype in enumerate(_turns(scan_dtype(precision, features=x.shape[1]))):
-            settled = []
-            for rows in _chunks(left, x, own=own):
+            scanned, settled = _chunks(left, x, own=own), []
+            for rows in scanned:
                 part = _scan_rows(
-                    placed, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
+                    scaled, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
                 )
                 results.distances[rows], results.indices[rows] = part.distances, part.indices
                 settled.append(part.certified)
-            left = left[~np.concatenate(settled)]
+            left = np.concatenate(scanned)[~np.concatenate(settled)]
             if turn == 0:
                 results.certified[:] = True
                 results.certified[left] = False
@@ -113,12 +113,12 @@ def nearest_by_pairs(
                 break
         else:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
-            present = np.ones(len(placed.targets.values), bool)
+            present = np.ones(len(scaled.targets.values), bool)
             results.distances[left], results.indices[left] = rank_in_full(
-                placed.queries, left, itself, placed.targets, present, k=k, metric=metric
+                scaled.queries, left, itself, scaled.targets, present, k=k, metric=metric
             )
         return results._replace(
-            distances=in_units(results.distances, placed.queries, metric=metric)
+            distances=in_units(results.distances, scaled.queries, metric=metric)
         )
 
 
@@ -139,7 +139,7 @@ def _chunks(rows: np.ndarray, x: np.ndarray, *, own: bool) -> list[np.ndarray]:
 
 
 def _scan_rows(
-    placed: Placed,
+    scaled: ScaledClouds,
     rows: np.ndarray,
     *,
     own: bool,
@@ -149,15 +149,15 @@ def _scan_rows(
     tiles: tuple[int, int],
 ) -> Nearest:
     """Neighbours of some rows by one scan, in scaled units, and which of them it settled."""
-    whole = rows.size == len(placed.queries.values)
+    whole = rows.size == len(scaled.queries.values)
     # Where some rows of a self graph are scanned, each finds itself first.
     itself = int(own and not whole)
     if not whole:
-        placed = placed._replace(queries=placed.queries.take(rows))
+        scaled = scaled._replace(queries=scaled.queries.take(rows))
         tiles = min(good_rows(rows.size), tiles[0]), tiles[1]
     share = _COARSE_SHARE if dtype == jnp.bfloat16 else _MARGIN_SHARE
     count = k + itself + max(margin(dtype), int(share * k))
-    scan = _Scan(placed, own=own and whole, dtype=dtype, count=count, tiles=tiles)
+    scan = _Scan(scaled, own=own and whole, dtype=dtype, count=count, tiles=tiles)
     scan.run()
     candidates, unseen = scan.candidates(k + itself)
     if itself:
@@ -165,7 +165,7 @@ def _scan_rows(
     # The tiles that the scan kept are needed no longer.
     del scan
     distances, indices = rank_candidates(
-        placed.queries, placed.targets, candidates, k=k, metric=metric
+        scaled.queries, scaled.targets, candidates, k=k, metric=metric
     )
     return Nearest(
         distances, indices, is_certified(distances, distance_above(unseen, metric=metric))
@@ -207,16 +207,16 @@ class _Tiles:
         self._kept: dict[int, ScanTable] = {}
         self._sizes: dict[int, tuple[jax.Array, jax.Array]] = {}
 
-    def __getitem__(self, place: int) -> ScanTable:
-        table = self._kept.pop(place, None)
+    def __getitem__(self, number: int) -> ScanTable:
+        table = self._kept.pop(number, None)
         if table is None:
             if len(self._kept) >= self.room:
                 del self._kept[next(iter(self._kept))]
-            part = self.points.take(self.order[place * self.rows : (place + 1) * self.rows])
+            part = self.points.take(self.order[number * self.rows : (number + 1) * self.rows])
             part, present = pad_points(part, multiple=self.rows)
             table = scan_table(part, self.mean, present, dtype=self.dtype)
-        self._kept[place] = table
-        self._sizes[place] = table.lengths, table.moved
+        self._kept[number] = table
+        self._sizes[number] = table.lengths, table.moved
         return table
 
     def forget(self) -> None:
@@ -225,7 +225,7 @@ class _Tiles:
 
     def sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
-        parts = zip(*(self._sizes[place] for place in range(self.number)), strict=True)
+        parts = zip(*(self._sizes[number] for number in range(self.number)), strict=True)
         lengths, moved = (np.concatenate([np.asarray(a) for a in part]) for part in parts)
         places = _places(self.order)
         return lengths[places].astype(np.float64), moved[places].astype(np.float64)
@@ -243,7 +243,7 @@ class _Scan:
 
     def __init__(
         self,
-        placed: Placed,
+        scaled: ScaledClouds,
         *,
         own: bool,
         dtype: DTypeLike,
@@ -251,13 +251,13 @@ class _Scan:
         tiles: tuple[int, int],
     ) -> None:
         self.own = own
-        n, m = len(placed.queries.values), len(placed.targets.values)
+        n, m = len(scaled.queries.values), len(scaled.targets.values)
         # In a random order the first tiles tell what limits to expect of all.
         order = np.random.default_rng(0).permutation(m)
-        self.targets = _Tiles(placed.targets, placed.mean, order, rows=tiles[1], dtype=dtype)
+        self.targets = _Tiles(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
         self.queries = self.targets
         if not own:
-            queries = placed.queries, placed.mean, np.arange(n)
+            queries = scaled.queries, scaled.mean, np.arange(n)
             self.queries = _Tiles(*queries, rows=tiles[0], dtype=dtype)
         self.lists = Shortlists(n, count=count, shuffled=m)
 

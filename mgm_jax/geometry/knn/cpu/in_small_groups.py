@@ -88,8 +88,8 @@ def _distances(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
     bound = (2 * points.shape[1] + 16) * np.finfo(np.float64).eps * lengths
     least = np.sqrt(np.maximum(squared - bound, 0)).astype(np.float32)
     most = np.sqrt(np.maximum(squared + bound, 0)).astype(np.float32)
-    place = np.arange(rows.shape[1])
-    least[:, place, place] = most[:, place, place] = np.inf
+    diagonal = np.arange(rows.shape[1])
+    least[:, diagonal, diagonal] = most[:, diagonal, diagonal] = np.inf
     group, first, second = np.nonzero(least != most)
     upper = first < second
     pairs = np.stack([group[upper], first[upper], second[upper]])

@@ -77,8 +77,8 @@ def rank_candidates(
 
             def finish(rows: slice, start: int, order: np.ndarray, keys: np.ndarray) -> None:
                 best = np.sort(keys[rows], axis=1)[:, :k]
-                place = start + order[rows]
-                distances[place], indices[place] = unpack_keys(best, nobody=NOBODY)
+                index = start + order[rows]
+                distances[index], indices[index] = unpack_keys(best, nobody=NOBODY)
 
             list(pool.map(partial(finish, start=start, order=order, keys=keys), turns))
     return distances, indices
@@ -110,27 +110,27 @@ def _measure(
     """Fill in the sort keys of some rows' candidates ``[r, c]`` among a block of targets."""
     size = right.values.shape[0]
     local = wanted[rows] - np.int32(begin)
-    place = np.flatnonzero((local >= 0) & (local < size) & (wanted[rows] >= 0))
-    if not place.size:
+    entry = np.flatnonzero((local >= 0) & (local < size) & (wanted[rows] >= 0))
+    if not entry.size:
         return
-    other = local.reshape(-1)[place]
+    other = local.reshape(-1)[entry]
     row = right.values.shape[1] * right.values.dtype.itemsize
     part = max(_PART_BYTES // row, -(-size // _MAX_PARTS))
     # Sorting short integers is a matter of counting.
     near = np.argsort((other // part).astype(np.uint8), kind="stable")
-    place, other = place[near], other[near]
-    first = order[rows][place // local.shape[1]].astype(np.int32)
-    values = np.empty(place.size, np.float32)
+    entry, other = entry[near], other[near]
+    first = order[rows][entry // local.shape[1]].astype(np.int32)
+    values = np.empty(entry.size, np.float32)
     # Setting the type is a matter of the thread.
     with double_precision():
-        for start in range(0, place.size, _PAIRS):
+        for start in range(0, entry.size, _PAIRS):
             part = slice(start, start + _PAIRS)
             pairs = np.zeros((2, _PAIRS), np.int32)
             count = len(values[part])
             pairs[:, :count] = first[part], other[part]
             results = _distances(left, right, *pairs, np.int32(count), metric=metric)
             values[part] = np.asarray(results)[:count]
-    keys[rows].reshape(-1)[place] = pack_keys(values, other + np.int32(begin))
+    keys[rows].reshape(-1)[entry] = pack_keys(values, other + np.int32(begin))
 
 
 def _on_device(points: Points, start: int, rows: int) -> Points:

@@ -72,13 +72,13 @@ class Shortlists:
             self._add_best(fresh + first_row, first_name, bounds[fresh])
             limits[fresh] = -1
         columns = bounds.shape[1]
-        place = np.flatnonzero(bounds < limits[:, None])
+        names = np.flatnonzero(bounds < limits[:, None])
         starts = np.arange(len(bounds) + 1) * columns
-        counts = np.diff(np.searchsorted(place, starts))
-        entered = bounds.reshape(-1)[place]
+        counts = np.diff(np.searchsorted(names, starts))
+        entered = bounds.reshape(-1)[names]
         # What would be a division for each is a subtraction of what a row starts at.
-        place -= np.repeat(starts[:-1] - first_name, counts)
-        self._add(first_row, counts, place, entered)
+        names -= np.repeat(starts[:-1] - first_name, counts)
+        self._add(first_row, counts, names, entered)
         if first:
             self._cut(fresh + first_row)
 
@@ -153,10 +153,10 @@ class Shortlists:
             self._add(first, fit, names[kept], bounds[kept])
             return
         start = np.cumsum(counts) - counts
-        place = np.repeat(np.arange(first, first + counts.size) * width + filled - start, counts)
-        place += np.arange(names.size)
+        slots = np.repeat(np.arange(first, first + counts.size) * width + filled - start, counts)
+        slots += np.arange(names.size)
         # Below a limit, hence not infinite.
-        self._keys.reshape(-1)[place] = pack_keys(bounds, names)
+        self._keys.reshape(-1)[slots] = pack_keys(bounds, names)
         filled += counts
         self._cut(np.flatnonzero(filled > self.count + self._surplus) + first)
 
@@ -175,11 +175,11 @@ class Shortlists:
         step = max(1, _KEYS_AT_ONCE // most)
         for start in range(0, chosen.size, step):
             part = slice(start, start + step)
-            place = starts[part, None] + np.arange(most)
-            there = place < stops[part, None]
-            place = place[there]
+            index = starts[part, None] + np.arange(most)
+            there = index < stops[part, None]
+            index = index[there]
             keys = np.full(there.shape, EMPTY)
-            keys[there] = _keys_of(bounds[place], names[place])
+            keys[there] = _keys_of(bounds[index], names[index])
             self._put(chosen[part] + first, keys)
 
     def _add_best(self, rows: np.ndarray, first_name: int, bounds: np.ndarray) -> None:

@@ -171,15 +171,15 @@ def group_distances(points: jax.Array, mask: jax.Array, *, normalize: bool) -> G
     """
     points = jnp.where(mask[:, :, None], points, 0)
     if normalize:
-        placed, unit = directions(points), jnp.ones(len(points), jnp.float32)
+        scaled, unit = directions(points), jnp.ones(len(points), jnp.float32)
     else:
         inverse = _inverse_power(jnp.max(jnp.abs(points), axis=(1, 2)))
-        placed, unit = pairs.from_float32(points * inverse[:, None, None]), 1 / inverse
-    lengths = jnp.sum(placed.high * placed.high, axis=2)
+        scaled, unit = pairs.from_float32(points * inverse[:, None, None]), 1 / inverse
+    lengths = jnp.sum(scaled.high * scaled.high, axis=2)
     # Any point in the middle will do: it need not be the mean to the last digit.
     count = jnp.maximum(jnp.sum(mask, axis=1), 1)
-    middle = jnp.sum(placed.high, axis=1) / count[:, None]
-    centred = pairs.subtract(placed, pairs.from_float32(middle[:, None]))
+    middle = jnp.sum(scaled.high, axis=1) / count[:, None]
+    centred = pairs.subtract(scaled, pairs.from_float32(middle[:, None]))
     centred = pairs.where(mask[:, :, None], centred, pairs.ZERO)
     gram = gram_in_pairs(centred)
     own = gram.map(lambda part: jnp.diagonal(part, axis1=1, axis2=2))
@@ -226,7 +226,9 @@ def nearest_in_groups(
     return places.astype(jnp.int32), real & (jnp.arange(k) < wanted[:, None, None]), blurred
 
 
-def some_in_groups(distances: GroupDistances, places: jax.Array, mask: jax.Array) -> PairCandidates:
+def chosen_in_groups(
+    distances: GroupDistances, places: jax.Array, mask: jax.Array
+) -> PairCandidates:
     """Take the members at some places as candidates, of all members of g groups.
 
     Args:

@@ -36,8 +36,8 @@ def exp(x: Pair) -> Pair:
     # Loops, not chains: a compiler that repeats what it needs twice would never end with these.
     shares = Pair(*map(jnp.asarray, pairs.split_float64(1 / np.arange(_TERMS, 1, -1))))
 
-    def term(place: jax.Array, series: Pair) -> Pair:
-        share = shares.map(lambda part: jnp.broadcast_to(part[place], r.shape))
+    def term(index: jax.Array, series: Pair) -> Pair:
+        share = shares.map(lambda part: jnp.broadcast_to(part[index], r.shape))
         return pairs.add(one, pairs.multiply(pairs.multiply(r, share), series))
 
     def square(_: int, y: Pair) -> Pair:

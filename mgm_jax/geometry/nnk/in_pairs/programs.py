@@ -16,11 +16,11 @@ import numpy as np
 from mgm_jax.geometry.backend.pairs import EPSILON, Pair
 from mgm_jax.geometry.nnk.in_pairs.distances import (
     PairCandidates,
+    chosen_in_groups,
     from_lanes,
     gathered,
     group_distances,
     nearest_in_groups,
-    some_in_groups,
     to_lanes,
 )
 from mgm_jax.geometry.nnk.in_pairs.reduce import reduce_cosine, reduce_gaussian
@@ -77,7 +77,7 @@ def group_weights(
     g, m, _ = points.shape
     distances = group_distances(points, mask, normalize=kernel == "cosine")
     places, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
-    candidates = some_in_groups(distances, places, real)
+    candidates = chosen_in_groups(distances, places, real)
     unit = to_lanes(jnp.broadcast_to(distances.unit[:, None], (g, m)).reshape(-1))
     lengths = to_lanes(distances.squared_length.reshape(-1))
     results = _weights(

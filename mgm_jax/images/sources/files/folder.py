@@ -9,23 +9,15 @@ from typing import NamedTuple
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.formats import HIDDEN, image_suffixes, is_hidden, why_passed_over
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import kind_of, read_regular
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
 from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.options import SourceOptions
 
 
-def folder_source(
-    folder: Path,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    depth: int = 1,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def folder_source(folder: Path, options: SourceOptions) -> ImageSource:
     """Source of the image files in a folder.
 
     Each folder inside is a class, with all image files at any depth within. A folder that holds
@@ -39,11 +31,7 @@ def folder_source(
 
     Args:
         folder: where the images are.
-        name: what to call the source; None for the name of the folder.
-        split: take one split alone, the folder of that name or meaning.
-        depth: how many folders name a class; with 2 ``greek/alpha`` is one.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is the folder of that name or meaning.
 
     Raises:
         InputError: no such folder, one that cannot be listed, no images in it, or images beside
@@ -51,23 +39,17 @@ def folder_source(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of images.")
-    walk = _Walk(folder, limits)
+    walk = _Walk(folder, options.limits)
     paths = sorted(walk.files)
-    title = visible(folder.resolve().name)
     listing = FileListing(
         where=visible(str(folder)),
         paths=paths,
-        read=lambda i: read_regular(folder / paths[i], name=visible(paths[i]), limits=limits),
+        read=lambda i: read_regular(
+            folder / paths[i], name=visible(paths[i]), limits=options.limits
+        ),
         passed_over=walk.passed_over,
     )
-    return source_of_files(
-        listing,
-        name=name or (title if split is None else f"{title}/{split}"),
-        depth=depth,
-        split=split,
-        value_range=value_range,
-        limits=limits,
-    )
+    return source_of_files(listing, options.called(visible(folder.resolve().name)))
 
 
 _SECOND_LINK = "links to files that are read under another name"

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mgm_jax.images.decode.formats import DOCUMENT, HARMLESS, STRANGE
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource, PassedOver
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.layout import find_layout
 from mgm_jax.images.sources.files.names import distinct_ids, visible
+from mgm_jax.images.sources.options import SourceOptions
 
 # Paths that are kept of the files passed over for one reason.
 _MAX_EXAMPLES = 20
@@ -71,35 +70,27 @@ class FileListing:
     passed_over: PassedOverFiles
 
 
-def source_of_files(
-    listing: FileListing,
-    *,
-    name: str,
-    depth: int = 1,
-    split: str | None = None,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def source_of_files(listing: FileListing, options: SourceOptions) -> ImageSource:
     """Source of the files of a listing; reads every file once, to know its content.
 
     A file that cannot be read now is an image that cannot be read later: it counts, and is named.
 
     Args:
         listing: the files.
-        name: what to call the source.
-        depth: how many folders name a class.
-        split: take one split alone.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: with a name.
 
     Raises:
         InputError: no images, or folders that say no classes; see
             :func:`~mgm_jax.images.sources.files.layout.find_layout`.
     """
+    split = options.split
     where = listing.where if split is None else f"{listing.where}/{split}"
-    limits.check("files", len(listing.paths), name=listing.where, what="image files")
+    options.limits.check("files", len(listing.paths), name=listing.where, what="image files")
     layout = find_layout(
-        [visible(path) for path in listing.paths], where=listing.where, depth=depth, split=split
+        [visible(path) for path in listing.paths],
+        where=listing.where,
+        depth=options.depth,
+        split=split,
     )
     raws = [listing.paths[i] for i in layout.kept]
     ids = distinct_ids(raws, layout.paths)
@@ -115,7 +106,5 @@ def source_of_files(
             passed_over=listing.passed_over.result(),
             notes=layout.notes,
         ),
-        name=name,
-        value_range=value_range,
-        limits=limits,
+        options,
     )

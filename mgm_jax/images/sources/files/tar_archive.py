@@ -16,26 +16,18 @@ from typing import IO, Any
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space
 from mgm_jax.images.decode.formats import TAR_SUFFIXES, why_passed_over
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import FREE_BYTES, LIMITS, Limits
+from mgm_jax.images.decode.limits import FREE_BYTES, Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.files.zip_archive import member_path
+from mgm_jax.images.sources.options import SourceOptions
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _PIECE = 2**20
 
 
-def tar_source(
-    path: Path,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    depth: int = 1,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def tar_source(path: Path, options: SourceOptions) -> ImageSource:
     """Source of the image files in a tar archive.
 
     Classes, ids and digest are those of the folder that the archive would unpack to. A compressed
@@ -44,17 +36,13 @@ def tar_source(
 
     Args:
         path: the archive: plain, or compressed by gzip, bzip2, xz or zstd.
-        name: what to call the source; None for the name of the file.
-        split: take one split alone, the folder of that name or meaning.
-        depth: how many folders name a class; with 2 ``greek/alpha`` is one.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is the folder of that name or meaning.
 
     Raises:
         InputError: no archive, damaged, too large, no room to decompress it, no images in it, or
             images beside the folders of classes.
     """
-    where = visible(str(path))
+    where, limits = visible(str(path)), options.limits
     passed_over = PassedOverFiles()
     members: dict[str, tuple[int, int]] = {}
     file = plain_tar(path, where, limits)
@@ -89,14 +77,8 @@ def tar_source(
         if stem.lower().endswith(suffix):
             stem = visible(stem[: -len(suffix)])
             break
-    return source_of_files(
-        FileListing(where=where, paths=paths, read=read, passed_over=passed_over),
-        name=name or (stem if split is None else f"{stem}/{split}"),
-        depth=depth,
-        split=split,
-        value_range=value_range,
-        limits=limits,
-    )
+    listing = FileListing(where=where, paths=paths, read=read, passed_over=passed_over)
+    return source_of_files(listing, options.called(stem))
 
 
 def tar_members(

@@ -14,18 +14,16 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.decode.formats import TAR_SUFFIXES, image_suffixes, why_passed_over
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import kind_of
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.listing import PassedOverFiles
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.files.tar_archive import plain_tar, tar_members
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import (
-    FIELDS,
     LABEL_COLUMNS,
-    Fields,
     column_of,
     encode_classes,
     encode_text,
@@ -44,16 +42,7 @@ class _Part(NamedTuple):
     size: int
 
 
-def webdataset_source(
-    files: Sequence[Path],
-    *,
-    where: str,
-    name: str,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def webdataset_source(files: Sequence[Path], options: SourceOptions, *, where: str) -> ImageSource:
     """Source of the images in tar shards.
 
     ``key.jpg``, ``key.cls`` and ``key.json`` are one sample, whose key is everything before the
@@ -65,19 +54,16 @@ def webdataset_source(
 
     Args:
         files: the shards.
+        options: a split is of the shards whose name or folder says so; fields are the suffix of
+            the images, where samples hold several, and suffix or JSON key of label and id.
         where: what an error calls them.
-        name: what to call the source.
-        split: take the shards alone whose name or folder says so.
-        fields: suffix of the images, where samples hold several; suffix or JSON key of the label
-            and of the id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
 
     Raises:
         InputError: damaged or too large shards, no images, samples of several images, labels of
             another kind.
     """
-    files = shards_of_split(files, split, where=where)
+    fields, limits = options.fields, options.limits
+    files = shards_of_split(files, options.split, where=where)
     shards = _Shards(files, limits)
     passed_over = PassedOverFiles()
     images: dict[tuple[int, str], dict[str, _Part]] = {}
@@ -116,12 +102,10 @@ def webdataset_source(
         read=read,
         columns=_columns(said),
         passed_over=passed_over.result(),
-        notes=() if split is not None else splits_note(files),
+        notes=() if options.split is not None else splits_note(files),
     )
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    return source_of_contents(
-        contents.take(order), name=name, value_range=value_range, limits=limits
-    )
+    return source_of_contents(contents.take(order), options)
 
 
 def is_webdataset(path: Path) -> bool:

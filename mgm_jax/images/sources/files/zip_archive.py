@@ -9,26 +9,17 @@ from pathlib import Path
 
 from mgm_jax.errors import InputError
 from mgm_jax.images.decode.formats import why_passed_over
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
 from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.options import SourceOptions
 
 _UTF8_FLAG = 0x800
 _ENCRYPTED_FLAG = 1
 _UNICODE_PATH = 0x7075
 
 
-def zip_source(
-    path: Path,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    depth: int = 1,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def zip_source(path: Path, options: SourceOptions) -> ImageSource:
     """Source of the image files in a zip archive.
 
     Classes, ids and digest are those of the folder that the archive would unpack to. Names may be
@@ -37,17 +28,13 @@ def zip_source(
 
     Args:
         path: the archive.
-        name: what to call the source; None for the name of the file.
-        split: take one split alone, the folder of that name or meaning.
-        depth: how many folders name a class; with 2 ``greek/alpha`` is one.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is the folder of that name or meaning.
 
     Raises:
         InputError: no archive, encrypted images alone, no images in it, or images beside the
             folders of classes.
     """
-    where = visible(str(path))
+    where, limits = visible(str(path)), options.limits
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -89,14 +76,8 @@ def zip_source(
         except Exception as error:
             raise InputError(f"{title} cannot be unpacked: {error}") from error
 
-    return source_of_files(
-        FileListing(where=where, paths=paths, read=read, passed_over=passed_over),
-        name=name or (visible(path.stem) if split is None else f"{visible(path.stem)}/{split}"),
-        depth=depth,
-        split=split,
-        value_range=value_range,
-        limits=limits,
-    )
+    listing = FileListing(where=where, paths=paths, read=read, passed_over=passed_over)
+    return source_of_files(listing, options.called(visible(path.stem)))
 
 
 def member_path(name: str) -> str:

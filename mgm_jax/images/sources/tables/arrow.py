@@ -6,19 +6,19 @@ import bisect
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible
-from mgm_jax.images.sources.tables.fields import FIELDS, SPLIT_COLUMNS, Fields
+from mgm_jax.images.sources.options import SourceOptions
+from mgm_jax.images.sources.tables.fields import SPLIT_COLUMNS
 from mgm_jax.images.sources.tables.rows import (
     ROW,
     contents_of_rows,
@@ -38,20 +38,7 @@ def is_saved_data_set(folder: Path) -> bool:
     return (folder / _STATE).is_file() or (folder / _SPLITS).is_file()
 
 
-class _Saved(NamedTuple):
-    files: list[Path]
-    splits: list[str]
-
-
-def saved_data_set_source(
-    folder: Path,
-    *,
-    name: str,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def saved_data_set_source(folder: Path, options: SourceOptions) -> ImageSource:
     """Source of the images of a data set, or of the splits of one, that was saved to a folder.
 
     The shards are read as ``state.json`` lists them; nothing outside of the folder is. See
@@ -59,27 +46,15 @@ def saved_data_set_source(
 
     Args:
         folder: that ``save_to_disk`` wrote.
-        name: what to call the source.
-        split: take one split alone; None takes all together.
-        fields: columns of image, label and id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is one that the folder lists.
 
     Raises:
         InputError: a damaged folder, no such split, or what :func:`arrow_source` refuses.
     """
     where = visible(str(folder))
     if (folder / _STATE).is_file():
-        return arrow_source(
-            _shards(folder),
-            where=where,
-            name=name,
-            split=split,
-            fields=fields,
-            value_range=value_range,
-            limits=limits,
-        )
-    splits = _json(folder / _SPLITS).get("splits")
+        return arrow_source(_shards(folder), options, where=where)
+    split, splits = options.split, _json(folder / _SPLITS).get("splits")
     if not isinstance(splits, list) or not splits or not all(map(_is_plain_name, splits)):
         raise InputError(f"{where}/{_SPLITS} must list the splits by the names of their folders.")
     chosen = splits if split is None else [one for one in splits if same_split(one, split)]
@@ -89,24 +64,17 @@ def saved_data_set_source(
     chosen = exact or chosen
     return arrow_source(
         [file for one in chosen for file in _shards(folder / one)],
+        replace(options, split=None),
         where=where,
-        name=name,
-        fields=fields,
-        value_range=value_range,
-        limits=limits,
         notes=splits_note([folder / one / "x" for one in chosen]),
     )
 
 
 def arrow_source(
     files: Sequence[Path],
+    options: SourceOptions,
     *,
     where: str,
-    name: str,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
     notes: tuple[str, ...] = (),
 ) -> ImageSource:
     """Source of the pictures in the rows of Arrow files, which stay on disk.
@@ -116,12 +84,8 @@ def arrow_source(
 
     Args:
         files: the shards, in their order: streams or files of Arrow IPC, not compressed.
+        options: a split is told by a column ``split`` or by the names of the files.
         where: what an error calls them.
-        name: what to call the source.
-        split: take one split alone, told by a column ``split`` or by the names of the files.
-        fields: columns of image, label and id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
         notes: what else is to be said of the files.
 
     Raises:
@@ -130,13 +94,14 @@ def arrow_source(
     """
     import pyarrow as pa
 
+    split, limits = options.split, options.limits
     if not files:
         raise InputError(f"{where} holds no Arrow files.")
     schema = _open_file(files[0])[0]
     has_split = any(one in schema.names for one in SPLIT_COLUMNS)
     if split is not None and not has_split:
         files = shards_of_split(files, split, where=where)
-    image = find_image_column(schema, wanted=fields.image, where=where)
+    image = find_image_column(schema, wanted=options.fields.image, where=where)
     if image is None:
         raise InputError(
             f"{where} has no column of image files (bytes, or a struct of bytes and path); its "
@@ -169,11 +134,11 @@ def arrow_source(
         read,
         paths=paths,
         split=split if has_split else None,
-        fields=fields,
+        fields=options.fields,
         where=where,
         notes=notes,
     )
-    return source_of_contents(contents, name=name, value_range=value_range, limits=limits)
+    return source_of_contents(contents, options)
 
 
 def _open_file(file: Path) -> tuple[Any, list[Any]]:

@@ -11,25 +11,21 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import (
-    FIELDS,
     ID_COLUMNS,
     LABEL_COLUMNS,
-    Fields,
     column_for,
     distinct_texts,
     encode_classes,
     numbered,
 )
-
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 
 _IMAGE_KEYS = ("images", "image", "x", "data")
 _LABEL_KEYS = (*LABEL_COLUMNS, "y")
@@ -39,15 +35,7 @@ _CACHE_BYTES = 2**28
 _MAX_ARRAYS = 10_000
 
 
-def hdf5_source(
-    path: Path,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
     """Source of the images in an HDF5 file.
 
     ``images`` holds ``[n, h, w]`` or ``[n, h, w, c]`` numbers, or ``[n]`` encoded pictures (bytes
@@ -56,12 +44,8 @@ def hdf5_source(
 
     Args:
         path: the file.
-        name: what to call the source; None for the name of the file.
-        split: take the group or the arrays of that name or purpose: ``train/images``,
-            ``images_train`` or ``train_images``.
-        fields: arrays of images, labels and ids, by their paths in the file.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is the group or the arrays of that name or purpose (``train/images``,
+            ``images_train`` or ``train_images``); fields are arrays by their paths in the file.
 
     Raises:
         InputError: h5py is missing, no such array, links out of the file, labels of another
@@ -71,7 +55,8 @@ def hdf5_source(
         import h5py
     except ImportError as error:
         raise InputError(f"{path} needs h5py: pip install 'mgm_jax[hdf5]'.") from error
-    where = visible(str(path))
+    where, split = visible(str(path)), options.split
+    fields, limits = options.fields, options.limits
     try:
         file = h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES)
         arrays: dict[str, Any] = {one: file[one] for one in _names(file, h5py)}
@@ -87,6 +72,8 @@ def hdf5_source(
         )
     lock = threading.Lock()
     images = arrays[image]
+    # Before a name is made for each: a file of some bytes may claim any number of images.
+    _check(images, image, where, limits)
     n = images.shape[0] if images.ndim else 0
 
     def values(name: str | None) -> list[Any] | None:
@@ -116,8 +103,7 @@ def hdf5_source(
         and array.shape[0] == n
         and array.dtype.kind in "iufb"
     }
-    _check(images, image, where, limits)
-    title = visible(path.stem) if split is None else f"{visible(path.stem)}/{split}"
+    options = options.called(visible(path.stem))
     if images.ndim == 1 and h5py.check_vlen_dtype(images.dtype) == np.uint8:
 
         def read(row: int) -> bytes:
@@ -130,15 +116,13 @@ def hdf5_source(
         contents = Contents(
             where=where, ids=ids, labels=codes, classes=classes, read=read, columns=columns
         )
-        return source_of_contents(
-            contents, name=name or title, value_range=value_range, limits=limits
-        )
+        return source_of_contents(contents, options)
     if images.dtype.kind not in "iufb" or images.ndim not in (3, 4):
         raise InputError(
             f"{where}: {image} must hold [n, h, w] or [n, h, w, c] numbers, or [n] encoded "
             f"pictures; got shape {list(images.shape)} of {images.dtype}."
         )
-    source = array_source(images, name=name or title, value_range=value_range)
+    source = array_source(images, name=options.name or where, value_range=options.value_range)
     return dataclasses.replace(source, ids=ids, labels=codes, classes=classes, columns=columns)
 
 

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import read_regular
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import (
-    FIELDS,
     ID_COLUMNS,
     LABEL_COLUMNS,
     PATH_COLUMNS,
@@ -32,19 +31,8 @@ from mgm_jax.images.sources.tables.fields import (
 )
 from mgm_jax.images.sources.tables.rows import rows_of_split
 
-#: Suffixes of tables that list images.
-MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
 
-
-def manifest_source(
-    path: Path,
-    *,
-    name: str | None = None,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
     """Source of the image files that the rows of a table name.
 
     Columns are found by their names (``path``, ``label``, ``split``, ``id`` and the like) or named;
@@ -55,17 +43,15 @@ def manifest_source(
 
     Args:
         path: the table: ``.csv``, ``.tsv`` (with a head) or ``.parquet``.
-        name: what to call the source; None for the name of the file.
-        split: take the rows alone whose column ``split`` says so.
-        fields: columns of path, label and id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
+        options: a split is of the rows whose column ``split`` says so; the field of the image is
+            the column of paths.
 
     Raises:
         InputError: no such table, no column of paths, labels or ids of another kind, ids that
             repeat, no such split. A file that is missing is an image that cannot be read.
     """
-    where = visible(str(path))
+    where, split = visible(str(path)), options.split
+    fields, limits = options.fields, options.limits
     table = _read(path, where, limits)
     known = list(table)
     column = column_for(fields.image, PATH_COLUMNS, known, what="image", where=where)
@@ -104,13 +90,7 @@ def manifest_source(
             raise InputError(f"{where} has no column 'split'; it has {name_some(known)}.")
         contents = rows_of_split(contents, table[split_column], split)
     order = sorted(range(len(contents.ids)), key=contents.ids.__getitem__)
-    title = visible(path.stem)
-    return source_of_contents(
-        contents.take(order),
-        name=name or (title if split is None else f"{title}/{split}"),
-        value_range=value_range,
-        limits=limits,
-    )
+    return source_of_contents(contents.take(order), options.called(visible(path.stem)))
 
 
 def _ids(

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.images.decode.grey_depth import ValueRange
-from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.names import visible
-from mgm_jax.images.sources.tables.fields import FIELDS, SPLIT_COLUMNS, Fields
+from mgm_jax.images.sources.options import SourceOptions
+from mgm_jax.images.sources.tables.fields import SPLIT_COLUMNS
 from mgm_jax.images.sources.tables.groups import RowGroups
 from mgm_jax.images.sources.tables.rows import (
     ROW,
@@ -32,16 +32,7 @@ from mgm_jax.images.sources.tables.shards import shards_of_split, splits_note
 _ROWS = 16
 
 
-def parquet_source(
-    files: Sequence[Path],
-    *,
-    where: str,
-    name: str,
-    split: str | None = None,
-    fields: Fields = FIELDS,
-    value_range: ValueRange | None = None,
-    limits: Limits = LIMITS,
-) -> ImageSource:
+def parquet_source(files: Sequence[Path], options: SourceOptions, *, where: str) -> ImageSource:
     """Source of the pictures in the rows of Parquet files.
 
     A picture is the content of a cell of bytes, or of a struct of ``bytes`` and ``path``. Class
@@ -51,12 +42,8 @@ def parquet_source(
 
     Args:
         files: the shards, in their order.
+        options: a split is told by a column ``split`` or by the names of the files.
         where: what an error calls them.
-        name: what to call the source.
-        split: take one split alone, told by a column ``split`` or by the names of the files.
-        fields: columns of image, label and id.
-        value_range: of values deeper than eight bits, the ones of black and white.
-        limits: of sizes and numbers.
 
     Raises:
         InputError: files that cannot be read, that differ in their columns, without a column of
@@ -64,8 +51,9 @@ def parquet_source(
     """
     import pyarrow as pa
 
+    split, limits = options.split, options.limits
     schema = parquet_schema(files[0])
-    image = find_image_column(schema, wanted=fields.image, where=where)
+    image = find_image_column(schema, wanted=options.fields.image, where=where)
     if image is None:
         raise InputError(
             f"{where} has no column of image files (bytes, or a struct of bytes and path); its "
@@ -105,11 +93,11 @@ def parquet_source(
         read,
         paths=paths,
         split=split if has_split else None,
-        fields=fields,
+        fields=options.fields,
         where=where,
         notes=notes,
     )
-    return source_of_contents(contents, name=name, value_range=value_range, limits=limits)
+    return source_of_contents(contents, options)
 
 
 def parquet_schema(file: Path) -> Any:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import DAMAGED
+from mgm_jax.files import DAMAGED, PART
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import read_layouts
 from mgm_jax.sweep.output.ledger import FOLDER as FAILED
 from mgm_jax.sweep.plan.workload import CANVASES
 
 #: Temporary files of a writer that was killed begin so.
-LEFTOVER = ".part-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +99,14 @@ def collect_garbage(out: Path, *, forget: tuple[str, ...] = ()) -> Garbage:
 def _owned(out: Path) -> Iterator[Path]:
     """Everything that belongs to some cell or encoder, of this study or of another."""
     for pattern in ("embeddings/*/*", "records/*", f"{FAILED}/*", "encoders/*", f"{CANVASES}/*"):
-        yield from (path for path in out.glob(pattern) if not path.name.startswith(LEFTOVER))
+        yield from (path for path in out.glob(pattern) if not path.name.startswith(PART))
 
 
 def _leftovers(out: Path) -> Iterator[Path]:
     for where, _, names in os.walk(out):
         for name in names:
             # TensorStore writes NAME.__lock and renames it.
-            if name.startswith(LEFTOVER) or name.endswith((".__lock", DAMAGED)):
+            if name.startswith(PART) or name.endswith((".__lock", DAMAGED)):
                 yield Path(where) / name
 
 

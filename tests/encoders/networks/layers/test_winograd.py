@@ -19,6 +19,7 @@ def by_hand(x: np.ndarray, kernel: np.ndarray, pads: tuple[tuple[int, int], ...]
     return np.einsum("bhwcij,ijco->bhwo", windows, kernel.astype(np.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "pads"),
     [

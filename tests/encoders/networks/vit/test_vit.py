@@ -62,6 +62,7 @@ def expected_taps(network: Any, spec: ViTSpec, views: np.ndarray) -> dict[str, A
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -95,6 +96,7 @@ def test_registers_equal_timm(timm: ModuleType) -> None:
     assert_taps_agree(encoder_of(spec, state), views, expected_taps(network, spec, views))
 
 
+@pytest.mark.slow
 def test_base_width_equals_timm(timm: ModuleType) -> None:
     """Two blocks at the width and the patch of ViT-B/16: sums of 768 and 3072 terms."""
     spec = ViTSpec(image_size=64, patch=16, embed_dim=768, layers=2, heads=12, mlp_dim=3072)

@@ -164,6 +164,7 @@ def test_a_damaged_or_changed_archive_is_named(folder: Path, tmp_path: Path):
         open_source(path)
 
 
+@pytest.mark.slow
 def test_archives_made_to_fill_a_memory_are_refused_before_they_do(tmp_path: Path):
     big = 80 * 2**20
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:

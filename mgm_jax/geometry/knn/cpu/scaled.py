@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 _BLOCK_VALUES = 2**18
 
 
-class Placed(NamedTuple):
+class ScaledClouds(NamedTuple):
     """Queries and base in one scale, on the host.
 
     Attributes:
@@ -31,10 +31,10 @@ class Placed(NamedTuple):
     mean: np.ndarray
 
 
-def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> Placed:
+def scale_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> ScaledClouds:
     """Scale queries and base alike, and find the mean of the base.
 
-    The host's counterpart of ``distance.place``, with the same scales. Nothing is compiled.
+    The host's counterpart of ``distance.scale_points``, with the same scales. Nothing is compiled.
 
     Args:
         x: queries ``[n, d]``.
@@ -46,7 +46,7 @@ def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> 
         targets = queries
         if base is not None:
             targets, mean = _on_sphere(base)
-        return Placed(queries, targets, mean)
+        return ScaledClouds(queries, targets, mean)
     clouds = [x] if base is None else [x, base]
     sums = _of_blocks(lambda _, block: block.sum(axis=0), clouds[-1])
     centre = np.sum(sums, axis=0) / len(clouds[-1])
@@ -54,8 +54,8 @@ def place_on_host(x: np.ndarray, base: np.ndarray | None, *, metric: Metric) -> 
         max(_of_blocks(lambda _, block: np.abs(block - centre).max(), cloud)) for cloud in clouds
     )
     scale = np.ldexp(1.0, -int(np.frexp(reach)[1]))
-    placed = [Points(c, np.full(len(c), scale), np.ones(len(c))) for c in clouds]
-    return Placed(placed[0], placed[-1], centre * scale)
+    scaled = [Points(c, np.full(len(c), scale), np.ones(len(c))) for c in clouds]
+    return ScaledClouds(scaled[0], scaled[-1], centre * scale)
 
 
 def _on_sphere(x: np.ndarray) -> tuple[Points, np.ndarray]:
