@@ -44,8 +44,9 @@ engines: $(VENV)/.test$(ORACLES)
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing; \
 	else echo "not installed, their tests are skipped: apt-get install$$missing"; fi
 
+# What takes two seconds here wants the mark.
 test-fast: $(VENV)/.test$(ORACLES)
-	$(PYTEST) -m "not nightly and not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not nightly and not slow" --durations=5 --durations-min=2 $(PYTEST_ARGS)
 
 # Every kernel through the compilers of a TPU and a GPU, neither of which has to be there. Begins to
 # compile for so many seconds; what was read of a program is kept, and the next run goes on.

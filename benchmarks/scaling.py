@@ -67,15 +67,15 @@ def compiled_ring(
         points, mean = Points(values, column, column), like(d, dtype=jnp.float64)
         table = jax.eval_shape(programs.tabulate, points, mean, present)
         lists = jax.eval_shape(programs.begin, table)
-        names, distances, _ = jax.eval_shape(programs.arrange, table, lists)
+        names, ranked, unseen = jax.eval_shape(programs.arrange, table, lists)
         number = like(dtype=jnp.int32)
         lowered = {
-            "place": place_program(mesh, "cosine").lower([(values, present)]),
+            "place": place_program(mesh, "cosine", single=False).lower([(values, present)]),
             "tabulate": programs.tabulate.lower(points, mean, present),
             "scan": programs.scan_turn.lower(table, table, lists, number),
             "arrange": programs.arrange.lower(table, lists),
-            "rank": programs.rank_turn.lower(points, points, names, distances, number),
-            "finish": programs.finish.lower(distances, names),
+            "rank": programs.rank_turn.lower(points, points, None, names, ranked, unseen, number),
+            "finish": programs.finish.lower(ranked, names, unseen),
         }
         return {name: program.compile() for name, program in lowered.items()}, blocks.count
 

@@ -26,6 +26,14 @@ def test_paths_and_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / link).exists(), link
 
 
+def test_files_of_the_worked_lists_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = [ROOT / name for name in ("mgm_jax", "converters", "benchmarks", "tests")]
+    known = [path.as_posix() for folder in folders for path in folder.rglob("*.py")]
+    for name in set(re.findall(r"`([\w/-]+\.py)`", text)):
+        assert "NAME" in name or any(path.endswith(f"/{name}") for path in known), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_dotted_names_are_those_of_modules_or_in_them(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

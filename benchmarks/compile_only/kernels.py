@@ -93,10 +93,13 @@ def _table(place: Place, n: int, d: int, *, rows: bool = False) -> Any:
     return ScanTable(make(n, d, dtype=jnp.bfloat16), make(n), make(n), make(n))
 
 
-def _points(place: Place, n: int, d: int, *, rows: bool = False) -> Any:
+def _points(place: Place, n: int, d: int, *, rows: bool = False, single: bool = False) -> Any:
     from mgm_jax.geometry.knn.distance import Points
+    from mgm_jax.geometry.knn.scaled import Scaled
 
     make = place.rows if rows else place.array
+    if single:
+        return Scaled(make(n, d), make(n, dtype=np.int32), make(n), make(n))
     return Points(make(n, d), make(n, dtype=np.float64), make(n, dtype=np.float64))
 
 
@@ -116,19 +119,24 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
 
-    queries, count, rows = _table(place, n, d), K + 30, place.array(n, dtype=np.int32)
+    queries, count, rows = _table(place, n, d), K + 14, place.array(n, dtype=np.int32)
     candidates = place.array(n, count, dtype=np.int32)
     device = compilers.devices_of(place.device)[0]
     kernel = "pallas" if place.device.platform == "tpu" else "xla"
-    options = {"k": K, "metric": "cosine"}
+    options: dict[str, Any] = {"k": K, "metric": "cosine"}
     if in_pairs := arithmetic_of(device) == "pairs":
         width = rank_in_pairs.width_for_ranking(d)
-        tables = place.array(n, 1, width), place.array(m, 1, width)
+        tables: tuple[Any, ...] = tuple(
+            rank_in_pairs.Ranking(place.array(size, 1, width), place.array(128), place.array())
+            for size in (n, m)
+        )
+        last = (place.array(n),)
         rank = rank_in_pairs.rank_in_pairs
-        options["kernel"] = kernel
+        options |= {"kernel": kernel, "features": d}
         certificate = distance.unseen_distance_in_single
     else:
         rank, tables = distance.rerank, (_points(place, n, d), _points(place, m, d))
+        last = ()
         certificate = distance.unseen_distance
     return [
         Program(
@@ -142,7 +150,7 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
         Program(
             name="rank",
             function=rank,
-            arguments=(*tables, candidates),
+            arguments=(*tables, candidates, *last),
             options=options,
             float64=not in_pairs,
         ),
@@ -156,31 +164,74 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
     ]
 
 
+def _scaling(place: Place, n: int, *, d: int) -> list[Program]:
+    """What ``knn_graph`` does once with all points on a device, before the first tile."""
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.wide import arithmetic_of
+    from mgm_jax.geometry.knn import distance, rank_in_pairs
+
+    single = arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs"
+    points, present = _points(place, n, d, single=single), place.array(n, dtype=bool)
+    mean = place.array(d, dtype=np.float32 if single else np.float64)
+    programs = [
+        Program(
+            name="scale",
+            function=distance.scale_points,
+            arguments=(points.values, present, None, None),
+            options={"metric": "cosine", "single": single},
+        ),
+        Program(
+            name="tabulate",
+            function=distance.scan_table,
+            arguments=(points, mean, present),
+            options={"dtype": "bfloat16"},
+        ),
+    ]
+    if single:
+        ranked = rank_in_pairs.table_for_ranking
+        programs.append(Program(name="rows", function=ranked, arguments=(points,), options={}))
+    return programs
+
+
 def _ring(place: Place, n: int, *, d: int) -> list[Program]:
-    from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.wide import arithmetic, arithmetic_of
+    from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
     mesh = place.mesh
     if mesh is None:
         raise ValueError("a ring takes several devices")
-    plan, blocks = plan_ring(
-        mesh, share=n // mesh.size, k=K, metric="cosine", dtype="bfloat16", own=True
-    )
+    with arithmetic(arithmetic_of(compilers.devices_of(place.device)[0])):
+        plan, blocks = plan_ring(
+            mesh, share=n // mesh.size, k=K, metric="cosine", dtype="bfloat16", own=True
+        )
+    single = plan.in_pairs
     programs = ring_programs(plan)
-    table, points = _table(place, n, d, rows=True), _points(place, n, d, rows=True)
+    table = _table(place, n, d, rows=True)
+    points = _points(place, n, d, rows=True, single=single)
+    present = place.rows(n, dtype=bool)
     bounds = place.rows(n, plan.count)
     names = place.rows(n, plan.count, dtype=np.int32)
-    number = place.array(dtype=np.int32)
+    number, unseen = place.array(dtype=np.int32), place.rows(n)
+    mean = place.array(d, dtype=np.float32 if single else np.float64)
+    ranked = Ranked(bounds, bounds if single else None)
+    spread = (place.array(128), place.array()) if single else None
+    turns = blocks.count
+    scale = place_program(mesh, "cosine", single=single)
     steps = [
-        (
-            "tabulate",
-            programs.tabulate,
-            (points, place.array(d, dtype=np.float64), place.rows(n, dtype=bool)),
-            1,
-        ),
-        ("scan, a turn", programs.scan_turn, (table, table, (bounds, names), number), blocks.count),
+        ("scale", scale, ([(points.values, present)],), 1),
+        ("tabulate", programs.tabulate, (points, mean, present), 1),
+        ("scan, a turn", programs.scan_turn, (table, table, (bounds, names), number), turns),
         ("arrange", programs.arrange, (table, (bounds, names)), 1),
-        ("rank, a turn", programs.rank_turn, (points, points, names, bounds, number), blocks.count),
-        ("finish", programs.finish, (bounds, names), 1),
+        *([("spread", programs.spread, (points,), 1)] if single else []),
+        (
+            "rank, a turn",
+            programs.rank_turn,
+            (points, points, spread, names, ranked, unseen, number),
+            turns,
+        ),
+        ("finish", programs.finish, (ranked, names, unseen), 1),
     ]
     return [
         Program(name=name, function=function, arguments=arguments, options={}, times=times)
@@ -246,6 +297,7 @@ def _rows_in_float64(place: Place, n: int) -> list[Program]:
 
 def _large_group(place: Place, n: int) -> list[Program]:
     """A batch of rows of a large group in ``manifold_metrics``."""
+    from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.metrics.large_groups import compare_rows, measure_rows
 
@@ -257,7 +309,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
     options = {"kernel": "cosine", "fallback": True}
     form = jax.eval_shape(partial(measure_rows, **options), *measured)
     spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
-    partners = place.array(batch, 50, dtype=np.int32)
+    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
     times = -(-n // batch)
     return [
         Program(
@@ -307,11 +359,25 @@ def _small_groups(place: Place, n: int) -> list[Program]:
 
 
 def _spectrum(place: Place, n: int) -> list[Program]:
-    """Scatter matrix of a chunk of features, the work of ``spectrum`` and all that follows it."""
+    """Scatter matrix of features, the work of ``spectrum`` and all that follows it."""
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.pairs import Pair
+    from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.cloud import moments
 
-    chunk = place.array(n, WIDTH, dtype=np.float64)
-    return [Program(name="scatter", function=moments._product, arguments=(chunk,), options={})]
+    rows = min(n, moments.ROWS_AT_ONCE)
+    options: dict[str, Any] = {"name": "scatter", "options": {}, "times": -(-n // rows)}
+    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+        # The shift of the mean is one more row.
+        full = rows + moments.EXACT_STEP
+        columns = Pair(place.array(full, WIDTH), place.array(full, WIDTH))
+        program = Program(
+            function=moments.exact_products, arguments=(columns,), float64=False, **options
+        )
+    else:
+        chunk = place.array(rows, WIDTH, dtype=np.float64)
+        program = Program(function=moments._product, arguments=(chunk,), **options)
+    return [program]
 
 
 def _snapshot(place: Place, n: int) -> list[Program]:
@@ -422,6 +488,7 @@ KERNELS = [
         )
         for d in (2048, 768, 384)
     ),
+    Kernel(name="k-NN, scaling, d = 2048", points=65536, make=partial(_scaling, d=WIDTH)),
     Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),
     Kernel(name="NNK", points=4096, make=_nnk),
     Kernel(name="NNK in pairs", points=4096, make=_nnk_in_pairs, float64=False),

@@ -78,6 +78,7 @@ def test_models_whose_taps_have_other_names_are_compared_each_at_its_default():
     assert (chosen.set_index("metric").loc["nnk_degree", "second"] == 0).all()
 
 
+@pytest.mark.slow
 def test_metrics_in_memory_are_compared_group_by_group():
     generator = np.random.default_rng(0)
     x, labels = generator.normal(size=(48, 6)), np.repeat(list("abcd"), 12)

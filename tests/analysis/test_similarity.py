@@ -136,6 +136,7 @@ def expected_measures(points: dict[str, np.ndarray], *, ridge: float = 1e-2) -> 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["b", "c"])
 def test_other_measures_are_those_of_their_definitions(other: str) -> None:
     points = related(n=90)

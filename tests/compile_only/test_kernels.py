@@ -1,4 +1,4 @@
-"""Every kernel through the compilers of a TPU v5e and an H200, at small shapes.
+"""Every kernel through the compilers of a TPU v5e, an H200 and 256 v5e, at small shapes.
 
 ``make compile-only`` has an environment with these compilers; elsewhere all of this is skipped.
 Compilers take up to minutes for one program. What was read of a program is kept under its text, so
@@ -34,6 +34,8 @@ POINTS = {
     "views -> ResNet-50 -> features": 32,
     # Its bisections of 512 features have 8192 turns.
     "snapshot": 16384,
+    # On 256 chips.
+    "k-NN over a ring": 65536,
 }
 _OTHERS = 2048
 
@@ -50,13 +52,10 @@ _NOT_FOR = {
 FLOAT64: dict[str, str] = {
     "metrics, large group": "measured and compared in float64",
     "metrics, images of 64 views": "measured in float64",
-    "spectrum": "the scatter is summed in float64",
 }
 
 #: Kernels whose programs still have such a loop.
-LOOPS: dict[str, str] = {
-    "metrics, large group": "polytopes are compared pair by pair",
-}
+LOOPS: dict[str, str] = {}
 
 _started: list[float] = []
 
@@ -92,7 +91,8 @@ def _cases(
         )
         for device in devices
         for kernel in KERNELS
-        if not kernel.spread and kernel.name not in _NOT_FOR[device]
+        if kernel.spread == (DEVICES[device].chips > 1)
+        and kernel.name not in _NOT_FOR.get(device, ())
     ]
 
 
@@ -113,7 +113,7 @@ def _points(kernel: Kernel) -> int:
     return POINTS.get(kernel.name, _OTHERS)
 
 
-@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e",), FLOAT64))
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "v5e 16x16"), FLOAT64))
 def test_no_float64_on_a_tpu(kernel: Kernel, device: str, place: Place) -> None:
     for program in _programs(kernel, place):
         text = lower(kernel, program).as_text()
@@ -128,7 +128,7 @@ def test_no_loop_over_single_points(kernel: Kernel, device: str, place: Place) -
         assert longest < max(_points(kernel), 128), program.name
 
 
-@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200"), traced=False))
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200", "v5e 16x16"), traced=False))
 def test_compiles_within_bounds(kernel: Kernel, device: str, place: Place) -> None:
     _skip_without_time(kernel, place)
     *programs, _ = rows_of(kernel, place, _points(kernel))

@@ -36,6 +36,7 @@ def test_weights_arrive_bit_for_bit(tmp_path, protocol):
     assert encoder.preprocess.interpolation == "bicubic"
 
 
+@pytest.mark.slow
 def test_compared_with_pytorch_at_every_tap(tmp_path):
     small = ResNetSpec(blocks=(1, 1, 1, 1), block="bottleneck", channels=4)
     report = convert(write_byol(tmp_path / "byol.pkl", busy_state(small))).report

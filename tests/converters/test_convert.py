@@ -15,6 +15,7 @@ from tests.converters.networks import SequentialConv4, TrunkConv4, small_vit
 torch = pytest.importorskip("torch")
 
 
+@pytest.mark.slow
 def test_model_decides_where_names_do_not(write, timm, torchvision, randomised):
     resnet = randomised(torchvision.models.resnet18(weights=None)).state_dict()
     vit = randomised(small_vit(timm, num_classes=0)).state_dict()

@@ -169,6 +169,7 @@ def test_an_archive_that_unfolds_to_far_more_is_refused(tmp_path):
         convert(tmp_path / "x.npz")
 
 
+@pytest.mark.slow
 def test_a_study_takes_a_folder_of_orbax(params, tmp_path):
     folder = write(params, tmp_path, "orbax")
     study = make_study(

@@ -11,6 +11,8 @@ from tests.converters.networks import CifarResNet, FlatConv4, SequentialConv4, T
 torch = pytest.importorskip("torch")
 
 TOLERANCE = 1e-4
+# What a network that takes any size is given: a tenth of the pixels of 224.
+SIDE = 72
 
 
 def views_for(encoder, batch: int = 2) -> np.ndarray:
@@ -57,7 +59,7 @@ def test_resnets_of_torchvision_and_timm(request, write, randomised, library, na
         live = randomised(made.models.get_model(name, weights=None))
     else:
         live = randomised(made.create_model(name, pretrained=False))
-    conversion = convert(write(live.state_dict()))
+    conversion = convert(write(live.state_dict()), size=SIDE)
     assert conversion.report.architecture == name
     assert set(conversion.report.dropped.values()) == {
         "a head, not the encoder",
@@ -77,7 +79,7 @@ def test_resnets_of_hugging_face(transformers, tmp_path, randomised, block, head
     made = transformers.ResNetForImageClassification if head else transformers.ResNetModel
     live = randomised(made(config))
     live.save_pretrained(tmp_path)
-    conversion = convert(tmp_path / "model.safetensors")
+    conversion = convert(tmp_path / "model.safetensors", size=SIDE)
     assert conversion.report.format == "safetensors"
     assert conversion.report.prefix == ("resnet." if head else "")
     body = live.resnet if head else live

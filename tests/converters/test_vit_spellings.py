@@ -84,6 +84,7 @@ def packed(weights: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "gated", "registers", "chunked"])
 def test_dinov2(transformers, randomised, tmp_path, write, kind):
     registers = kind == "registers"

@@ -78,6 +78,7 @@ def test_every_row_of_every_chunk_is_made_once(images, views, chunk_images, batc
         assert sorted(rows) == list(range(len(plan.chunk_indices(chunk)) * views))
 
 
+@pytest.mark.slow
 def test_views_are_those_of_their_image_and_number(counted):
     plan = plan_of(images=5, views=3, chunk_images=3, setting="translation")
     source = FakeSource(5)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
+from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import in_groups
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.parallel.devices import default_mesh, fetch_rows, shard_rows
@@ -154,6 +155,28 @@ def spread_points() -> None:
     np.testing.assert_array_equal(graph.indices, expected)
 
 
+def without_float64() -> None:
+    """The ring that ranks in pairs of float32, as on TPUs."""
+    x = clouds()["post-ReLU features"]
+    with patch.object(jax, "default_backend", lambda: "gpu"), arithmetic("pairs"):
+        for base in (None, x[::-1]):
+            for metric in ("cosine", "euclidean"):
+                graph = knn_graph(x, k=4, metric=metric, base=base, devices=meshes()[0])
+                indices, distances = nearest(x, k=4, metric=metric, base=base)
+                np.testing.assert_array_equal(graph.indices, indices)
+                np.testing.assert_array_equal(graph.distances, distances)
+                assert graph.certified.mean() > 0.9, "most rows are ranked in pairs"
+
+
 if __name__ == "__main__":
     # What counts compilations comes before what compiles.
-    make_checks(compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points)
+    make_checks(
+        compilations,
+        neighbours,
+        groups,
+        costs,
+        spread_rows,
+        plain_numpy,
+        spread_points,
+        without_float64,
+    )

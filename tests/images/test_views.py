@@ -27,6 +27,7 @@ def views(rows=range(5), numbers=range(4), **options) -> np.ndarray:
     return np.asarray(make_views(CANVAS[rows], [KEYS[i] for i in rows], list(numbers), **options))
 
 
+@pytest.mark.slow
 def test_semantic_views_are_the_centre_crop():
     made = views(setting="semantic", numbers=[0, 7])
     expected = CANVAS[:, None, 2:18, 2:18] / np.float32(255)

@@ -87,6 +87,7 @@ def test_unusable_options_are_described() -> None:
         knn_accuracy(x, labels[:50])
 
 
+@pytest.mark.slow
 def test_knn_probe_is_scikit_learns_classifier_with_one_neighbour() -> None:
     rng = np.random.default_rng(5)
     train, test = rng.normal(size=(80, 6)), rng.normal(size=(50, 6))

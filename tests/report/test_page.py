@@ -53,6 +53,7 @@ def test_every_case_has_its_figures(rendered: Callable[[str], Page], case: str, 
     assert set(rendered(case).figures) == ALL_FIGURES - absent
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched(rendered: Callable[[str], Page]):
     for tag, attributes in rendered("hostile").tags:
         assert tag not in ("link", "iframe", "object", "embed", "img", "base"), tag

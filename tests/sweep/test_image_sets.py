@@ -36,6 +36,7 @@ def pets(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_images_replaced_during_a_run_never_reach_its_results(
     pets: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -121,7 +121,7 @@ def two_sum(a: jax.Array, b: jax.Array) -> Pair:
 
 
 def two_product(a: jax.Array, b: jax.Array) -> Pair:
-    """``a * b`` of float32 numbers to 2^-47 of it; exact products whatever the compiler contracts.
+    """``a * b`` of float32 numbers to 2^-46 of it; exact products whatever the compiler contracts.
 
     >>> third = jnp.float32(1 / 3)
     >>> join_float64(two_product(third, third)).item() == float(third) ** 2

@@ -88,7 +88,7 @@ def one_thread_a_product() -> AbstractContextManager[object]:
     try:
         # SciPy brings a library of its own, which is loaded with its first use: one that is not
         # there yet would not be held back, and last bits would depend on who came first.
-        import scipy.linalg  # noqa: F401
+        import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]
         from threadpoolctl import threadpool_limits
     except ImportError:
         return nullcontext()

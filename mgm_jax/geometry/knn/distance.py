@@ -27,7 +27,21 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.row_sums import row_sums
-from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest, order_by_distance, smallest
+from mgm_jax.geometry.knn.scaled import (
+    Scaled,
+    centre,
+    in_one_scale,
+    mean_unit,
+    near_one_length,
+    sum_error,
+)
+from mgm_jax.geometry.knn.selection import (
+    INFINITY,
+    NOBODY,
+    merge_smallest,
+    order_by_distance,
+    smallest,
+)
 
 Metric = Literal["cosine", "sqeuclidean", "euclidean"]
 """``cosine`` is 1 - cos, ``sqeuclidean`` the squared and ``euclidean`` the plain length."""
@@ -86,7 +100,7 @@ class ScanTable(NamedTuple):
     moved: jax.Array
 
 
-@partial(jax.jit, static_argnames="metric")
+@partial(jax.jit, static_argnames=("metric", "single"))
 def scale_points(
     x: jax.Array,
     present: jax.Array | np.ndarray,
@@ -94,7 +108,8 @@ def scale_points(
     base_present: jax.Array | np.ndarray | None,
     *,
     metric: Metric,
-) -> tuple[Points, Points, jax.Array]:
+    single: bool = False,
+) -> tuple[Points | Scaled, Points | Scaled, jax.Array]:
     """Scale queries and base alike, and find the mean of the base; float64 must be on.
 
     Args:
@@ -103,11 +118,14 @@ def scale_points(
         base: points ``[m, d]`` among which neighbours are sought; None for the queries.
         base_present: ``[m]`` bool, likewise; None with the base.
         metric: which distance.
+        single: whether to do without float64, which gives points of ``scaled``.
 
     Returns:
-        The queries, the base, and the mean ``[d]`` float64 of the scaled base. Outside the cosine
-        the scale is the power of two that brings the largest centred value near 1.
+        The queries, the base, and the mean ``[d]`` of the scaled base. Outside the cosine the
+        scale is the power of two that brings the largest centred value near 1.
     """
+    if single:
+        return _scale_in_single(x, present, base, base_present, metric=metric)
     if metric == "cosine":
         queries = near_unit_length(x)
         targets = queries if base is None else near_unit_length(base)
@@ -116,6 +134,26 @@ def scale_points(
         queries = _scaled(x, scale)
         targets = queries if base is None else _scaled(base, scale)
     return queries, targets, mean_of(targets, present if base_present is None else base_present)
+
+
+def _scale_in_single(
+    x: jax.Array,
+    present: jax.Array | np.ndarray,
+    base: jax.Array | None,
+    base_present: jax.Array | np.ndarray | None,
+    *,
+    metric: Metric,
+) -> tuple[Scaled, Scaled, jax.Array]:
+    mask = jnp.asarray(present if base_present is None else base_present)
+    sought = x if base is None else base
+    if metric == "cosine":
+        targets, middle = near_one_length(sought)
+        queries = targets if base is None else near_one_length(x, middle=middle)[0]
+    else:
+        clouds = [(sought, mask)] + ([] if base is None else [(x, jnp.asarray(present))])
+        targets, *rest = in_one_scale(clouds)
+        queries = rest[0] if rest else targets
+    return queries, targets, mean_unit(targets, mask)
 
 
 def _common_scale(
@@ -140,8 +178,13 @@ def _scaled(x: jax.Array, scale: jax.Array) -> Points:
 
 
 @jax.jit
-def mean_of(points: Points, present: jax.Array | np.ndarray) -> jax.Array:
-    """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool."""
+def mean_of(points: Points | Scaled, present: jax.Array | np.ndarray) -> jax.Array:
+    """Mean ``[d]`` float64 of the scaled points that are present, ``[n]`` bool.
+
+    Float32 of points that do without float64.
+    """
+    if isinstance(points, Scaled):
+        return mean_unit(points, jnp.asarray(present))
     scaled = jnp.where(present[:, None], points.values * points.scales[:, None], 0)
     return jnp.sum(scaled, axis=0) / jnp.maximum(jnp.sum(present), 1)
 
@@ -164,7 +207,7 @@ def unit_scales(length: Any) -> tuple[Any, Any]:
 
 @partial(jax.jit, static_argnames="dtype")
 def scan_table(
-    points: Points,
+    points: Points | Scaled,
     mean: jax.Array | np.ndarray,
     present: jax.Array | np.ndarray,
     *,
@@ -174,10 +217,12 @@ def scan_table(
 
     Args:
         points: ``[n, d]`` points with scales.
-        mean: ``[d]`` float64, in scaled units.
+        mean: ``[d]`` float64, in scaled units; float32 with points that do without float64.
         present: ``[n]`` bool, False where a row is padding.
         dtype: bfloat16, float32 or float64.
     """
+    if isinstance(points, Scaled):
+        return _table_in_single(points, jnp.asarray(mean), jnp.asarray(present), dtype=dtype)
     centred = jnp.where(present[:, None], points.values * points.scales[:, None] - mean, 0)
     rounded = centred.astype(dtype)
     lengths = jnp.sqrt(row_sums(centred * centred))
@@ -188,6 +233,22 @@ def scan_table(
         half_squares=jnp.where(present, lengths**2 / 2, jnp.inf).astype(wide),
         lengths=lengths.astype(wide),
         moved=(moved / jnp.where(lengths > 0, lengths, 1)).astype(wide),
+    )
+
+
+def _table_in_single(
+    points: Scaled, mean: jax.Array, present: jax.Array, *, dtype: DTypeLike
+) -> ScanTable:
+    """All errors on the safe side: half squares too small, lengths and what is moved too large."""
+    values, least, most, drift = centre(points, mean)
+    rounded = values.astype(dtype)
+    moved = jnp.sqrt(jnp.sum((values - rounded.astype(jnp.float32)) ** 2, axis=1))
+    moved = moved * np.float32(1 + sum_error(values.shape[1])) + drift
+    return ScanTable(
+        points=jnp.where(present[:, None], rounded, 0),
+        half_squares=jnp.where(present, least * least / 2, INFINITY),
+        lengths=jnp.where(present, most, 0),
+        moved=jnp.where(present, moved / jnp.where(most > 0, most, 1), 0),
     )
 
 
@@ -235,16 +296,29 @@ def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
 
 
 def bucket_terms(queries: ScanTable, table: ScanTable) -> tuple[jax.Array, jax.Array]:
-    """What turns products into lower bounds as in :func:`lower_bounds`, one number a column or row.
+    """What turns products into lower bounds like :func:`lower_bounds`, one number a column or row.
+
+    The errors there are products of a number of the row and one of the column, of which each has
+    a share here: for any t > 0, ``2 p |c_i| |c_j| <= p^2 |c_i|^2 / t + t |c_j|^2``, with equality
+    where the lengths are alike and t is the share p that rounding moved the point. So t is what it
+    moves points of the table by as a rule.
 
     Returns:
         ``[c]`` and ``[r]``: half a squared distance, less the query's own half square, is at
         least the first less the product less the second. The first is 1e30 for padding.
     """
     sums, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
-    most_moved, longest = jnp.max(table.moved), jnp.max(table.lengths)
-    e = queries.moved + most_moved + queries.moved * most_moved + sums
-    return jnp.minimum((1 - f) * table.half_squares, 1e30), e * queries.lengths * longest
+    squares = table.moved * table.moved
+    real = jnp.maximum(jnp.sum(table.lengths > 0), 1).astype(squares.dtype)
+    # Points that no rounding moves leave nothing to share.
+    t = jnp.maximum(jnp.sqrt(jnp.sum(squares) / real), 2.0**-20)
+
+    def share(moved: jax.Array) -> jax.Array:
+        # A little more, for what is lost on the way.
+        return (t + moved * moved * (1 / t + 1) + sums) * (1 + 2.0**-16)
+
+    offset = (1 - f) * table.half_squares - table.lengths**2 / 2 * share(table.moved)
+    return jnp.minimum(offset, 1e30), queries.lengths**2 / 2 * share(queries.moved)
 
 
 @jax.jit
@@ -321,7 +395,7 @@ def scan(
     def scan_tile(start: jax.Array | int) -> tuple[jax.Array, jax.Array]:
         part = ScanTable(*(jax.lax.dynamic_slice_in_dim(a, start, tile) for a in table))
         columns = jnp.asarray(start, jnp.int32) + jnp.arange(tile, dtype=jnp.int32)
-        scores = jnp.where(columns == own[:, None], jnp.inf, lower_bounds(queries, part))
+        scores = jnp.where(columns == own[:, None], INFINITY, lower_bounds(queries, part))
         values, chosen = smallest(scores, count=count)
         return values, columns[chosen]
 

@@ -23,14 +23,16 @@ from mgm_jax.geometry.knn.distance import (
     reported_distance,
     scan,
     scan_table,
+    unit_scales,
     unseen_distance_in_single,
 )
+from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
 from mgm_jax.geometry.knn.tile import (
+    Cloud,
     is_certified,
     margin,
     pad_points,
-    ranks_in_pairs,
     settle,
 )
 from mgm_jax.geometry.points.groups import padded_size
@@ -43,10 +45,10 @@ _TOGETHER = 4
 
 
 def fall_back(
-    queries: Points,
+    queries: Points | Scaled,
     rows: np.ndarray,
     own: np.ndarray,
-    targets: Points,
+    targets: Points | Scaled,
     present: np.ndarray,
     mean: jax.Array | np.ndarray,
     *,
@@ -68,8 +70,10 @@ def fall_back(
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
-    if ranks_in_pairs():
+    if isinstance(queries, Scaled) and isinstance(targets, Scaled):
         return _fall_back_to_host(queries, rows, own, targets, present, mean, k=k, metric=metric)
+    if isinstance(queries, Scaled) or isinstance(targets, Scaled):
+        raise TypeError("queries and targets are scaled by one function")
     best = Best(rows.size, k)
     for start, block, mask in _blocks(targets, present, k=k):
         table = scan_table(block, mean, mask, dtype=jnp.float64)
@@ -86,10 +90,10 @@ def fall_back(
 
 
 def _fall_back_to_host(
-    queries: Points,
+    queries: Scaled,
     rows: np.ndarray,
     own: np.ndarray,
-    targets: Points,
+    targets: Scaled,
     present: np.ndarray,
     mean: jax.Array | np.ndarray,
     *,
@@ -119,19 +123,26 @@ def _fall_back_to_host(
     for (index, subset, _), table, (bounds, names) in zip(batches, tables, lists, strict=True):
         chosen = np.asarray(names)
         near = targets.take(jnp.maximum(names, 0))
-        distances = _on_host(
-            Points(*map(np.asarray, subset)), Points(*map(np.asarray, near)), metric
-        )
+        distances = _on_host(_to_host(subset, metric), _to_host(near, metric), metric)
         distances[chosen < 0] = np.inf
         unseen = unseen_distance_in_single(table, bounds[:, -1], metric=metric)
         best.add(index, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
     left = np.flatnonzero(~is_certified(best.distances, best.unseen))
     if left.size:
-        both = [Points(*map(np.asarray, points)) for points in (queries, targets)]
+        both = [_to_host(points, metric) for points in (queries, targets)]
         with on_host():
             full = rank_in_full(both[0], rows[left], own, both[1], present, k=k, metric=metric)
         best.distances[left], best.indices[left] = full
     return best.distances, best.indices
+
+
+def _to_host(points: Scaled, metric: Metric) -> Points:
+    """Points ``[..., d]`` with scales and lengths in float64, on the host."""
+    values, exponents = np.asarray(points.values), np.asarray(points.exponents)
+    if metric != "cosine":
+        return Points(values, np.ldexp(1.0, exponents), np.ones(exponents.shape))
+    squares = np.square(values.astype(np.float64)).sum(axis=-1)
+    return Points(values, *unit_scales(np.sqrt(squares)))
 
 
 def _on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
@@ -232,8 +243,8 @@ class Best:
 
 
 def _blocks(
-    targets: Points, present: np.ndarray, *, k: int
-) -> Iterator[tuple[int, Points, np.ndarray]]:
+    targets: Cloud, present: np.ndarray, *, k: int
+) -> Iterator[tuple[int, Cloud, np.ndarray]]:
     """Start, points and presence of blocks of the targets, all of one shape."""
     size = max(min(_BLOCK, padded_size(present.size)), padded_size(k))
     for start in range(0, present.size, size):
@@ -244,8 +255,8 @@ def _blocks(
 
 
 def _batches(
-    queries: Points, own: np.ndarray, rows: np.ndarray, index: np.ndarray
-) -> Iterator[tuple[np.ndarray, Points, np.ndarray]]:
+    queries: Cloud, own: np.ndarray, rows: np.ndarray, index: np.ndarray
+) -> Iterator[tuple[np.ndarray, Cloud, np.ndarray]]:
     """Places in ``rows``, points and own rows of batches; the last is filled by repeating one."""
     for start in range(0, index.size, QUERIES):
         part = index[start : start + QUERIES]

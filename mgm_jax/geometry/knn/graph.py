@@ -115,7 +115,7 @@ def knn_graph(
 
     The distance is ``1 - cos(x_i, x_j)``, ``|x_i - x_j|^2`` or ``|x_i - x_j|``. Candidates come
     from a fast scan with a proven error bound, their order from distances in float64; rows that
-    the bound cannot settle are redone. So the graph depends on the points alone: not on tiles,
+    the bound cannot settle fall back. So the graph depends on the points alone: not on tiles,
     precision of the scan, devices, or the order of groups. The n x n matrix never exists.
 
     Args:

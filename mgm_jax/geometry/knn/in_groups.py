@@ -16,8 +16,16 @@ from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, scale_points,
 from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified, settle
+from mgm_jax.geometry.knn.tile import (
+    PROGRESS_FROM,
+    Nearest,
+    in_units,
+    is_certified,
+    ranks_in_pairs,
+    settle,
+)
 from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches
 from mgm_jax.parallel.devices import fetch, shard_rows
 from mgm_jax.parallel.spread_jit import spread_jit
@@ -66,7 +74,9 @@ def nearest_in_groups(
             _write(results, rows, part)
             bar.advance(rows.size)
         with double_precision():
-            points, _, _ = scale_points(x, np.ones(n, bool), None, None, metric=metric)
+            points, _, _ = scale_points(
+                x, np.ones(n, bool), None, None, metric=metric, single=ranks_in_pairs()
+            )
             dtype = scan_dtype(precision, features=features)
             settle_batch = spread_jit(_settle_batch, mesh, k=k, metric=metric, dtype=dtype)
             for batch in group_batches(groups, max_points=max(1, _BATCH_VALUES // features)):
@@ -78,11 +88,11 @@ def nearest_in_groups(
 
 
 def _settle_batch(
-    groups: Points, present: jax.Array, *, k: int, metric: Metric, dtype: DTypeLike
+    groups: Points | Scaled, present: jax.Array, *, k: int, metric: Metric, dtype: DTypeLike
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Neighbours within all groups of a batch, one group after the other."""
 
-    def one(group: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def one(group: tuple[Points | Scaled, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         points, mask = group
         mean = mean_of(points, mask)
         m = mask.shape[0]
@@ -103,7 +113,7 @@ def _settle_batch(
 def _settle_groups(
     results: Nearest,
     batch: GroupBatch,
-    points: Points,
+    points: Points | Scaled,
     settle_batch: Callable[..., tuple[jax.Array, jax.Array, jax.Array]],
     mesh: Mesh | None,
     *,

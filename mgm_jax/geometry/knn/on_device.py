@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, 
 from mgm_jax.geometry.knn.distance import Metric, scale_points, scan_table
 from mgm_jax.geometry.knn.fallback import fall_back
 from mgm_jax.geometry.knn.rank_in_pairs import table_for_ranking
+from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
@@ -24,9 +27,15 @@ from mgm_jax.geometry.knn.tile import (
     pad_points,
     ranks_in_pairs,
     settle,
+    takes_buckets,
     tile_sizes,
 )
 from mgm_jax.progress import progress
+
+# Candidates beyond k in a scan in buckets, the first that settle so many rows of the first tile.
+# Each of them is ranked for every point, and how many are needed is a matter of the data: with 50
+# neighbours 14 do for clouds of some 30 dimensions, however many features they have.
+_MARGINS, _SETTLED = (14, 30, 60), 0.97
 
 
 def nearest_in_cloud(
@@ -58,12 +67,17 @@ def nearest_in_cloud(
     own = np.arange(n, dtype=np.int32) if base is None else np.full(n, -1, np.int32)
     with double_precision():
         everybody = None if base is None else np.ones(base.shape[0], bool)
-        queries, targets, mean = scale_points(x, np.ones(n, bool), base, everybody, metric=metric)
+        queries, targets, mean = scale_points(
+            x, np.ones(n, bool), base, everybody, metric=metric, single=ranks_in_pairs()
+        )
         m = targets.values.shape[0]
         tiles = tile_sizes(n, m, k, rows=tile_rows, columns=tile_columns)
         padded, present = pad_points(targets, multiple=tiles.columns)
         table = scan_table(padded, mean, present, dtype=scan_dtype(precision, features=x.shape[1]))
-        ranked = table_for_ranking(targets, metric=metric) if ranks_in_pairs() else None
+        ranked = table_for_ranking(targets) if isinstance(targets, Scaled) else None
+        margins: list[int | None] = [None]
+        if takes_buckets(table, count=k + _MARGINS[0]):
+            margins = [more for more in _MARGINS if takes_buckets(table, count=k + more)]
         parts = []
         with progress(
             "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
@@ -72,7 +86,8 @@ def nearest_in_cloud(
                 # The last tile reaches back, so that all tiles have one shape.
                 rows = slice(min(stop, n) - tiles.rows, min(stop, n))
                 tile = queries.take(rows)
-                result = settle(
+                search = partial(
+                    settle,
                     tile,
                     own[rows],
                     targets,
@@ -83,6 +98,10 @@ def nearest_in_cloud(
                     tile=tiles.columns,
                     ranked=ranked,
                 )
+                result = search(more=margins[0])
+                while not parts and len(margins) > 1 and not _is_mostly_certified(result):
+                    del margins[0]
+                    result = search(more=margins[0])
                 fresh = n - stop + tiles.rows
                 parts.append([part[-min(fresh, tiles.rows) :] for part in result])
                 # One tile is being ranked while the next is scanned; no more are kept waiting.
@@ -96,3 +115,11 @@ def nearest_in_cloud(
                 queries, left, own, targets, present[:m], mean, k=k, metric=metric
             )
         return Nearest(in_units(distances, queries, metric=metric), indices, certified)
+
+
+def _is_mostly_certified(result: tuple[jax.Array, jax.Array, jax.Array]) -> bool:
+    """Whether a scan has settled nearly all rows that more candidates could settle."""
+    distances, _, unseen = map(np.asarray, result)
+    # Below zero: left open by the ranking.
+    could = unseen >= 0
+    return is_certified(distances, unseen)[could].sum() >= _SETTLED * could.sum()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 NOBODY = jnp.iinfo(jnp.int32).max
 """Index of a place that no point fills; larger than any real index, so it sorts last."""
+
+INFINITY = np.float32(np.inf)
+"""Of float32, lest programs for TPUs have a float64 in them."""
 
 _BLOCK = 16
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,21 @@ from mgm_jax.geometry.knn.distance import (
     unseen_distance,
     unseen_distance_in_single,
 )
-from mgm_jax.geometry.knn.rank_in_pairs import rank_in_pairs, table_for_ranking
+from mgm_jax.geometry.knn.rank_in_pairs import (
+    Ranking,
+    rank_in_pairs,
+    reach_of,
+    table_for_ranking,
+)
+from mgm_jax.geometry.knn.scaled import Scaled
 
 PROGRESS_FROM = 10_000
 """Fewer points than this are done before a progress bar could be read."""
 
 _MARGIN, _COARSE_MARGIN = 14, 30
+
+
+Cloud = TypeVar("Cloud", Points, Scaled)
 
 
 class Nearest(NamedTuple):
@@ -53,16 +62,17 @@ class Tiles(NamedTuple):
 
 
 def settle(
-    queries: Points,
+    queries: Points | Scaled,
     own: jax.Array | np.ndarray,
-    targets: Points,
+    targets: Points | Scaled,
     table: ScanTable,
     mean: jax.Array | np.ndarray,
     *,
     k: int,
     metric: Metric,
     tile: int,
-    ranked: jax.Array | None = None,
+    ranked: Ranking | None = None,
+    more: int | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank one tile of queries; also usable inside ``jit``.
 
@@ -75,8 +85,8 @@ def settle(
         k: number of neighbours, at most ``tile``.
         metric: which distance.
         tile: columns scored at once.
-        ranked: the targets for ranking in pairs of float32; None to make them here where that is
-            how the device ranks (:func:`ranks_in_pairs`).
+        ranked: scaled targets as they are ranked; None to make that here.
+        more: candidates beyond k; None for :func:`margin`.
 
     Returns:
         Distances ``[r, k]`` float32 in scaled units, indices ``[r, k]`` int32, and a distance
@@ -85,29 +95,37 @@ def settle(
     """
     present = np.ones(queries.values.shape[0], bool)
     centred = scan_table(queries, mean, present, dtype=table.points.dtype)
-    count = min(k + margin(table.points.dtype), tile)
-    if jax.default_backend() != "cpu" and buckets.fits(table, count=count):
+    count = min(k + (margin(table.points.dtype) if more is None else more), tile)
+    if takes_buckets(table, count=count):
         candidates, last = buckets.scan_in_buckets(
             centred, own, table, count=count, kernel=buckets.kernel_here(table.points.shape[1])
         )
     else:
         bounds, candidates = scan(centred, own, table, count=count, tile=tile)
         last = bounds[:, -1]
-    if ranks_in_pairs() and table.points.dtype != jnp.float64:
-        if ranked is None:
-            ranked = table_for_ranking(targets, metric=metric)
+    if isinstance(queries, Scaled) and isinstance(targets, Scaled):
+        base = table_for_ranking(targets) if ranked is None else ranked
+        unseen = unseen_distance_in_single(centred, last, metric=metric)
         distances, indices, left_open = rank_in_pairs(
-            table_for_ranking(queries, metric=metric),
-            ranked,
+            table_for_ranking(queries, base),
+            base,
             candidates,
+            reach_of(queries.high, unseen, base.farthest, metric=metric),
+            features=queries.values.shape[1],
             k=k,
             metric=metric,
             kernel=buckets.kernel_here(queries.values.shape[1]),
         )
-        unseen = unseen_distance_in_single(centred, last, metric=metric)
         return distances, indices, jnp.where(left_open, jnp.float32(-1), unseen)
+    if isinstance(queries, Scaled) or isinstance(targets, Scaled):
+        raise TypeError("queries and targets are scaled by one function")
     distances, indices = rerank(queries, targets, candidates, k=k, metric=metric)
     return distances, indices, unseen_distance(centred, last, metric=metric)
+
+
+def takes_buckets(table: ScanTable, *, count: int) -> bool:
+    """Whether the device scans a table in buckets for so many candidates."""
+    return jax.default_backend() != "cpu" and buckets.fits(table, count=count)
 
 
 def ranks_in_pairs() -> bool:
@@ -158,18 +176,18 @@ def tile_sizes(n: int, m: int, k: int, *, rows: int | None, columns: int | None)
     return Tiles(rows=min(rows, n), columns=-(-wanted // step) * step)
 
 
-def pad_points(points: Points, *, multiple: int) -> tuple[Points, np.ndarray]:
+def pad_points(points: Cloud, *, multiple: int) -> tuple[Cloud, np.ndarray]:
     """Fill points up with zero rows to a multiple; also tells which rows are points, ``[n]``."""
     n = points.values.shape[0]
     more = -n % multiple
     if more:
         # Arrays of the host stay there: every padding on a device is a program of its own.
         pad = np.pad if isinstance(points.values, np.ndarray) else jnp.pad
-        points = Points(*(pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)) for a in points))
-    return Points(*map(jax.device_put, points)), np.arange(n + more) < n
+        points = jax.tree.map(lambda a: pad(a, ((0, more),) + ((0, 0),) * (a.ndim - 1)), points)
+    return jax.tree.map(jax.device_put, points), np.arange(n + more) < n
 
 
-def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.ndarray:
+def in_units(distances: np.ndarray, points: Points | Scaled, *, metric: Metric) -> np.ndarray:
     """Distances ``[n, k]`` in scaled units as distances in the units of the points, float32.
 
     The scale is a power of two, so nothing is rounded.
@@ -179,7 +197,10 @@ def in_units(distances: np.ndarray, points: Points, *, metric: Metric) -> np.nda
     """
     if metric == "cosine":
         return distances
-    scale = float(points.scales[0])
+    if isinstance(points, Scaled):
+        scale = 2.0 ** int(points.exponents[0])
+    else:
+        scale = float(points.scales[0])
     unit = (scale**-2 if metric == "sqeuclidean" else 1 / scale) / RAISED
     with np.errstate(over="ignore"):
         rescaled = (distances * np.float64(unit)).astype(np.float32)

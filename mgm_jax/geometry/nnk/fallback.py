@@ -1,6 +1,6 @@
 """Principal pivoting of non-negative regressions on the whole tableau, with a backup rule.
 
-It costs k^2 operations an exchange and forgives more than the fast way of :mod:`nnk_pivot`: it
+It costs k^2 operations an exchange and forgives more than :mod:`mgm_jax.geometry.nnk.pivot`: it
 starts from a support with a tableau that has seen no other, goes on with the least-index rule where
 the greedy one does not end, and refines the weights. A few points need it.
 """

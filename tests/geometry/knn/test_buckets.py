@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import scale_points, scan_table
@@ -81,10 +82,11 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
     assert all(np.isin(row, other).mean() > 0.9 for row, other in zip(found, again, strict=True))
 
 
-def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud):
+@pytest.mark.parametrize("wide", ["float64", "pairs"])
+def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud, wide):
     some = cloud[::18]
     expected = nearest_by_pairs(some, cloud, k=10, metric="cosine", precision="float32")
-    with mock.patch.object(jax, "default_backend", lambda: "gpu"):
+    with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic(wide):
         found = nearest_in_cloud(some, cloud, k=10, metric="cosine", precision="bfloat16")
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.distances, expected.distances)

@@ -88,6 +88,7 @@ def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
     np.testing.assert_array_equal(found.indices, nearest(x, k=5, metric="euclidean")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [16, 40, 96, 300])
 def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]

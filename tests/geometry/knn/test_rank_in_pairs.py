@@ -9,13 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
-from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance
+from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance, scale_points
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
-from mgm_jax.geometry.knn.rank_in_pairs import rank_in_pairs, table_for_ranking
+from mgm_jax.geometry.knn.rank_in_pairs import (
+    Ranking,
+    rank_in_pairs,
+    reach_of,
+    table_for_ranking,
+)
 
 M, D, ROWS, COUNT, K = 600, 150, 64, 24, 10
 
@@ -35,42 +39,82 @@ def features(kind: str) -> np.ndarray:
         x[::11] = 3 * x[0]
     elif kind == "wide range":
         x *= 10.0 ** rng.uniform(-6, 6, size=(M, 1))
+    elif kind == "heavy tails":
+        x = rng.standard_cauchy(size=(M, D))
+    elif kind == "offset":
+        x += 3000
+    elif kind == "sparse":
+        x *= rng.random(size=(M, D)) < 0.03
+        x[:, 0] += 1e-3
     return x.astype(np.float32)
 
 
-def oracle(points: Points, candidates: np.ndarray, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and indices in order, from differences in float64."""
-    wide = points.values.astype(np.float64) * points.scales[:, None]
-    gaps = wide[candidates] - wide[:ROWS, None]
+def oracle(
+    points: Points, candidates: np.ndarray, metric: Metric, *, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and indices in order, from differences in 80 bits."""
+    wide = points.values.astype(np.longdouble) * points.scales[:, None]
+    rows = len(candidates)
+    gaps = wide[candidates] - wide[:rows, None]
     distances = reported_distance(
         (gaps * gaps).sum(axis=2),
         points.lengths[candidates],
-        points.lengths[:ROWS, None],
+        points.lengths[:rows, None],
         metric=metric,
     )
-    order = np.lexsort((candidates, distances), axis=1)[:, :K]
+    order = np.lexsort((candidates, distances), axis=1)[:, :k]
     return np.take_along_axis(distances, order, 1), np.take_along_axis(candidates, order, 1)
 
 
-def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
+def ranked(
+    x: np.ndarray,
+    metric: Metric,
+    kernel: str,
+    *,
+    rows: int = ROWS,
+    count: int = COUNT,
+    k: int = K,
+) -> tuple[np.ndarray, ...]:
     """What is ranked, which rows are open, and what float64 says."""
-    points = scale_on_host(features(kind), None, metric=metric).queries
+    n = len(x)
+    points = scale_on_host(x, None, metric=metric).queries
     rng = np.random.default_rng(1)
-    candidates = np.stack([rng.choice(M, COUNT, replace=False) for _ in range(ROWS)])
+    candidates = np.stack([rng.choice(n, count, replace=False) for _ in range(rows)])
     candidates = candidates.astype(np.int32)
-    with double_precision():
-        table = table_for_ranking(Points(*map(jnp.asarray, points)), metric=metric)
+    everybody = np.ones(n, bool)
+    _, scaled, _ = scale_points(jnp.asarray(x), everybody, None, None, metric=metric, single=True)
+    table = table_for_ranking(scaled)
+    queries = table._replace(rows=table.rows[:rows])
+    wanted, order = oracle(points, candidates, metric, k=k)
     found = rank_in_pairs(
-        table[:ROWS], table, jnp.asarray(candidates), k=K, metric=metric, kernel=kernel
+        queries,
+        table,
+        jnp.asarray(candidates),
+        reach_of(queries.rows[:, 0, -2], jnp.asarray(wanted[:, -1]), table.farthest, metric=metric),
+        features=x.shape[1],
+        k=k,
+        metric=metric,
+        kernel=kernel,
     )
-    return *map(np.asarray, found), *oracle(points, candidates, metric)
+    return *map(np.asarray, found), wanted, order
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", ["post-ReLU", "ViT-like", "near-duplicates", "wide range"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "post-ReLU",
+        "ViT-like",
+        "near-duplicates",
+        "wide range",
+        "heavy tails",
+        "offset",
+        "sparse",
+    ],
+)
 def test_rows_that_are_not_open_are_those_of_float64(kind: str, metric: Metric) -> None:
     assert jnp.zeros(1).dtype == jnp.float32, "64-bit types are off"
-    distances, indices, left_open, wanted, order = ranked(kind, metric, "xla")
+    distances, indices, left_open, wanted, order = ranked(features(kind), metric, "xla")
     settled = ~left_open
     np.testing.assert_array_equal(distances[settled], wanted[settled])
     np.testing.assert_array_equal(indices[settled], order[settled])
@@ -78,17 +122,35 @@ def test_rows_that_are_not_open_are_those_of_float64(kind: str, metric: Metric) 
         assert settled.mean() >= 0.97
 
 
-def test_the_kernel_of_tpus_computes_the_same() -> None:
-    found, again = (ranked("post-ReLU", "cosine", kernel) for kernel in ("xla", "interpret"))
+@pytest.mark.parametrize(
+    ("width", "rows"), [(D, 34), (640, 20)], ids=["two steps", "five tiles in two pieces"]
+)
+def test_the_kernel_of_tpus_computes_the_same(width: int, rows: int) -> None:
+    rng = np.random.default_rng(2)
+    x = np.maximum(rng.normal(size=(100, width)) + rng.normal(size=width), 0).astype(np.float32)
+    found, again = (
+        ranked(x, "cosine", kernel, rows=rows, count=8, k=4) for kernel in ("xla", "interpret")
+    )
     for one, other in zip(found, again, strict=True):
         np.testing.assert_array_equal(one, other)
+    distances, indices, left_open, wanted, order = found
+    np.testing.assert_array_equal(distances[~left_open], wanted[~left_open])
+    np.testing.assert_array_equal(indices[~left_open], order[~left_open])
+    assert left_open.mean() <= 0.1
 
 
 def test_candidates_that_are_nobody_come_last() -> None:
-    table = jnp.asarray(np.eye(6, 128, dtype=np.float32)[:, None])
-    candidates = jnp.array([[-1, 2, 9, 1]], jnp.int32)
+    rows = jnp.asarray(np.eye(6, 128, dtype=np.float32)[:, None])
+    table = Ranking(rows, jnp.full(128, 1.0), jnp.float32(4))
     distances, indices, left_open = rank_in_pairs(
-        table[:1], table, candidates, k=3, metric="sqeuclidean", kernel="xla"
+        table._replace(rows=rows[:1]),
+        table,
+        jnp.array([[-1, 2, 9, 1]], jnp.int32),
+        jnp.full(1, 2.0),
+        features=126,
+        k=3,
+        metric="sqeuclidean",
+        kernel="xla",
     )
     assert indices[0].tolist() == [1, 2, 2**31 - 1] and np.isinf(distances[0, 2])
     assert distances[0, 0] == 2 * 2.0**100 and not left_open[0]

@@ -57,6 +57,7 @@ def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
         np.testing.assert_allclose(got, (placed**2).sum(axis=1), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "views_1e-3"])
 def test_candidates_have_the_distances_of_the_points(kind):
     points = cloud(kind, n=240)[:SIZE]

@@ -37,6 +37,7 @@ def components(x: np.ndarray, row: int, chosen: np.ndarray, threshold: float) ->
     return vectors[enough].T
 
 
+@pytest.mark.slow
 def test_bandwidth_is_a_third_of_the_mean_squared_distance_to_the_15th(points: np.ndarray) -> None:
     apart = distance.cdist(points.astype(np.float64), points.astype(np.float64), "sqeuclidean")
     expected = np.sort(apart, axis=1)[:, 15].mean() / 3

@@ -86,6 +86,7 @@ def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, ca
             assert [content["layouts"][place] for place in found["layouts"]] == own
 
 
+@pytest.mark.slow
 def test_dots_are_the_means_and_intervals_of_the_table(study: Study):
     tables = read_tables(study("demo"))
     legend = make_legend(tables.models)
@@ -105,6 +106,7 @@ def test_dots_are_the_means_and_intervals_of_the_table(study: Study):
         assert drawn[row.model] == pytest.approx((row.mean, row.low, row.high), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_missing_values_leave_a_gap_not_a_zero(study: Study):
     tables = read_tables(study("hostile"))
     legend = make_legend(tables.models)

@@ -17,7 +17,13 @@ from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
 from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
 from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
-from mgm_jax.geometry.knn.tile import PROGRESS_FROM, Nearest, in_units, is_certified
+from mgm_jax.geometry.knn.tile import (
+    PROGRESS_FROM,
+    Nearest,
+    in_units,
+    is_certified,
+    ranks_in_pairs,
+)
 from mgm_jax.parallel.devices import at_hand, fetch, pad_rows, shard_rows
 from mgm_jax.parallel.ring import take_rows
 from mgm_jax.progress import progress
@@ -60,7 +66,7 @@ def nearest_on_mesh(
         mine = _spread(x, mesh, rows, least=k)
         others = mine if base is None else _spread(base, mesh, base_rows, least=k)
         queries, targets, mean = scale_on_mesh(
-            mine, None if base is None else others, mesh, metric=metric
+            mine, None if base is None else others, mesh, metric=metric, single=ranks_in_pairs()
         )
         search = Spread(queries, targets, others.present, mean, base is None)
         plan, blocks = plan_ring(
@@ -85,7 +91,7 @@ def nearest_on_mesh(
                 search, left, mesh, k=k, metric=metric
             )
         # The scale is one number on every device.
-        scale = queries._replace(scales=queries.scales.addressable_data(0))
+        scale = jax.tree.map(lambda part: part.addressable_data(0), queries)
         return Nearest(in_units(distances, scale, metric=metric), indices, certified)
 
 
@@ -94,7 +100,7 @@ def _search_ring(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank; distances, names and the least unseen distance, spread over the mesh."""
     programs = ring_programs(plan)
-    n = search.queries.scales.shape[0]
+    n = search.queries.values.shape[0]
     shown = n > PROGRESS_FROM and jax.process_index() == 0
     with progress(
         "neighbours", total=2 * blocks if shown else 0, unit="block", compiles=True
@@ -109,16 +115,17 @@ def _search_ring(
             lists = programs.scan_turn(centred, table, lists, np.int32(number))
             jax.block_until_ready(lists)
             bar.advance(1)
-        names, distances, unseen = programs.arrange(centred, lists)
+        names, ranked, unseen = programs.arrange(centred, lists)
         # The table has done its work; what follows needs its room.
         del table, centred, lists
+        spread = programs.spread(search.base) if plan.in_pairs else None
         for number in range(blocks):
-            distances = programs.rank_turn(
-                search.queries, search.base, names, distances, np.int32(number)
+            ranked = programs.rank_turn(
+                search.queries, search.base, spread, names, ranked, unseen, np.int32(number)
             )
-            jax.block_until_ready(distances)
+            jax.block_until_ready(ranked)
             bar.advance(1)
-        return *programs.finish(distances, names), unseen
+        return programs.finish(ranked, names, unseen)
 
 
 def _spread(

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, scan_table
 from mgm_jax.geometry.knn.fallback import QUERIES, rank_all
+from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 from mgm_jax.geometry.knn.tile import is_certified, settle
 from mgm_jax.parallel.devices import pick
@@ -37,8 +38,8 @@ class Spread(NamedTuple):
         own: whether the queries are the base.
     """
 
-    queries: Points
-    base: Points
+    queries: Points | Scaled
+    base: Points | Scaled
     present: jax.Array
     mean: jax.Array
     own: bool
@@ -87,8 +88,8 @@ def fall_back_on_mesh(
 
 
 def _search(
-    queries: Points,
-    base: Points,
+    queries: Points | Scaled,
+    base: Points | Scaled,
     present: jax.Array,
     mean: jax.Array,
     rows: jax.Array,
@@ -102,7 +103,8 @@ def _search(
     """Neighbours of a few queries: in float64, or by every distance."""
     share = present.shape[0]
     home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
-    subset = pick(queries, rows, axis)
+    picked = pick(queries, rows, axis)
+    subset = picked.in_float64() if isinstance(picked, Scaled) else picked
     blocks = cut(share, most=_BLOCK, least=k)
 
     def search_block(number: jax.Array, best: tuple) -> tuple:
@@ -110,6 +112,8 @@ def _search(
         part, mask = jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
         )
+        if isinstance(part, Scaled):
+            part = part.in_float64()
         # The last block reaches back over rows that an earlier one held.
         mask &= start + jnp.arange(blocks.size) >= number * blocks.size
         first = home + start
@@ -120,6 +124,9 @@ def _search(
             table = scan_table(part, mean, mask, dtype=jnp.float64)
             results = settle(subset, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
         distances, places, unseen = results
+        if isinstance(base, Scaled):
+            # Lengths are not as near 1 as the bound takes them to be.
+            unseen = unseen * np.float32(1 - 2.0**-18)
         places = jnp.where(places == NOBODY, NOBODY, places + first)
         distances = jnp.concatenate([best[0], distances], axis=1)
         places = jnp.concatenate([best[1], places], axis=1)

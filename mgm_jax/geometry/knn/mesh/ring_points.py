@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, scale_points, scan_table
+from mgm_jax.geometry.knn.scaled import Scaled, in_one_scale, mean_unit, near_one_length
 from mgm_jax.parallel.ring import cut
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
@@ -36,8 +37,8 @@ class SpreadRows(NamedTuple):
 
 
 def scale_on_mesh(
-    queries: SpreadRows, base: SpreadRows | None, mesh: Mesh, *, metric: Metric
-) -> tuple[Points, Points, jax.Array]:
+    queries: SpreadRows, base: SpreadRows | None, mesh: Mesh, *, metric: Metric, single: bool
+) -> tuple[Points | Scaled, Points | Scaled, jax.Array]:
     """What ``distance.scale_points`` returns, of points that stay spread; float64 must be on.
 
     Args:
@@ -45,24 +46,41 @@ def scale_on_mesh(
         base: m points; None for the queries.
         mesh: the devices.
         metric: which distance.
+        single: whether to do without float64.
 
     Returns:
-        The queries and the base, spread, and the mean ``[d]`` float64 on every device.
+        The queries and the base, spread, and the mean ``[d]`` of the scaled base on every device.
     """
     clouds = (queries,) if base is None else (base, queries)
-    program = place_program(mesh, metric)
+    program = place_program(mesh, metric, single=single)
     placed, mean = program([(cloud.values, cloud.present) for cloud in clouds])
-    points = [Points(cloud.values, *part) for cloud, part in zip(clouds, placed, strict=True)]
+    kind = Scaled if single else Points
+    points = [kind(cloud.values, *part) for cloud, part in zip(clouds, placed, strict=True)]
     return points[-1], points[0], mean
 
 
-def place_program(mesh: Mesh, metric: Metric) -> Callable[..., Any]:
+def place_program(mesh: Mesh, metric: Metric, *, single: bool) -> Callable[..., Any]:
     """The program for one or two clouds; the mean is that of the first."""
-    function = _near_unit_length if metric == "cosine" else _in_one_scale
+    if single:
+        function = _near_one_length if metric == "cosine" else _in_one_power
+    else:
+        function = _near_unit_length if metric == "cosine" else _in_one_scale
     return spread_jit(function, mesh, outputs=(SPREAD, WHOLE), axis=mesh.axis_names[0])
 
 
 Cloud = tuple[jax.Array, jax.Array]
+
+
+def _near_one_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Any], jax.Array]:
+    (values, present), *others = clouds
+    base, middle = near_one_length(values, axis=axis)
+    scaled = [base] + [near_one_length(other, middle=middle)[0] for other, _ in others]
+    return [one[1:] for one in scaled], mean_unit(base, present, axis=axis)
+
+
+def _in_one_power(clouds: list[Cloud], *, axis: str) -> tuple[list[Any], jax.Array]:
+    scaled = in_one_scale(clouds, axis=axis)
+    return [one[1:] for one in scaled], mean_unit(scaled[0], clouds[0][1], axis=axis)
 
 
 def _near_unit_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], jax.Array]:
@@ -113,10 +131,14 @@ def _mean(total: jax.Array, present: jax.Array, axis: str) -> jax.Array:
     return jax.lax.psum(total, axis) / jnp.maximum(count, 1)
 
 
-def tabulate(points: Points, mean: jax.Array, present: jax.Array, *, dtype: str) -> ScanTable:
+def tabulate(
+    points: Points | Scaled, mean: jax.Array, present: jax.Array, *, dtype: str
+) -> ScanTable:
     """``scan_table`` of one device's share, for use under ``shard_map``."""
 
-    def one_tile(points: Points, mask: jax.Array, start: jax.Array, table: ScanTable) -> ScanTable:
+    def one_tile(
+        points: Points | Scaled, mask: jax.Array, start: jax.Array, table: ScanTable
+    ) -> ScanTable:
         return _write(table, scan_table(points, mean, mask, dtype=dtype), start)
 
     form = jax.eval_shape(partial(scan_table, dtype=dtype), points, mean, present)

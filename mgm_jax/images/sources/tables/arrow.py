@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,11 +36,6 @@ _JSON_BYTES = 2**26
 def is_saved_data_set(folder: Path) -> bool:
     """Whether ``save_to_disk`` of Hugging Face datasets wrote a folder."""
     return (folder / _STATE).is_file() or (folder / _SPLITS).is_file()
-
-
-class _Saved(NamedTuple):
-    files: list[Path]
-    splits: list[str]
 
 
 def saved_data_set_source(folder: Path, options: SourceOptions) -> ImageSource:

@@ -27,8 +27,6 @@ from mgm_jax.images.sources.tables.fields import (
     numbered,
 )
 
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
-
 _IMAGE_KEYS = ("images", "image", "x", "data")
 _LABEL_KEYS = (*LABEL_COLUMNS, "y")
 _ID_KEYS = (*ID_COLUMNS, "ids")

@@ -31,9 +31,6 @@ from mgm_jax.images.sources.tables.fields import (
 )
 from mgm_jax.images.sources.tables.rows import rows_of_split
 
-#: Suffixes of tables that list images.
-MANIFEST_SUFFIXES = (".csv", ".tsv", ".parquet")
-
 
 def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
     """Source of the image files that the rows of a table name.
