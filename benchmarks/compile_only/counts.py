@@ -46,6 +46,7 @@ class Counts:
         calls: calls of kernels that XLA has not written, by name.
         no_estimate: instructions that work but have no estimate of cycles, by kind.
         unestimated: the same by name, each with its kind and how often it runs.
+        kernel: cycles of the Pallas kernel that takes most of them, loops counted.
         host: transfers to or from the host in the program.
         float64: whether the program as it was handed to the compiler has float64 in it.
         temporary: bytes beside arguments and results.
@@ -60,6 +61,7 @@ class Counts:
     calls: dict[str, int] = field(default_factory=dict)
     no_estimate: dict[str, int] = field(default_factory=dict)
     unestimated: dict[str, tuple[str, int]] = field(default_factory=dict)
+    kernel: int = 0
     host: int = 0
     float64: bool = False
     temporary: int = 0
@@ -77,6 +79,8 @@ class Counts:
         for name in [name for name in self.unestimated if name in bundles]:
             kind, times = self.unestimated.pop(name)
             self.cycles = (self.cycles or 0) + times * bundles[name]
+            if kind == "tpu_custom_call":
+                self.kernel = max(self.kernel, times * bundles[name])
             self.no_estimate[kind] -= times
             if not self.no_estimate[kind]:
                 del self.no_estimate[kind]

@@ -297,6 +297,7 @@ def _rows_in_float64(place: Place, n: int) -> list[Program]:
 
 def _large_group(place: Place, n: int) -> list[Program]:
     """A batch of rows of a large group in ``manifold_metrics``."""
+    from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.metrics.large_groups import compare_rows, measure_rows
 
@@ -308,7 +309,7 @@ def _large_group(place: Place, n: int) -> list[Program]:
     options = {"kernel": "cosine", "fallback": True}
     form = jax.eval_shape(partial(measure_rows, **options), *measured)
     spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
-    partners = place.array(batch, 50, dtype=np.int32)
+    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
     times = -(-n // batch)
     return [
         Program(
@@ -358,11 +359,25 @@ def _small_groups(place: Place, n: int) -> list[Program]:
 
 
 def _spectrum(place: Place, n: int) -> list[Program]:
-    """Scatter matrix of a chunk of features, the work of ``spectrum`` and all that follows it."""
+    """Scatter matrix of features, the work of ``spectrum`` and all that follows it."""
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.pairs import Pair
+    from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.cloud import moments
 
-    chunk = place.array(n, WIDTH, dtype=np.float64)
-    return [Program(name="scatter", function=moments._product, arguments=(chunk,), options={})]
+    rows = min(n, moments.ROWS_AT_ONCE)
+    options: dict[str, Any] = {"name": "scatter", "options": {}, "times": -(-n // rows)}
+    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+        # The shift of the mean is one more row.
+        full = rows + moments.EXACT_STEP
+        columns = Pair(place.array(full, WIDTH), place.array(full, WIDTH))
+        program = Program(
+            function=moments.exact_products, arguments=(columns,), float64=False, **options
+        )
+    else:
+        chunk = place.array(rows, WIDTH, dtype=np.float64)
+        program = Program(function=moments._product, arguments=(chunk,), **options)
+    return [program]
 
 
 def _snapshot(place: Place, n: int) -> list[Program]:

@@ -40,6 +40,9 @@ from mgm_jax.metrics.local import (
 from mgm_jax.metrics.options import Options
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share
 
+# Values of the differences that an accelerator gathers at once: 128 MiB.
+_GATHERED_VALUES = 2**24
+
 
 class Subspaces(NamedTuple):
     """Spans of the polytopes of n points.
@@ -262,31 +265,23 @@ def compare_rows(
         Columns, each ``[b]``.
     """
 
-    def overlaps(row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        own, partner = row
-
-        def differences(point: jax.Array) -> jax.Array:
-            neighbours = subspaces.neighbours[point]
-            return gathered_differences(points, point, neighbours, normalize=normalize)
-
-        frame = differences(own)
-        others = jnp.concatenate([subspaces.neighbours[own], jnp.maximum(partner, 0)])
-
-        def overlap(other: jax.Array) -> jax.Array:
-            cross = frame @ differences(other).T
-            return pair_overlap(cross, subspaces.inverse[own], subspaces.inverse[other])
-
-        def overlap_if_counted(pair: tuple[jax.Array, jax.Array]) -> jax.Array:
-            return lax.cond(pair[1], overlap, lambda _: jnp.zeros((), frame.dtype), pair[0])
-
-        counted = jnp.concatenate([subspaces.present[own], partner >= 0])
-        return lax.map(overlap_if_counted, (others, counted)), others
-
-    overlap, others = lax.map(overlaps, (rows, partners))
-    near = subspaces.neighbours.shape[1]
-    dimensions = subspaces.dimension[rows], subspaces.dimension[others]
+    p, (_, width) = subspaces.neighbours.shape[1], points.shape
+    others = jnp.concatenate([subspaces.neighbours[rows], jnp.maximum(partners, 0)], axis=1)
     counted = jnp.concatenate([subspaces.present[rows], partners >= 0], axis=1)
-    return _affinities(overlap, counted, *dimensions, points.shape[1], near=near)
+
+    def differences(point: jax.Array) -> jax.Array:
+        return gathered_differences(points, point, subspaces.neighbours[point], normalize=normalize)
+
+    def overlaps(row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        own, compared = row
+        cross = jnp.einsum("ad,cbd->cab", differences(own), jax.vmap(differences)(compared))
+        return pair_overlap(cross, subspaces.inverse[own], subspaces.inverse[compared])
+
+    together = max(1, min(rows.size, _GATHERED_VALUES // (others.shape[1] * p * width)))
+    overlap = lax.map(overlaps, (rows, others), batch_size=together)
+    overlap = jnp.where(counted, overlap, 0)
+    dimensions = subspaces.dimension[rows], subspaces.dimension[others]
+    return _affinities(overlap, counted, *dimensions, width, near=p)
 
 
 @partial(jax.jit, static_argnames="near")

@@ -222,7 +222,7 @@ def test_what_does_not_compile_says_why(kept: Path) -> None:
 def test_a_kernel_takes_no_fewer_cycles_than_its_products(
     kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = Counts(cycles=10, calls={"tpu_custom_call": 1})
+    counts = Counts(cycles=10, kernel=6, calls={"tpu_custom_call": 1})
     monkeypatch.setattr("benchmarks.compile_only.table.compile_and_count", lambda *_: counts)
 
     def make(place: Place, n: int, *, flops: float) -> list[Program]:
@@ -234,6 +234,6 @@ def test_a_kernel_takes_no_fewer_cycles_than_its_products(
         ]
 
     device = DEVICES["v5e"]
-    for flops, expected in ((0.0, 10), (device.bfloat16 / device.clock * 1000, 1000)):
+    for flops, expected in ((0.0, 10), (device.bfloat16 / device.clock * 1000, 1004)):
         kernel = Kernel(name="kernel", points=8, make=partial(make, flops=flops))
         assert rows_of(kernel, place_on_cpu(), 8)[0]["cycles"] == pytest.approx(expected, abs=1)

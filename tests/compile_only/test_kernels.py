@@ -52,13 +52,10 @@ _NOT_FOR = {
 FLOAT64: dict[str, str] = {
     "metrics, large group": "measured and compared in float64",
     "metrics, images of 64 views": "measured in float64",
-    "spectrum": "the scatter is summed in float64",
 }
 
 #: Kernels whose programs still have such a loop.
-LOOPS: dict[str, str] = {
-    "metrics, large group": "polytopes are compared pair by pair",
-}
+LOOPS: dict[str, str] = {}
 
 _started: list[float] = []
 

@@ -16,11 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.backend.exact_products import MAX_TERMS, column_products
+from mgm_jax.geometry.backend.pairs import split_float64
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.points.checks import check_points
 
 ROWS_AT_ONCE = 2048
 """Points that are widened to float64 together; bounds the memory beside the moments."""
+
+EXACT_STEP = 256
+"""Where float64 is slow, points multiplied together are filled up to a multiple of this."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,6 +192,8 @@ def products_of(centred: np.ndarray) -> np.ndarray:
     Returns:
         ``[d, d]`` float64, symmetric.
     """
+    if wide_arithmetic() == "pairs":
+        return _products_without_float64(centred)
     if jax.default_backend() == "cpu":
         # The same CPU either way, and NumPy's product of a matrix with its own transpose
         # computes one triangle only.
@@ -203,3 +211,21 @@ def products_on_device(centred: np.ndarray) -> np.ndarray:
 @jax.jit
 def _product(centred: jax.Array) -> jax.Array:
     return jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST)
+
+
+def _products_without_float64(centred: np.ndarray) -> np.ndarray:
+    """``products_of`` by exact products of digits; the host scales every column to below 1."""
+    _, exponents = np.frexp(np.abs(centred).max(axis=0, initial=0))
+    scaled = np.ldexp(centred, -exponents)
+    products = np.zeros((centred.shape[1],) * 2)
+    for start in range(0, len(scaled), MAX_TERMS):
+        block = scaled[start : start + MAX_TERMS]
+        # A few lengths, so that few programs compile.
+        block = np.pad(block, ((0, -len(block) % EXACT_STEP), (0, 0)))
+        for part in reversed(exact_products(split_float64(block))):
+            products += np.asarray(part)
+    return np.ldexp(products, exponents[:, None] + exponents)
+
+
+exact_products = jax.jit(column_products)
+"""Products of columns below 1 in three float32, as devices without float64 compute them."""

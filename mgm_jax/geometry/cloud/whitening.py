@@ -16,6 +16,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import on_host, wide_arithmetic
 from mgm_jax.geometry.cloud.moments import Moments, check_chunk, moments_of, row_blocks
 from mgm_jax.geometry.cloud.views import alignment
 
@@ -42,10 +43,11 @@ class Whitening:
         """
         points = check_chunk(x, features=self.mean.size, name="x")
         whitened = np.empty(points.shape, np.float32)
-        with double_precision():
+        with on_host() if wide_arithmetic() == "pairs" else double_precision():
             mean, matrix = jnp.asarray(self.mean), jnp.asarray(self.matrix)
             for rows in row_blocks(len(whitened)):
-                whitened[rows] = np.asarray(_apply(jnp.asarray(points[rows]), mean, matrix))
+                part = np.asarray(points[rows])
+                whitened[rows] = np.asarray(_apply(jnp.asarray(part), mean, matrix))
         return whitened
 
 

@@ -2,11 +2,11 @@
 
 Every value is a sum of three: one on a coarse grid, one on a grid finer by some ten bits, and a
 rest below it. Differences of the first two kinds are exact, and so are the sums of squares and of
-products of such differences that matter: they are whole numbers of steps, and below 2^24. That the
-sum of squares stayed below it is seen at the end, since it only grows; the products are bounded
-by it (Cauchy and Schwarz). Only what is left, 2^-17 of the whole as a rule, is rounded, so that a
-squared distance is known to some 2^-37 of what the grids were made for (``_error``). That is twice
-as cheap as keeping aside what each addition loses.
+products of such differences that matter: they are whole numbers of steps, and below 2^24. That
+they stayed below it is seen at the end: sums of squares only grow, and bound the sums of products
+(Cauchy and Schwarz, ``_merged``). Only what is left, 2^-17 of the whole as a rule, is rounded, so
+that a squared distance is known to some 2^-37 of what the grids were made for (``_error``).
+That is half as dear as keeping aside what each addition loses.
 
 The grids are those of a query and a lane of 128: fine enough for the distances that the scan says
 its candidates have. Where that is too low a sum exceeds its limit, where it is far too high little
@@ -52,8 +52,8 @@ _GATHERED_VALUES = 2**24
 _SMALLEST = np.float32(2.0**-75)
 _PAIR = np.float32(2.0**-44)
 # Points whose spread over the lanes is looked at, and how much more than its part of a squared
-# distance a lane of one feature may hold; sums of n features vary less by the root of n.
-_SAMPLE, _HEADROOM = 8192, 24.0
+# distance a lane of n features may hold: this over n and over its root; their sums vary less.
+_SAMPLE, _HEADROOM = 8192, 12.0
 
 
 class Ranking(NamedTuple):
@@ -111,8 +111,12 @@ def table_for_ranking(points: Scaled, like: Ranking | None = None) -> Ranking:
     """
     spread, farthest = spread_of(points) if like is None else like[1:]
     features = points.values.shape[1]
-    filled = jnp.pad(points.rows(), ((0, 0), (0, width_for_ranking(features) - features - 2)))
-    rows = jnp.concatenate([filled, points.high[:, None], points.low[:, None]], axis=1)
+    width = width_for_ranking(features)
+    filled = jnp.pad(points.rows(), ((0, 0), (0, width - features)))
+    # Entry by entry, which TPUs take in one piece with the padding.
+    column = lax.broadcasted_iota(jnp.int32, filled.shape, 1)
+    rows = jnp.where(column == width - 2, points.high[:, None], filled)
+    rows = jnp.where(column == width - 1, points.low[:, None], rows)
     return Ranking(rows[:, None], spread, farthest)
 
 
@@ -128,8 +132,10 @@ def reach_of(
         metric: which distance.
     """
     if metric == "cosine":
-        # Candidates are longer or shorter, by about as much as queries are.
-        squared = 2 * lengths * lengths * distance + 4 * jnp.var(lengths)
+        # Candidates are longer or shorter: by what the query is off the mean, and by what they are.
+        apart = lengths - jnp.mean(lengths)
+        apart = 2 * apart * apart + 4 * jnp.mean(apart * apart)
+        squared = 2 * lengths * lengths * distance + apart
     else:
         squared = distance / np.float32(RAISED)
         squared = squared if metric == "sqeuclidean" else squared * squared
@@ -230,12 +236,13 @@ class _Plan(NamedTuple):
 
 def _plan_for(features: int) -> _Plan:
     tiles = -(-features // _LANES)
-    return _Plan(features, tiles, 12 - math.ceil(math.log2(tiles) / 2))
+    return _Plan(features, tiles, 13 - math.ceil(math.log2(tiles) / 2))
 
 
 def _profile(spread: jax.Array, plan: _Plan) -> jax.Array:
     """Squares of the coarse steps for a squared distance of 1, lane by lane."""
-    return spread * np.float32(_HEADROOM / math.sqrt(plan.tiles) * 2.0**-24)
+    headroom = _HEADROOM / plan.tiles + _HEADROOM / math.sqrt(plan.tiles)
+    return spread * np.float32(headroom * 2.0**-24)
 
 
 def compile_for(array: Any, *, width: int) -> None:
@@ -276,29 +283,27 @@ def _is_beyond(rows: jax.Array, step: jax.Array, plan: _Plan) -> jax.Array:
     return beyond
 
 
-def _error(squared: jax.Array, rests: jax.Array, steps: jax.Array, plan: _Plan) -> jax.Array:
+def _error(squared: jax.Array, below: jax.Array, steps: jax.Array, plan: _Plan) -> jax.Array:
     """How far a squared distance can be off.
 
     With n tiles, D steps of the coarse grid and E of the fine one, |a - b|^2 = sum of
-    (h + m + r)^2: h on the coarse grid, m on the fine one and at most D, r at most E. Sums of h^2
-    are whole numbers of D^2, below 2^24 of them where the limit holds, and exact then; sums of h m
-    are whole numbers of D E, by Cauchy and Schwarz at most 2^12 sqrt(n) D/E of them, and E is such
-    that this is at most 2^24. Left are (m + r)^2 and 2 h r, the latter in all at most
-    2 |h| E sqrt(128 n). They are rounded as products, in sums of a few in pairs, as sums over the
-    pieces of the kernel, and twice as they are merged. Sums of all lanes lose 2^-40 of the whole,
-    see ``_summed``.
+    (h + m + r)^2: h on the coarse grid, m on the fine one, r at most E. Sums of h^2 and of h m are
+    exact where ``_merged`` says so. Left are (m + r)^2 and 2 h r, the latter in all at most
+    2 |h| E sqrt(128 n). They are rounded as r or as m + r, as products, in sums of a few in pairs,
+    as sums over the pieces of the kernel, and three times as they are merged. Sums of all lanes
+    lose 2^-40 of the whole, see ``_summed``.
 
     Args:
         squared: the squared distance.
-        rests: the sum of all (m + r)^2 and 2 h r.
+        below: the sum of all (m + r)^2.
         steps: the sum of all lanes' D^2.
         plan: what is known of all points.
     """
     pieces = -(-plan.tiles // _TILES)
-    rounded = np.float32((1 + 2 + 1 + 2 + pieces + 2) * 2.0**-24)
+    rounded = np.float32((2 + 1 + 2 + (pieces - 1) + 3) * 2.0**-24)
     root = jnp.sqrt(np.float32(plan.tiles) * steps)
-    crossed = np.float32(2.0 ** (1 - plan.finer)) * (jnp.sqrt(squared) * np.float32(1.01) + root)
-    lost = np.float32(1.01) * (jnp.abs(rests) + 2 * crossed * root)
+    high = jnp.sqrt(squared) * np.float32(1.01) + root
+    lost = np.float32(1.01) * (below + np.float32(2.0 ** (1 - plan.finer)) * high * root)
     error = rounded * lost + np.float32(2.0**-40) * squared
     # Equal points differ in nothing that is rounded.
     return jnp.where(squared > 0, error, np.float32(0))
@@ -316,11 +321,11 @@ def _reported(
 
     The second is infinite where the error does not decide how a distance is rounded.
     """
-    first, second, third, rests, high, low = parts
+    first, second, third, below, high, low = parts
     exact = third == third
     third = jnp.where(exact, third, np.float32(0))
     squared = pairs.add(pairs.two_sum(first, second), pairs.from_float32(third))
-    error = _error(squared.high, rests, steps, plan)
+    error = _error(squared.high, below, steps, plan)
     # Float32 with everything that rounds.
     error = jnp.where(exact, error, error + np.float32(2.0**-16) * squared.high)
     if metric == "cosine":
@@ -371,12 +376,12 @@ class _Steps(NamedTuple):
     Attributes:
         coarse: adding and taking it off again rounds to the coarse grid.
         fine: likewise to the fine grid.
-        limit: sums of squares on the coarse grid below this are exact.
+        square: one over the square of a coarse step.
     """
 
     coarse: jax.Array
     fine: jax.Array
-    limit: jax.Array
+    square: jax.Array
 
 
 def _exponents(profile: jax.Array, reach: jax.Array) -> jax.Array:
@@ -392,8 +397,7 @@ def _power_of_two(exponent: jax.Array) -> jax.Array:
 
 def _steps_of(exponent: jax.Array, finer: int) -> _Steps:
     coarse = _power_of_two(exponent) * np.float32(1.5 * 2.0**23)
-    limit = _power_of_two(2 * exponent + np.int32(24))
-    return _Steps(coarse, coarse * np.float32(2.0**-finer), limit)
+    return _Steps(coarse, coarse * np.float32(2.0**-finer), _power_of_two(-2 * exponent))
 
 
 def _split(values: jax.Array, steps: _Steps) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -411,30 +415,50 @@ def _total(terms: list[jax.Array]) -> jax.Array:
     return terms[0]
 
 
+class _Sums(NamedTuple):
+    """Sums over the tiles of a lane; h on the coarse grid, m on the fine one, r the rest.
+
+    Attributes:
+        squares: of h^2.
+        products: of h m.
+        below: of (m + r)^2.
+        crossed: of h r.
+    """
+
+    squares: jax.Array
+    products: jax.Array
+    below: jax.Array
+    crossed: jax.Array
+
+
 def _sums_of(
     tiles: Sequence[jax.Array], of_query: Sequence[tuple[jax.Array, ...]], steps: _Steps
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Sums over tiles of squares on the coarse grid, of products of both grids, and of the rest."""
-    squares, products, rests, crossed = [], [], [], []
+) -> _Sums:
+    terms: list[tuple[jax.Array, ...]] = []
     for tile, (high, middle, rest) in zip(tiles, of_query, strict=True):
         own_high, own_middle, own_rest = _split(tile, steps)
         high, middle, rest = own_high - high, own_middle - middle, own_rest - rest
         below = middle + rest
-        squares.append(high * high)
-        products.append(high * middle)
-        rests.append(below * below)
-        crossed.append(high * rest)
-    twice = _total(crossed)
-    return _total(squares), _total(products), _total(rests) + (twice + twice)
+        terms.append((high * high, high * middle, below * below, high * rest))
+    return _Sums(*(_total(list(column)) for column in zip(*terms, strict=True)))
 
 
-def _merged(
-    squares: jax.Array, products: jax.Array, rests: jax.Array, limit: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Sums of a lane as a float32 and what it lacks, NaN where the sums may not be exact."""
-    whole, lost = pairs.two_sum(squares, products + products)
+def _merged(sums: _Sums, square: jax.Array, plan: _Plan) -> tuple[jax.Array, jax.Array]:
+    """Sums of a lane as a float32 and what it lacks, NaN where the sums may not be exact.
+
+    With steps D and E, sums of h^2 are whole numbers of D^2, which only grow: those below 2^24
+    never were above. Sums of h m are whole numbers of D E, by Cauchy and Schwarz at most
+    sqrt(sum of h^2 times sum of m^2), which has to be below 2^24 of them; and sum of m^2 is at most
+    (1 + 2^-6) sum of (m + r)^2 + (1 + 2^6) n E^2.
+    """
+    shrunk = 4.0**-plan.finer
+    squares = sums.squares * (square * np.float32(2.0**-24))
+    middle = sums.below * (square * np.float32(1.02)) + np.float32(66 * plan.tiles * shrunk)
+    exact = (squares < 1) & (squares * middle < np.float32(0.98 * 2.0**24 * shrunk))
+    whole, lost = pairs.two_sum(sums.squares, sums.products + sums.products)
+    rests = sums.below + (sums.crossed + sums.crossed)
     whole, lost = pairs.two_sum(whole, lost + rests)
-    return whole, jnp.where(squares < limit, lost, np.float32(np.nan))
+    return whole, jnp.where(exact, lost, np.float32(np.nan))
 
 
 def _summed(sums: jax.Array, aside: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -495,13 +519,13 @@ def _squared_in_xla(
         return jnp.pad(part, ((0, 0), (0, _LANES - part.shape[1])))
 
     nothing = jnp.zeros((near.shape[0], _LANES), jnp.float32)
-    squares, products, rests = nothing, nothing, nothing
+    sums = _Sums(nothing, nothing, nothing, nothing)
     for piece in _pieces(plan):
         of_query = [_split(tile(queries, t), steps) for t in piece]
         fresh = _sums_of([tile(near, t) for t in piece], of_query, steps)
-        squares, products, rests = squares + fresh[0], products + fresh[1], rests + fresh[2]
-    summed = _summed(*_merged(squares, products, rests, steps.limit))
-    return *summed, jnp.sum(rests, axis=1, keepdims=True)
+        sums = _Sums(*(a + b for a, b in zip(sums, fresh, strict=True)))
+    summed = _summed(*_merged(sums, steps.square, plan))
+    return *summed, jnp.sum(sums.below, axis=1, keepdims=True)
 
 
 def _pieces(plan: _Plan) -> list[range]:
@@ -551,7 +575,7 @@ def _parts_in_pallas(
             # arrives in one is not what is read from the other.
             *[pltpu.VMEM((wide, width), jnp.float32)] * 2,
             *[pltpu.VMEM((1, width), jnp.float32)] * 2,
-            pltpu.VMEM((3, wide, _LANES), jnp.float32),
+            pltpu.VMEM((len(_Sums._fields), wide, _LANES), jnp.float32),
             pltpu.SemaphoreType.DMA((2,)),
             pltpu.SemaphoreType.DMA((2,)),
         ],
@@ -645,11 +669,12 @@ def _rank_kernel(
             only = jnp.where(whole == np.int32(lane), tail, np.float32(0))
             return jnp.sum(only, axis=1, keepdims=True)
 
-        limit = jnp.broadcast_to(steps.limit[:1], tail.shape)
-        rests = kept[2]
-        sums = *_summed(*_merged(kept[0], kept[1], rests, limit)), jnp.sum(rests, 1, keepdims=True)
+        sums = _Sums(*(kept[number] for number in range(len(_Sums._fields))))
+        square = jnp.broadcast_to(steps.square[:1], tail.shape)
+        below = jnp.sum(sums.below, axis=1, keepdims=True)
+        squared = *_summed(*_merged(sums, square, plan)), below
         results = jnp.zeros((_SUBLANES, _LANES), jnp.float32)
-        for number, part in enumerate((*sums, entry(_LANES - 2), entry(_LANES - 1))):
+        for number, part in enumerate((*squared, entry(_LANES - 2), entry(_LANES - 1))):
             for group in range(groups):
                 here = part[group * _SUBLANES : (group + 1) * _SUBLANES]
                 lane = np.int32(number * _GROUPS + group)

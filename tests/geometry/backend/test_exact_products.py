@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend import pairs
-from mgm_jax.geometry.backend.exact_products import gram_in_pairs
+from mgm_jax.geometry.backend.exact_products import column_products, gram_in_pairs
 from mgm_jax.geometry.backend.pairs import join_float64, split_float64
 
 
@@ -33,3 +33,12 @@ def test_integers_have_exact_products():
 def test_vectors_of_zeros_have_products_of_zero():
     got = jax.jit(lambda x: gram_in_pairs(pairs.from_float32(x)))(jnp.zeros((2, 3)))
     assert not join_float64(got).any()
+
+
+def test_products_of_columns_are_as_good_as_in_float64():
+    random = np.random.default_rng(2)
+    columns = split_float64(random.uniform(-1, 1, (3000, 5)) * [1, 1, 1e-3, 1e-9, 1])
+    exact = join_float64(columns).astype(np.longdouble)
+    got = sum(np.asarray(part, np.longdouble) for part in jax.jit(column_products)(columns))
+    assert np.abs(got - exact.T @ exact).max() <= 3000 * 2.0**-52
+    np.testing.assert_array_equal(got, got.T)

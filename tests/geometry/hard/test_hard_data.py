@@ -8,6 +8,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.backend.wide import WideArithmetic, arithmetic
 from mgm_jax.geometry.cloud.intrinsic_dimension import levina_bickel, two_nn
 from mgm_jax.geometry.cloud.spectrum import mean_cosine, spectrum, uniformity
 from mgm_jax.geometry.knn.distance import METRICS, Metric
@@ -149,9 +150,11 @@ def test_no_metric_is_a_quiet_nan(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
-def test_spectra_are_those_of_float64(kind: str) -> None:
+@pytest.mark.parametrize("wide", ["float64", "pairs"])
+def test_spectra_are_those_of_float64(kind: str, wide: WideArithmetic) -> None:
     x = CLOUDS[kind].astype(np.float64)
-    found = spectrum(CLOUDS[kind])
+    with arithmetic(wide):
+        found = spectrum(CLOUDS[kind])
     expected = np.linalg.svd(x, compute_uv=False)
     # Squares in a Gram matrix: half the digits of the small ones.
     np.testing.assert_allclose(found.singular_values, expected, rtol=1e-6, atol=2e-8 * expected[0])

@@ -49,40 +49,50 @@ def features(kind: str) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def oracle(points: Points, candidates: np.ndarray, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+def oracle(
+    points: Points, candidates: np.ndarray, metric: Metric, *, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Distances and indices in order, from differences in 80 bits."""
     wide = points.values.astype(np.longdouble) * points.scales[:, None]
-    gaps = wide[candidates] - wide[:ROWS, None]
+    rows = len(candidates)
+    gaps = wide[candidates] - wide[:rows, None]
     distances = reported_distance(
         (gaps * gaps).sum(axis=2),
         points.lengths[candidates],
-        points.lengths[:ROWS, None],
+        points.lengths[:rows, None],
         metric=metric,
     )
-    order = np.lexsort((candidates, distances), axis=1)[:, :K]
+    order = np.lexsort((candidates, distances), axis=1)[:, :k]
     return np.take_along_axis(distances, order, 1), np.take_along_axis(candidates, order, 1)
 
 
-def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
+def ranked(
+    x: np.ndarray,
+    metric: Metric,
+    kernel: str,
+    *,
+    rows: int = ROWS,
+    count: int = COUNT,
+    k: int = K,
+) -> tuple[np.ndarray, ...]:
     """What is ranked, which rows are open, and what float64 says."""
-    x = features(kind)
+    n = len(x)
     points = scale_on_host(x, None, metric=metric).queries
     rng = np.random.default_rng(1)
-    candidates = np.stack([rng.choice(M, COUNT, replace=False) for _ in range(ROWS)])
+    candidates = np.stack([rng.choice(n, count, replace=False) for _ in range(rows)])
     candidates = candidates.astype(np.int32)
-    _, scaled, _ = scale_points(
-        jnp.asarray(x), np.ones(M, bool), None, None, metric=metric, single=True
-    )
+    everybody = np.ones(n, bool)
+    _, scaled, _ = scale_points(jnp.asarray(x), everybody, None, None, metric=metric, single=True)
     table = table_for_ranking(scaled)
-    queries = table._replace(rows=table.rows[:ROWS])
-    wanted, order = oracle(points, candidates, metric)
+    queries = table._replace(rows=table.rows[:rows])
+    wanted, order = oracle(points, candidates, metric, k=k)
     found = rank_in_pairs(
         queries,
         table,
         jnp.asarray(candidates),
         reach_of(queries.rows[:, 0, -2], jnp.asarray(wanted[:, -1]), table.farthest, metric=metric),
-        features=D,
-        k=K,
+        features=x.shape[1],
+        k=k,
         metric=metric,
         kernel=kernel,
     )
@@ -104,7 +114,7 @@ def ranked(kind: str, metric: Metric, kernel: str) -> tuple[np.ndarray, ...]:
 )
 def test_rows_that_are_not_open_are_those_of_float64(kind: str, metric: Metric) -> None:
     assert jnp.zeros(1).dtype == jnp.float32, "64-bit types are off"
-    distances, indices, left_open, wanted, order = ranked(kind, metric, "xla")
+    distances, indices, left_open, wanted, order = ranked(features(kind), metric, "xla")
     settled = ~left_open
     np.testing.assert_array_equal(distances[settled], wanted[settled])
     np.testing.assert_array_equal(indices[settled], order[settled])
@@ -112,10 +122,21 @@ def test_rows_that_are_not_open_are_those_of_float64(kind: str, metric: Metric) 
         assert settled.mean() >= 0.97
 
 
-def test_the_kernel_of_tpus_computes_the_same() -> None:
-    found, again = (ranked("post-ReLU", "cosine", kernel) for kernel in ("xla", "interpret"))
+@pytest.mark.parametrize(
+    ("width", "rows"), [(D, 34), (640, 20)], ids=["two steps", "five tiles in two pieces"]
+)
+def test_the_kernel_of_tpus_computes_the_same(width: int, rows: int) -> None:
+    rng = np.random.default_rng(2)
+    x = np.maximum(rng.normal(size=(100, width)) + rng.normal(size=width), 0).astype(np.float32)
+    found, again = (
+        ranked(x, "cosine", kernel, rows=rows, count=8, k=4) for kernel in ("xla", "interpret")
+    )
     for one, other in zip(found, again, strict=True):
         np.testing.assert_array_equal(one, other)
+    distances, indices, left_open, wanted, order = found
+    np.testing.assert_array_equal(distances[~left_open], wanted[~left_open])
+    np.testing.assert_array_equal(indices[~left_open], order[~left_open])
+    assert left_open.mean() <= 0.1
 
 
 def test_candidates_that_are_nobody_come_last() -> None:
