@@ -23,7 +23,7 @@ from jax.typing import DTypeLike
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.cpu.scaled import ScaledClouds, scale_on_host
+from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
