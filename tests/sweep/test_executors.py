@@ -42,7 +42,7 @@ STUDY = small_study(
     augmentation={"settings": ["colorjitter"], "strengths": [0.5, 1.0], "images": 6, "views": 8},
     transfer={
         "targets": [{"source": "digits", "per_class": 5, "name": "target"}],
-        "probes": ["ridge", "knn"],
+        "probes": ["linear", "knn"],
         "scores": ["h-score"],
     },
 )
