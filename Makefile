@@ -60,7 +60,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
+	$(BIN)/pyright --threads 2 --project pyproject.toml --pythonpath $(BIN)/python
 
 # Every warning is an error: a link that leads nowhere, a name that is not there.
 docs: $(VENV)/.docs

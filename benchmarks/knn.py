@@ -1,10 +1,12 @@
 """How fast is the exact k-NN graph beside a plain product, FAISS and scikit-learn?
 
 ``python -m benchmarks.knn`` shows how the cost grows with n, d and k, one at a time, and answers
-for 20 000 x 2048, k = 50. ``--isa AVX2`` does so with the instructions of an older CPU, for all
-contestants. ``--one`` answers for one size with scikit-learn beside it; ``--memory`` how much
-memory 100 000 points need beyond input and output, in a process of its own. Of large clouds, and
-by scikit-learn always, a share of the queries is answered and scaled: their cost is that of their
+for 20 000 x 2048, k = 50; ``--only 1000x512x50 ...`` for some of these sizes, whose rows it renews.
+``--isa AVX2`` does so with the instructions of an older CPU, for all contestants. ``--one`` answers
+for one size with scikit-learn beside it; ``--memory`` how much memory 100 000 points need beyond
+input and output, in a process of its own; ``--clusters C`` what C clusters of 20 points cost, whose
+other neighbours are so nearly alike that a coarse scan proves little. Of large clouds, and by
+scikit-learn always, a share of the queries is answered and scaled: their cost is that of their
 number. FAISS takes part where it is installed. The plain product is a float32 ``x @ x.T`` by tiles
 of 500 rows whose results are thrown away.
 """
@@ -17,7 +19,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.timing import interleaved, report
+from benchmarks.timing import interleaved, report, reported
 from mgm_jax import knn_graph
 
 _SHARE = 10
@@ -58,6 +59,14 @@ def post_relu(n: int, d: int, *, seed: int = 0) -> np.ndarray:
     centres = rng.normal(size=(100, d)).astype(np.float32)
     x = centres[rng.integers(0, 100, n)] + rng.normal(size=(n, d)).astype(np.float32)
     x = np.maximum(x, 0)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def clusters(count: int, d: int, *, size: int = 20, seed: int = 0) -> np.ndarray:
+    """Tight clusters around random directions, ``[count * size, d]`` float32 on the sphere."""
+    rng = np.random.default_rng(seed)
+    x = np.repeat(rng.normal(size=(count, d)).astype(np.float32), size, axis=0)
+    x += np.float32(0.1) * rng.normal(size=x.shape).astype(np.float32)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -104,10 +113,16 @@ def sklearn_share(x: np.ndarray, k: int) -> Callable[[], object]:
 
 
 def measure(
-    n: int, d: int, k: int, *, turns: int | None = None, sklearn: bool = False
+    n: int,
+    d: int,
+    k: int,
+    *,
+    x: np.ndarray | None = None,
+    turns: int | None = None,
+    sklearn: bool = False,
 ) -> list[dict[str, object]]:
     """A row a contestant; ratios above 1 are in favour of mgm_jax."""
-    x = post_relu(n, d)
+    x = post_relu(n, d) if x is None else x
     operations = float(n) * n * d
     share = _SHARE if operations > _SHARED_FROM else 1
     calls = contestants(x, k, share=share)
@@ -159,9 +174,7 @@ def one_graph(n: int, d: int, k: int) -> dict[str, object]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    start = time.perf_counter()
     graph = knn_graph(x, k=k, metric="cosine")
-    seconds = time.perf_counter() - start
     done.set()
     watcher.join()
     output = (graph.indices.nbytes + graph.distances.nbytes) / 2**20
@@ -170,7 +183,6 @@ def one_graph(n: int, d: int, k: int) -> dict[str, object]:
         "d": d,
         "k": k,
         "who": "mgm_jax",
-        "seconds": seconds,
         "input MiB": x.nbytes / 2**20,
         "output MiB": output,
         "MiB beyond both": peak[0] - before - output,
@@ -193,6 +205,8 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--one", type=int, nargs=3, metavar=("N", "D", "K"))
+    parser.add_argument("--only", nargs="+", metavar="NxDxK")
+    parser.add_argument("--clusters", type=int, metavar="C")
     parser.add_argument("--turns", type=int)
     parser.add_argument("--isa", choices=list(_OLDER))
     parser.add_argument("--memory", action="store_true")
@@ -208,12 +222,21 @@ def main() -> None:
         report("knn_memory", [memory_row(100_000, d, options.k) for d in (64, 512, 2048)])
     elif options.one:
         report(f"knn{suffix}", measure(*options.one, turns=options.turns, sklearn=True))
+    elif options.clusters:
+        x = clusters(options.clusters, 2048)
+        rows = measure(len(x), x.shape[1], 50, x=x, turns=options.turns)
+        report(f"knn_clusters{suffix}", rows)
     else:
-        rows: list[dict[str, object]] = []
+        question = f"knn_growth{suffix}"
+        rows = reported(question) if options.only else []
         for size in _GROWTH:
+            if options.only and "x".join(map(str, size)) not in options.only:
+                continue
+            rows = [row for row in rows if (row["n"], row["d"], row["k"]) != size]
             rows += measure(*size, turns=options.turns)
+            rows.sort(key=lambda row: _GROWTH.index((row["n"], row["d"], row["k"])))
             # Written after every size: what was measured stays if the rest is stopped.
-            report(f"knn_growth{suffix}", rows)
+            report(question, rows)
 
 
 if __name__ == "__main__":

@@ -51,8 +51,8 @@ def _rows(kernel: Kernel, device: Device, divide: int) -> list[dict[str, Any]]:
 
 def _write(rows: list[dict[str, Any]]) -> None:
     """Replace what an earlier run said of the same kernels on the same devices."""
-    target = RESULTS / "compile_only.json"
-    kept = json.loads(target.read_text())["rows"] if target.exists() else []
+    path = RESULTS / "compile_only.json"
+    kept = json.loads(path.read_text())["rows"] if path.exists() else []
     fresh = {(row["device"], row["kernel"]) for row in rows}
     kept = [row for row in kept if (row["device"], row["kernel"]) not in fresh]
     date = datetime.date.today().isoformat()
@@ -60,8 +60,8 @@ def _write(rows: list[dict[str, Any]]) -> None:
         row["date"] = date
     rows = sorted(kept + rows, key=lambda row: (row["device"], row["kernel"]))
     note = "Counts of compilers, not measurements; see docs/accelerators.md."
-    target.write_text(json.dumps({"note": note, "rows": rows}, indent=1) + "\n")
-    print(f"written to {target}")
+    path.write_text(json.dumps({"note": note, "rows": rows}, indent=1) + "\n")
+    print(f"written to {path}")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def missing(device: Device) -> str | None:
         needed = ["jax_cuda12_plugin", "jax_plugins.xla_cuda12", "nvidia.cuda_nvcc"]
     for name in needed:
         try:
-            found = importlib.util.find_spec(name)
+            spec = importlib.util.find_spec(name)
         except ModuleNotFoundError:
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             return f"{name} is not installed; pip install 'mgm_jax[compile-only]'"
     return None
 
@@ -57,13 +57,13 @@ def devices_of(device: Device) -> tuple[Any, ...]:
 
     options: dict[str, Any] = {}
     _describe_host()
-    if device.target is None:
+    if device.config is None:
         described = topologies.get_topology_desc(topology_name=device.topology, platform="tpu")
     else:
         _register_plugins()
         options = {
             "topology": device.topology,
-            "target_config": (_TARGETS / device.target).read_text(),
+            "target_config": (_TARGETS / device.config).read_text(),
         }
         described = topologies.get_topology_desc(
             platform="cuda", topology_name=device.name, **options
@@ -102,12 +102,12 @@ class Place:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        found = devices_of(device)
+        chips = devices_of(device)
         self.mesh = None
-        self._whole: Any = SingleDeviceSharding(found[0])
+        self._whole: Any = SingleDeviceSharding(chips[0])
         self._spread = self._whole
         if device.chips > 1:
-            self.mesh = Mesh(np.array(found[: device.chips]), ("x",))
+            self.mesh = Mesh(np.array(chips[: device.chips]), ("x",))
             self._whole = NamedSharding(self.mesh, PartitionSpec())
             self._spread = NamedSharding(self.mesh, PartitionSpec("x"))
 
@@ -146,14 +146,14 @@ def kernel_cycles() -> dict[str, int]:
 
     A bundle is a cycle where nothing stalls: neither a transfer nor a matrix unit makes it wait.
     """
-    found = {}
+    cycles = {}
     for path in sorted(Path(_DUMP.name).glob("*-final_bundles.txt")):
         # The number of the program, the name of the instruction, the number of the pass.
         name = path.name.removesuffix("-final_bundles.txt").split("-", 1)[1].rsplit("-", 1)[0]
         # The frame of the program has no name of an instruction.
         if not name.startswith(("<", "TLP")) and "schedule-analysis" not in path.name:
-            found[name] = bundles(path.read_text(errors="replace"))
-    return found
+            cycles[name] = bundles(path.read_text(errors="replace"))
+    return cycles
 
 
 def bundles(text: str) -> int:

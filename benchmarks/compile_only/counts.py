@@ -110,8 +110,8 @@ def count(text: str) -> Counts:
         ... ENTRY %main (a: s32[]) -> s32[] {
         ...   ROOT %w = s32[] while(%a), condition=%cond, body=%body
         ... }'''
-        >>> found = count(program)
-        >>> found.cycles, found.trips
+        >>> counts = count(program)
+        >>> counts.cycles, counts.trips
         (70, [7])
     """
     computations, entry = _computations(text)
@@ -123,8 +123,8 @@ def count(text: str) -> Counts:
 
 
 def _computations(text: str) -> tuple[dict[str, list[tuple[str, ...]]], str]:
-    found, entry = computations_of(text)
-    return {name: [one.groups() for one in listed] for name, listed in found.items()}, entry
+    computations, entry = computations_of(text)
+    return {name: [one.groups() for one in listed] for name, listed in computations.items()}, entry
 
 
 def _add(

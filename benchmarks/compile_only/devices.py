@@ -19,7 +19,7 @@ class Device:
         bfloat16: product rate of one, FLOP/s, without sparsity.
         memory_rate: bytes/s of one.
         clock: cycles/s in which the compiler counts; None where it does not.
-        target: file of ``targets`` that describes it; None for a TPU.
+        config: file of ``targets`` that describes it; None for a TPU.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Device:
     bfloat16: float
     memory_rate: float
     clock: float | None = None
-    target: str | None = None
+    config: str | None = None
 
 
 # Rates: Cloud TPU documentation and NVIDIA's data sheets. The clocks of TPUs follow from the
@@ -49,14 +49,14 @@ _H200: dict[str, Any] = dict(
     kind="NVIDIA H200",
     bfloat16=989e12,
     memory_rate=4.8e12,
-    target="h200.txtpb",
+    config="h200.txtpb",
 )
 _A100: dict[str, Any] = dict(
     platform="gpu",
     kind="NVIDIA A100-SXM4-80GB",
     bfloat16=312e12,
     memory_rate=2.039e12,
-    target="a100.txtpb",
+    config="a100.txtpb",
 )
 DEVICES = {
     device.name: device

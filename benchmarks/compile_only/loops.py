@@ -11,15 +11,15 @@ from benchmarks.compile_only.kernels import Kernel, trace
 
 def growing(kernel: Kernel, place: Place, points: int) -> list[str]:
     """Loops that turn more often for twice the points, as ``"program: 8 -> 16"``."""
-    found = []
+    grown = []
     few, many = kernel.make(place, points), kernel.make(place, 2 * points)
     for one, two in zip(few, many, strict=True):
         lengths = [list(turns(trace(kernel, program).jaxpr.jaxpr)) for program in (one, two)]
         if len(lengths[0]) != len(lengths[1]):
-            found.append(f"{one.name}: {len(lengths[0])} loops become {len(lengths[1])}")
+            grown.append(f"{one.name}: {len(lengths[0])} loops become {len(lengths[1])}")
             continue
-        found += [f"{one.name}: {a} -> {b}" for a, b in zip(*lengths, strict=True) if b > a]
-    return found
+        grown += [f"{one.name}: {a} -> {b}" for a, b in zip(*lengths, strict=True) if b > a]
+    return grown
 
 
 def turns(jaxpr: Any, *, times: int = 1) -> Iterator[int]:

@@ -20,7 +20,7 @@ def packages() -> list[str]:
     ['libtpu', 'jax-cuda12-plugin', 'jax-cuda12-pjrt', 'nvidia-cuda-nvcc-cu12']
     """
     version = importlib.metadata.version("jax")
-    pins = [found[1].strip() for one in _requirements() if (found := _LIBTPU.match(one))]
+    pins = [match[1].strip() for one in _requirements() if (match := _LIBTPU.match(one))]
     return [
         f"libtpu{pins[0] if pins else ''}",
         f"jax-cuda12-plugin=={version}",

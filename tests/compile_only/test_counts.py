@@ -25,10 +25,10 @@ from benchmarks.hlo_counts import shape_bytes
 
 def place_on_cpu() -> Place:
     """Arguments that lie on this machine, for the counts of a TPU."""
-    found = Place.__new__(Place)
-    found.device, found.mesh = DEVICES["v5e"], None
-    found._whole = found._spread = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
-    return found
+    place = Place.__new__(Place)
+    place.device, place.mesh = DEVICES["v5e"], None
+    place._whole = place._spread = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
+    return place
 
 
 def counted(function: object, *arguments: object) -> Counts:
@@ -48,8 +48,8 @@ def test_a_loop_that_ends_by_its_data_is_listed_as_such() -> None:
     def halve(x: jax.Array) -> jax.Array:
         return jax.lax.while_loop(lambda y: jnp.abs(y).max() > 1, lambda y: y / 2, x)
 
-    found = counted(halve, jnp.ones(8))
-    assert (found.endless, found.trips) == (1, [])
+    counts = counted(halve, jnp.ones(8))
+    assert (counts.endless, counts.trips) == (1, [])
 
 
 def test_a_cpu_says_nothing_of_cycles() -> None:
@@ -74,8 +74,8 @@ ENTRY %main (a: s32[]) -> s32[] {{
 
 def test_cycles_count_as_often_as_the_loop_turns() -> None:
     body = '  %b = f32[8]{0} fusion(%p), calls=%g, backend_config={"estimated_cycles":"7"}'
-    found = count(program(body))
-    assert (found.cycles, found.trips) == (100 + 6 * 7, [6])
+    counts = count(program(body))
+    assert (counts.cycles, counts.trips) == (100 + 6 * 7, [6])
 
 
 def test_a_gpu_notes_the_turns() -> None:
@@ -95,8 +95,8 @@ def test_a_gpu_notes_the_turns() -> None:
     ],
 )
 def test_bytes_of_collectives(line: str, expected: int) -> None:
-    (found,) = count(program(line)).collectives.values()
-    assert found == 6 * expected
+    (moved,) = count(program(line)).collectives.values()
+    assert moved == 6 * expected
 
 
 def test_work_without_estimate_is_named_and_notes_are_not() -> None:
@@ -104,10 +104,10 @@ def test_work_without_estimate_is_named_and_notes_are_not() -> None:
   %k = f32[8]{0} custom-call(%p), custom_call_target="tpu_custom_call"
   %o = f32[8]{0} custom-call(%p), custom_call_target="Sharding"
   %h = f32[8]{0} send(%p), channel_id=2"""
-    found = count(program(body))
-    assert found.no_estimate == {"sort": 6, "tpu_custom_call": 6}
-    assert found.calls == {"tpu_custom_call": 6}
-    assert found.host == 6
+    counts = count(program(body))
+    assert counts.no_estimate == {"sort": 6, "tpu_custom_call": 6}
+    assert counts.calls == {"tpu_custom_call": 6}
+    assert counts.host == 6
 
 
 def test_both_branches_count() -> None:
@@ -125,8 +125,8 @@ ENTRY %main (a: s32[]) -> s32[] {
 
 
 def test_counts_come_back_from_json() -> None:
-    found = counted(lambda x: jax.lax.fori_loop(0, 4, lambda _, y: y @ x, x), jnp.ones((40, 40)))
-    assert Counts.of_json(json.loads(json.dumps(found.as_json()))) == found
+    counts = counted(lambda x: jax.lax.fori_loop(0, 4, lambda _, y: y @ x, x), jnp.ones((40, 40)))
+    assert Counts.of_json(json.loads(json.dumps(counts.as_json()))) == counts
 
 
 def test_bytes_of_shapes() -> None:

@@ -32,21 +32,38 @@ def plain(resnet50: Any, tmp_path_factory: Any) -> Any:
     return conversion.encoder
 
 
+@pytest.fixture(scope="module")
+def small(torchvision: Any, randomised: Any) -> Any:
+    """The same blocks, one a stage: a file is a third as large."""
+    made = torchvision.models.resnet
+    return randomised(made.ResNet(made.Bottleneck, [1, 1, 1, 1]))
+
+
+@pytest.fixture(scope="module")
+def small_plain(small: Any, tmp_path_factory: Any) -> Any:
+    path = tmp_path_factory.mktemp("small") / "weights.pth"
+    torch.save(small.state_dict(), path)
+    return convert(path, verify=False).encoder
+
+
 # Every layout as a zip, and one of each code base in the format from before.
+# The names of two are those of any ResNet: that it is a ResNet-50 belongs to what tells them.
+WHOLE = ("simclr_v1", "byol")
 CASES = [(name, False) for name in LAYOUTS] + [(n, True) for n in ("insdis", "moco_v2", "swav")]
 
 
 @pytest.mark.parametrize(("name", "legacy"), CASES)
-def test_recognised(resnet50, plain, write, name, legacy):
+def test_recognised(resnet50, plain, small, small_plain, write, name, legacy):
     wrap, method, paradigm = LAYOUTS[name]
-    content = wrap(resnet50.state_dict())
+    network, expected = (resnet50, plain) if name in WHOLE else (small, small_plain)
+    content = wrap(network.state_dict())
     path = write(content, "weights.pth.tar", _use_new_zipfile_serialization=not legacy)
     conversion = convert(path, verify=False)
     report = conversion.report
-    assert conversion.encoder.weights_sha256 == plain.weights_sha256
-    assert conversion.encoder.spec == plain.spec
+    assert conversion.encoder.weights_sha256 == expected.weights_sha256
+    assert conversion.encoder.spec == expected.spec
     assert report.method.startswith(method) and report.paradigm == paradigm
-    assert report.left == () and report.architecture == "resnet50"
+    assert report.left == () and (report.architecture == "resnet50") == (name in WHOLE)
 
 
 def test_a_published_name_decides_what_the_file_does_not_say(resnet50, plain, write):

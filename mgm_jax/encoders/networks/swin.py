@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from mgm_jax.encoders.networks.layers.activation import gelu
-from mgm_jax.encoders.networks.layers.attention import attend
+from mgm_jax.encoders.networks.layers.attention import QueriesKeysValues, attend
 from mgm_jax.encoders.networks.layers.norm import layer_norm
 from mgm_jax.encoders.networks.layers.patches import PatchConv
 from mgm_jax.encoders.networks.layers.product import Dense
@@ -70,9 +70,9 @@ class WindowAttention(nn.Module):
         if shift:
             bias = bias + shift_mask(x.shape[1], x.shape[2], window=window, shift=shift)
         x = x.reshape(-1, rows, window, columns, window, channels).transpose(0, 1, 3, 2, 4, 5)
-        qkv = Dense(3 * channels, name="qkv")(x.reshape(-1, window * window, channels))
-        parts = qkv.reshape(*qkv.shape[:2], 3, self.heads, channels // self.heads)
-        y = attend(*parts.transpose(2, 0, 3, 1, 4), bias=bias).transpose(0, 2, 1, 3)
+        x = x.reshape(-1, window * window, channels)
+        query, key, value = QueriesKeysValues(self.heads, name="qkv")(x)
+        y = attend(query, key, value, bias=bias).transpose(0, 2, 1, 3)
         y = Dense(channels, name="proj")(y.reshape(-1, window * window, channels))
         y = y.reshape(-1, rows, columns, window, window, channels).transpose(0, 1, 3, 2, 4, 5)
         y = y.reshape(-1, rows * window, columns * window, channels)[:, :height, :width]

@@ -468,8 +468,8 @@ def rerank(
     def one(row: tuple[Points, jax.Array]) -> tuple[jax.Array, jax.Array]:
         query, chosen = row
         real = (chosen >= 0) & (chosen < m)
-        found = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
-        return jnp.where(real, found, jnp.inf), jnp.where(real, chosen, NOBODY)
+        distances = exact_distances(query, base.take(jnp.where(real, chosen, 0)), metric=metric)
+        return jnp.where(real, distances, jnp.inf), jnp.where(real, chosen, NOBODY)
 
     # On a CPU row by row, where a batched gather of all candidates is far slower, and large; on
     # accelerators as many rows as a moderate gather holds, for a step there costs a launch.

@@ -12,7 +12,7 @@ from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
 from mgm_jax.geometry.knn.cpu import pair_distances
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
+from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.distance import (
     Metric,
     bound_slack,

@@ -11,7 +11,7 @@ import pytest
 
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
-from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
+from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance, scale_points
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.rank_in_pairs import (

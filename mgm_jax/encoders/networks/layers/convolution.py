@@ -36,6 +36,10 @@ A depthwise convolution is a sum of shifted maps on the CPU, each times one fact
 took 16 to 70 times as long there (7x7 on 56x56 with 96 channels, batch 4: 11 and 175 ms; 3x3 on
 112x112 with 32: 1.5 and 99 ms). Between the two, in groups of several channels, it stays XLA's.
 
+On a TPU a convolution with stride whose inputs are few, the first of a network, goes over blocks of
+pixels: for the stem of a ResNet-50 with its pool its compiler counts 12.6 million cycles in place
+of 15.4 (256 images, 32 at once), and 5.7 where images lie side by side (see ``beside``).
+
 The choice follows from shapes and precision alone, never from a clock: a run that goes on gives the
 same bits.
 """
@@ -51,11 +55,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from mgm_jax.encoders.networks.layers.beside import kernel_beside
 from mgm_jax.encoders.networks.layers.product import product, wide_product
 from mgm_jax.encoders.networks.layers.winograd import winograd
 
 Padding = Literal["torchvision", "tf-same"]
 Pads = tuple[tuple[int, int], tuple[int, int]]
+
+# Inputs of a convolution with stride up to which it goes over blocks of pixels on a TPU.
+FEW_CHANNELS = 8
 
 # Output maps up to this many pixels go through one product on the CPU; see the tables above.
 TINY_MAP, SMALL_MAP, MIDDLE_MAP = 3 * 3, 7 * 7, 14 * 14
@@ -97,11 +105,17 @@ def convolve(
     if groups > 1:
         return _in_groups(x, kernel, stride=stride, pads=pads, groups=groups)
     options = {"stride": stride, "pads": pads}
-    on_cpu = partial(_best_on_cpu(x, kernel, **options, pooled=pooled), **options)
-    if on_cpu.func is _as_convolution:
-        return on_cpu(x, kernel)
+    on_cpu = _best_on_cpu(x, kernel, **options, pooled=pooled)
+    blocks = stride > 1 and x.shape[-1] <= FEW_CHANNELS
+    on_tpu = _over_blocks if blocks else _as_convolution
+    if on_cpu is on_tpu is _as_convolution:
+        return _as_convolution(x, kernel, **options)
     return lax.platform_dependent(
-        x, kernel, cpu=on_cpu, default=partial(_as_convolution, **options)
+        x,
+        kernel,
+        cpu=partial(on_cpu, **options),
+        tpu=partial(on_tpu, **options),
+        default=partial(_as_convolution, **options),
     )
 
 
@@ -147,6 +161,35 @@ def _as_convolution(
         pads,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
+    )
+
+
+def _over_blocks(x: jax.Array, kernel: jax.Array, *, stride: int, pads: Pads) -> jax.Array:
+    """A convolution with stride as one without over blocks of stride by stride pixels."""
+    size, _, inputs, outputs = kernel.shape
+    fills, starts, around, counts = [], [], [], []
+    for length, (before, after) in zip(x.shape[1:3], pads, strict=True):
+        blocks, ahead = -(-length // stride), -(-before // stride)
+        # The window begins within a block, and the kernel with as many zeros.
+        first = ahead * stride - before
+        count = -(-(first + size) // stride)
+        results = (length + before + after - size) // stride + 1
+        fills.append((0, blocks * stride - length))
+        starts.append((first, count * stride - first - size))
+        around.append((ahead, results + count - 1 - ahead - blocks))
+        counts.append(count)
+    rows, columns = counts
+    x = jnp.pad(x, ((0, 0), *fills, (0, 0)))
+    b, h, w, _ = x.shape
+    x = x.reshape(b, h // stride, stride, w // stride, stride, inputs).transpose(0, 1, 3, 2, 4, 5)
+    kernel = jnp.pad(kernel, (*starts, (0, 0), (0, 0)))
+    kernel = kernel.reshape(rows, stride, columns, stride, inputs, outputs)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+    return _as_convolution(
+        x.reshape(*x.shape[:3], -1),
+        kernel.reshape(rows, columns, -1, outputs),
+        stride=1,
+        pads=(around[0], around[1]),
     )
 
 
@@ -252,6 +295,7 @@ class Conv(nn.Module):
         stride: step between windows.
         padding: see :func:`window_pads`.
         groups: parts of the channels that do not see each other; their number where depthwise.
+        images: how many lie side by side in the channels, see ``beside``; ``groups`` is 1 then.
     """
 
     outputs: int
@@ -259,6 +303,7 @@ class Conv(nn.Module):
     stride: int = 1
     padding: Padding = "torchvision"
     groups: int = 1
+    images: int = 1
 
     @nn.compact
     def __call__(
@@ -270,9 +315,12 @@ class Conv(nn.Module):
         constant a channel (and with a ReLU after it), so it goes before the bias: a quarter of
         the work for everything pointwise, and 1.7 times the speed of a whole Conv4 on the CPU.
         """
-        shape = (self.size, self.size, x.shape[-1] // self.groups, self.outputs)
+        inputs = x.shape[-1] // (self.groups * self.images)
+        shape = (self.size, self.size, inputs, self.outputs)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros_init(), (self.outputs,))
+        if self.images > 1:
+            kernel, bias = kernel_beside(kernel, self.images), jnp.tile(bias, self.images)
         pads = window_pads(x.shape[1:3], self.size, self.stride, self.padding)
         options = {"stride": self.stride, "pads": pads, "groups": self.groups}
         x = convolve(x, kernel, **options, pooled=pool is not None)

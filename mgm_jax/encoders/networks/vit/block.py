@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mgm_jax.encoders.networks.layers.activation import gelu
-from mgm_jax.encoders.networks.layers.attention import attend
+from mgm_jax.encoders.networks.layers.attention import QueriesKeysValues, attend
 from mgm_jax.encoders.networks.layers.norm import layer_norm as norm_of
 from mgm_jax.encoders.networks.layers.patches import PatchConv
 from mgm_jax.encoders.networks.layers.product import Dense
@@ -39,7 +39,7 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with queries, keys and values from one product."""
+    """Multi-head self-attention."""
 
     spec: ViTSpec
 
@@ -47,9 +47,7 @@ class Attention(nn.Module):
     def __call__(self, x: jax.Array, tables: Tables) -> jax.Array:
         spec = self.spec
         batch, tokens, dim = x.shape
-        qkv = Dense(3 * dim, use_bias=spec.qkv_bias, name="qkv")(x)
-        parts = qkv.reshape(batch, tokens, 3, spec.heads, spec.head_dim)
-        query, key, value = parts.transpose(2, 0, 3, 1, 4)
+        query, key, value = QueriesKeysValues(spec.heads, spec.qkv_bias, name="qkv")(x)
         if tables is not None:
             turn = rotate_pairs if spec.positions == "both" else rotate
             query, key = (turn(part, tables, skip=spec.prefix) for part in (query, key))

@@ -7,6 +7,6 @@
 | ``in_small_groups`` | many small groups: one Gram matrix each |
 | ``shortlist`` | the points with the smallest bounds of many rows |
 | ``pair_distances`` | distances of listed pairs of points |
-| ``scaled`` | points on the host, scaled for the scan |
+| ``scaled_on_host`` | points on the host, scaled for the scan |
 | ``sort_keys`` | ordering by distance and index in one sort |
 """

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.workers import in_order, workers_for
-from mgm_jax.geometry.knn.cpu.scaled import scale_on_host
+from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, distance_above, reported_distance

@@ -2,7 +2,7 @@
 
 1. The points are scaled and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
-   Device and host take turns, each with all cores.
+   The host enters the bounds of one pair while the device scores the next.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
    other rows are scanned again in a finer type, and what even float64 leaves open (more points at
@@ -21,8 +21,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
-from mgm_jax.geometry.knn.cpu.scaled import ScaledClouds, scale_on_host
+from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -59,8 +60,8 @@ _MARGIN_SHARE, _COARSE_SHARE = 0.1, 0.25
 _NOT_THERE = 2**30
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
-# Fewer lists than this are not worth a thread of their own.
-_MIN_ROWS = 128
+# Fewer lists than this are not worth a thread of their own; so many are read at once.
+_MIN_ROWS, _SELECTED = 128, 512
 
 
 def nearest_by_pairs(
@@ -270,12 +271,18 @@ class _Scan:
             progress("neighbours", total=total, unit="point", compiles=True) as bar,
             ThreadPoolExecutor(available_cpus()) as pool,
         ):
+            # While the host is at one pair, the device scores the next.
+            scored = (self._bounds(i, j) for i, j in pairs)
+            following = next(scored)
             for done, (i, j) in enumerate(pairs, start=1):
-                shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
-                bounds = half_distance_bounds(self.queries[i], self.targets[j], shift)
+                bounds, following = following, next(scored, following)
                 # Whoever fails says so here.
                 list(pool.map(lambda offer: offer(), self._offers(i, j, _narrow(bounds))))
                 _advance(bar, n * done // len(pairs))
+
+    def _bounds(self, i: int, j: int) -> jax.Array:
+        shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
+        return half_distance_bounds(self.queries[i], self.targets[j], shift)
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Pairs of tiles, each once, in an order that finds most tiles among the latest."""
@@ -311,17 +318,23 @@ class _Scan:
         for tiles in (self.queries, self.targets):
             tiles.forget()
         places, order = _places(self.queries.order), self.targets.order
-        bounds, names, unseen = (part[places] for part in self.lists.results())
-        names = np.where(names < 0, -1, order[names]).astype(np.int32)
-        # Beyond what a true k-th distance can be, a bound alone rules a point out.
-        reach = bounds[:, k - 1] * _WIDENED + self._slack()
-        kept = bounds <= reach[:, None]
-        unseen = unseen.astype(np.float64)
-        dropped = ~kept & (names >= 0)
-        first = np.argmax(dropped, axis=1)
-        mask = dropped.any(axis=1)
-        unseen[mask] = bounds[mask, first[mask]]
-        return np.where(kept, names, -1), unseen
+        slack = self._slack()
+        candidates = np.empty((self.lists.n, self.lists.count), np.int32)
+        unseen = np.empty(self.lists.n)
+
+        def select(rows: slice) -> int:
+            bounds, names, unseen[rows] = self.lists.results(places[rows])
+            # Beyond what a true k-th distance can be, a bound alone rules a point out.
+            kept = bounds <= (bounds[:, k - 1] * _WIDENED + slack[rows])[:, None]
+            candidates[rows] = np.where(kept & (names >= 0), order[names], -1)
+            lengths = kept.sum(axis=1)
+            cut = np.flatnonzero(lengths < self.lists.count)
+            unseen[rows][cut] = np.minimum(unseen[rows][cut], bounds[cut, lengths[cut]])
+            return int(lengths.max())
+
+        parts = [slice(start, start + _SELECTED) for start in range(0, self.lists.n, _SELECTED)]
+        widths = in_order([partial(select, part) for part in parts], workers=workers_for(None))
+        return candidates[:, : max(widths)], unseen
 
     def _slack(self) -> np.ndarray:
         """How far half a squared distance can lie above its bound, ``[n]``."""

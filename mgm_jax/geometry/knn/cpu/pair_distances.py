@@ -27,8 +27,9 @@ _BLOCK_BYTES = 2**26
 _MAX_ROWS = 2**15
 # Pairs of a call, and of a thread's turn.
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
-# Pairs measured together: few enough for their differences to stay in the cache of a core.
-_TOGETHER = 64
+# Pairs measured together, the most of narrow points: few enough for their differences to stay in
+# the cache of a core, with enough values for a step of the loop not to count.
+_TOGETHER, _MAX_TOGETHER, _VALUES_TOGETHER = 64, 1024, 2**15
 # Points that are taken together, of the second cache of a core.
 _PART_BYTES, _MAX_PARTS = 2**19, 256
 
@@ -74,6 +75,9 @@ def rank_candidates(
                     _measure, keys, wanted, order, begin, left=left, right=right, metric=metric
                 )
                 list(pool.map(measure, turns))
+                # Gone before the next one comes.
+                del measure, right
+            del left
 
             def finish(rows: slice, start: int, order: np.ndarray, keys: np.ndarray) -> None:
                 best = np.sort(keys[rows], axis=1)[:, :k]
@@ -150,12 +154,23 @@ def _distances(
     metric: Metric,
 ) -> jax.Array:
     """Distances of the first ``count`` pairs; what is beyond costs nothing and says nothing."""
+    together = _pairs_together(queries.values.shape[1])
 
     def measure(number: jax.Array, distances: jax.Array) -> jax.Array:
-        start = number * _TOGETHER
-        a, b = (jax.lax.dynamic_slice_in_dim(side, start, _TOGETHER) for side in (first, second))
+        start = number * together
+        a, b = (jax.lax.dynamic_slice_in_dim(side, start, together) for side in (first, second))
         values = exact_distances(queries.take(a), targets.take(b), metric=metric)
         return jax.lax.dynamic_update_slice_in_dim(distances, values, start, 0)
 
     empty = jnp.zeros(first.shape, jnp.float32)
-    return jax.lax.fori_loop(0, -(-count // _TOGETHER), measure, empty)
+    return jax.lax.fori_loop(0, -(-count // together), measure, empty)
+
+
+def _pairs_together(features: int) -> int:
+    """How many pairs are measured at once, a power of two.
+
+    >>> _pairs_together(64), _pairs_together(300), _pairs_together(2048)
+    (512, 64, 64)
+    """
+    pairs = min(max(_VALUES_TOGETHER // features, _TOGETHER), _MAX_TOGETHER)
+    return 1 << (pairs.bit_length() - 1)

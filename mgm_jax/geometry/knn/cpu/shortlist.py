@@ -14,11 +14,8 @@ An entry is one sort key (``sort_keys``) of its bound and its index.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 
 # Entries beyond ``count`` that start a cut: often enough for a tight limit, seldom enough to be
@@ -27,8 +24,6 @@ _SURPLUS, _SURPLUS_SHARE = 32, 4
 _DEVIATIONS = 4
 # Keys that are put into crowded lists at once.
 _KEYS_AT_ONCE = 2**20
-# Lists that are sorted at once.
-_SORTED = 1024
 # Scores of one pile where a first limit is sought.
 _DEALT = 4
 
@@ -108,25 +103,19 @@ class Shortlists:
         row, names = row[order], names[order]
         self._add(first_row, counts, names + first_name, bounds[names, row])
 
-    def results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The lists.
+    def results(
+        self, rows: slice | np.ndarray = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The lists, or r of them.
 
         Returns:
-            Bounds ``[n, count]`` float32, ascending, and indices ``[n, count]`` int32; infinity
-            and -1 where fewer are known. Numbers ``[n]`` float32 that no bound outside a list is
+            Bounds ``[r, count]`` float32, ascending, and indices ``[r, count]`` int32; infinity
+            and -1 where fewer are known. Numbers ``[r]`` float32 that no bound outside a list is
             below; infinity where all that was offered is listed.
         """
-        bounds = np.empty((self.n, self.count), np.float32)
-        names = np.empty((self.n, self.count), np.int32)
-
-        def sort(rows: slice) -> None:
-            keys = np.sort(self._keys[rows], axis=1)[:, : self.count]
-            bounds[rows], names[rows] = unpack_keys(keys, nobody=-1)
-
-        parts = [slice(start, start + _SORTED) for start in range(0, self.n, _SORTED)]
-        for _ in in_order([partial(sort, rows) for rows in parts], workers=workers_for(None)):
-            pass
-        return bounds, names, np.minimum(self._limits, bounds[:, -1])
+        keys = np.sort(self._keys[rows], axis=1)[:, : self.count]
+        bounds, names = unpack_keys(keys, nobody=-1)
+        return bounds, names, np.minimum(self._limits[rows], bounds[:, -1])
 
     def _rank(self, row: int) -> int:
         """Which of the smallest bounds that a row has seen is its limit."""

@@ -273,13 +273,15 @@ def _rank_turn(
     measure = _measure(queries, spread, unseen, plan)
     batch = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS_ON_ACCELERATOR
     share = names.shape[0]
+    # TPUs count in 32 bits; not all of their compilers take sums of 64.
+    counter = jnp.int32 if names.size + _BATCHES * batch < 2**31 else jnp.int64
 
     def visit(ranked: Ranked, visitor: Visitor) -> Ranked:
         # The names of a query rise, so those of this visitor stand side by side. The pairs of all
         # queries are numbered through and ranked in batches: only they cost anything.
         begin = jnp.sum(names < visitor.first + visitor.begin, axis=1, dtype=jnp.int32)
         end = jnp.sum(names < visitor.first + plan.columns, axis=1, dtype=jnp.int32)
-        ends = jnp.cumsum(end - begin, dtype=jnp.int64)
+        ends = jnp.cumsum(end - begin, dtype=counter)
         total = ends[-1]
 
         def more(state: tuple) -> jax.Array:
@@ -287,7 +289,7 @@ def _rank_turn(
 
         def rank_some(state: tuple) -> tuple[jax.Array, Ranked]:
             start, ranked = state
-            pairs = start + jnp.arange(_BATCHES * batch)
+            pairs = start + jnp.arange(_BATCHES * batch, dtype=counter)
             query = jnp.minimum(jnp.searchsorted(ends, pairs, side="right"), share - 1)
             place = (end[query] - (ends[query] - pairs)).astype(jnp.int32)
             # What is beyond the last pair is written nowhere.

@@ -55,6 +55,25 @@ def test_equals_float64_sums(
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("side", "size", "padding"), [(15, 7, "tf-same"), (16, 7, "torchvision"), (9, 3, "torchvision")]
+)
+def test_over_blocks_of_pixels_as_on_a_tpu(
+    side: int, size: int, padding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_tpu(*arguments: Any, tpu: Any, **others: Any) -> Any:
+        return tpu(*arguments)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", on_tpu)
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(1, 16, side, 3)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 3, 4)).astype(np.float32)
+    pads = window_pads(x.shape[1:3], size, 2, padding)  # type: ignore[arg-type]
+    expected = np.einsum("bxyihw,hwio->bxyo", windows(x, size, 2, pads, 0.0), kernel)
+    got = jax.jit(lambda x, k: convolve(x, k, stride=2, pads=pads))(x, kernel)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [4, 128])
 @pytest.mark.parametrize(("size", "stride"), [(1, 2), (3, 1), (3, 2)])
 def test_bfloat16_is_rounded_once(channels: int, size: int, stride: int) -> None:
