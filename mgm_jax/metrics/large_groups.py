@@ -92,9 +92,7 @@ def measure_large_group(
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = options.kernel == "cosine"
     gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
-    candidates = nearest_in_cloud_of(
-        points, k=k, on_sphere=options.normalize, mesh=mesh, cloud=gram
-    )
+    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
     batches = own_share(row_batches(size), mesh)
     mine = np.concatenate([np.empty(0, np.int64), *batches])
     names = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)

@@ -8,7 +8,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, nearest_by_gram
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -84,24 +83,20 @@ def check_policy(policy: str) -> None:
 
 
 def nearest_in_cloud_of(
-    points: np.ndarray,
-    *,
-    k: int,
-    on_sphere: bool,
-    mesh: Mesh | None,
-    cloud: CloudGram | None = None,
+    points: np.ndarray, *, k: int, on_sphere: bool, mesh: Mesh | None
 ) -> np.ndarray:
     """Rows of the k nearest other points of every point of one large group, ``[n, k]`` int32.
 
-    Equal rows count as neighbours. A Gram matrix of the points that is at hand is made use of.
+    Equal rows count as neighbours.
     """
     together = encode_groups(None, len(points))
-    metric = "cosine" if on_sphere else "euclidean"
-    distinct = distinct_rows(points, together)
-    if cloud is not None and distinct is None and mesh is None:
-        return nearest_by_gram(points, k=k, metric=metric, cloud=cloud).indices
     return find_neighbours(
-        points, together, k=k, metric=metric, distinct=distinct, mesh=mesh
+        points,
+        together,
+        k=k,
+        metric="cosine" if on_sphere else "euclidean",
+        distinct=distinct_rows(points, together),
+        mesh=mesh,
     ).indices
 
 

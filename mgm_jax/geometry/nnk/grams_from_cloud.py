@@ -2,7 +2,7 @@
 
 ``<x_j - x_i, x_l - x_i>`` is four entries of the Gram matrix of the cloud. Where the matrix fits
 and the neighbourhoods overlap, one large product makes all its entries in far less time than the
-small products of each neighbourhood take, and the search for neighbours needs no other.
+small products of each neighbourhood take.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, gram_of_cloud
-from mgm_jax.geometry.knn.distance import Metric
+from mgm_jax.geometry.knn.distance import Metric, Points
 
 # Bytes of the Gram matrix of a cloud: of 8192 points.
 _GRAM_BYTES = 2**29
@@ -37,9 +37,23 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
     n, d = points.shape
     if jax.default_backend() != "cpu" or 8 * n**2 > _GRAM_BYTES:
         return None
-    # The matrix spares the search its own scan, about half as much work.
-    matrix = n * d / 2 + _LOOK_UP * k**2
-    return gram_of_cloud(points, metric=metric) if matrix < k * (k + _GATHER) * d else None
+    if n * d / 2 + _LOOK_UP * k**2 >= k * (k + _GATHER) * d:
+        return None
+    if metric == "cosine":
+        return _gram_on_sphere(points)
+    return gram_of_cloud(points, metric=metric)
+
+
+def _gram_on_sphere(points: np.ndarray) -> CloudGram:
+    """As :func:`gram_of_cloud`, whose scales are rounded to 2^-29, but for exact lengths of 1."""
+    wide = points.astype(np.float64)
+    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
+    scales = 1 / np.where(lengths > 0, lengths, 1)
+    wide *= scales[:, None]
+    wide -= wide.mean(axis=0)
+    gram = wide @ wide.T
+    scaled = Points(points, scales, np.ones(len(points)))
+    return CloudGram(scaled, gram, np.diagonal(gram).copy(), "cosine")
 
 
 def look_up_differences(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.knn.cpu.by_gram import gram_of_cloud
 from mgm_jax.geometry.nnk import grams_from_cloud
 from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
 from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
@@ -158,7 +157,8 @@ def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
     rows, candidates = np.arange(80), np.random.default_rng(0).integers(0, 80, (80, K))
     candidates[candidates == rows[:, None]] = 79
     candidates[4, 0], candidates[79] = 5, np.arange(K)
-    known = gram_of_cloud(points, metric=metric)
+    known = grams_from_cloud.cloud_gram_if_worth(points, k=K, metric=metric)
+    assert known is not None
     gram, near = look_up_differences(known, rows, candidates)
     normalize = metric == "cosine"
     expected, _ = gathered_grams_on_host(points, rows, candidates, normalize=normalize)
