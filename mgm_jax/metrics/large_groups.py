@@ -25,11 +25,7 @@ from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
 from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors, suit_projectors
 from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 from mgm_jax.geometry.local.spectrum import centred_gram
-from mgm_jax.geometry.nnk.candidates import (
-    candidates_of,
-    nearest_in_cloud_of,
-    row_batches,
-)
+from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
 from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import from_differences, gathered_differences
@@ -93,8 +89,12 @@ def measure_large_group(
     cosine = options.kernel == "cosine"
     gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
     candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
-    batches = own_share(row_batches(size), mesh)
-    mine = np.concatenate([np.empty(0, np.int64), *batches])
+    every = row_batches(size)
+    batches = own_share(every, mesh)
+    # Rows that the last batch shares with the one before are its own, whoever works on the two.
+    last = every[-1]
+    own = [rows if rows[0] == last[0] else rows[rows < last[0]] for rows in batches]
+    mine = np.concatenate([np.empty(0, np.int64), *own])
     names = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
     columns = {name: np.empty(size) for name in names}
 
@@ -125,6 +125,8 @@ def measure_large_group(
         others = [partners[rows] for rows in batches]
         if on_cpu:
             records = _compare_on_cpu(points, whole, batches, others, options, gram)
+            # Projectors take its room.
+            del gram
         else:
             records = _compare_on_device(points, whole, batches, others, options)
         for rows, record in zip(batches, records, strict=True):
@@ -162,6 +164,7 @@ def _compare_on_cpu(
     workers = workers_for(None)
     n, d = points.shape
     if suit_projectors(n, d, whole.present.sum(axis=1)):
+        gram = None
         with one_thread_a_product():
             overlaps = CloudProjectors(
                 points, *whole[:3], normalize=options.normalize, workers=workers

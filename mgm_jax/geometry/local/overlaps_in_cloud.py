@@ -9,18 +9,16 @@ differences themselves are multiplied, pair by pair.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import in_order
+from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
 
 # Bytes of the Gram matrix of a cloud: of 8192 points.
 _GRAM_BYTES = 2**29
 # Above this share of the cloud's own spread, squared distances keep 12 digits in its Gram matrix.
 _NEAR_SHARE = 1e-4
-# Rows of the Gram matrix that are one task, and points whose neighbours are gathered together.
-_ROWS, _GATHERED = 512, 16
+# Points whose neighbours are gathered together.
+_GATHERED = 16
 # Points that are looked up in the Gram matrix together, and entries, which stay in the cache.
 _TOGETHER, _ENTRIES = 16, 2**16
 
@@ -174,20 +172,9 @@ class CloudOverlaps:
         return self._points[rows].astype(np.float64) * self._scale[rows][..., None]
 
     def _whole_gram(self, workers: int) -> np.ndarray:
-        n = len(self._points)
-        wide = self._wide(np.arange(n))
+        wide = self._wide(np.arange(len(self._points)))
         wide -= wide.mean(axis=0)
-        gram = np.empty((n, n))
-
-        def fill(start: int) -> None:
-            rows = slice(start, start + _ROWS)
-            np.matmul(wide[rows], wide[start:].T, out=gram[rows, start:])
-            gram[start:, rows] = gram[rows, start:].T
-
-        # The longest first, so that the workers end together.
-        for _ in in_order([partial(fill, start) for start in range(0, n, _ROWS)], workers=workers):
-            pass
-        return gram
+        return gram_in_tiles(wide, workers=workers)
 
 
 def _inverse_lengths(points: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 
+from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
+from mgm_jax.geometry.backend.workers import workers_for
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, gram_of_cloud
 from mgm_jax.geometry.knn.distance import Metric, Points
 
@@ -41,7 +43,7 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
         return None
     if metric == "cosine":
         return _gram_on_sphere(points)
-    return gram_of_cloud(points, metric=metric)
+    return gram_of_cloud(points, metric=metric, in_tiles=True)
 
 
 def _gram_on_sphere(points: np.ndarray) -> CloudGram:
@@ -51,7 +53,7 @@ def _gram_on_sphere(points: np.ndarray) -> CloudGram:
     scales = 1 / np.where(lengths > 0, lengths, 1)
     wide *= scales[:, None]
     wide -= wide.mean(axis=0)
-    gram = wide @ wide.T
+    gram = gram_in_tiles(wide, workers=workers_for(None))
     scaled = Points(points, scales, np.ones(len(points)))
     return CloudGram(scaled, gram, np.diagonal(gram).copy(), "cosine")
 

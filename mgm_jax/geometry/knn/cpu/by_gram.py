@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
@@ -61,8 +62,15 @@ def suits_gram(n: int, k: int) -> bool:
     return n <= min(_POINTS + _POINTS_A_NEIGHBOUR * k, _MAX_POINTS)
 
 
-def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
-    """Multiply all pairs of points ``[n, d]`` in float64, on all cores."""
+def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> CloudGram:
+    """Multiply all pairs of points in float64, on all cores.
+
+    Args:
+        x: points ``[n, d]``.
+        metric: which distance.
+        in_tiles: in tiles of one thread each, where last bits are to be those of any machine; what
+            the search makes of the matrix does not depend on them.
+    """
     scaled = scale_on_host(x, None, metric=metric)
     points = scaled.queries
     centred = x.astype(np.float64)
@@ -70,7 +78,7 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
     # Whatever is taken off, no difference changes; and each number is rounded by its own size.
     centred -= scaled.mean
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-    gram = centred @ centred.T
+    gram = gram_in_tiles(centred, workers=workers_for(None)) if in_tiles else centred @ centred.T
     return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
 
 
