@@ -22,6 +22,8 @@ _NEAR_SHARE = 1e-4
 # What it takes to look an entry of the matrix up, and to gather a value of a candidate and take the
 # point off, in products of a large matrix product.
 _LOOK_UP, _GATHER = 400, 160
+# A large matrix does not stay in any cache: the work that it saves has to be worth that.
+_WORTH = 2.5
 
 
 def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudGram | None:
@@ -39,7 +41,7 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
     n, d = points.shape
     if jax.default_backend() != "cpu" or 8 * n**2 > _GRAM_BYTES:
         return None
-    if n * d / 2 + _LOOK_UP * k**2 >= k * (k + _GATHER) * d:
+    if _WORTH * (n * d / 2 + _LOOK_UP * k**2) >= k * (k + _GATHER) * d:
         return None
     if metric == "cosine":
         return _gram_on_sphere(points)
