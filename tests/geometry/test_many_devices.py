@@ -17,8 +17,8 @@ def test_many_devices() -> None:
 
 
 @pytest.mark.nightly
-def test_one_cloud_that_is_spread() -> None:
-    run("tests.geometry.many_devices", "one_spread_cloud", devices=8)
+def test_metrics_of_what_is_spread() -> None:
+    run("tests.geometry.many_devices", "spread_groups", "one_spread_cloud", devices=8)
 
 
 @pytest.mark.parametrize("most", [16, 80, 8192])
