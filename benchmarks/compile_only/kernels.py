@@ -296,9 +296,51 @@ def _rows_in_float64(place: Place, n: int) -> list[Program]:
 
 
 def _large_group(place: Place, n: int) -> list[Program]:
-    """A batch of rows of a large group in ``manifold_metrics``."""
+    """A large group in ``manifold_metrics`` behind its k-NN graph."""
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.wide import arithmetic_of
+
+    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+        return _large_group_in_pairs(place, n)
+    return _large_group_in_float64(place, n)
+
+
+def _large_group_in_pairs(place: Place, n: int) -> list[Program]:
+    from mgm_jax.geometry.backend.pairs import Pair
+    from mgm_jax.geometry.local.affinity import NULL_PAIRS
+    from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE
+    from mgm_jax.metrics.in_pairs.large_groups import PairSubspaces, programs_of
+
+    batch = min(n, ROWS_AT_ONCE)
+    points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
+    candidates = place.array(batch, K, dtype=np.int32)
+    spans = place.like(jax.eval_shape(lambda: PairSubspaces.empty(n, K)))
+    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
+    programs = programs_of(None, kernel="cosine", normalize=True, p=K)
+    arguments = [
+        (points,),
+        (points, spans, rows, candidates, None),
+        (Pair(points, points), spans, rows, partners),
+    ]
+    return [
+        Program(
+            name=name.removesuffix("_rows").removesuffix("_cloud"),
+            function=function,
+            arguments=taken,
+            options={},
+            times=times,
+            float64=False,
+        )
+        for name, function, taken, times in zip(
+            programs._fields, programs, arguments, (1, -(-n // batch), -(-n // batch)), strict=True
+        )
+    ]
+
+
+def _large_group_in_float64(place: Place, n: int) -> list[Program]:
     from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
+    from mgm_jax.geometry.nnk.settle import gathered_gram_on_device
     from mgm_jax.metrics.large_groups import compare_rows, measure_rows
 
     batch = min(n, ROWS_AT_ONCE)
@@ -312,6 +354,13 @@ def _large_group(place: Place, n: int) -> list[Program]:
     partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
     times = -(-n // batch)
     return [
+        Program(
+            name="Gram matrices",
+            function=gathered_gram_on_device,
+            arguments=(points, rows, candidates),
+            options={"normalize": True},
+            times=times,
+        ),
         Program(
             name="measure",
             function=measure_rows,
@@ -330,32 +379,38 @@ def _large_group(place: Place, n: int) -> list[Program]:
 
 
 def _small_groups(place: Place, n: int) -> list[Program]:
-    """Images of 64 views in ``manifold_metrics``: the steps of one batch of groups."""
+    """Images of 64 views in ``manifold_metrics``: the batches of groups."""
+    from benchmarks.compile_only import compilers
+    from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.metrics import small_groups
+    from mgm_jax.metrics.in_pairs.small_groups import measure_groups
 
     views = 64
-    groups = max(1, n // views)
+    groups = max(1, min(n, 1024) // views)
+    times = -(-n // (groups * views))
     mask = place.array(groups, views, dtype=bool)
-    if place.device.platform == "tpu":
-        # The host measures these groups: the device would need this for the neighbours alone.
-        wide = partial(place.array, dtype=np.float64)
-        spread = small_groups._spread(
-            small_groups._neighbours_among_all, None, kernel="cosine", fallback=True
+    points, wanted = place.array(groups, views, WIDTH), place.array(groups, dtype=np.int32)
+    options: dict[str, Any] = {"k": K, "kernel": "cosine", "normalize": True}
+    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+        arguments: tuple[Any, ...] = points, mask, wanted, None
+        program, float64 = measure_groups, False
+    else:
+        arguments = points, mask, wanted, None, place.array(groups, dtype=np.float64)
+        program, float64 = (
+            small_groups._spread(small_groups.whole_group, None, fallback=False, **options),
+            True,
         )
-        measured = wide(groups, views, views), wide(groups, views), mask, None
-        return [Program(name="neighbours", function=spread, arguments=measured, options={})]
-    wanted = place.array(groups, dtype=np.int32)
-    threshold = place.array(groups, dtype=np.float64)
-    program = small_groups._spread(
-        small_groups.whole_group,
-        None,
-        k=views - 1,
-        kernel="cosine",
-        normalize=True,
-        fallback=False,
-    )
-    arguments = place.array(groups, views, WIDTH), mask, wanted, None, threshold
-    return [Program(name="groups", function=program, arguments=arguments, options={})]
+        options = {}
+    return [
+        Program(
+            name="groups",
+            function=program,
+            arguments=arguments,
+            options=options,
+            times=times,
+            float64=float64,
+        )
+    ]
 
 
 def _spectrum(place: Place, n: int) -> list[Program]:

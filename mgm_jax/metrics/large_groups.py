@@ -2,7 +2,7 @@
 
 One pass measures every point and keeps the subspace of each as a list of neighbours and a small
 inverse; a second pass compares the subspaces. The matrix of all pairs never exists, but in the
-second pass on a CPU where it is small.
+second pass on a CPU where it is small. Where float64 is slow, ``in_pairs`` does the same without.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import on_host, wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
@@ -25,23 +26,30 @@ from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
 from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors, suit_projectors
 from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 from mgm_jax.geometry.local.spectrum import centred_gram
-from mgm_jax.geometry.nnk.candidates import candidates_of, nearest_in_cloud_of, row_batches
+from mgm_jax.geometry.nnk.candidates import (
+    ROWS_AT_ONCE,
+    candidates_of,
+    nearest_in_cloud_of,
+    row_batches,
+)
 from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.nnk.neighbourhood import from_differences, gathered_differences
 from mgm_jax.geometry.nnk.settle import settle_rows
 from mgm_jax.geometry.points.groups import padded_size
+from mgm_jax.metrics.in_pairs.large_groups import measure_in_three_programs
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
     LocalPcaColumns,
+    affinities,
     first_neighbours,
-    mean_affinity,
     measure_local,
     pca_columns,
     take_block,
 )
 from mgm_jax.metrics.options import Options
+from mgm_jax.parallel.devices import fetch, fetch_rows
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share
 
 # Values of the differences that an accelerator gathers at once: 128 MiB.
@@ -65,7 +73,7 @@ class Subspaces(NamedTuple):
 
 
 def measure_large_group(
-    points: np.ndarray,
+    points: jax.Array | np.ndarray,
     bandwidth: np.ndarray | None,
     partners: np.ndarray,
     options: Options,
@@ -74,7 +82,7 @@ def measure_large_group(
     """Measure all points of one group.
 
     Args:
-        points: ``[n, d]``.
+        points: ``[n, d]``, on the host or spread over the mesh.
         bandwidth: of the Gaussian kernel, ``[n]``, or None.
         partners: random rows for the null, ``[n, r]`` int.
         options: what to measure.
@@ -85,10 +93,16 @@ def measure_large_group(
     """
     size = len(points)
     k = candidates_of(size, options.k)
+    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
+    if wide_arithmetic() == "pairs":
+        aside = partial(_some_on_host, points, candidates, bandwidth, partners, options)
+        return measure_in_three_programs(
+            points, candidates, bandwidth, partners, options, mesh, aside
+        )
+    points = np.asarray(fetch(points), np.float32)
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = options.kernel == "cosine"
     gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
-    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
     every = row_batches(size)
     batches = own_share(every, mesh)
     # Rows that the last batch shares with the one before are its own, whoever works on the two.
@@ -133,6 +147,72 @@ def measure_large_group(
             write(rows, record)
     complete(columns.values(), mine, mesh)
     return columns
+
+
+def _some_on_host(
+    points: jax.Array | np.ndarray,
+    candidates: np.ndarray,
+    bandwidth: np.ndarray | None,
+    partners: np.ndarray,
+    options: Options,
+    rows: np.ndarray,
+) -> tuple[Local, LocalPcaColumns, Affinity]:
+    """Measure some points of a cloud in float64 on the host, with what they are compared to."""
+    partners = partners[rows]
+    asked = np.unique(np.concatenate([rows, candidates[rows].ravel(), partners.ravel()]))
+    asked = asked[asked >= 0]
+    # The points that all of these ask for stand for the cloud.
+    members = np.unique(np.append(asked, candidates[asked]))
+    index = partial(np.searchsorted, members)
+    cloud = np.asarray(fetch_rows(points, members), np.float32)
+    near = np.zeros((members.size, candidates.shape[1]), np.int32)
+    near[index(asked)] = index(candidates[asked])
+    widths = None if bandwidth is None else bandwidth[members]
+    partners, rows = np.where(partners >= 0, index(partners), -1), index(rows)
+    with on_host():
+        measure = partial(_measured_on_host, cloud, near, widths, options)
+        local, pca, numbers, spans = measure(rows)
+        met = [part.neighbours[part.present] for part in spans]
+        others = np.setdiff1d(np.concatenate([*met, partners.ravel()]), rows)
+        others = others[others >= 0]
+        if others.size:
+            *_, more, parts = measure(others)
+            numbers, spans = numbers + more, spans + parts
+        whole = _assemble(members.size, numbers, spans, None)
+        (affinity,) = _compare_on_cpu(cloud, whole, [rows], [partners], options, None)
+    return local, pca, jax.tree.map(np.asarray, affinity)
+
+
+def _measured_on_host(
+    points: np.ndarray,
+    candidates: np.ndarray,
+    bandwidth: np.ndarray | None,
+    options: Options,
+    rows: np.ndarray,
+) -> tuple[Local, LocalPcaColumns, list[np.ndarray], list[Subspaces]]:
+    """Measure rows ``[r]``; their spans come in parts, and which rows these are of."""
+    # A few lengths, so that few programs compile.
+    length = min(ROWS_AT_ONCE, 1 << (rows.size - 1).bit_length())
+    index = np.pad(np.arange(rows.size), (0, -rows.size % length), mode="edge")
+    batches = list(index.reshape(-1, length))
+    parts = settle_rows(
+        partial(measure_rows, kernel=options.kernel),
+        points,
+        candidates,
+        bandwidth,
+        [rows[batch] for batch in batches],
+        normalize=options.normalize,
+        workers=workers_for(None),
+        finish=partial(_finish, options=options),
+        on_host=True,
+    )
+    locals_, spans, pcas = zip(*parts, strict=True)
+    first = slice(0, rows.size)
+    local, pca = (
+        jax.tree.map(lambda *columns: np.concatenate(columns)[first], *records)
+        for records in (locals_, pcas)
+    )
+    return local, pca, [rows[batch] for batch in batches], list(spans)
 
 
 def _compare_on_device(
@@ -186,7 +266,7 @@ def _compare_on_cpu(
         near = whole.present.shape[1]
         width = np.float64(points.shape[1])
         with double_precision():
-            return _affinities(overlap, counted, *dimensions, width, near=near)
+            return affinities(overlap, counted, *dimensions, width, near=near)
 
     calls = [partial(compare, *pair) for pair in zip(batches, partners, strict=True)]
     with one_thread_a_product():
@@ -357,25 +437,4 @@ def compare_rows(
     overlap = lax.map(overlaps, (rows, others), batch_size=together)
     overlap = jnp.where(counted, overlap, 0)
     dimensions = subspaces.dimension[rows], subspaces.dimension[others]
-    return _affinities(overlap, counted, *dimensions, width, near=p)
-
-
-@partial(jax.jit, static_argnames="near")
-def _affinities(
-    overlap: jax.Array,
-    counted: jax.Array,
-    dimension: jax.Array,
-    others: jax.Array,
-    width: jax.Array | int,
-    *,
-    near: int,
-) -> Affinity:
-    """Means over the first ``near`` others, the neighbours, and over the rest, chance."""
-
-    def mean(part: slice) -> tuple[jax.Array, jax.Array]:
-        return mean_affinity(
-            overlap[:, part], counted[:, part], dimension, others[:, part], width=width
-        )
-
-    null, _ = mean(slice(near, None))
-    return Affinity(*mean(slice(0, near)), null)
+    return affinities(overlap, counted, *dimensions, width, near=p)

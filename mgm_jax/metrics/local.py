@@ -6,6 +6,7 @@ Pure functions in float64 that both ways to a neighbourhood share; see ``small_g
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -151,3 +152,24 @@ def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     total = jnp.sum(jnp.where(counted, values, 0), axis=1)
     number = jnp.sum(counted, axis=1)
     return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)
+
+
+@partial(jax.jit, static_argnames="near")
+def affinities(
+    overlap: jax.Array,
+    counted: jax.Array,
+    dimension: jax.Array,
+    others: jax.Array,
+    width: jax.Array | int,
+    *,
+    near: int,
+) -> Affinity:
+    """Means over the first ``near`` others, the neighbours, and over the rest, chance."""
+
+    def mean(part: slice) -> tuple[jax.Array, jax.Array]:
+        return mean_affinity(
+            overlap[:, part], counted[:, part], dimension, others[:, part], width=width
+        )
+
+    null, _ = mean(slice(near, None))
+    return Affinity(*mean(slice(0, near)), null)

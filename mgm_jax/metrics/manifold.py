@@ -21,7 +21,7 @@ from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMN
 from mgm_jax.metrics.measure import measure_points
 from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.summary import ManifoldSummary, means_and_summary
-from mgm_jax.parallel.devices import fetch, mesh_of
+from mgm_jax.parallel.devices import fetch, fetch_rows, mesh_of
 from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
@@ -186,7 +186,10 @@ def manifold_metrics(
             the share of the group that was dropped, ``"raise"`` refuses them.
         seed: of the random points of groups of more than 256.
         max_points_per_batch: most points measured at once, for memory; None for a good size.
-        devices: mesh of one axis to spread the groups over; None follows x.
+        devices: mesh of one axis to spread the groups over; None follows x. What is spread over
+            devices is not brought together on a host, but for the rule ``"hurtado"``, a centre, a
+            group of more than 256 points (one after the other), and ``duplicates="drop"``; a
+            single group that is spread stays so where float64 is slow (TPUs).
 
     Returns:
         A ``ManifoldMetrics`` on the host.
@@ -224,8 +227,10 @@ def manifold_metrics(
         checked = check_points(x, cosine=normalize, offset=offset)
     else:
         checked = _centred(x, center, normalize=normalize)
-    points = np.asarray(fetch(checked), np.float32)
-    partition = encode_groups(groups, len(points))
+    # What is spread stays so: groups are fetched one batch after the other.
+    spread = isinstance(checked, jax.Array) and mesh_of(checked) is not None
+    points = checked if spread else np.asarray(fetch(checked), np.float32)
+    partition = encode_groups(groups, points.shape[0])
     check_group_sizes(partition, k)
     widths = bandwidths(points, partition, bandwidth, kernel=kernel, normalize=normalize)
     distinct = distinct_rows(points, partition)
@@ -237,7 +242,8 @@ def manifold_metrics(
         rows = distinct.rows
         check_group_sizes(distinct.groups, k, least=1)
         part = None if widths is None else widths[rows]
-        columns = measure_points(points[rows], distinct.groups, part, options, mesh)
+        kept = np.asarray(fetch_rows(points, rows), np.float32)
+        columns = measure_points(kept, distinct.groups, part, options, mesh)
         columns = {name: column[distinct.codes] for name, column in columns.items()}
         columns["duplicates"] = _share_dropped(partition, distinct.groups)
     return _record(columns, partition.values[partition.codes], reference_distance)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -18,7 +18,7 @@ from mgm_jax.metrics.large_groups import measure_large_group
 from mgm_jax.metrics.local import Affinity, Local, LocalPcaColumns
 from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.small_groups import GroupInputs, measure_batch
-from mgm_jax.parallel.devices import own_devices
+from mgm_jax.parallel.devices import fetch_rows, own_devices
 from mgm_jax.parallel.processes import complete, own_share
 from mgm_jax.progress import progress
 
@@ -34,7 +34,7 @@ _BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
 
 
 def measure_points(
-    points: np.ndarray,
+    points: jax.Array | np.ndarray,
     groups: Groups,
     bandwidth: np.ndarray | None,
     options: Options,
@@ -43,7 +43,7 @@ def measure_points(
     """Measure every point within its group.
 
     Args:
-        points: ``[n, d]`` float32 on the host.
+        points: ``[n, d]``, float32 on the host, or spread over the mesh.
         groups: their partition; a point alone in its group gets no candidates.
         bandwidth: of the Gaussian kernel, ``[n]``, or None.
         options: what to measure.
@@ -65,13 +65,16 @@ def measure_points(
     for batch in _trimmed(groups, group_batches(groups, max_points=most)):
         (small if batch.rows.shape[1] <= options.gram_limit else large).append(batch)
 
-    small, near = own_share(small, mesh), own_devices(mesh)
+    everybody, near = small, own_devices(mesh)
+    small = own_share(small, mesh)
 
-    def measure(batch: GroupBatch) -> dict[str, np.ndarray]:
+    def measure(batch: GroupBatch, members: np.ndarray | None = None) -> dict[str, np.ndarray]:
         wanted = _wanted(groups, batch, options)
         rows = np.maximum(batch.rows, 0)
         widths = None if bandwidth is None else bandwidth[rows]
-        inputs = GroupInputs(_points_at(points, rows), batch.mask, wanted, widths)
+        if members is None:
+            members = _points_at(np.asarray(points), rows)
+        inputs = GroupInputs(members, batch.mask, wanted, widths)
         return measure_batch(inputs, options, near)
 
     with progress("manifold metrics", total=n, unit="point", compiles=True) as bar:
@@ -81,9 +84,12 @@ def measure_points(
                 columns[name][rows] = column
             bar.advance(rows.size)
 
-        calls = [partial(measure, batch) for batch in small]
         with one_thread_a_product():
-            results = in_order(calls, workers=workers_for(near))
+            if isinstance(points, jax.Array):
+                results = (measure(*pair) for pair in _fetched(points, everybody, mesh))
+            else:
+                calls = [partial(measure, batch) for batch in small]
+                results = in_order(calls, workers=workers_for(near))
             for batch, values in zip(small, results, strict=True):
                 write(batch.rows[batch.mask], values)
         mine = [np.empty(0, np.int32), *(batch.rows[batch.mask] for batch in small)]
@@ -93,13 +99,29 @@ def measure_points(
                 rows = np.flatnonzero(groups.codes == code)
                 own = None if bandwidth is None else bandwidth[rows]
                 partners = _partners(groups, code, options)
-                write(rows, measure_large_group(points[rows], own, partners, options, mesh))
+                cloud = points if rows.size == n else fetch_rows(points, rows)
+                write(rows, measure_large_group(cloud, own, partners, options, mesh))
     # Two points are each other's only neighbour: their two segments are one, and the affinity
     # would be 1 whatever the points are.
     pairs = groups.sizes[groups.codes] == 2
     for name in Affinity._fields:
         columns[name][pairs] = np.nan
     return columns
+
+
+def _fetched(
+    points: jax.Array, batches: Sequence[GroupBatch], mesh: Mesh | None
+) -> Iterator[tuple[GroupBatch, np.ndarray]]:
+    """Batches of this process and their points, which never lie together but for one batch.
+
+    All processes take part in every fetch, in the same order.
+    """
+    own = own_share(range(len(batches)), mesh)
+    for number, batch in enumerate(batches):
+        rows = np.maximum(batch.rows, 0)
+        members = fetch_rows(points, rows.ravel()).astype(np.float32)
+        if number in own:
+            yield batch, members.reshape(*rows.shape, -1)
 
 
 def _trimmed(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[GroupBatch]:

@@ -1,8 +1,8 @@
 """Metrics of points of small groups: one Gram matrix a group, and all of its points at once.
 
-A batch goes through these steps. On a GPU with fast float64 all are one program. On a CPU, and for
-other accelerators on the CPU beside them, some are compiled and some are not, and only the first
-sees the features, so that encoders of other widths compile next to nothing anew:
+A batch goes through these steps. On a GPU with fast float64 all are one program; other accelerators
+take the one of ``in_pairs``. On a CPU some are compiled and some are not, and only the first sees
+the features, so that encoders of other widths compile next to nothing anew:
 
 1. points to Gram matrices, and these to their principal axes;
 2. Gram matrices to neighbours and what they say alone;
@@ -26,7 +26,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.backend.wide import on_host, wide_arithmetic
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.local.left_out import LeftOut, left_out_grams, left_out_pca, tail_length
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes
@@ -42,6 +42,7 @@ from mgm_jax.geometry.nnk.neighbourhood import (
     nearest_in_group,
 )
 from mgm_jax.geometry.nnk.settle import settle_groups
+from mgm_jax.metrics.in_pairs.small_groups import measure_by_one_program
 from mgm_jax.metrics.local import (
     Affinity,
     Local,
@@ -90,17 +91,34 @@ def measure_batch(
             lambda part: np.pad(part, [(0, more)] + [(0, 0)] * (part.ndim - 1)), inputs
         )
     k = max(1, min(candidates_of(inputs.mask.shape[1], options.k), inputs.mask.shape[1] - 1))
+    if wide_arithmetic() == "pairs":
+        columns = measure_by_one_program(
+            *inputs, k, options, mesh, in_float64=partial(_on_host, inputs, k, options)
+        )
+        return {name: column[inputs.mask] for name, column in columns.items()}
     on_cpu = jax.default_backend() == "cpu"
-    # Where a device is slow in float64, the CPU beside it is faster.
-    aside = not on_cpu and wide_arithmetic() != "float64"
-    with on_host() if aside else double_precision():
-        if on_cpu or aside:
-            local, affinity, spectra = _on_cpu(inputs, k, options, None if aside else mesh)
-        else:
-            local, affinity, spectra = _on_device(inputs, k, options, mesh)
+    with double_precision():
+        local, affinity, spectra = (_on_cpu if on_cpu else _on_device)(inputs, k, options, mesh)
         named = local._asdict() | affinity._asdict()
         columns = {name: np.asarray(column)[inputs.mask] for name, column in named.items()}
     return columns | spectra._asdict()
+
+
+def _on_host(
+    inputs: GroupInputs, k: int, options: Options, groups: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Columns ``[g', m]`` of some groups, in float64 beside a device that is slow in it."""
+    # A few numbers of groups, so that few programs compile.
+    full = np.pad(groups, (0, (1 << (groups.size - 1).bit_length()) - groups.size), mode="edge")
+    part = jax.tree.map(lambda column: column[full], inputs)
+    local, affinity, spectra = _on_cpu(part, k, options, None)
+    named = local._asdict() | affinity._asdict()
+    columns = {name: np.asarray(column)[: groups.size] for name, column in named.items()}
+    for name, column in spectra._asdict().items():
+        whole = np.full(part.mask.shape, np.nan)
+        whole[part.mask] = column
+        columns[name] = whole[: groups.size]
+    return columns
 
 
 def _on_cpu(

@@ -49,10 +49,7 @@ _NOT_FOR = {
 }
 
 #: Kernels that still have float64 in their programs for TPUs, which emulate it.
-FLOAT64: dict[str, str] = {
-    "metrics, large group": "measured and compared in float64",
-    "metrics, images of 64 views": "measured in float64",
-}
+FLOAT64: dict[str, str] = {}
 
 #: Kernels whose programs still have such a loop.
 LOOPS: dict[str, str] = {}

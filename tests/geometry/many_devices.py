@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from typing import Any
 from unittest.mock import patch
@@ -14,7 +15,12 @@ from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import in_groups
+from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
+from mgm_jax.metrics import manifold
+from mgm_jax.metrics.in_pairs import large_groups as large_in_pairs
+from mgm_jax.metrics.in_pairs.large_groups import measure_in_three_programs
+from mgm_jax.metrics.options import Options
 from mgm_jax.parallel.devices import default_mesh, fetch_rows, shard_rows
 from mgm_jax.parallel.ring import take_rows
 from tests.geometry.neighbour_oracle import clouds, nearest
@@ -155,6 +161,39 @@ def spread_points() -> None:
     np.testing.assert_array_equal(graph.indices, expected)
 
 
+def _never(*_: Any) -> Any:
+    raise AssertionError("the points were brought together")
+
+
+def spread_groups() -> None:
+    """Metrics of groups of points that are spread: they meet batch by batch, none but the last."""
+    x = clouds()["post-ReLU features"][:72, :12]
+    labels = np.arange(72) % 4
+    expected = manifold_metrics(x, k=5, groups=labels)
+    spread = shard_rows(x, default_mesh())
+    with patch.object(manifold, "fetch", _never):
+        found = manifold_metrics(spread, k=5, groups=labels, max_points_per_batch=36)
+    for name in expected.columns:
+        one, two = getattr(found, name), getattr(expected, name)
+        np.testing.assert_allclose(one, two, atol=1e-12, err_msg=name)
+
+
+def one_spread_cloud() -> None:
+    """Metrics of one cloud that stays spread, where float64 is slow."""
+    x = clouds()["post-ReLU features"][:64, :12]
+    near = nearest(x, k=5, metric="cosine")[0].astype(np.int32)
+    options = Options(
+        k=5, kernel="cosine", normalize=True, pca_threshold=0.95, seed=0, max_points=None
+    )
+    partners = null_partners(64, seed=(0,))
+    given = (near, None, partners, options)
+    alone, mesh = measure_in_three_programs(x, *given, None, _never), default_mesh()
+    with patch.object(large_in_pairs, "MAX_DEFECT", 1.0):
+        found = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
+    for name, column in alone.items():
+        np.testing.assert_allclose(found[name], column, atol=1e-6, err_msg=name)
+
+
 def without_float64() -> None:
     """The ring that ranks in pairs of float32, as on TPUs."""
     x = clouds()["post-ReLU features"]
@@ -170,13 +209,8 @@ def without_float64() -> None:
 
 if __name__ == "__main__":
     # What counts compilations comes before what compiles.
-    make_checks(
-        compilations,
-        neighbours,
-        groups,
-        costs,
-        spread_rows,
-        plain_numpy,
-        spread_points,
-        without_float64,
-    )
+    checks = [compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points]
+    checks += [without_float64]
+    nightly = [spread_groups, one_spread_cloud]
+    asked = {check.__name__ for check in nightly} & set(sys.argv)
+    make_checks(*(nightly if asked else checks))

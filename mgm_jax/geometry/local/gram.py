@@ -1,7 +1,8 @@
 """Gram matrices of neighbourhoods about their mean, and their spectra, for many points at once.
 
-All in float64 from the differences to the point, so that nothing but the rounding of the points
-themselves is lost. There are three ways, with equal results:
+All in float64, or where that is slow in pairs of float32, from the differences to the point, so
+that nothing but the rounding of the points themselves is lost. There are three ways, with equal
+results:
 
 * On a CPU every worker takes some points through gather, product and eigenvalues, so that
   all cores work without waiting for each other on products that are far too small to share.
@@ -14,17 +15,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mgm_jax.geometry.backend.exact_products import gram_in_pairs
+from mgm_jax.geometry.backend.pairs import EPSILON, Pair, join_float64, two_sum
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.local.spectrum import LocalSpectrum, centred_gram, local_spectrum
 from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
+from mgm_jax.geometry.nnk.in_pairs.distances import inverse_power
 from mgm_jax.geometry.points.groups import Groups
 from mgm_jax.parallel.cpus import available_cpus
 
@@ -58,7 +64,7 @@ def spectra_of(
     Yields:
         Rows ``[b]`` and their local PCA.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or wide_arithmetic() == "pairs":
         yield from _on_device(points, neighbours, threshold=threshold)
         return
     table = np.asarray(points)
@@ -150,13 +156,20 @@ def _on_device(
     table = jnp.asarray(points)
     n, k = neighbours.shape
     together = max(1, min(_TASK_ROWS, 64 * _BLOCK_BYTES // (8 * k * table.shape[1])))
+    in_pairs = wide_arithmetic() == "pairs"
+    finish: Callable[..., LocalSpectrum] = _finish_pairs if in_pairs else _finish
     with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
         waiting = []
         for rows in _parts(np.arange(n)):
             padded = np.pad(rows, (0, _TASK_ROWS - rows.size), mode="edge")
-            with double_precision():
-                grams = _device_grams(table, padded, neighbours[padded], together=together)
-            waiting.append((rows, pool.submit(_finish, grams, rows.size, threshold)))
+            chosen = neighbours[padded]
+            grams: Any
+            if in_pairs:
+                grams = grams_in_pairs(table, padded, chosen, together=together)
+            else:
+                with double_precision():
+                    grams = _device_grams(table, padded, chosen, together=together)
+            waiting.append((rows, pool.submit(finish, grams, chosen, rows.size, threshold)))
             # The host works on a few parts while the device makes the next; no more wait.
             if len(waiting) > available_cpus():
                 rows, results = waiting.pop(0)
@@ -165,8 +178,44 @@ def _on_device(
             yield rows, results.result()
 
 
-def _finish(grams: jax.Array, count: int, threshold: float) -> LocalSpectrum:
+def _finish(grams: jax.Array, chosen: np.ndarray, count: int, threshold: float) -> LocalSpectrum:
+    del chosen  # which of them count the device has seen to
     return local_spectrum(np.asarray(grams)[:count], threshold=threshold)
+
+
+def _finish_pairs(
+    grams: tuple[Pair, jax.Array], chosen: np.ndarray, count: int, threshold: float
+) -> LocalSpectrum:
+    gram, unit = grams
+    squared = np.square(np.asarray(unit, np.float64))[:, None, None]
+    wide = centred_gram(join_float64(gram) * squared, chosen != NOBODY)
+    return local_spectrum(wide[:count], threshold=threshold, unit=EPSILON)
+
+
+@partial(jax.jit, static_argnames="together")
+def grams_in_pairs(
+    table: jax.Array, rows: jax.Array, neighbours: jax.Array, *, together: int
+) -> tuple[Pair, jax.Array]:
+    """Gram matrices of differences without float64.
+
+    Args:
+        table: points ``[n, d]``.
+        rows: which of them ``[b]``.
+        neighbours: ``[b, k]`` rows of the table, or ``NOBODY``.
+        together: points to work on at once.
+
+    Returns:
+        Pairs ``[b, k, k]`` in squares of a unit, and the unit, a power of two ``[b]``.
+    """
+
+    def gram_of(row: tuple[jax.Array, jax.Array]) -> tuple[Pair, jax.Array]:
+        centre, chosen = row
+        own = table[centre].astype(jnp.float32)
+        near = table[jnp.where(chosen == NOBODY, centre, chosen)].astype(jnp.float32)
+        inverse = inverse_power(jnp.maximum(jnp.max(jnp.abs(near)), jnp.max(jnp.abs(own))))
+        return gram_in_pairs(two_sum(near * inverse, -(own * inverse)[None])), 1 / inverse
+
+    return jax.lax.map(gram_of, (rows, neighbours), batch_size=together)
 
 
 @partial(jax.jit, static_argnames="together")

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+_FLOAT64 = float(np.finfo(np.float64).eps)
+
 
 class LocalSpectrum(NamedTuple):
     """Local PCA of b points.
@@ -53,12 +55,15 @@ def centred_gram(gram: Any, mask: Any) -> Any:
     return xp.where(both & real[:, None, None], centred, 0)
 
 
-def local_spectrum(centred: np.ndarray, *, threshold: float) -> LocalSpectrum:
+def local_spectrum(
+    centred: np.ndarray, *, threshold: float, unit: float = _FLOAT64
+) -> LocalSpectrum:
     """Read the local dimension and the participation ratio off centred Gram matrices.
 
     Args:
         centred: from :func:`centred_gram`, ``[b, k, k]`` float64.
         threshold: share of the variance that the dimension explains, in (0, 1].
+        unit: rounding of one operation that the matrices come from.
 
     Returns:
         The fewest eigenvalues l that add up to the share, and ``(sum l)^2 / sum l^2``; both 0
@@ -69,7 +74,7 @@ def local_spectrum(centred: np.ndarray, *, threshold: float) -> LocalSpectrum:
         [2]
     """
     values = np.linalg.eigvalsh(centred)[:, ::-1]
-    slack = _slack(values.shape[1])
+    slack = _slack(values.shape[1], unit)
     values = np.where(values > slack * values[:, :1], values, 0)
     total = values.sum(axis=1)
     safe = np.where(total > 0, total, 1)
@@ -80,6 +85,6 @@ def local_spectrum(centred: np.ndarray, *, threshold: float) -> LocalSpectrum:
     return LocalSpectrum(dimension, ratio, values)
 
 
-def _slack(k: int) -> float:
+def _slack(k: int, unit: float = _FLOAT64) -> float:
     """Rounding of k products, relative to the largest."""
-    return 4 * k * float(np.finfo(np.float64).eps)
+    return 4 * k * unit

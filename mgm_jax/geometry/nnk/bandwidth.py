@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from mgm_jax.errors import InputError
@@ -22,7 +23,7 @@ NEIGHBOUR = 15
 
 
 def bandwidths(
-    points: np.ndarray,
+    points: jax.Array | np.ndarray,
     groups: Groups,
     bandwidth: float | np.ndarray | BandwidthRule | None,
     *,
@@ -48,7 +49,7 @@ def bandwidths(
             f"bandwidth must be a number, one number a point, or 'hurtado'; got {bandwidth!r}."
         )
     check_bandwidth(1.0, len(points), kernel=kernel)
-    seen = np.asarray(normalise(points)) if normalize else points
+    seen = fetch(normalise(points)) if normalize else points
     return hurtado_bandwidth(seen, groups=groups.codes)
 
 

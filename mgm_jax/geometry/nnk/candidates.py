@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -83,7 +84,7 @@ def check_policy(policy: str) -> None:
 
 
 def nearest_in_cloud_of(
-    points: np.ndarray, *, k: int, on_sphere: bool, mesh: Mesh | None
+    points: jax.Array | np.ndarray, *, k: int, on_sphere: bool, mesh: Mesh | None
 ) -> np.ndarray:
     """Rows of the k nearest other points of every point of one large group, ``[n, k]`` int32.
 

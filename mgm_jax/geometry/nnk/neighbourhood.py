@@ -225,13 +225,14 @@ def gathered_gram(
         ``[b, k, k]`` float64, and the squared lengths of the points, ``[b]``.
     """
 
-    # One point at a time: a batched gather of all candidates is large, and far slower.
+    # On a CPU one point at a time: a batched gather of all candidates is large, and far slower.
     def gram_of(chosen: tuple[jax.Array, jax.Array]) -> jax.Array:
         difference = gathered_differences(points, *chosen, normalize=normalize)
         return difference @ difference.T
 
     lengths = jnp.sum(prepare(points[rows], normalize=normalize) ** 2, axis=1)
-    return lax.map(gram_of, (rows, neighbours)), lengths
+    together = None if jax.default_backend() == "cpu" else 16
+    return lax.map(gram_of, (rows, neighbours), batch_size=together), lengths
 
 
 def regress(

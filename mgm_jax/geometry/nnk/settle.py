@@ -25,7 +25,8 @@ from mgm_jax.geometry.points.groups import padded_size
 # Points of a cloud that fall back together.
 _FALLBACK_ROWS = 8
 
-_gathered_gram = jax.jit(gathered_gram, static_argnames="normalize")
+gathered_gram_on_device = jax.jit(gathered_gram, static_argnames="normalize")
+"""Gram matrices of the differences of points to their candidates, in float64 on a device."""
 
 
 def settle_rows(
@@ -39,6 +40,7 @@ def settle_rows(
     workers: int,
     finish: Callable[..., tuple[Any, ...]] | None = None,
     gram: CloudGram | None = None,
+    on_host: bool = False,
 ) -> Iterator[tuple[Any, ...]]:
     """Run a program on the points of one large cloud, batch by batch.
 
@@ -55,12 +57,13 @@ def settle_rows(
         workers: threads to work on.
         finish: what the worker does with the results of a batch on the host.
         gram: of the cloud on the unit sphere, on a CPU where it is at hand.
+        on_host: whether the default device is the host, beside accelerators.
 
     Yields:
         What the program returns of each batch without the flags, on the host, or what ``finish``
         makes of it.
     """
-    on_cpu = jax.default_backend() == "cpu"
+    on_cpu = on_host or jax.default_backend() == "cpu"
     # Clouds of about one size share a compilation.
     more = 0 if on_cpu else padded_size(len(points)) - len(points)
     cloud = points if on_cpu else jax.device_put(np.pad(points, ((0, more), (0, 0))))
@@ -72,7 +75,7 @@ def settle_rows(
             if gram is not None:
                 grams = _looked_up(gram, points, rows, chosen)
             else:
-                grams_of = gathered_grams_on_host if on_cpu else _gathered_gram
+                grams_of = gathered_grams_on_host if on_cpu else gathered_gram_on_device
                 grams = grams_of(cloud, rows, chosen, normalize=normalize)
             return jax.tree.map(np.asarray, program(*grams, chosen, width, fallback=fallback))
 

@@ -59,7 +59,7 @@ def from_lanes(values: jax.Array, axes: int) -> jax.Array:
 def directions(points: jax.Array) -> Pair:
     """Points ``[..., d]`` on the unit sphere, pairs; rows of zeros stay."""
     largest = jnp.max(jnp.abs(points), axis=-1, keepdims=True)
-    scaled = points * _inverse_power(largest)
+    scaled = points * inverse_power(largest)
     squares = pairs.total(pairs.two_product(scaled, scaled), axis=-1)
     length = pairs.square_root(squares)
     there = length.high > 0
@@ -70,7 +70,7 @@ def directions(points: jax.Array) -> Pair:
 
 def gathered(
     points: jax.Array, rows: jax.Array, neighbours: jax.Array, *, normalize: bool
-) -> tuple[PairCandidates, jax.Array, jax.Array]:
+) -> tuple[PairCandidates, Pair, jax.Array, jax.Array]:
     """Distances of some points of a cloud and their candidates, from differences.
 
     Args:
@@ -80,8 +80,9 @@ def gathered(
         normalize: whether the cloud is meant on the unit sphere.
 
     Returns:
-        The candidates, the unit that their distances are in, a power of two ``[*b]``, and the
-        squared lengths of the points in that unit ``[*b]``.
+        The candidates, Gram matrices of the differences to them, pairs ``[k, k, *b]``, the unit
+        that both are in, a power of two ``[*b]``, and the squared lengths of the points in that
+        unit ``[*b]``.
     """
     b, k = neighbours.shape
 
@@ -93,7 +94,7 @@ def gathered(
             gap = pairs.subtract(near_pair, own_pair[None])
             length, unit = jnp.ones((), jnp.float32), jnp.ones((), jnp.float32)
         else:
-            inverse = _inverse_power(jnp.maximum(jnp.max(jnp.abs(near)), jnp.max(jnp.abs(own))))
+            inverse = inverse_power(jnp.maximum(jnp.max(jnp.abs(near)), jnp.max(jnp.abs(own))))
             own, near = own * inverse, near * inverse
             gap = pairs.two_sum(near, -own[None])
             length, unit = jnp.sum(own * own), 1 / inverse
@@ -108,7 +109,8 @@ def gathered(
     mask = jnp.ones(to_point.shape, bool)
     largest = jnp.maximum(jnp.max(to_point.high, axis=0), jnp.max(among.high, axis=(0, 1)))
     results = above_rounding(among, to_point, mask, length, largest)
-    return results._replace(blurred=results.blurred | (length < _FAINT)), unit, length
+    results = results._replace(blurred=results.blurred | (length < _FAINT))
+    return results, gram, unit, length
 
 
 def above_rounding(
@@ -148,13 +150,16 @@ class GroupDistances(NamedTuple):
     """Squared distances of all members of g groups of at most m points.
 
     Attributes:
-        squared: pairs ``[g, m, m]``, in units of ``unit`` squared; 0 of copies, and of rounding
+        gram: Gram matrices about a point in the middle, pairs ``[g, m, m]``, in units of ``unit``
+            squared; 0 where masked.
+        squared: squared distances, pairs ``[g, m, m]``, in that unit; 0 of copies, and of rounding
             a little below 0.
         squared_length: of the members, in the same unit ``[g, m]``.
         unit: a power of two ``[g]``.
         faint: whether a member is too small to be told from the origin in that unit ``[g, m]``.
     """
 
+    gram: Pair
     squared: Pair
     squared_length: jax.Array
     unit: jax.Array
@@ -173,7 +178,7 @@ def group_distances(points: jax.Array, mask: jax.Array, *, normalize: bool) -> G
     if normalize:
         scaled, unit = directions(points), jnp.ones(len(points), jnp.float32)
     else:
-        inverse = _inverse_power(jnp.max(jnp.abs(points), axis=(1, 2)))
+        inverse = inverse_power(jnp.max(jnp.abs(points), axis=(1, 2)))
         scaled, unit = pairs.from_float32(points * inverse[:, None, None]), 1 / inverse
     lengths = jnp.sum(scaled.high * scaled.high, axis=2)
     # Any point in the middle will do: it need not be the mean to the last digit.
@@ -186,7 +191,7 @@ def group_distances(points: jax.Array, mask: jax.Array, *, normalize: bool) -> G
     both = pairs.add(own[:, :, None], own[:, None])
     squared = pairs.subtract(both, pairs.scale(gram, 2))
     resolved = jnp.max(own.high, axis=1, keepdims=True) / 4
-    return GroupDistances(squared, jnp.maximum(lengths, resolved), unit, lengths < _FAINT)
+    return GroupDistances(gram, squared, jnp.maximum(lengths, resolved), unit, lengths < _FAINT)
 
 
 def nearest_in_groups(
@@ -254,7 +259,7 @@ def chosen_in_groups(
     )
 
 
-def _inverse_power(largest: jax.Array) -> jax.Array:
+def inverse_power(largest: jax.Array) -> jax.Array:
     """The inverse of a power of two that is at most twice a positive number; 1 of 0."""
     field = lax.bitcast_convert_type(largest, jnp.int32) >> 23
     field = jnp.where(largest > 0, jnp.clip(field, 1, 252), 127)

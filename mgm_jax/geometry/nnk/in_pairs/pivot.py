@@ -100,24 +100,24 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
         wrong = value * jnp.where(inside, -1, 1) > noise
         far = inside | (slack > reach)
         score = jnp.where(wrong & far, value**2 / jnp.abs(slack), -1.0)
-        best = _first_best(score)
+        best = first_best(score)
         leaves, enters = due == 1, (due == 2) & (slack > reach)
         best = jnp.where(enters.any(axis=0), enters, best)
         best = jnp.where(leaves.any(axis=0), leaves, best)
         # Of those that depend on the support the row alone is looked at this time.
         depends = wrong & ~far & (reach < jnp.inf)
         looks = ~best.any(axis=0) & (swaps < _MAX_SWAPS)
-        at_pivot = best | (looks & _first_best(jnp.where(depends, value, -1.0)))
+        at_pivot = best | (looks & first_best(jnp.where(depends, value, -1.0)))
         at_pivot &= pivots < limit
-        row = _at(at_pivot, matrix)
+        row = at_marked(at_pivot, matrix)
         falls = inside & (row > 0) & at_pivot.any(axis=0) & looks
         ratio = jnp.where(falls, value / jnp.where(falls, row, 1), jnp.inf)
-        out = falls & _first_best(jnp.where(falls, jnp.min(ratio, axis=0) - ratio + 1, -1.0))
+        out = falls & first_best(jnp.where(falls, jnp.min(ratio, axis=0) - ratio + 1, -1.0))
         looks &= out.any(axis=0)
         due = jnp.where(looks, out + 2 * at_pivot, jnp.where(at_pivot, 0, due))
         at_pivot &= ~looks & best.any(axis=0)
         active = at_pivot.any(axis=0)
-        own_slack, own_value = _at(at_pivot, slack), _at(at_pivot, value)
+        own_slack, own_value = at_marked(at_pivot, slack), at_marked(at_pivot, value)
         inverse = jnp.where(active, 1 / jnp.where(active, own_slack, 1), 0)
         size = jnp.abs(inverse)
         swept = matrix - row[:, None] * (row * inverse)[None]
@@ -142,7 +142,7 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
     return lax.while_loop(lambda state: state[1].any(), advance, (start, active))[0]
 
 
-def _first_best(score: jax.Array) -> jax.Array:
+def first_best(score: jax.Array) -> jax.Array:
     """Mark the first of the largest scores where it is not negative, both ``[k, *b]``."""
     places = jnp.arange(score.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (score.ndim - 1))
     best = jnp.max(score, axis=0)
@@ -150,10 +150,10 @@ def _first_best(score: jax.Array) -> jax.Array:
     return (places == pivot) & (best >= 0)
 
 
-def _at(at_pivot: jax.Array, values: jax.Array) -> jax.Array:
-    """Take the marked entry ``[k, *b]`` along the first axis; 0 where none is."""
+def at_marked(at_pivot: jax.Array, values: jax.Array, *, axis: int = 0) -> jax.Array:
+    """Take the marked entry ``[k, *b]`` along an axis, the first; 0 where none is."""
     mask = at_pivot if values.ndim == at_pivot.ndim else at_pivot[:, None]
-    return jnp.sum(jnp.where(mask, values, 0), axis=0)
+    return jnp.sum(jnp.where(mask, values, 0), axis=axis)
 
 
 def diagonal_of(matrix: jax.Array) -> jax.Array:

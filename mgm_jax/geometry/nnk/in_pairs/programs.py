@@ -82,7 +82,7 @@ def group_weights(
     lengths = to_lanes(distances.squared_length.reshape(-1))
     results = _weights(
         candidates,
-        None if bandwidth is None else _width(bandwidth.reshape(-1, 2), unit),
+        None if bandwidth is None else width_in_pairs(bandwidth.reshape(-1, 2), unit),
         lengths,
         kernel=kernel,
         # Each squared distance is a sum of a few entries of the matrix.
@@ -110,12 +110,12 @@ def row_weights(
         bandwidth: of the Gaussian, high and low parts ``[b, 2]``, or None.
         kernel: which kernel.
     """
-    results, unit, lengths = gathered(points, rows, candidates, normalize=kernel == "cosine")
-    width = None if bandwidth is None else _width(bandwidth, unit)
+    results, _, unit, lengths = gathered(points, rows, candidates, normalize=kernel == "cosine")
+    width = None if bandwidth is None else width_in_pairs(bandwidth, unit)
     return _weights(results, width, lengths, kernel=kernel, rounding=0.0)
 
 
-def _width(bandwidth: jax.Array, unit: jax.Array) -> Pair:
+def width_in_pairs(bandwidth: jax.Array, unit: jax.Array) -> Pair:
     """Bandwidths ``[b, 2]`` in units ``[*b]``, powers of two."""
     return Pair(to_lanes(bandwidth[:, 0]) / unit, to_lanes(bandwidth[:, 1]) / unit)
 

@@ -1,0 +1,124 @@
+"""Manifold metrics as devices without float64 compute them, on the CPU, against float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mgm_jax.geometry.backend.wide import arithmetic
+from mgm_jax.metrics import ManifoldMetrics, large_groups, manifold_metrics, small_groups
+from mgm_jax.metrics.in_pairs import large_groups as large_in_pairs
+from mgm_jax.metrics.in_pairs import small_groups as small_in_pairs
+from tests.compilations import compiled
+from tests.geometry.clouds import cloud
+from tests.geometry.hard.hard_clouds import GROUPS as HARD_GROUPS
+from tests.geometry.hard.hard_clouds import clouds
+
+GROUPS = np.repeat([7, 3, 5], [21, 20, 22])
+HARD = clouds()
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*equal an earlier row", "ignore:.*repeat an earlier row"
+)
+
+# Bounds of what docs/numerics.md measures; columns that are not named are equal.
+ERRORS = {
+    "nnk_diameter": 1e-12,
+    "nnk_radius": 1e-12,
+    "knn_distance": 1e-12,
+    "nnk_residual": 1e-11,
+    "nnk_kkt": 1e-12,
+    "nnk_affinity": 1e-5,
+    "nnk_affinity_excess": 1e-5,
+    "nnk_affinity_null": 1e-5,
+    "pca_participation_ratio": 1e-9,
+    "duplicates": 1e-15,
+}
+
+
+def _agree(found: ManifoldMetrics, expected: ManifoldMetrics, *, at_limit: float = 1) -> None:
+    for name in expected.columns:
+        one, two = (np.asarray(getattr(m, name), float) for m in (found, expected))
+        error = max(at_limit * ERRORS[name], 1e-12) if name in ERRORS else 0
+        np.testing.assert_allclose(one, two, rtol=0, atol=error, err_msg=name)
+
+
+class _Host:
+    """Counts the points or groups that are measured in float64 beside the device."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.groups, self.rows = 0, 0
+        for module, name in (
+            (small_groups, "_on_host"),
+            (large_groups, "_some_on_host"),
+        ):
+            monkeypatch.setattr(module, name, self._counting(getattr(module, name)))
+
+    def _counting(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            if call.__name__ == "_on_host":
+                self.groups += len(arguments[-1])
+            else:
+                self.rows += len(arguments[-1])
+            return call(*arguments)
+
+        return counted
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
+    return _Host(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups", "rows"),
+    [
+        # Compiles for long; the programs of a large group share most of what it runs.
+        pytest.param("relu", GROUPS, 63, marks=pytest.mark.nightly),
+        ("relu", None, 270),
+        ("views_1e-2", None, 270),
+    ],
+)
+def test_metrics_are_those_of_float64(
+    monkeypatch: pytest.MonkeyPatch, host: _Host, kind: str, groups: Any, rows: int
+) -> None:
+    x = cloud(kind, n=280)[:rows, :256]
+    expected = manifold_metrics(x, groups=groups, k=12)
+    near = large_groups.nearest_in_cloud_of(x, k=12, on_sphere=True, mesh=None)
+    monkeypatch.setattr(large_groups, "nearest_in_cloud_of", lambda *_, **__: near)
+    with arithmetic("pairs"), compiled() as programs:
+        _agree(manifold_metrics(x, groups=groups, k=12), expected)
+    assert host.rows == 0 and host.groups == 0
+    assert len(programs) <= (3 if groups is None else 1)
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "gaussian"])
+@pytest.mark.parametrize("kind", sorted(HARD))
+@pytest.mark.nightly
+def test_metrics_of_hard_clouds_are_those_of_float64(kind: str, kernel: Any) -> None:
+    options: dict[str, Any] = {"groups": HARD_GROUPS, "k": 5, "kernel": kernel}
+    expected = manifold_metrics(HARD[kind], **options)
+    with arithmetic("pairs"):
+        found = manifold_metrics(HARD[kind], **options)
+    _agree(found, expected, at_limit=100)
+
+
+@pytest.mark.parametrize(
+    ("groups", "rows"),
+    [pytest.param(GROUPS, 63, marks=pytest.mark.nightly), (None, 270)],
+)
+def test_what_is_refused_is_measured_in_float64(
+    monkeypatch: pytest.MonkeyPatch, host: _Host, groups: Any, rows: int
+) -> None:
+    x = cloud("relu", n=280)[:rows, :256]
+    expected = manifold_metrics(x, groups=groups, k=12)
+    for module in (large_in_pairs, small_in_pairs):
+        monkeypatch.setattr(module, "MAX_DEFECT", -1.0)
+    with arithmetic("pairs"):
+        found = manifold_metrics(x, groups=groups, k=12)
+    assert host.rows == (rows if groups is None else 0)
+    assert host.groups == (0 if groups is None else 3)
+    _agree(found, expected, at_limit=1e-6)
