@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from benchmarks.compile_only import compilers
-from benchmarks.compile_only.compilers import DEVICES, Device, Place, as_if_on
+from benchmarks.compile_only.compilers import DEVICES, Device, Target, as_if_on
 from benchmarks.compile_only.kernels import KERNELS, Kernel
 from benchmarks.compile_only.loops import growing
 from benchmarks.compile_only.table import as_text, rows_of
@@ -43,9 +43,9 @@ def main() -> None:
 
 def _rows(kernel: Kernel, device: Device, divide: int) -> list[dict[str, Any]]:
     with as_if_on(device):
-        place = Place(device)
-        rows = rows_of(kernel, place, kernel.points // divide)
-        rows[-1]["growing loops"] = growing(kernel, place, kernel.points // divide)
+        target = Target(device)
+        rows = rows_of(kernel, target, kernel.points // divide)
+        rows[-1]["growing loops"] = growing(kernel, target, kernel.points // divide)
     return rows
 
 

@@ -26,7 +26,7 @@ def compile_and_count(lowered: Any, device: Device) -> Counts:
 
     Args:
         lowered: what ``jax.jit(f).lower(...)`` or ``trace(...).lower()`` returns, for arguments
-            of :class:`~benchmarks.compile_only.compilers.Place`.
+            of :class:`~benchmarks.compile_only.compilers.Target`.
         device: which device it was lowered for.
     """
     text, path = lowered.as_text(), _file(lowered, device)

@@ -25,12 +25,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from benchmarks.compile_only.devices import DEVICES, Device
 
-__all__ = ["DEVICES", "Device", "Place", "as_if_on", "devices_of", "missing"]
+__all__ = ["DEVICES", "Device", "Target", "as_if_on", "devices_of", "missing"]
 
 _BUNDLE = re.compile(r"^\s*(?:0x)?[0-9a-f]+\s+([A-Z]{2})?\s*: (>*)")
 _EXIT = re.compile(r"totalorder (?:\(\S+\), )?%\S+, (\d+) /\* loop exit test")
 _TARGETS = Path(__file__).parent / "targets"
-# Where libtpu leaves the final program of each kernel, the only place that counts Pallas kernels.
+# Where libtpu leaves the final program of each kernel, the only target that counts Pallas kernels.
 _DUMP = tempfile.TemporaryDirectory(prefix="mgm-compile-only-")
 
 
@@ -92,7 +92,7 @@ def _register_plugins() -> None:
     xla_bridge._discover_and_register_pjrt_plugins()
 
 
-class Place:
+class Target:
     """Where the arrays of a program lie: makes the arguments that a program is compiled for.
 
     Attributes:

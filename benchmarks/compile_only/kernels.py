@@ -20,7 +20,7 @@ import numpy as np
 from mgm_jax.geometry.backend.precision import double_precision
 
 if TYPE_CHECKING:
-    from benchmarks.compile_only.compilers import Place
+    from benchmarks.compile_only.compilers import Target
 
 WIDTH, K = 2048, 50
 # What a table calls all programs of a kernel together.
@@ -34,7 +34,7 @@ class Program:
     Attributes:
         name: what it is.
         function: as ``jax.jit`` makes it.
-        arguments: descriptions made by a :class:`Place`.
+        arguments: descriptions made by a :class:`Target`.
         options: keywords of the function.
         times: how often the call of the user runs it.
         flops: of bfloat16 products in Pallas kernels: no fewer cycles than these take.
@@ -57,7 +57,7 @@ class Kernel:
     Attributes:
         name: what tables call it.
         points: rows it is about, at scale 1.
-        make: programs of the call, for a place and a number of points.
+        make: programs of the call, for a target and a number of points.
         product: flops of the products that the answer takes, at that number of points; None where
             there is nothing to compare with.
         spread: whether it is about many devices.
@@ -66,7 +66,7 @@ class Kernel:
 
     name: str
     points: int
-    make: Callable[[Place, int], list[Program]]
+    make: Callable[[Target, int], list[Program]]
     product: Callable[[int], float] | None = None
     spread: bool = False
     float64: bool = True
@@ -86,63 +86,63 @@ def lower(kernel: Kernel, program: Program) -> Any:
         return trace(kernel, program).lower()
 
 
-def _table(place: Place, n: int, d: int, *, rows: bool = False) -> Any:
+def _table(target: Target, n: int, d: int, *, rows: bool = False) -> Any:
     from mgm_jax.geometry.knn.distance import ScanTable
 
-    make = place.rows if rows else place.array
+    make = target.rows if rows else target.array
     return ScanTable(make(n, d, dtype=jnp.bfloat16), make(n), make(n), make(n))
 
 
-def _points(place: Place, n: int, d: int, *, rows: bool = False, single: bool = False) -> Any:
+def _points(target: Target, n: int, d: int, *, rows: bool = False, single: bool = False) -> Any:
     from mgm_jax.geometry.knn.distance import Points
     from mgm_jax.geometry.knn.scaled import Scaled
 
-    make = place.rows if rows else place.array
+    make = target.rows if rows else target.array
     if single:
         return Scaled(make(n, d), make(n, dtype=np.int32), make(n), make(n))
     return Points(make(n, d), make(n, dtype=np.float64), make(n, dtype=np.float64))
 
 
-def _product(place: Place, n: int, *, d: int, m: int) -> list[Program]:
+def _product(target: Target, n: int, *, d: int, m: int) -> list[Program]:
     def product(a: jax.Array, b: jax.Array) -> jax.Array:
         return jax.lax.dot_general(
             a, b, (((1,), (1,)), ((), ())), preferred_element_type=jnp.float32
         ).astype(jnp.bfloat16)
 
-    arguments = place.array(n, d, dtype=jnp.bfloat16), place.array(m, d, dtype=jnp.bfloat16)
+    arguments = target.array(n, d, dtype=jnp.bfloat16), target.array(m, d, dtype=jnp.bfloat16)
     return [Program(name="product", function=jax.jit(product), arguments=arguments, options={})]
 
 
-def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
+def _tile(target: Target, n: int, *, d: int, m: int) -> list[Program]:
     """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
 
-    queries, count, rows = _table(place, n, d), K + 14, place.array(n, dtype=np.int32)
-    candidates = place.array(n, count, dtype=np.int32)
-    device = compilers.devices_of(place.device)[0]
-    kernel = "pallas" if place.device.platform == "tpu" else "xla"
+    queries, count, rows = _table(target, n, d), K + 14, target.array(n, dtype=np.int32)
+    candidates = target.array(n, count, dtype=np.int32)
+    device = compilers.devices_of(target.device)[0]
+    kernel = "pallas" if target.device.platform == "tpu" else "xla"
     options: dict[str, Any] = {"k": K, "metric": "cosine"}
     if in_pairs := arithmetic_of(device) == "pairs":
         width = rank_in_pairs.width_for_ranking(d)
         tables: tuple[Any, ...] = tuple(
-            rank_in_pairs.Ranking(place.array(size, 1, width), place.array(128), place.array())
+            rank_in_pairs.Ranking(target.array(size, 1, width), target.array(128), target.array())
             for size in (n, m)
         )
-        last = (place.array(n),)
+        last = (target.array(n),)
         rank = rank_in_pairs.rank_in_pairs
         options |= {"kernel": kernel, "features": d}
         certificate = distance.unseen_distance_in_single
     else:
-        rank, tables = distance.rerank, (_points(place, n, d), _points(place, m, d))
+        rank, tables = distance.rerank, (_points(target, n, d), _points(target, m, d))
         last = ()
         certificate = distance.unseen_distance
     return [
         Program(
             name="scan",
             function=buckets.scan_in_buckets,
-            arguments=(queries, rows, _table(place, m, d)),
+            arguments=(queries, rows, _table(target, m, d)),
             options={"count": count, "kernel": kernel},
             flops=_pair_flops(n, m=m, d=d),
             float64=not in_pairs,
@@ -157,22 +157,22 @@ def _tile(place: Place, n: int, *, d: int, m: int) -> list[Program]:
         Program(
             name="certificate",
             function=certificate,
-            arguments=(queries, place.array(n)),
+            arguments=(queries, target.array(n)),
             options={"metric": "cosine"},
             float64=not in_pairs,
         ),
     ]
 
 
-def _scaling(place: Place, n: int, *, d: int) -> list[Program]:
+def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
     """What ``knn_graph`` does once with all points on a device, before the first tile."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import distance, rank_in_pairs
 
-    single = arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs"
-    points, present = _points(place, n, d, single=single), place.array(n, dtype=bool)
-    mean = place.array(d, dtype=np.float32 if single else np.float64)
+    single = arithmetic_of(compilers.devices_of(target.device)[0]) == "pairs"
+    points, present = _points(target, n, d, single=single), target.array(n, dtype=bool)
+    mean = target.array(d, dtype=np.float32 if single else np.float64)
     programs = [
         Program(
             name="scale",
@@ -193,30 +193,30 @@ def _scaling(place: Place, n: int, *, d: int) -> list[Program]:
     return programs
 
 
-def _ring(place: Place, n: int, *, d: int) -> list[Program]:
+def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic, arithmetic_of
     from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
     from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
-    mesh = place.mesh
+    mesh = target.mesh
     if mesh is None:
         raise ValueError("a ring takes several devices")
-    with arithmetic(arithmetic_of(compilers.devices_of(place.device)[0])):
+    with arithmetic(arithmetic_of(compilers.devices_of(target.device)[0])):
         plan, blocks = plan_ring(
             mesh, share=n // mesh.size, k=K, metric="cosine", dtype="bfloat16", own=True
         )
     single = plan.in_pairs
     programs = ring_programs(plan)
-    table = _table(place, n, d, rows=True)
-    points = _points(place, n, d, rows=True, single=single)
-    present = place.rows(n, dtype=bool)
-    bounds = place.rows(n, plan.count)
-    names = place.rows(n, plan.count, dtype=np.int32)
-    number, unseen = place.array(dtype=np.int32), place.rows(n)
-    mean = place.array(d, dtype=np.float32 if single else np.float64)
+    table = _table(target, n, d, rows=True)
+    points = _points(target, n, d, rows=True, single=single)
+    present = target.rows(n, dtype=bool)
+    bounds = target.rows(n, plan.count)
+    names = target.rows(n, plan.count, dtype=np.int32)
+    number, unseen = target.array(dtype=np.int32), target.rows(n)
+    mean = target.array(d, dtype=np.float32 if single else np.float64)
     ranked = Ranked(bounds, bounds if single else None)
-    spread = (place.array(128), place.array()) if single else None
+    spread = (target.array(128), target.array()) if single else None
     turns = blocks.count
     scale = place_program(mesh, "cosine", single=single)
     steps = [
@@ -239,35 +239,35 @@ def _ring(place: Place, n: int, *, d: int) -> list[Program]:
     ]
 
 
-def _nnk(place: Place, n: int) -> list[Program]:
+def _nnk(target: Target, n: int) -> list[Program]:
     """Weights from kernels and targets: what everything of NNK does."""
     from mgm_jax.geometry.nnk.solve import nnk_weights
 
-    wide = partial(place.array, dtype=np.float64)
-    arguments = wide(n, K, K), wide(n, K), place.array(n, K, dtype=bool), wide(n)
+    wide = partial(target.array, dtype=np.float64)
+    arguments = wide(n, K, K), wide(n, K), target.array(n, K, dtype=bool), wide(n)
     return [Program(name="weights", function=jax.jit(nnk_weights), arguments=arguments, options={})]
 
 
-def _nnk_in_pairs(place: Place, n: int) -> list[Program]:
+def _nnk_in_pairs(target: Target, n: int) -> list[Program]:
     """The same without float64, as TPUs take it: pairs of float32 in, pairs out."""
     from mgm_jax.geometry.backend.pairs import Pair
     from mgm_jax.geometry.nnk.in_pairs.settle import solve_kernels
 
     def pair(*shape: int) -> Pair:
-        return Pair(place.array(*shape), place.array(*shape))
+        return Pair(target.array(*shape), target.array(*shape))
 
-    arguments = pair(n, K, K), pair(n, K), pair(n), place.array(n, K, dtype=bool)
+    arguments = pair(n, K, K), pair(n, K), pair(n), target.array(n, K, dtype=bool)
     return [Program(name="weights", function=solve_kernels, arguments=arguments, options={})]
 
 
-def _rows_in_pairs(place: Place, n: int) -> list[Program]:
+def _rows_in_pairs(target: Target, n: int) -> list[Program]:
     """A cloud in ``nnk_graph`` behind its k-NN graph, without float64: points to weights."""
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE, row_weights
 
     batch = min(n, ROWS_AT_ONCE)
-    rows = place.array(batch, dtype=np.int32)
-    candidates = place.array(batch, K, dtype=np.int32)
-    arguments = place.array(n, WIDTH), rows, candidates, None
+    rows = target.array(batch, dtype=np.int32)
+    candidates = target.array(batch, K, dtype=np.int32)
+    arguments = target.array(n, WIDTH), rows, candidates, None
     times = -(-n // batch)
     options = {"kernel": "cosine"}
     return [
@@ -277,15 +277,15 @@ def _rows_in_pairs(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _rows_in_float64(place: Place, n: int) -> list[Program]:
+def _rows_in_float64(target: Target, n: int) -> list[Program]:
     """The same in float64."""
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.geometry.nnk.graph import _row_weights
 
     batch = min(n, ROWS_AT_ONCE)
-    rows = place.array(batch, dtype=np.int32)
-    candidates = place.array(batch, K, dtype=np.int32)
-    arguments = place.array(n, WIDTH), rows, candidates, None
+    rows = target.array(batch, dtype=np.int32)
+    candidates = target.array(batch, K, dtype=np.int32)
+    arguments = target.array(n, WIDTH), rows, candidates, None
     times = -(-n // batch)
     options = {"kernel": "cosine"}
     return [
@@ -295,27 +295,27 @@ def _rows_in_float64(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _large_group(place: Place, n: int) -> list[Program]:
+def _large_group(target: Target, n: int) -> list[Program]:
     """A large group in ``manifold_metrics`` behind its k-NN graph."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
 
-    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
-        return _large_group_in_pairs(place, n)
-    return _large_group_in_float64(place, n)
+    if arithmetic_of(compilers.devices_of(target.device)[0]) == "pairs":
+        return _large_group_in_pairs(target, n)
+    return _large_group_in_float64(target, n)
 
 
-def _large_group_in_pairs(place: Place, n: int) -> list[Program]:
+def _large_group_in_pairs(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.backend.pairs import Pair
     from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE
     from mgm_jax.metrics.in_pairs.large_groups import PairSubspaces, programs_of
 
     batch = min(n, ROWS_AT_ONCE)
-    points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
-    candidates = place.array(batch, K, dtype=np.int32)
-    spans = place.like(jax.eval_shape(lambda: PairSubspaces.empty(n, K)))
-    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
+    points, rows = target.array(n, WIDTH), target.array(batch, dtype=np.int32)
+    candidates = target.array(batch, K, dtype=np.int32)
+    spans = target.like(jax.eval_shape(lambda: PairSubspaces.empty(n, K)))
+    partners = target.array(batch, NULL_PAIRS, dtype=np.int32)
     programs = programs_of(None, kernel="cosine", normalize=True, p=K)
     arguments = [
         (points,),
@@ -337,21 +337,21 @@ def _large_group_in_pairs(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _large_group_in_float64(place: Place, n: int) -> list[Program]:
+def _large_group_in_float64(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.geometry.nnk.settle import gathered_gram_on_device
     from mgm_jax.metrics.large_groups import compare_rows, measure_rows
 
     batch = min(n, ROWS_AT_ONCE)
-    points, rows = place.array(n, WIDTH), place.array(batch, dtype=np.int32)
-    candidates = place.array(batch, K, dtype=np.int32)
-    gram = place.array(batch, K, K, dtype=np.float64)
-    measured = gram, place.array(batch, dtype=np.float64), candidates, None
+    points, rows = target.array(n, WIDTH), target.array(batch, dtype=np.int32)
+    candidates = target.array(batch, K, dtype=np.int32)
+    gram = target.array(batch, K, K, dtype=np.float64)
+    measured = gram, target.array(batch, dtype=np.float64), candidates, None
     options = {"kernel": "cosine", "fallback": True}
     form = jax.eval_shape(partial(measure_rows, **options), *measured)
-    spans = jax.tree.map(lambda leaf: place.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
-    partners = place.array(batch, NULL_PAIRS, dtype=np.int32)
+    spans = jax.tree.map(lambda leaf: target.array(n, *leaf.shape[1:], dtype=leaf.dtype), form[1])
+    partners = target.array(batch, NULL_PAIRS, dtype=np.int32)
     times = -(-n // batch)
     return [
         Program(
@@ -378,7 +378,7 @@ def _large_group_in_float64(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _small_groups(place: Place, n: int) -> list[Program]:
+def _small_groups(target: Target, n: int) -> list[Program]:
     """Images of 64 views in ``manifold_metrics``: the batches of groups."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
@@ -388,14 +388,14 @@ def _small_groups(place: Place, n: int) -> list[Program]:
     views = 64
     groups = max(1, min(n, 1024) // views)
     times = -(-n // (groups * views))
-    mask = place.array(groups, views, dtype=bool)
-    points, wanted = place.array(groups, views, WIDTH), place.array(groups, dtype=np.int32)
+    mask = target.array(groups, views, dtype=bool)
+    points, wanted = target.array(groups, views, WIDTH), target.array(groups, dtype=np.int32)
     options: dict[str, Any] = {"k": K, "kernel": "cosine", "normalize": True}
-    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+    if arithmetic_of(compilers.devices_of(target.device)[0]) == "pairs":
         arguments: tuple[Any, ...] = points, mask, wanted, None
         program, float64 = measure_groups, False
     else:
-        arguments = points, mask, wanted, None, place.array(groups, dtype=np.float64)
+        arguments = points, mask, wanted, None, target.array(groups, dtype=np.float64)
         program, float64 = (
             small_groups._spread(small_groups.whole_group, None, fallback=False, **options),
             True,
@@ -413,7 +413,7 @@ def _small_groups(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _spectrum(place: Place, n: int) -> list[Program]:
+def _spectrum(target: Target, n: int) -> list[Program]:
     """Scatter matrix of features, the work of ``spectrum`` and all that follows it."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.pairs import Pair
@@ -422,38 +422,38 @@ def _spectrum(place: Place, n: int) -> list[Program]:
 
     rows = min(n, moments.ROWS_AT_ONCE)
     options: dict[str, Any] = {"name": "scatter", "options": {}, "times": -(-n // rows)}
-    if arithmetic_of(compilers.devices_of(place.device)[0]) == "pairs":
+    if arithmetic_of(compilers.devices_of(target.device)[0]) == "pairs":
         # The shift of the mean is one more row.
         full = rows + moments.EXACT_STEP
-        columns = Pair(place.array(full, WIDTH), place.array(full, WIDTH))
+        columns = Pair(target.array(full, WIDTH), target.array(full, WIDTH))
         program = Program(
             function=moments.exact_products, arguments=(columns,), float64=False, **options
         )
     else:
-        chunk = place.array(rows, WIDTH, dtype=np.float64)
+        chunk = target.array(rows, WIDTH, dtype=np.float64)
         program = Program(function=moments._product, arguments=(chunk,), **options)
     return [program]
 
 
-def _snapshot(place: Place, n: int) -> list[Program]:
+def _snapshot(target: Target, n: int) -> list[Program]:
     from mgm_jax.training.snapshot import snapshot
 
     return [
         Program(
             name="snapshot",
             function=jax.jit(snapshot),
-            arguments=(place.array(n, 512),),
+            arguments=(target.array(n, 512),),
             options={},
         )
     ]
 
 
-def _probe(place: Place, n: int) -> list[Program]:
+def _probe(target: Target, n: int) -> list[Program]:
     """One step of all 45 strengths of a linear probe of 100 classes."""
     from mgm_jax.probe.logistic import stack
 
     lanes, classes, width = 45, 100, WIDTH
-    state = place.like(
+    state = target.like(
         jax.eval_shape(
             stack.begin,
             jax.ShapeDtypeStruct((lanes, width, classes), np.float32),
@@ -462,10 +462,10 @@ def _probe(place: Place, n: int) -> list[Program]:
     )
     arguments = (
         state,
-        place.array(n, width),
-        place.array(n, dtype=np.int32),
-        place.array(lanes, width),
-        place.array(lanes, width),
+        target.array(n, width),
+        target.array(n, dtype=np.int32),
+        target.array(lanes, width),
+        target.array(lanes, width),
     )
     return [
         Program(
@@ -474,7 +474,7 @@ def _probe(place: Place, n: int) -> list[Program]:
     ]
 
 
-def _embed(place: Place, n: int, *, model: str, views: bool) -> list[Program]:
+def _embed(target: Target, n: int, *, model: str, views: bool) -> list[Program]:
     """Features of views that lie on the device, or of canvases through the augmentations."""
     from mgm_jax.encoders import load_encoder
     from mgm_jax.encoders.forward import forward
@@ -492,9 +492,9 @@ def _embed(place: Place, n: int, *, model: str, views: bool) -> list[Program]:
             params, batch, mean, std, spec=encoder.spec, taps=taps, dtype="bfloat16", pooled=True
         )
 
-    params = place.like(encoder.params)
+    params = target.like(encoder.params)
     if not views:
-        arguments: tuple[Any, ...] = (params, place.array(n, side, side, 3))
+        arguments: tuple[Any, ...] = (params, target.array(n, side, side, 3))
         return [
             Program(name="encoder", function=jax.jit(features), arguments=arguments, options={})
         ]
@@ -510,9 +510,9 @@ def _embed(place: Place, n: int, *, model: str, views: bool) -> list[Program]:
     several = 32
     arguments = (
         params,
-        place.array(max(1, n // several), resize, resize, 3, dtype=np.uint8),
-        place.array(max(1, n // several), dtype=np.uint32),
-        place.array(several, dtype=np.uint32),
+        target.array(max(1, n // several), resize, resize, 3, dtype=np.uint8),
+        target.array(max(1, n // several), dtype=np.uint32),
+        target.array(several, dtype=np.uint32),
     )
     return [
         Program(name="views to features", function=jax.jit(whole), arguments=arguments, options={})

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.compile_only.compilers import Place
+from benchmarks.compile_only.compilers import Target
 from benchmarks.compile_only.kernels import Kernel, trace
 
 
-def growing(kernel: Kernel, place: Place, points: int) -> list[str]:
+def growing(kernel: Kernel, target: Target, points: int) -> list[str]:
     """Loops that turn more often for twice the points, as ``"program: 8 -> 16"``."""
     grown = []
-    few, many = kernel.make(place, points), kernel.make(place, 2 * points)
+    few, many = kernel.make(target, points), kernel.make(target, 2 * points)
     for one, two in zip(few, many, strict=True):
         lengths = [list(turns(trace(kernel, program).jaxpr.jaxpr)) for program in (one, two)]
         if len(lengths[0]) != len(lengths[1]):

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.compile_only.cache import compile_and_count
-from benchmarks.compile_only.compilers import Place
+from benchmarks.compile_only.compilers import Target
 from benchmarks.compile_only.counts import Counts
 from benchmarks.compile_only.kernels import ALL, Kernel, lower
 
 
-def rows_of(kernel: Kernel, place: Place, points: int) -> list[dict[str, Any]]:
+def rows_of(kernel: Kernel, target: Target, points: int) -> list[dict[str, Any]]:
     """Compile the programs of a kernel; the last row is about all of them.
 
     A program that does not compile has its reason in ``compiles`` and nothing else.
     """
-    device = place.device
+    device = target.device
     rows, cycles, failed = [], 0, False
-    for program in kernel.make(place, points):
+    for program in kernel.make(target, points):
         row: dict[str, Any] = {
             "device": device.name,
             "kernel": kernel.name,

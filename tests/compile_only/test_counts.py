@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compile_only import cache
-from benchmarks.compile_only.compilers import DEVICES, Place, bundles
+from benchmarks.compile_only.compilers import DEVICES, Target, bundles
 from benchmarks.compile_only.counts import Counts, count
 from benchmarks.compile_only.kernels import Kernel, Program
 from benchmarks.compile_only.loops import growing, turns
@@ -23,12 +23,12 @@ from benchmarks.compile_only.table import ALL, as_text, rows_of
 from benchmarks.hlo_counts import shape_bytes
 
 
-def place_on_cpu() -> Place:
+def target_on_cpu() -> Target:
     """Arguments that lie on this machine, for the counts of a TPU."""
-    place = Place.__new__(Place)
-    place.device, place.mesh = DEVICES["v5e"], None
-    place._whole = place._spread = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
-    return place
+    target = Target.__new__(Target)
+    target.device, target.mesh = DEVICES["v5e"], None
+    target._whole = target._spread = jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0])
+    return target
 
 
 def counted(function: object, *arguments: object) -> Counts:
@@ -155,17 +155,17 @@ def rows_at_once(x: jax.Array) -> jax.Array:
 def kernel_of(function: object) -> Kernel:
     """A kernel of one program."""
 
-    def make(place: Place, n: int) -> list[Program]:
+    def make(target: Target, n: int) -> list[Program]:
         jitted = jax.jit(function)  # type: ignore[arg-type]
-        return [Program(name="one", function=jitted, arguments=(place.array(n, 16),), options={})]
+        return [Program(name="one", function=jitted, arguments=(target.array(n, 16),), options={})]
 
     return Kernel(name="kernel", points=64, make=make, float64=False)
 
 
 def test_loops_that_grow_with_the_points_are_seen_before_compiling() -> None:
-    place = place_on_cpu()
-    assert growing(kernel_of(rows_one_by_one), place, 64) == ["one: 64 -> 128"]
-    assert growing(kernel_of(rows_at_once), place, 64) == []
+    target = target_on_cpu()
+    assert growing(kernel_of(rows_one_by_one), target, 64) == ["one: 64 -> 128"]
+    assert growing(kernel_of(rows_at_once), target, 64) == []
 
 
 def test_turns_of_loops_in_branches_are_seen() -> None:
@@ -189,7 +189,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_loop_over_points_stands_in_the_table_and_is_kept(kept: Path) -> None:
-    one, all_of_it = rows_of(kernel_of(rows_one_by_one), place_on_cpu(), 64)
+    one, all_of_it = rows_of(kernel_of(rows_one_by_one), target_on_cpu(), 64)
     assert one["compiles"] == "yes" and one["loops over points"] == [64]
     assert one["argument bytes"] == 64 * 16 * 4
     assert not one["float64"] and all_of_it["program"] == ALL
@@ -197,15 +197,15 @@ def test_a_loop_over_points_stands_in_the_table_and_is_kept(kept: Path) -> None:
     wrong = json.loads(file.read_text()) | {"trips": [77]}
     file.write_text(json.dumps(wrong))
     # The second time the program is recalled, not compiled.
-    assert rows_of(kernel_of(rows_one_by_one), place_on_cpu(), 64)[0]["loops"] == [77]
+    assert rows_of(kernel_of(rows_one_by_one), target_on_cpu(), 64)[0]["loops"] == [77]
 
 
 def test_float64_is_seen(kept: Path) -> None:
-    def make(place: Place, n: int) -> list[Program]:
-        wide = place.array(n, dtype=np.float64)
+    def make(target: Target, n: int) -> list[Program]:
+        wide = target.array(n, dtype=np.float64)
         return [Program(name="one", function=jax.jit(jnp.sin), arguments=(wide,), options={})]
 
-    row, _ = rows_of(Kernel(name="kernel", points=8, make=make), place_on_cpu(), 8)
+    row, _ = rows_of(Kernel(name="kernel", points=8, make=make), target_on_cpu(), 8)
     assert row["float64"]
 
 
@@ -213,7 +213,7 @@ def test_what_does_not_compile_says_why(kept: Path) -> None:
     def fails(x: jax.Array) -> jax.Array:
         raise NotImplementedError("no rule for this primitive")
 
-    row, all_of_it = rows_of(kernel_of(fails), place_on_cpu(), 8)
+    row, all_of_it = rows_of(kernel_of(fails), target_on_cpu(), 8)
     assert row["compiles"] == "NotImplementedError: no rule for this primitive"
     assert all_of_it["compiles"] == "no"
     assert "no rule for this primitive" in as_text([row, all_of_it])
@@ -225,8 +225,8 @@ def test_a_kernel_takes_no_fewer_cycles_than_its_products(
     counts = Counts(cycles=10, kernel=6, calls={"tpu_custom_call": 1})
     monkeypatch.setattr("benchmarks.compile_only.table.compile_and_count", lambda *_: counts)
 
-    def make(place: Place, n: int, *, flops: float) -> list[Program]:
-        one = place.array(n)
+    def make(target: Target, n: int, *, flops: float) -> list[Program]:
+        one = target.array(n)
         return [
             Program(
                 name="one", function=jax.jit(jnp.sin), arguments=(one,), options={}, flops=flops
@@ -236,4 +236,4 @@ def test_a_kernel_takes_no_fewer_cycles_than_its_products(
     device = DEVICES["v5e"]
     for flops, expected in ((0.0, 10), (device.bfloat16 / device.clock * 1000, 1004)):
         kernel = Kernel(name="kernel", points=8, make=partial(make, flops=flops))
-        assert rows_of(kernel, place_on_cpu(), 8)[0]["cycles"] == pytest.approx(expected, abs=1)
+        assert rows_of(kernel, target_on_cpu(), 8)[0]["cycles"] == pytest.approx(expected, abs=1)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from benchmarks.compile_only.cache import is_kept
-from benchmarks.compile_only.compilers import Place, as_if_on, missing
+from benchmarks.compile_only.compilers import Target, as_if_on, missing
 from benchmarks.compile_only.devices import DEVICES
 from benchmarks.compile_only.kernels import KERNELS, Kernel, Program, lower, trace
 from benchmarks.compile_only.loops import turns
@@ -94,16 +94,16 @@ def _cases(
 
 
 @pytest.fixture
-def place(device: str) -> Iterator[Place]:
+def target(device: str) -> Iterator[Target]:
     """The device, and all that asks being told that it is here."""
     if reason := missing(DEVICES[device]):
         pytest.skip(reason)
     with as_if_on(DEVICES[device]):
-        yield Place(DEVICES[device])
+        yield Target(DEVICES[device])
 
 
-def _programs(kernel: Kernel, place: Place) -> list[Program]:
-    return kernel.make(place, _points(kernel))
+def _programs(kernel: Kernel, target: Target) -> list[Program]:
+    return kernel.make(target, _points(kernel))
 
 
 def _points(kernel: Kernel) -> int:
@@ -111,33 +111,33 @@ def _points(kernel: Kernel) -> int:
 
 
 @pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "v5e 16x16"), FLOAT64))
-def test_no_float64_on_a_tpu(kernel: Kernel, device: str, place: Place) -> None:
-    for program in _programs(kernel, place):
+def test_no_float64_on_a_tpu(kernel: Kernel, device: str, target: Target) -> None:
+    for program in _programs(kernel, target):
         text = lower(kernel, program).as_text()
         assert "f64>" not in text and "f64," not in text, program.name
 
 
 @pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200"), LOOPS))
-def test_no_loop_over_single_points(kernel: Kernel, device: str, place: Place) -> None:
-    for program in _programs(kernel, place):
+def test_no_loop_over_single_points(kernel: Kernel, device: str, target: Target) -> None:
+    for program in _programs(kernel, target):
         longest = max(turns(trace(kernel, program).jaxpr.jaxpr), default=0)
         # The parts of an image's crop are drawn by loops of some tens of turns.
         assert longest < max(_points(kernel), 128), program.name
 
 
 @pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200", "v5e 16x16"), traced=False))
-def test_compiles_within_bounds(kernel: Kernel, device: str, place: Place) -> None:
-    _skip_without_time(kernel, place)
-    *programs, _ = rows_of(kernel, place, _points(kernel))
+def test_compiles_within_bounds(kernel: Kernel, device: str, target: Target) -> None:
+    _skip_without_time(kernel, target)
+    *programs, _ = rows_of(kernel, target, _points(kernel))
     for program in programs:
         assert program["compiles"] == "yes", program["program"]
         assert not program["host transfers"], program["program"]
         assert program["temporary MiB"] <= TEMPORARY, program["program"]
 
 
-def _skip_without_time(kernel: Kernel, place: Place) -> None:
+def _skip_without_time(kernel: Kernel, target: Target) -> None:
     _started.append(time.monotonic())
     if time.monotonic() - _started[0] < BUDGET:
         return
-    if not all(is_kept(lower(kernel, one), place.device) for one in _programs(kernel, place)):
+    if not all(is_kept(lower(kernel, one), target.device) for one in _programs(kernel, target)):
         pytest.skip(f"its programs are not kept, and {BUDGET:.0f} s of compiling are spent")
