@@ -4,15 +4,13 @@
 Compilers take up to minutes for one program. What was read of a program is kept under its text, so
 that only what has changed is compiled again; and once :data:`BUDGET` is spent, what is not yet kept
 is skipped, which the next run makes up for.
-
-What does not hold yet stands with its reason beside the test, which then has to fail.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,12 +46,6 @@ _NOT_FOR = {
     "H200": ("NNK in pairs", "NNK graph of a cloud in pairs"),
 }
 
-#: Kernels that still have float64 in their programs for TPUs, which emulate it.
-FLOAT64: dict[str, str] = {}
-
-#: Kernels whose programs still have such a loop.
-LOOPS: dict[str, str] = {}
-
 _started: list[float] = []
 
 
@@ -64,27 +56,18 @@ _LONG_TO_TRACE = frozenset(("ResNet-50", "ViT-B/16", "views -> ResNet-50 -> feat
 _LONG_TO_COMPILE = frozenset(("snapshot", "metrics, large group", "metrics, images of 64 views"))
 
 
-def _marks(
-    kernel: Kernel, device: str, known: Mapping[str, str], *, traced: bool
-) -> list[pytest.MarkDecorator]:
-    marks = []
-    if kernel.name in known:
-        marks.append(pytest.mark.xfail(strict=True, reason=known[kernel.name]))
+def _marks(kernel: Kernel, device: str, *, traced: bool) -> list[pytest.MarkDecorator]:
     long = _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device == "v5e" else frozenset()
-    if kernel.name in long:
-        marks.append(pytest.mark.nightly)
-    return marks
+    return [pytest.mark.nightly] if kernel.name in long else []
 
 
-def _cases(
-    devices: tuple[str, ...], known: Mapping[str, str] = {}, *, traced: bool = True
-) -> list[Any]:
+def _cases(devices: tuple[str, ...], *, traced: bool = True) -> list[Any]:
     return [
         pytest.param(
             kernel,
             device,
             id=f"{kernel.name}-{device}",
-            marks=_marks(kernel, device, known, traced=traced),
+            marks=_marks(kernel, device, traced=traced),
         )
         for device in devices
         for kernel in KERNELS
@@ -110,14 +93,14 @@ def _points(kernel: Kernel) -> int:
     return POINTS.get(kernel.name, _OTHERS)
 
 
-@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "v5e 16x16"), FLOAT64))
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "v5e 16x16")))
 def test_no_float64_on_a_tpu(kernel: Kernel, device: str, target: Target) -> None:
     for program in _programs(kernel, target):
         text = lower(kernel, program).as_text()
         assert "f64>" not in text and "f64," not in text, program.name
 
 
-@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200"), LOOPS))
+@pytest.mark.parametrize(("kernel", "device"), _cases(("v5e", "H200")))
 def test_no_loop_over_single_points(kernel: Kernel, device: str, target: Target) -> None:
     for program in _programs(kernel, target):
         longest = max(turns(trace(kernel, program).jaxpr.jaxpr), default=0)
