@@ -140,7 +140,7 @@ def kernel_here(width: int) -> str:
 @cache
 def _compiles_for(device: Any, width: int) -> bool:
     """Whether the compiler of a TPU takes the Pallas kernels for points of some width."""
-    from mgm_jax.geometry.knn.rank_in_pairs import compile_for
+    from mgm_jax.geometry.knn.in_pairs.rank import compile_for
 
     place = jax.sharding.SingleDeviceSharding(device)
 
