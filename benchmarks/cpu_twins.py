@@ -20,6 +20,7 @@ from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.in_small_groups import nearest_in_small_groups
 from mgm_jax.geometry.knn.in_groups import nearest_in_groups
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.tile import SearchOptions
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes, smaller_sides
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
 from mgm_jax.geometry.points.groups import encode_groups
@@ -37,11 +38,13 @@ def clouds(n: int, d: int, *, small: bool) -> Pair:
     x = post_relu(n, d)
 
     def by_pairs() -> object:
-        return nearest_by_pairs(x, None, k=_K, metric="cosine", precision="auto")
+        return nearest_by_pairs(x, None, SearchOptions(k=_K, metric="cosine", precision="auto"))
 
     if small:
         return lambda: nearest_by_gram(x, k=_K, metric="cosine"), by_pairs
-    return by_pairs, lambda: nearest_in_cloud(x, None, k=_K, metric="cosine", precision="auto")
+    return by_pairs, lambda: nearest_in_cloud(
+        x, None, SearchOptions(k=_K, metric="cosine", precision="auto")
+    )
 
 
 def groups(count: int, size: int, d: int) -> Pair:

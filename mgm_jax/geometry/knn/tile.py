@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.backend.precision import ScanPrecision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.distance import (
@@ -37,7 +39,7 @@ PROGRESS_FROM = 10_000
 _MARGIN, _COARSE_MARGIN = 14, 30
 
 
-Cloud = TypeVar("Cloud", Points, Scaled)
+Cloud = TypeVar("Cloud", bound=Points | Scaled)
 
 
 class Nearest(NamedTuple):
@@ -52,6 +54,26 @@ class Nearest(NamedTuple):
     distances: np.ndarray
     indices: np.ndarray
     certified: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is sought in one cloud, and how.
+
+    Attributes:
+        k: number of neighbours.
+        metric: which distance.
+        precision: type of the scan; changes ``certified``, never the neighbours.
+        tile_rows: queries scored at once; None for a good size for the device.
+        tile_columns: base points they are scored against at once, and the block that travels round
+            a ring; None likewise. Without a base, CPUs take the smaller of the two counts for both.
+    """
+
+    k: int
+    metric: Metric
+    precision: ScanPrecision = "auto"
+    tile_rows: int | None = None
+    tile_columns: int | None = None
 
 
 class Tiles(NamedTuple):

@@ -15,6 +15,7 @@ from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import scale_points, scan_table
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.tile import SearchOptions
 
 M, D, ROWS, COUNT = 8192 + 700, 128, 96, 40
 
@@ -85,9 +86,13 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
 @pytest.mark.parametrize("wide", ["float64", "pairs"])
 def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud, wide):
     some = cloud[::18]
-    expected = nearest_by_pairs(some, cloud, k=10, metric="cosine", precision="float32")
+    expected = nearest_by_pairs(
+        some, cloud, SearchOptions(k=10, metric="cosine", precision="float32")
+    )
     with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic(wide):
-        found = nearest_in_cloud(some, cloud, k=10, metric="cosine", precision="bfloat16")
+        found = nearest_in_cloud(
+            some, cloud, SearchOptions(k=10, metric="cosine", precision="bfloat16")
+        )
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.distances, expected.distances)
     assert found.certified.mean() >= 0.97

@@ -20,6 +20,7 @@ from mgm_jax.geometry.knn.in_pairs.rank import (
     table_for_ranking,
 )
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.tile import SearchOptions
 
 M, D, ROWS, COUNT, K = 600, 150, 64, 24, 10
 
@@ -159,9 +160,9 @@ def test_candidates_that_are_nobody_come_last() -> None:
 @pytest.mark.parametrize("kind", ["post-ReLU", "ViT-like", "near-duplicates"])
 def test_graph_without_float64_on_the_device_is_that_of_a_cpu(kind: str) -> None:
     x = features(kind)
-    expected = nearest_by_pairs(x, None, k=K, metric="cosine", precision="float32")
+    expected = nearest_by_pairs(x, None, SearchOptions(k=K, metric="cosine", precision="float32"))
     with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic("pairs"):
-        found = nearest_in_cloud(x, None, k=K, metric="cosine", precision="float32")
+        found = nearest_in_cloud(x, None, SearchOptions(k=K, metric="cosine", precision="float32"))
     np.testing.assert_array_equal(found.indices, expected.indices)
     # Of equal directions but for the rounding of their float32, float64 itself knows less.
     step = 2.0**-22 if kind == "near-duplicates" else 0
