@@ -198,6 +198,8 @@ def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
 def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic, arithmetic_of
+    from mgm_jax.geometry.knn.fallback import QUERIES
+    from mgm_jax.geometry.knn.mesh.fallback_to_hosts import scan_program
     from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
     from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
@@ -235,10 +237,25 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
         ),
         ("finish", programs.finish, (ranked, names, unseen), 1),
     ]
-    return [
+    made = [
         Program(name=name, function=function, arguments=arguments, options={}, times=times)
         for name, function, arguments, times in steps
     ]
+    if single:
+        scan_some = scan_program(mesh, share=n // mesh.size, k=K, metric="cosine", own=True)
+        rows = target.array(QUERIES, dtype=np.int32)
+        # Of the few rows that are not settled, QUERIES at once.
+        made.append(
+            Program(
+                name="fall back",
+                function=scan_some,
+                arguments=(points, points, present, mean, rows),
+                options={},
+                times=0,
+                float64=False,
+            )
+        )
+    return made
 
 
 def _nnk(target: Target, n: int) -> list[Program]:
