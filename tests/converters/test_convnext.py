@@ -98,7 +98,7 @@ def test_first_version_of_timm(timm, write, matrices):
     conversion = convert(write(live.state_dict()), preprocess=PREPROCESS, head=True)
     encoder = checked(conversion, classes=3)
     places = places_of_timm() | {"logits": "head.fc"}
-    assert_parity(encoder, live, places, bfloat16=matrices == "linear")
+    assert_parity(encoder, live, places, bfloat16=False)
 
 
 @pytest.mark.parametrize("spelling", ["timm", "authors", "sparse"])
@@ -145,6 +145,7 @@ def test_hugging_face(transformers, write, version):
     assert_parity(encoder, live, places, bfloat16=False)
 
 
+@pytest.mark.nightly
 def test_a_wrong_epsilon_would_show(timm, write):
     live = of_timm(timm, second=False, num_classes=0)
     encoder = convert(write(live.state_dict()), preprocess=PREPROCESS, verify=False).encoder

@@ -32,8 +32,8 @@ def normalised(encoder: Any) -> Any:
     ("name", "tap"),
     [
         ("mobilenetv3_small_050", "blocks.3"),
-        ("convnext_atto", "stages.1"),
-        ("swin_tiny_patch4_window7_224", "layers.2"),
+        pytest.param("convnext_atto", "stages.1", marks=pytest.mark.nightly),
+        pytest.param("swin_tiny_patch4_window7_224", "layers.2", marks=pytest.mark.nightly),
         ("vit_tiny_patch16_224", "blocks.5"),
     ],
 )

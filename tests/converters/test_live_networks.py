@@ -51,7 +51,7 @@ def test_cifar_resnet(write, randomised):
 
 @pytest.mark.parametrize(
     ("library", "name"),
-    [("torchvision", "resnet18"), ("torchvision", "resnet50"), ("timm", "resnet18")],
+    [("torchvision", "resnet18"), ("timm", "resnet18")],
 )
 def test_resnets_of_torchvision_and_timm(request, write, randomised, library, name):
     made = request.getfixturevalue(library)

@@ -38,7 +38,11 @@ def batches_take_turns() -> None:
         patch.object(tasks, "embed", embed_in_small_batches),
     ):
         folder = Path(name)
-        study = study_of(write_photos(folder / "photos"))
+        study = study_of(
+            write_photos(folder / "photos"),
+            encoders=[{"source": "conv4", "size": 32}],
+            augmentation={"settings": ["crop"], "images": 6, "views": 5},
+        )
         assert not run_study(study, folder / "many", until="embed").failures
         assert len(jax.local_devices()) > 1 and used == set(jax.local_devices())
         with patch.object(tasks, "_all_here", lambda: None):

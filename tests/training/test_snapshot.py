@@ -129,21 +129,18 @@ def test_a_collapse_is_seen(points: np.ndarray, spread: float) -> None:
 
 def test_within_a_step_and_under_shard_map(points: np.ndarray, found: dict[str, float]) -> None:
     def step(weights: jax.Array, x: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
-        return weights - 0.1 * weights, snapshot(x @ weights, anchors=240)
+        return weights - 0.1 * weights, snapshot(x @ weights, anchors=240, axis_name="rows")
 
-    _, inside = jax.jit(step)(jnp.eye(64), points)
+    spread = jax.shard_map(
+        step,
+        mesh=Mesh(np.array(jax.devices()[:1]), ("rows",)),
+        in_specs=(PartitionSpec(), PartitionSpec("rows")),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    _, inside = jax.jit(spread)(jnp.eye(64), points)
     assert float(inside["rankme"]) == pytest.approx(found["rankme"], rel=1e-4)
-    mesh = Mesh(np.array(jax.devices()[:1]), ("rows",))
-    spread = jax.jit(
-        jax.shard_map(
-            lambda x: snapshot(x, anchors=240, axis_name="rows"),
-            mesh=mesh,
-            in_specs=PartitionSpec("rows"),
-            out_specs=PartitionSpec(),
-            check_vma=False,
-        )
-    )(points)
-    assert float(spread["nnk_degree"]) == pytest.approx(found["nnk_degree"])
+    assert float(inside["nnk_degree"]) == pytest.approx(found["nnk_degree"])
 
 
 @pytest.mark.parametrize(
