@@ -23,7 +23,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.study import EncoderEntry
 from mgm_jax.sweep.subjects import load_subjects
 from tests.converters.layouts import moco, pycontrast, swav
-from tests.converters.test_download import Server
+from tests.converters.reading.test_download import Server
 
 torch = pytest.importorskip("torch")
 
@@ -144,7 +144,7 @@ def test_without_a_network_the_rest_is_measured(handler: type[Files], tmp_path: 
 
 
 def _offline(file: Path | str, entry: Any, cache: Path) -> Path:
-    from mgm_converters.reading.source import find_source
+    from mgm_converters.reading.files.source import find_source
 
     return find_source(str(file)).file
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.test_executors import PACKAGES, STUDY
-from tests.sweep.test_executors import alone as alone
+from tests.sweep.run.test_executors import PACKAGES, STUDY
+from tests.sweep.run.test_executors import alone as alone
 
 #: Command of a run, which every engine starts in its own way.
 MGM = (sys.executable, "-m", "mgm_jax", "run")
