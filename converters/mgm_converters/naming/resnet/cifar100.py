@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from mgm_converters.naming.heads import HEADS
+from mgm_converters.naming.resnet.stage import stage
 from mgm_converters.naming.rules import COUNTERS, Naming, Rule
 from mgm_converters.naming.units import unit
 
 
-def _stage(stage: int) -> tuple[Rule, ...]:
-    theirs, ours = rf"conv{stage + 1}_x\.(\d+)", rf"layer{stage}.\1"
-    convolutions = (
-        rule
-        for i in range(3)
-        for rule in unit(
-            rf"{theirs}\.residual_function\.{3 * i}",
-            rf"{theirs}\.residual_function\.{3 * i + 1}",
-            to_conv=f"{ours}.conv{i + 1}",
-            to_norm=f"{ours}.bn{i + 1}",
-            optional=i == 2,
-        )
+def _stage(number: int) -> tuple[Rule, ...]:
+    return stage(
+        rf"conv{number + 1}_x\.(\d+)",
+        rf"layer{number}.\1",
+        convolution=lambda i: (
+            rf"residual_function\.{3 * i}",
+            rf"residual_function\.{3 * i + 1}",
+        ),
+        shortcut=(r"shortcut\.0", r"shortcut\.1"),
+        first=number == 1,
     )
-    shortcut = unit(
-        rf"{theirs}\.shortcut\.0",
-        rf"{theirs}\.shortcut\.1",
-        to_conv=f"{ours}.downsample.0",
-        to_norm=f"{ours}.downsample.1",
-        optional=stage == 1,
-    )
-    return (*convolutions, *shortcut)
 
 
 RESNET_CIFAR100 = Naming(
@@ -40,7 +31,7 @@ RESNET_CIFAR100 = Naming(
     ),
     rules=(
         *unit(r"conv1\.0", r"conv1\.1", to_conv="conv1", to_norm="bn1"),
-        *(rule for stage in range(1, 5) for rule in _stage(stage)),
+        *(rule for number in range(1, 5) for rule in _stage(number)),
         COUNTERS,
         *HEADS,
     ),
