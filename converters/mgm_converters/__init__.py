@@ -9,7 +9,7 @@ The way of a checkpoint::
 
 The rooms, in the order in which a file passes through them:
 
-``reading/``       a source to a file, and a file to tensors: :mod:`~.reading.files.source` finds it,
+``reading/``       a source to a file, a file to tensors: :mod:`~.reading.files.source` finds it,
                    :mod:`~.reading.read` reads it without executing anything in it,
                    :mod:`~.reading.files.kinds`, :mod:`~.reading.partitioned`
                    and :mod:`~.reading.limits` name what is refused, :mod:`~.reading.unwrap` and
