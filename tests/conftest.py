@@ -154,13 +154,13 @@ def torchvision() -> ModuleType:
     are declared first.
     """
     torch = pytest.importorskip("torch")
-    found = importlib.util.find_spec("torchvision")
-    if found is None or not found.submodule_search_locations:
+    result = importlib.util.find_spec("torchvision")
+    if result is None or not result.submodule_search_locations:
         pytest.skip("compares with torchvision, which is not installed")
     try:
         return importlib.import_module("torchvision")
     except RuntimeError:
-        source = Path(found.submodule_search_locations[0], "_meta_registrations.py").read_text()
+        source = Path(result.submodule_search_locations[0], "_meta_registrations.py").read_text()
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in sorted(set(re.findall(r'"torchvision::(\w+)"', source))):
         library.define(f"{operator}() -> ()")

@@ -51,9 +51,9 @@ def test_a_model_of_timm_gives_its_own_features(timm, tmp_path, name, tap):
     # timm's Swin keeps channels last, its convolutions keep them first.
     pools = {"swin": lambda a: a.mean((1, 2)), "vit_": lambda a: a[:, 0]}
     row = pools.get(name[:4], lambda a: a.mean((2, 3)))(layer).numpy()
-    found = encoder.features(VIEWS, taps=encoder.taps)
-    np.testing.assert_allclose(found["output"], expected, atol=1e-4)
-    np.testing.assert_allclose(found[tap], row, atol=1e-4)
+    result = encoder.features(VIEWS, taps=encoder.taps)
+    np.testing.assert_allclose(result["output"], expected, atol=1e-4)
+    np.testing.assert_allclose(result[tap], row, atol=1e-4)
 
 
 def test_a_model_of_transformers_in_a_folder(transformers, tmp_path):
@@ -73,10 +73,10 @@ def test_a_model_of_transformers_in_a_folder(transformers, tmp_path):
     assert (encoder.preprocess.resize, encoder.preprocess.mean) == (72, (0.4, 0.5, 0.6))
     with torch.inference_mode():
         expected = model(normalised(encoder), output_hidden_states=True)
-    found = encoder.features(VIEWS, taps=encoder.taps)
-    np.testing.assert_allclose(found["output"], expected.pooler_output, atol=1e-4)
+    result = encoder.features(VIEWS, taps=encoder.taps)
+    np.testing.assert_allclose(result["output"], expected.pooler_output, atol=1e-4)
     first = expected.hidden_states[1][:, 0]
-    np.testing.assert_allclose(found["encoder.layer.0"], first, atol=1e-4)
+    np.testing.assert_allclose(result["encoder.layer.0"], first, atol=1e-4)
 
 
 def test_an_untrained_pooler_is_not_the_feature(transformers, tmp_path):
@@ -138,9 +138,9 @@ def test_an_exported_resnet_equals_the_converted_one(torchvision, randomised, tm
 
     # A value within the graph, a graph that takes blue first, and its untrained twin.
     within = "/layer3/layer3.0/relu_1/Relu_output_0"
-    found = opened(tmp_path, "onnx:plain.onnx", taps=[within], **said).features(VIEWS)[within]
+    result = opened(tmp_path, "onnx:plain.onnx", taps=[within], **said).features(VIEWS)[within]
     layer3 = np.asarray(ours.encoder.features(VIEWS, taps=["layer3.0"])["layer3.0"])
-    np.testing.assert_allclose(found, layer3, atol=1e-4 * np.abs(layer3).max())
+    np.testing.assert_allclose(result, layer3, atol=1e-4 * np.abs(layer3).max())
     backwards = {name: values[::-1] for name, values in said.items()}
     blue = opened(tmp_path, "onnx:plain.onnx", channel_order="bgr", **backwards)
     np.testing.assert_allclose(
@@ -162,8 +162,8 @@ def test_an_exported_resnet_equals_the_converted_one(torchvision, randomised, tm
         "uint8" in own.meta["conversion"]["doubt"] and "itself" in own.meta["conversion"]["doubt"]
     )
     expected = np.asarray(ours.encoder.features(whole)["pool"])
-    found = own.features(whole)[own.default_tap]
-    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-4)
+    result = own.features(whole)[own.default_tap]
+    np.testing.assert_allclose(result / scale, expected / scale, atol=1e-4)
 
     for source, keys, message in (
         ("onnx:plain.onnx", {}, "say mean and std"),

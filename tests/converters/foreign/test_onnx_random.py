@@ -52,29 +52,29 @@ def graph_of(*, layer: str = "Conv") -> Any:
 
 
 def weights_of(model: Any) -> dict[str, np.ndarray]:
-    found = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    result = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
     (constant,) = (one for one in model.graph.node if one.op_type == "Constant")
-    return found | {"scale": onnx.numpy_helper.to_array(constant.attribute[0].t)}
+    return result | {"scale": onnx.numpy_helper.to_array(constant.attribute[0].t)}
 
 
 def test_every_weight_is_drawn_by_what_it_enters() -> None:
     model = graph_of()
     count = redraw(model, seed=1, source="graph")
-    found = weights_of(model)
+    result = weights_of(model)
     kept = ("mask", "epsilon")
     assert count == sum(value.size for name, value in VALUES.items() if name not in kept)
     for name in kept:
-        np.testing.assert_array_equal(found[name], VALUES[name].astype(np.float32))
+        np.testing.assert_array_equal(result[name], VALUES[name].astype(np.float32))
     for name, value in {"bias": 0, "shift": 0, "scale": 1, "norm0": 1, "norm1": 0}.items():
-        assert (found[name] == value).all(), name
-    assert (found["norm2"] == 0).all() and (found["norm3"] == 1).all()
+        assert (result[name] == value).all(), name
+    assert (result["norm2"] == 0).all() and (result["norm3"] == 1).all()
     deviations = {
         "kernel": np.sqrt(2 / (48 * 9)),
         "matrix": np.sqrt(2 / (96 + 64)),
         "positions": 0.02,
     }
     for name, deviation in deviations.items():
-        drawn = found[name].astype(np.float64)
+        drawn = result[name].astype(np.float64)
         # Five standard errors of mean and deviation of as many normal values.
         error = 5 * deviation / np.sqrt(drawn.size)
         assert abs(drawn.mean()) < error and abs(drawn.std() - deviation) < error, name

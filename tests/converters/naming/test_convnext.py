@@ -40,9 +40,9 @@ def of_timm(timm: Any, *, second: bool, **options: Any) -> Any:
 
 
 def places_of_timm(*, norm: bool = True) -> dict[str, str]:
-    places = {"stem": "stem"} | {tap: tap.replace(".", ".blocks.", 2) for tap in OURS}
-    places |= {tap: f"stages.{tap.split('.')[1]}.blocks.{tap.split('.')[2]}" for tap in OURS}
-    return places | ({"norm": "head.norm"} if norm else {})
+    positions = {"stem": "stem"} | {tap: tap.replace(".", ".blocks.", 2) for tap in OURS}
+    positions |= {tap: f"stages.{tap.split('.')[1]}.blocks.{tap.split('.')[2]}" for tap in OURS}
+    return positions | ({"norm": "head.norm"} if norm else {})
 
 
 def authors_names(state: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def sparse_names(state: dict[str, Any]) -> dict[str, Any]:
         if inner and value.ndim == 4 and part == "weight":
             # Their places run down the columns.
             name = f"{owner}.kernel"
-            places = value.permute(3, 2, 1, 0).flatten(0, 1)
-            value = places[:, 0] if ".dwconv" in owner else places
+            positions = value.permute(3, 2, 1, 0).flatten(0, 1)
+            value = positions[:, 0] if ".dwconv" in owner else positions
         elif inner and "pwconv" in owner:
             name = f"{owner}.linear.{part}"
         elif inner and (owner.endswith(".norm") or owner.endswith(".0")) and value.ndim == 1:
@@ -97,8 +97,8 @@ def test_first_version_of_timm(timm, write, matrices):
     live = of_timm(timm, second=False, num_classes=3, conv_mlp=matrices != "linear")
     conversion = convert(write(live.state_dict()), preprocess=PREPROCESS, head=True)
     encoder = checked(conversion, classes=3)
-    places = places_of_timm() | {"logits": "head.fc"}
-    assert_parity(encoder, live, places, bfloat16=False)
+    positions = places_of_timm() | {"logits": "head.fc"}
+    assert_parity(encoder, live, positions, bfloat16=False)
 
 
 @pytest.mark.parametrize("spelling", ["timm", "authors", "sparse"])
@@ -118,11 +118,11 @@ def test_torchvision(torchvision, write):
     widths = zip(CHANNELS, (*CHANNELS[1:], None), BLOCKS, strict=True)
     live = busy(ConvNeXt([CNBlockConfig(*row) for row in widths], num_classes=3))
     encoder = checked(convert(write(live.state_dict()), preprocess=PREPROCESS))
-    places = {"stem": "features.0", "pool": "avgpool", "norm": "classifier.0"}
-    places |= {
+    positions = {"stem": "features.0", "pool": "avgpool", "norm": "classifier.0"}
+    positions |= {
         tap: f"features.{2 * int(tap.split('.')[1]) + 1}.{tap.split('.')[2]}" for tap in OURS
     }
-    assert_parity(encoder, live, places, bfloat16=False)
+    assert_parity(encoder, live, positions, bfloat16=False)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -138,11 +138,11 @@ def test_hugging_face(transformers, write, version):
         layer_scale=not second,
         response_norm=second,
     )
-    places = {"stem": "embeddings", "norm": "layernorm"}
-    places |= {
+    positions = {"stem": "embeddings", "norm": "layernorm"}
+    positions |= {
         tap: f"encoder.stages.{tap.split('.')[1]}.layers.{tap.split('.')[2]}" for tap in OURS
     }
-    assert_parity(encoder, live, places, bfloat16=False)
+    assert_parity(encoder, live, positions, bfloat16=False)
 
 
 @pytest.mark.nightly

@@ -58,8 +58,8 @@ def test_a_grey_conv4_equals_its_network(network, write, options):
     grey = np.random.default_rng(0).random((3, SIZE, SIZE, 1), dtype=np.float32)
     with torch.inference_mode():
         expected = network(torch.from_numpy((grey - 0.4).transpose(0, 3, 1, 2) / 0.25)).numpy()
-    found = encoder.activations(grey, taps=["block3"])["block3"]
-    np.testing.assert_allclose(found, expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
+    result = encoder.activations(grey, taps=["block3"])["block3"]
+    np.testing.assert_allclose(result, expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
     # Colour ones become grey first, and grey ones in three channels stay what they are.
     tripled = encoder.features(np.repeat(grey, 3, axis=-1))["flatten"]
     np.testing.assert_allclose(tripled, encoder.features(grey)["flatten"], atol=1e-4)

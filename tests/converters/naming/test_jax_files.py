@@ -159,8 +159,8 @@ def test_half_precision_in_an_npz(tmp_path):
 
     values = np.arange(5, dtype=np.float32).astype(ml_dtypes.bfloat16)
     np.savez(tmp_path / "half.npz", **{"a/b": values})
-    found = read_jax(tmp_path / "half.npz")["a.b"]
-    np.testing.assert_array_equal(found.astype(np.float32), np.arange(5))
+    results = read_jax(tmp_path / "half.npz")["a.b"]
+    np.testing.assert_array_equal(results.astype(np.float32), np.arange(5))
 
 
 def test_an_archive_that_unfolds_to_far_more_is_refused(tmp_path):

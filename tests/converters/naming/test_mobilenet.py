@@ -37,8 +37,8 @@ def test_timm(timm, write, randomised, name, ours, named):
     assert conversion.report.architecture == ours or named
     spec = conversion.encoder.spec
     assert spec.padding == ARCHITECTURES[ours].spec.padding
-    places = {"stem": "bn1", "head": "bn2"} | places_of(spec, lambda s, i: f"blocks.{s}.{i}")
-    assert_parity(conversion.encoder, live, places, bfloat16=not named, deep=True)
+    positions = {"stem": "bn1", "head": "bn2"} | places_of(spec, lambda s, i: f"blocks.{s}.{i}")
+    assert_parity(conversion.encoder, live, positions, bfloat16=not named, deep=True)
 
 
 def test_torchvision(torchvision, write, randomised):
@@ -47,8 +47,8 @@ def test_torchvision(torchvision, write, randomised):
     assert conversion.report.architecture == "mobilenet_v2"
     spec = conversion.encoder.spec
     numbers = iter(range(1, 18))
-    places = {"stem": "features.0"} | places_of(spec, lambda s, i: f"features.{next(numbers)}")
-    assert_parity(conversion.encoder, live, places | {"head": "features.18"}, bfloat16=False)
+    positions = {"stem": "features.0"} | places_of(spec, lambda s, i: f"features.{next(numbers)}")
+    assert_parity(conversion.encoder, live, positions | {"head": "features.18"}, bfloat16=False)
 
 
 @pytest.mark.parametrize("head", ["features.18", "conv"])
@@ -59,9 +59,9 @@ def test_blocks_in_one_sequence(torchvision, write, randomised, head):
     conversion = convert(write(state), preprocess=PREPROCESS)
     assert conversion.report.architecture == "mobilenet_v2"
     numbers = iter(range(1, 18))
-    places = places_of(conversion.encoder.spec, lambda s, i: f"features.{next(numbers)}")
-    places |= {"stem": "features.0", "head": "features.18"}
-    assert_parity(conversion.encoder, live, places, bfloat16=False)
+    positions = places_of(conversion.encoder.spec, lambda s, i: f"features.{next(numbers)}")
+    positions |= {"stem": "features.0", "head": "features.18"}
+    assert_parity(conversion.encoder, live, positions, bfloat16=False)
 
 
 def test_efficientnet_pytorch(timm, write, randomised):
@@ -76,8 +76,8 @@ def test_efficientnet_pytorch(timm, write, randomised):
     conversion = convert(write(state), preprocess=PREPROCESS)
     spec = conversion.encoder.spec
     assert (spec.padding, spec.batch_norm_eps) == ("tf-same", 1e-3)
-    places = {"stem": "bn1", "head": "bn2"} | places_of(spec, lambda s, i: f"blocks.{s}.{i}")
-    assert_parity(conversion.encoder, live, places, bfloat16=False)
+    positions = {"stem": "bn1", "head": "bn2"} | places_of(spec, lambda s, i: f"blocks.{s}.{i}")
+    assert_parity(conversion.encoder, live, positions, bfloat16=False)
 
 
 def test_lite_is_told_from_mobilenet(timm, write):

@@ -111,9 +111,9 @@ SPELT_CANONICALLY = {
 @pytest.mark.parametrize("prefix", ["", "module.", "module.encoder_q.", "a.b.c."])
 def test_every_prefix_is_found(name, prefix):
     state = random_state(SPELT_CANONICALLY[name], seed=0)
-    found = recognise([prefix + name for name in state])
-    assert (found.naming.name, found.prefix) == (name, prefix)
-    assert translate(found.naming, state).state.keys() == state.keys()
+    result = recognise([prefix + name for name in state])
+    assert (result.naming.name, result.prefix) == (name, prefix)
+    assert translate(result.naming, state).state.keys() == state.keys()
 
 
 def test_a_prefix_ends_at_a_dot():
@@ -121,21 +121,21 @@ def test_a_prefix_ends_at_a_dot():
     spec = SPELT_CANONICALLY["ViT of DINO and timm"]
     state = random_state(spec, seed=0)
     names = [*state, *(f"decoder_{name}" for name in state), "mask_token"]
-    found = recognise(names)
-    assert found.prefix == ""
-    made = translate(found.naming, dict.fromkeys(names, np.zeros(1)))
+    result = recognise(names)
+    assert result.prefix == ""
+    made = translate(result.naming, dict.fromkeys(names, np.zeros(1)))
     assert made.state.keys() == state.keys() and not made.problems
 
 
 def test_the_evaluated_twin_is_taken_and_the_other_named():
     state = random_state(SPELT_CANONICALLY["ResNet of torchvision and timm"], seed=0)
     names = [f"module.{twin}.{name}" for twin in ("encoder_k", "encoder_q") for name in state]
-    found = recognise([*names, "module.queue", "module.other"])
-    assert found.prefix == "module.encoder_q."
-    assert len(found.dropped) == len(state) + 1
-    assert "encoder_q" in found.dropped["module.encoder_k.conv1.weight"]
-    assert found.dropped["module.queue"] == "a queue of negatives, not a weight"
-    assert found.left == ("module.other",)
+    result = recognise([*names, "module.queue", "module.other"])
+    assert result.prefix == "module.encoder_q."
+    assert len(result.dropped) == len(state) + 1
+    assert "encoder_q" in result.dropped["module.encoder_k.conv1.weight"]
+    assert result.dropped["module.queue"] == "a queue of negatives, not a weight"
+    assert result.left == ("module.other",)
 
 
 def test_several_encoders_are_listed_and_a_family_decides():
@@ -163,5 +163,5 @@ def test_conv4_is_told_apart_in_its_three_spellings():
         ],
     }
     for name, listed in names.items():
-        found = recognise(listed)
-        assert found.naming.name == name and found.prefix == ""
+        result = recognise(listed)
+        assert result.naming.name == name and result.prefix == ""

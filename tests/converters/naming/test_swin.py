@@ -105,11 +105,11 @@ def test_torchvision(torchvision, write):
     live = busy(made)
     conversion = convert(write(live.state_dict()), preprocess=at(SIZE))
     assert conversion.encoder.spec == SPEC
-    places = {"patch_embed": "features.0", "norm": "norm"}
-    places |= {
+    positions = {"patch_embed": "features.0", "norm": "norm"}
+    positions |= {
         tap: f"features.{2 * int(tap.split('.')[1]) + 1}.{tap.split('.')[2]}" for tap in OURS
     }
-    assert_parity(conversion.encoder, live, places, channels_last=LAST, bfloat16=False)
+    assert_parity(conversion.encoder, live, positions, channels_last=LAST, bfloat16=False)
 
 
 @pytest.mark.parametrize("spelling", ["file", "memory"])
@@ -124,8 +124,8 @@ def test_hugging_face(transformers, tmp_path, write, spelling):
     else:
         conversion = convert(write(live.state_dict()), preprocess=at(SIZE))
     assert conversion.encoder.spec == SPEC
-    places = {"patch_embed": "embeddings.norm", "norm": "layernorm"} | {
+    positions = {"patch_embed": "embeddings.norm", "norm": "layernorm"} | {
         tap: f"encoder.layers.{tap.split('.')[1]}.blocks.{tap.split('.')[2]}" for tap in OURS
     }
     # Rows of positions, which take the shape of ours.
-    assert_parity(conversion.encoder, live, places, channels_last=LAST, bfloat16=False)
+    assert_parity(conversion.encoder, live, positions, channels_last=LAST, bfloat16=False)

@@ -24,9 +24,9 @@ def mapped(weights: Mapping[str, Any], rules: list[tuple[str, str]]) -> dict[str
     """Names by the first rule that fits; a weight that none fits is an error of the test."""
     made = {}
     for name, value in weights.items():
-        found = next((p for p in rules if re.fullmatch(p[0], name)), None)
-        assert found is not None, name
-        made[re.sub(found[0], found[1], name)] = value
+        result = next((p for p in rules if re.fullmatch(p[0], name)), None)
+        assert result is not None, name
+        made[re.sub(result[0], result[1], name)] = value
     return made
 
 

@@ -34,10 +34,10 @@ def busy(network: Any) -> Any:
 
 def assert_parity(encoder: Any, run: Any, *, size: tuple[int, int], bfloat16: bool) -> None:
     for dtype in ("float32", "bfloat16")[: 1 + bfloat16]:
-        found = errors(encoder, run, size=size, dtype=dtype)
+        result = errors(encoder, run, size=size, dtype=dtype)
         # The gated MLP squares what its two branches lost.
         bound = TOLERANCE[dtype] * (2 if dtype == "bfloat16" else 1)
-        assert max(found.values()) <= bound, (dtype, found)
+        assert max(result.values()) <= bound, (dtype, result)
 
 
 def siglip_of_timm(timm: Any) -> Any:
@@ -62,8 +62,8 @@ def test_siglip_of_timm(timm, write):
     taps = of_timm(live)
 
     def run(x: torch.Tensor) -> dict[str, Any]:
-        found = taps(x)
-        return found | {"attention_pool": live.forward_head(found["norm"])}
+        result = taps(x)
+        return result | {"attention_pool": live.forward_head(result["norm"])}
 
     assert_parity(encoder, run, size=(SIZE, SIZE), bfloat16=True)
 
@@ -135,12 +135,12 @@ def test_eva02(timm, write, spelling):
     taps = of_timm(live)
 
     def run(x: torch.Tensor) -> dict[str, Any]:
-        found = taps(x)
+        result = taps(x)
         # There is no norm behind the last block, only one of the mean of the patches.
-        last = found.pop("norm")
+        last = result.pop("norm")
         cls, mean = last[:, 0], last[:, 1:].mean(1)
-        found |= {"cls": cls, "patch_mean": mean, "cls_patch_mean": torch.cat([cls, mean], 1)}
-        return found | {"fc_norm": live.fc_norm(mean)}
+        result |= {"cls": cls, "patch_mean": mean, "cls_patch_mean": torch.cat([cls, mean], 1)}
+        return result | {"fc_norm": live.fc_norm(mean)}
 
     size = SIZES[1] if spelling == "apart" else (SIZE, SIZE)
     assert_parity(encoder, run, size=size, bfloat16=spelling == "apart")

@@ -175,8 +175,8 @@ def test_a_published_name_is_fetched_and_converted(
     torch.save({"state_dict": {f"module.{k}": v for k, v in weights.items()}}, tmp_path / "w")
     handler.content = (tmp_path / "w").read_bytes()
     digest = hashlib.sha256(handler.content).hexdigest()
-    here = replace(PUBLISHED["swav"], address=f"{address}/swav.pth.tar", sha256=digest)
-    table = {**PUBLISHED, "swav": here}
+    moved = replace(PUBLISHED["swav"], address=f"{address}/swav.pth.tar", sha256=digest)
+    table = {**PUBLISHED, "swav": moved}
     for module in (
         "reading.source",
         "recognition.decide",

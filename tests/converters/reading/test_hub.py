@@ -31,11 +31,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def cached(cache: Path, repository: str) -> Path:
     """The folder of a repository as the library lays it out."""
-    place = cache / f"models--{repository.replace('/', '--')}"
-    snapshot = place / "snapshots" / ("0" * 40)
+    position = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = position / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("0" * 40)
+    (position / "refs").mkdir()
+    (position / "refs" / "main").write_text("0" * 40)
     return snapshot
 
 

@@ -27,9 +27,9 @@ WEIGHTS = {"a.weight": torch.ones(2), "a.bias": torch.zeros(2)}
     ],
 )
 def test_follows_wrapping_keys(write, content, keys):
-    found = unwrap(read_checkpoint(write(content)))
-    assert found.keys == keys
-    assert list(found.tensors) == list(WEIGHTS)
+    result = unwrap(read_checkpoint(write(content)))
+    assert result.keys == keys
+    assert list(result.tensors) == list(WEIGHTS)
 
 
 def test_keeps_facts_and_names_what_it_passed(write):
@@ -40,9 +40,9 @@ def test_keeps_facts_and_names_what_it_passed(write):
         "optimizer": None,
         "setup": argparse.Namespace(dataset="cub", sizes=[1, 2]),
     }
-    found = unwrap(read_checkpoint(write(content)))
-    assert found.facts == {"epoch": 4, "optimizer": None, "setup.dataset": "cub"}
-    assert found.passed == {
+    result = unwrap(read_checkpoint(write(content)))
+    assert result.facts == {"epoch": 4, "optimizer": None, "setup.dataset": "cub"}
+    assert result.passed == {
         "student": "teacher was taken instead",
         "teacher.note": "not a tensor but str",
     }
@@ -57,8 +57,8 @@ def test_keeps_facts_and_names_what_it_passed(write):
         ([torch.ones(2)], "list"),
     ],
 )
-def test_no_weights_is_an_input_error(write, content, found):
-    with pytest.raises(InputError, match=f"no weights found.*found {found}"):
+def test_no_weights_is_an_input_error(write, content, result):
+    with pytest.raises(InputError, match=f"no weights found.*found {result}"):
         unwrap(read_checkpoint(write(content)))
 
 

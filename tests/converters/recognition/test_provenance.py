@@ -39,9 +39,9 @@ IMAGENET = (0.485, 0.456, 0.406)
 )
 def test_preprocess(naming, architecture, facts, resize, mean, interpolation):
     spec = ARCHITECTURES[architecture].spec
-    found = guess_preprocess(naming, spec, facts=facts)
-    assert found.size == spec.image_size
-    assert (found.resize, found.mean, found.interpolation) == (resize, mean, interpolation)
+    result = guess_preprocess(naming, spec, facts=facts)
+    assert result.size == spec.image_size
+    assert (result.resize, result.mean, result.interpolation) == (resize, mean, interpolation)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_preprocess(naming, architecture, facts, resize, mean, interpolation):
     ],
 )
 def test_paradigm(naming, prefix, facts, dropped, paradigm):
-    found = guess_paradigm(naming, prefix=prefix, facts=facts, dropped=dropped)
-    assert found == paradigm
+    result = guess_paradigm(naming, prefix=prefix, facts=facts, dropped=dropped)
+    assert result == paradigm

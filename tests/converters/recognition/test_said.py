@@ -129,8 +129,8 @@ def test_an_unknown_network_is_answered_in_three_lines(write):
     changed = {name.replace("layer4", "stage_four"): value for name, value in weights.items()}
     with pytest.raises(InputError) as caught:
         convert(write(changed))
-    found, nearest, way = str(caught.value).split("\n")
-    assert f"its {len(changed)} tensors" in found
+    result, nearest, way = str(caught.value).split("\n")
+    assert f"its {len(changed)} tensors" in result
     assert "Nearest is ResNet of torchvision and timm" in nearest
     assert "first that do not: stage_four.0" in nearest
     assert "expected and missing: layer4.0.conv1.weight" in nearest

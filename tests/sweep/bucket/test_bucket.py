@@ -47,8 +47,8 @@ class Held:
         self.storage = fsspec.filesystem("memory")
 
     def __call__(self) -> dict[str, bytes]:
-        found = self.storage.find("/bucket/study")
-        return {p.removeprefix("/bucket/study/"): self.storage.cat_file(p) for p in found}
+        result = self.storage.find("/bucket/study")
+        return {p.removeprefix("/bucket/study/"): self.storage.cat_file(p) for p in result}
 
     def put(self, name: str, content: bytes) -> None:
         self.storage.pipe_file(f"/bucket/study/{name}", content)
@@ -295,10 +295,10 @@ def test_the_newer_of_folder_and_bucket_counts(tmp_path: Path, bucket: Held) -> 
     write(tmp_path / "one", f2="newer", b="newer", d="new")
     (tmp_path / "one" / "c.json").unlink()
     with mirrored(URL, tmp_path / "one", say=print) as folder:
-        found = {path.name: path.read_text() for path in folder.rglob("[a-z]*.json")}
+        result = {path.name: path.read_text() for path in folder.rglob("[a-z]*.json")}
     expected = {"f2": "newer", "f3": "1", "a": "2", "b": "newer", "c": "1", "d": "new"}
-    assert found == {f"{name}.json": text for name, text in expected.items()}
-    assert bucket.is_whole() and {n.split("/")[-1] for n in bucket.account()} == set(found)
+    assert result == {f"{name}.json": text for name, text in expected.items()}
+    assert bucket.is_whole() and {n.split("/")[-1] for n in bucket.account()} == set(result)
 
 
 def test_no_name_leads_out_of_the_folder(finished: Path, tmp_path: Path, bucket: Held) -> None:

@@ -81,10 +81,10 @@ def test_what_is_surely_dead_is_not_waited_for(bucket: Bucket) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     with lease_of(bucket).held():
-        here = json.loads(bucket.read(LEASE) or b"")["machine"]
+        machine = json.loads(bucket.read(LEASE) or b"")["machine"]
     for known in (
         {"renewed": time.time() - 4000},
-        {"machine": here, "process": ended.pid},
+        {"machine": machine, "process": ended.pid},
     ):
         left_by(bucket, **known)
         assert lease_holder(bucket) is None
@@ -93,7 +93,7 @@ def test_what_is_surely_dead_is_not_waited_for(bucket: Bucket) -> None:
             pass
         assert not said
     # Elsewhere the same number is another process, and here a living one may go on.
-    for known in ({"process": ended.pid}, {"machine": here, "process": os.getpid()}):
+    for known in ({"process": ended.pid}, {"machine": machine, "process": os.getpid()}):
         left_by(bucket, **known)
         assert lease_holder(bucket) is not None
         said = []

@@ -19,13 +19,13 @@ def _views(spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_views_are_compared_on_the_sphere_and_whitened_by_the_plain_images():
     x, groups, plain = _views(0.5)
-    found = measure_views(x, groups, plain=plain.astype(np.float32))
+    result = measure_views(x, groups, plain=plain.astype(np.float32))
     units = x / np.linalg.norm(x, axis=1, keepdims=True)
     gaps = [
         np.mean([np.sum((u - v) ** 2) for i, u in enumerate(own) for v in own[i + 1 :]])
         for own in units.reshape(12, 6, 20)
     ]
-    np.testing.assert_allclose(found["alignment"], np.mean(gaps), rtol=1e-5)
+    np.testing.assert_allclose(result["alignment"], np.mean(gaps), rtol=1e-5)
     near, far = (measure_views(*_views(s)[:2], plain=plain) for s in (0.1, 2.0))
     for name, sign in (("alignment", -1), ("whitened_invariance", 1), ("lidar", 1)):
         assert sign * (near[name] - far[name]) > 0, name
@@ -33,20 +33,20 @@ def test_views_are_compared_on_the_sphere_and_whitened_by_the_plain_images():
 
 def test_an_encoder_that_maps_all_to_one_point_has_no_whitened_invariance():
     x, groups, _ = _views(0.5)
-    found = measure_views(x, groups, plain=np.ones((200, 20), np.float32))
-    assert np.isnan(found["whitened_invariance"]) and np.isfinite(found["alignment"])
+    result = measure_views(x, groups, plain=np.ones((200, 20), np.float32))
+    assert np.isnan(result["whitened_invariance"]) and np.isfinite(result["alignment"])
 
 
 def test_points_of_small_manifolds_are_named_and_counted():
     x = np.random.default_rng(0).normal(size=(15, 20)).astype(np.float32)
     groups = np.repeat(["ant", "bee", "cat", "dog"], [1, 2, 6, 6])
     reference = measure_reference(x, np.full(15, -1), seed=0)
-    found = measure_points(x, groups, options=MetricOptions(), reference=reference, seed=0)
-    assert found.index.tolist() == list(range(3, 15))
-    assert found.attrs[SMALL] == {"groups": ["ant", "bee"], "points": 3}
+    result = measure_points(x, groups, options=MetricOptions(), reference=reference, seed=0)
+    assert result.index.tolist() == list(range(3, 15))
+    assert result.attrs[SMALL] == {"groups": ["ant", "bee"], "points": 3}
     full = measure_points(x[3:], groups[3:], options=MetricOptions(), reference=reference, seed=0)
     assert SMALL not in full.attrs
-    np.testing.assert_array_equal(full["relative_diameter"], found["relative_diameter"])
+    np.testing.assert_array_equal(full["relative_diameter"], result["relative_diameter"])
 
 
 def test_the_unit_of_the_diameter_is_measured_where_the_points_are_centred():

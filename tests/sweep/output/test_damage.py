@@ -24,10 +24,10 @@ from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
 
 
-def flip(path: Path, *, place: float) -> None:
+def flip(path: Path, *, position: float) -> None:
     """Flip one bit."""
     raw = bytearray(path.read_bytes())
-    raw[int(place * (len(raw) - 1))] ^= 4
+    raw[int(position * (len(raw) - 1))] ^= 4
     path.write_bytes(bytes(raw))
 
 
@@ -54,9 +54,9 @@ def test_every_flipped_bit_of_a_record_is_noticed_or_changes_nothing(tmp_path: P
     assert read_table_record(path).attrs["views"]["lidar"] == 1.5
     whole = path.read_bytes()
     noticed = 0
-    for place in rng.uniform(size=200):
+    for position in rng.uniform(size=200):
         path.write_bytes(whole)
-        flip(path, place=place)
+        flip(path, position=position)
         try:
             again = read_table_record(path)
         except DamagedError:
@@ -93,7 +93,7 @@ def test_sums_are_those_of_sha256sum(tmp_path: Path) -> None:
     assert (tmp_path / "SHA256SUMS").read_text() == f"{known}  a.csv\n"
     check_sum(tmp_path / "a.csv")
     check_sum(tmp_path / "not_named.csv")
-    flip(tmp_path / "a.csv", place=0)
+    flip(tmp_path / "a.csv", position=0)
     with pytest.raises(InputError, match=r"a\.csv.*mgm run"):
         check_sum(tmp_path / "a.csv")
 
@@ -113,7 +113,7 @@ def test_all_that_is_damaged_is_named_and_made_again(finished: Path, tmp_path: P
             path.write_bytes(path.read_bytes()[:40])
         else:
             scramble(path)
-    flip(out / "summary.parquet", place=0.5)
+    flip(out / "summary.parquet", position=0.5)
     with pytest.raises(InputError, match=r"summary\.parquet.*mgm run"):
         write_report(out)
     said: list[str] = []
@@ -182,7 +182,7 @@ def test_a_chunk_that_is_lost_at_work_ends_the_run(
     write = study.write_tables
 
     def losing(*arguments, **options):
-        flip(next(out.glob("embeddings/*/digits-semantic*/embeddings.zarr/c/0/0")), place=0.5)
+        flip(next(out.glob("embeddings/*/digits-semantic*/embeddings.zarr/c/0/0")), position=0.5)
         return write(*arguments, **options)
 
     monkeypatch.setattr(study, "write_tables", losing)

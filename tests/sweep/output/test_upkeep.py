@@ -24,8 +24,8 @@ MORE = [
 
 def files(out: Path) -> dict[Path, int]:
     """What the cells left, with the time of the last change."""
-    found = [*out.glob("embeddings/**/*"), *out.glob("records/*")]
-    return {path: path.stat().st_mtime_ns for path in found if path.is_file()}
+    results = [*out.glob("embeddings/**/*"), *out.glob("records/*")]
+    return {path: path.stat().st_mtime_ns for path in results if path.is_file()}
 
 
 @pytest.mark.slow

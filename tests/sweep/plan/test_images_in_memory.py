@@ -21,7 +21,7 @@ def test_arrays_and_data_sets_measure_as_their_files_do(tmp_path):
     order = np.argsort(ids)
     encoders = [{"pixels": "pixels"}, ["pixels"]]
     items = [(Image.fromarray(PIXELS[i]), LABELS[i]) for i in order]
-    found = [
+    result = [
         mgm.study(encoders=encoders[0], images=images, out=tmp_path / str(n), **more, **OPTIONS)
         for n, (images, more) in enumerate(
             (
@@ -31,12 +31,12 @@ def test_arrays_and_data_sets_measure_as_their_files_do(tmp_path):
             )
         )
     ]
-    first = found[0].summary.drop(columns="images")
-    for other in found[1:]:
+    first = result[0].summary.drop(columns="images")
+    for other in result[1:]:
         pd.testing.assert_frame_equal(other.summary.drop(columns="images"), first)
-    assert set(found[2].summary["images"]) == {"set"}
+    assert set(result[2].summary["images"]) == {"set"}
     # What is done is not done again: the content is the identity, not the object.
     again = mgm.study(
         encoders=encoders[0], images={"set": list(items)}, out=tmp_path / "2", **OPTIONS
     )
-    pd.testing.assert_frame_equal(again.summary, found[2].summary)
+    pd.testing.assert_frame_equal(again.summary, result[2].summary)

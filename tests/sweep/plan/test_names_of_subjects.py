@@ -23,8 +23,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def names(base: Path, *entries: EncoderEntry) -> list[str]:
-    found = load_subjects(entries, base=base, cache=base / "cache", convert=None)
-    return [subject.name for subject in found]
+    result = load_subjects(entries, base=base, cache=base / "cache", convert=None)
+    return [subject.name for subject in result]
 
 
 def test_folders_join_names_until_all_differ(base):

@@ -50,17 +50,17 @@ def test_a_study_probes_several_labels_and_real_values(tmp_path):
         }
     )
     run_study(study, tmp_path / "out")
-    found = pd.read_csv(tmp_path / "out" / "transfer.csv").set_index(
+    result = pd.read_csv(tmp_path / "out" / "transfer.csv").set_index(
         ["images", "measure", "metric"]
     )
-    assert set(found.index) == {
+    assert set(result.index) == {
         *(("tags", probe, metric) for probe in ("linear", "ridge") for metric in ("map11", "map")),
         ("age", "ridge", "r2"),
     }
     # The value is a pixel: least squares must find it, and what lacks it is left out.
-    assert found.loc[("age", "ridge", "r2"), "value"] > 0.99
-    assert found.loc[("age", "ridge", "r2"), ["n_train", "n_test"]].sum() == 35
-    assert (found["value"] > 0.8).all() and found["high"].max() <= 1
+    assert result.loc[("age", "ridge", "r2"), "value"] > 0.99
+    assert result.loc[("age", "ridge", "r2"), ["n_train", "n_test"]].sum() == 35
+    assert (result["value"] > 0.8).all() and result["high"].max() <= 1
     held = values_of_target(open_source(path), TargetEntry(source="x", multilabel="tags"))
     assert held is not None and held.names == ("b", "g", "r")
     two = values_of_target(open_source(path), TargetEntry(source="x", multilabel=["red", "blue"]))

@@ -46,8 +46,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def chunks(out: Path) -> dict[str, bytes]:
     """Every chunk of the embeddings, by its path."""
-    found = out.glob("embeddings/*/*/embeddings.zarr/c/**/*")
-    return {str(path.relative_to(out)): path.read_bytes() for path in found if path.is_file()}
+    result = out.glob("embeddings/*/*/embeddings.zarr/c/**/*")
+    return {str(path.relative_to(out)): path.read_bytes() for path in result if path.is_file()}
 
 
 def study_of(photos: Path, **changes: object) -> Study:
@@ -91,8 +91,8 @@ def test_an_image_is_decoded_once_for_all_encoders_settings_and_runs(
     run_study(study_of(photos), without, until="embed", cache_limit=0)
     assert len(decoded) > 10 * len(looks)
     assert not (without / "canvases").exists()
-    expected, found = chunks(without), chunks(out)
-    assert expected and {name: found[name] for name in expected} == expected
+    expected, result = chunks(without), chunks(out)
+    assert expected and {name: result[name] for name in expected} == expected
 
 
 def test_gc_removes_the_images_that_no_study_looks_at(

@@ -37,9 +37,9 @@ def broken(monkeypatch: pytest.MonkeyPatch):
         features.calls += 1
         if features.kind == "raises":
             raise RuntimeError("this encoder does not work")
-        found = whole(self, views, taps=taps)
+        results = whole(self, views, taps=taps)
         many = features.kind == "NaN" or len(views) == 48
-        return {tap: x.at[1, 3].set(jnp.nan) if many else x for tap, x in found.items()}
+        return {tap: x.at[1, 3].set(jnp.nan) if many else x for tap, x in results.items()}
 
     features.kind, features.calls = "raises", 0
     monkeypatch.setattr(Encoder, "features", features)
@@ -133,9 +133,9 @@ def test_an_image_that_was_away_is_measured_when_it_is_back(tmp_path: Path, monk
     opened = workload._open_images
 
     def vanishing(*args, **options):
-        found = opened(*args, **options)
+        results = opened(*args, **options)
         image.rename(aside)
-        return found
+        return results
 
     monkeypatch.setattr(workload, "_open_images", vanishing)
     # A row without it would stand under the digest of a set that has it.
