@@ -44,7 +44,11 @@ def load(browser: Browser, page_of: Study) -> Callable[..., Browser]:
 
 @pytest.mark.parametrize(
     ("case", "width", "dark"),
-    [("hostile", 390, False), ("hostile", 1280, True), ("twenty-five", 1280, False)],
+    [
+        ("hostile", 390, False),
+        ("hostile", 1280, True),
+        pytest.param("twenty-five", 1280, False, marks=pytest.mark.nightly),
+    ],
 )
 def test_all_figures_are_drawn_and_the_console_is_silent(
     load: Callable[..., Browser], case: str, width: int, dark: bool

@@ -385,7 +385,7 @@ def test_downloads_are_links_beside_the_page_and_small_copies_within(study: Stud
     assert 'href="features.csv"' not in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_twenty_five_encoders_on_five_targets_stay_small(page_of: Study):
     assert page_of("twenty-five").stat().st_size < 4e6
 
