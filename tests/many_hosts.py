@@ -80,8 +80,8 @@ def failures() -> None:
     """All processes of a study end with what process 0 has found."""
     index = jax.process_index()
     own = Failure(images="digits", where="3", what=f"process {index}", is_image=True)
-    found = ProcessesExecutor().of_writer([own] * (2 - index))
-    assert found == [replace(own, what="process 0")] * 2
+    ours = ProcessesExecutor().of_writer([own] * (2 - index))
+    assert ours == [replace(own, what="process 0")] * 2
 
 
 def neighbours() -> None:
@@ -168,11 +168,11 @@ def embeddings() -> None:
 
 if __name__ == "__main__":
     given = {name: os.environ.get(f"TEST_{name.upper()}") for name in ("count", "index")}
-    found = start_processes(
+    ours = start_processes(
         coordinator=os.environ.get("TEST_COORDINATOR"),
         **{name: None if value is None else int(value) for name, value in given.items()},
         timeout=100,
     )
-    assert found == (jax.process_index(), jax.process_count()) and found.count == 2
+    assert ours == (jax.process_index(), jax.process_count()) and ours.count == 2
     time.sleep(float(os.environ.get("TEST_LATE", "0")))
     make_checks(exchange, failures, neighbours, groups, probes, embeddings)

@@ -68,12 +68,12 @@ def errors(
     assert set(theirs) == set(encoder.taps)
     # All taps at once, so that one compilation serves every test of this spec.
     ours = encoder.with_dtype(dtype).activations(views, taps=encoder.taps)  # type: ignore[arg-type]
-    found = {}
+    result = {}
     for tap, expected in theirs.items():
         got = np.asarray(ours[tap], np.float64)
         assert got.shape == expected.shape, tap
-        found[tap] = float(np.abs(got - expected).max() / np.abs(expected).max())
-    return found
+        result[tap] = float(np.abs(got - expected).max() / np.abs(expected).max())
+    return result
 
 
 def assert_parity(
@@ -90,8 +90,8 @@ def assert_parity(
     """
     cases = [(SIZES[1], "float32"), *[(SIZES[1], "bfloat16")] * bfloat16]
     for size, dtype in cases + [(SIZES[0], "float32")] * square:
-        found = errors(encoder, run, size=size, dtype=dtype)
-        assert max(found.values()) <= TOLERANCE[dtype], (size, dtype, found)
+        result = errors(encoder, run, size=size, dtype=dtype)
+        assert max(result.values()) <= TOLERANCE[dtype], (size, dtype, result)
 
 
 def of_huggingface(
@@ -126,8 +126,8 @@ def of_timm(network: Any) -> Callable[[torch.Tensor], dict[str, Any]]:
 
             return hook
 
-        places = ["patch_embed", *(f"blocks.{i}" for i in range(len(network.blocks)))]
-        handles = [network.get_submodule(p).register_forward_hook(keep(p)) for p in places]
+        positions = ["patch_embed", *(f"blocks.{i}" for i in range(len(network.blocks)))]
+        handles = [network.get_submodule(p).register_forward_hook(keep(p)) for p in positions]
         tokens = network.forward_features(x)
         for handle in handles:
             handle.remove()
