@@ -178,7 +178,7 @@ def test_a_published_name_is_fetched_and_converted(
     moved = replace(PUBLISHED["swav"], address=f"{address}/swav.pth.tar", sha256=digest)
     table = {**PUBLISHED, "swav": moved}
     for module in (
-        "reading.source",
+        "reading.files.source",
         "recognition.decide",
         "recognition.architecture",
         "recognition.evidence.traces",
