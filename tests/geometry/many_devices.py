@@ -15,6 +15,7 @@ from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import in_groups
+from mgm_jax.geometry.knn.mesh import ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.metrics import manifold
@@ -205,6 +206,14 @@ def without_float64() -> None:
                 np.testing.assert_array_equal(graph.indices, indices)
                 np.testing.assert_array_equal(graph.distances, distances)
                 assert graph.certified.mean() > 0.9, "most rows are ranked in pairs"
+        with patch.object(ring_fallback, "_search", _never):
+            for kind in ("views of few images", "all at one distance"):
+                x = clouds()[kind]
+                graph = knn_graph(x, k=4, metric="euclidean", devices=meshes()[0])
+                indices, distances = nearest(x, k=4, metric="euclidean")
+                np.testing.assert_array_equal(graph.indices, indices, err_msg=kind)
+                np.testing.assert_array_equal(graph.distances, distances, err_msg=kind)
+                assert not graph.certified.any(), kind
 
 
 if __name__ == "__main__":

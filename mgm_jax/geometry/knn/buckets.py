@@ -113,13 +113,13 @@ def scan_in_buckets(
                 columns = jnp.concatenate([columns, names], axis=1)
                 columns = jnp.take_along_axis(columns, chosen, axis=1)
                 last = jnp.maximum(jnp.maximum(last, bound), best[:, -1])
-        itself = columns == own[:, None]
-        # The own column goes last, and the list loses its last place.
-        order = jnp.where(itself, jnp.int32(count + 1), jnp.arange(count + 1, dtype=jnp.int32))
-        _, columns = lax.sort((order, jnp.where(itself, -1, columns)), dimension=1, num_keys=1)
+        # The list loses the own column, or its last place.
+        places = jnp.arange(count + 1, dtype=jnp.int32)
+        first = jnp.min(jnp.where(columns == own[:, None], places, count), axis=1, keepdims=True)
+        columns = jnp.where(places[:count] < first, columns[:, :count], columns[:, 1:])
         # Where nothing was left out, nothing is unseen.
         unseen = jnp.where(last > _LEAST, -last - _PACKED * jnp.abs(last) - slack, jnp.inf)
-        return columns[:, :count], unseen
+        return columns, unseen
 
 
 def kernel_here(width: int) -> str:
@@ -140,7 +140,7 @@ def kernel_here(width: int) -> str:
 @cache
 def _compiles_for(device: Any, width: int) -> bool:
     """Whether the compiler of a TPU takes the Pallas kernels for points of some width."""
-    from mgm_jax.geometry.knn.rank_in_pairs import compile_for
+    from mgm_jax.geometry.knn.in_pairs.rank import compile_for
 
     place = jax.sharding.SingleDeviceSharding(device)
 

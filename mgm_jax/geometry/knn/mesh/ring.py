@@ -2,7 +2,7 @@
 
 Each is compiled once a shape. The scan and the ranking advance by one turn of the ring a call, so
 that the host can show progress, and only their block travels. Where float64 is slow, candidates are
-ranked in pairs of float32 (``rank_in_pairs``), and rows that this leaves open fall back.
+ranked in pairs of float32 (``in_pairs``), and rows that this leaves open fall back.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mgm_jax.geometry.knn.distance import (
     unseen_distance,
     unseen_distance_in_single,
 )
-from mgm_jax.geometry.knn.mesh.ring_points import tabulate
-from mgm_jax.geometry.knn.rank_in_pairs import (
+from mgm_jax.geometry.knn.in_pairs.rank import (
     distances_in_pairs,
     is_open,
     reach_of,
     spread_of,
 )
+from mgm_jax.geometry.knn.mesh.ring_points import tabulate
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, merge_smallest, order_by_distance
 from mgm_jax.geometry.knn.tile import margin, ranks_in_pairs
