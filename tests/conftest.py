@@ -77,7 +77,7 @@ _SLOW = (
     "geometry/knn/test_buckets.py",
     "geometry/knn/test_in_groups.py",
     "geometry/knn/test_in_small_groups.py",
-    "geometry/knn/test_rank_in_pairs.py",
+    "geometry/knn/test_in_pairs.py",
     "geometry/local/test_left_out.py",
     "geometry/local/test_overlaps_in_cloud.py",
     "geometry/nnk/in_pairs/test_in_pairs.py",

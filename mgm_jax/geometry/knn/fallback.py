@@ -122,7 +122,7 @@ def fall_back(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _in_float64(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A scan in float64."""
-    best = _Best(rows.size, search.k)
+    best = Best(rows.size, search.k)
     for start, block, mask in _blocks(search, least=search.k):
         table = scan_table(block, search.mean, mask, dtype=jnp.float64)
         for index, chosen in batches(rows):
@@ -159,12 +159,12 @@ def _in_single(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
                 lists[number] = merge_smallest(lists[number], fresh)
             else:
                 lists.append(fresh)
-    best = _Best(rows.size, search.k)
+    best = Best(rows.size, search.k)
     for (index, subset, _), table, (bounds, names) in zip(parts, tables, lists, strict=True):
         chosen = np.asarray(names)
         near = search.targets.take(jnp.maximum(names, 0))
-        distances = _distances(
-            _to_host(subset, search.metric), _to_host(near, search.metric), search.metric
+        distances = distances_on_host(
+            to_host(subset, search.metric), to_host(near, search.metric), search.metric
         )
         distances[chosen < 0] = np.inf
         unseen = unseen_distance_in_single(table, bounds[:, -1], metric=search.metric)
@@ -174,7 +174,7 @@ def _in_single(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 def _in_full_on_host(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     queries, targets = (
-        _to_host(points, search.metric) for points in (search.queries, search.targets)
+        to_host(points, search.metric) for points in (search.queries, search.targets)
     )
     with on_host():
         return rank_in_full(replace(search, queries=queries, targets=targets), rows)
@@ -182,7 +182,7 @@ def _in_full_on_host(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.n
 
 def rank_in_full(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neighbours of some queries from their distances to all targets; nothing is left unseen."""
-    best = _Best(rows.size, search.k)
+    best = Best(rows.size, search.k)
     for start, block, mask in _blocks(search, least=search.k):
         for index, chosen in batches(rows):
             own, subset = search.own[chosen] - start, search.queries.take(chosen)
@@ -191,7 +191,7 @@ def rank_in_full(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return best.results()
 
 
-def _to_host(points: Points | Scaled, metric: Metric) -> Points:
+def to_host(points: Points | Scaled, metric: Metric) -> Points:
     """Points ``[..., d]`` with scales and lengths in float64, on the host."""
     if isinstance(points, Points):
         return points
@@ -202,7 +202,7 @@ def _to_host(points: Points | Scaled, metric: Metric) -> Points:
     return Points(values, *unit_scales(np.sqrt(squares)))
 
 
-def _distances(queries: Points, near: Points, metric: Metric) -> np.ndarray:
+def distances_on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
     """Reported distances ``[q, c]`` of queries to c points each."""
     squared = np.empty(near.scales.shape)
     for row, (value, scale) in enumerate(zip(queries.values, queries.scales, strict=True)):
@@ -249,7 +249,7 @@ def rank_all(
     return distances, indices, jnp.full(own.shape, jnp.inf, jnp.float32)
 
 
-class _Best:
+class Best:
     """The best k of every query over the blocks seen so far, on the host."""
 
     def __init__(self, queries: int, k: int) -> None:

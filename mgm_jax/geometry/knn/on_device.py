@@ -17,7 +17,7 @@ import numpy as np
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import scale_points, scan_table
 from mgm_jax.geometry.knn.fallback import Search, fall_back
-from mgm_jax.geometry.knn.rank_in_pairs import table_for_ranking
+from mgm_jax.geometry.knn.in_pairs.rank import table_for_ranking
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,

@@ -25,7 +25,7 @@ from mgm_jax.geometry.knn.distance import (
     unseen_distance,
     unseen_distance_in_single,
 )
-from mgm_jax.geometry.knn.rank_in_pairs import (
+from mgm_jax.geometry.knn.in_pairs.rank import (
     Ranking,
     rank_in_pairs,
     reach_of,

@@ -143,13 +143,13 @@ def _rank(
 ) -> None:
     """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
     n = kept.shape[1]
-    places = np.flatnonzero(kept)
-    starts = np.searchsorted(places, np.arange(rows.size + 1) * n)
+    positions = np.flatnonzero(kept)
+    starts = np.searchsorted(positions, np.arange(rows.size + 1) * n)
     counts = np.diff(starts)
     row = np.repeat(np.arange(rows.size), counts)
-    other = places - row * n
+    other = positions - row * n
     keys = np.full((rows.size, max(k, int(counts.max()))), EMPTY)
-    column = np.arange(places.size) - np.repeat(starts[:-1], counts)
+    column = np.arange(positions.size) - np.repeat(starts[:-1], counts)
     keys[row, column] = pack_keys(_distances(cloud, rows[row], other), other)
     keys.sort(axis=1)
     results.distances[rows], results.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)

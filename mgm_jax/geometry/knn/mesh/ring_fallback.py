@@ -1,7 +1,8 @@
 """The rows that the scan over a ring could not settle: every device searches its own share.
 
 A few queries at a time go to all devices. Each scans its share in float64, block by block, and the
-lists meet; where that settles nothing, such as on a lattice, every distance is computed.
+lists meet; where that settles nothing, such as on a lattice, every distance is computed. Where
+float64 is slow, ``fallback_to_hosts`` takes its place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, scan_table
 from mgm_jax.geometry.knn.fallback import batches, rank_all, settle_in_turns
+from mgm_jax.geometry.knn.mesh.fallback_to_hosts import turns_to_hosts
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 from mgm_jax.geometry.knn.tile import settle
@@ -35,7 +37,8 @@ class Spread(NamedTuple):
         queries: n points.
         base: m points to choose from.
         present: ``[m]`` bool, False where a row is filling.
-        mean: ``[d]`` float64, about the mean of the scaled base, on every device.
+        mean: ``[d]`` float64, about the mean of the scaled base, on every device; float32 with
+            points that do without float64.
         own: whether the queries are the base.
     """
 
@@ -61,6 +64,8 @@ def fall_back_on_mesh(
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
+    if isinstance(search.base, Scaled):
+        return settle_in_turns(rows, turns_to_hosts(search, mesh, k=k, metric=metric), k=k)
     turns = [
         partial(
             _turn,
@@ -96,8 +101,8 @@ def _turn(
 
 
 def _search(
-    queries: Points | Scaled,
-    base: Points | Scaled,
+    queries: Points,
+    base: Points,
     present: jax.Array,
     mean: jax.Array,
     rows: jax.Array,
@@ -111,8 +116,7 @@ def _search(
     """Neighbours of a few queries: in float64, or by every distance."""
     share = present.shape[0]
     home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
-    picked = pick(queries, rows, axis)
-    subset = picked.in_float64() if isinstance(picked, Scaled) else picked
+    subset = pick(queries, rows, axis)
     blocks = cut(share, most=_BLOCK, least=k)
 
     def search_block(number: jax.Array, best: tuple) -> tuple:
@@ -120,8 +124,6 @@ def _search(
         part, mask = jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
         )
-        if isinstance(part, Scaled):
-            part = part.in_float64()
         # The last block reaches back over rows that an earlier one held.
         mask &= start + jnp.arange(blocks.size) >= number * blocks.size
         first = home + start
@@ -132,9 +134,6 @@ def _search(
             table = scan_table(part, mean, mask, dtype=jnp.float64)
             results = settle(subset, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
         distances, indices, unseen = results
-        if isinstance(base, Scaled):
-            # Lengths are not as near 1 as the bound takes them to be.
-            unseen = unseen * np.float32(1 - 2.0**-18)
         indices = jnp.where(indices == NOBODY, NOBODY, indices + first)
         distances = jnp.concatenate([best[0], distances], axis=1)
         indices = jnp.concatenate([best[1], indices], axis=1)

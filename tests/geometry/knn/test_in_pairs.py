@@ -13,13 +13,13 @@ from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance, scale_points
-from mgm_jax.geometry.knn.on_device import nearest_in_cloud
-from mgm_jax.geometry.knn.rank_in_pairs import (
+from mgm_jax.geometry.knn.in_pairs.rank import (
     Ranking,
     rank_in_pairs,
     reach_of,
     table_for_ranking,
 )
+from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.tile import SearchOptions
 
 M, D, ROWS, COUNT, K = 600, 150, 64, 24, 10
