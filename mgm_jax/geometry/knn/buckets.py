@@ -29,6 +29,7 @@ from jax import lax
 
 from mgm_jax.geometry.backend.precision import single_precision
 from mgm_jax.geometry.knn.distance import ScanTable, bucket_terms
+from mgm_jax.geometry.knn.great_features import FEATURES
 
 BUCKETS, KEPT = 1024, 4
 """Buckets of a chunk of columns, and how many each keeps."""
@@ -46,7 +47,8 @@ _PACKED = 2.0**-12
 _ROWS, _EXTRACT_ROWS, _LANES = 512, 64, 128
 # How many of its scores a lane keeps for the choice of the best among all.
 _KEPT_BY_LANE = 7
-# The widest points whose blocks fit the vector memory of TPUs; others take the scan in tiles.
+# The widest points whose blocks fit the vector memory of TPUs, beside the rests of great features;
+# others take the scan in tiles.
 _WIDEST = 4096
 # Scores of places without a point, and what is certainly none of a point.
 _NOTHING, _MIN_SCORE = -1e30, -1e29
@@ -57,7 +59,7 @@ _log = logging.getLogger(__name__)
 def fits(table: ScanTable, *, count: int) -> bool:
     """Whether a table can be scanned this way: in bfloat16, wide enough for the buckets."""
     columns, width = table.points.shape
-    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS and width <= _WIDEST
+    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS and width <= _WIDEST + 2 * FEATURES
     return whole and table.points.dtype == jnp.bfloat16 and count < _LANES
 
 
