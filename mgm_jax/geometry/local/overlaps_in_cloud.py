@@ -134,9 +134,9 @@ class CloudOverlaps:
     ) -> np.ndarray:
         """The same from ``<x_a - x_i, x_b>`` of all points b that occur."""
         asked = np.concatenate([near.ravel(), others])
-        rows, places = np.unique(asked, return_inverse=True)
+        rows, positions = np.unique(asked, return_inverse=True)
         centre = self._wide(row)
-        products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, places]
+        products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, positions]
         return products[:, : near.size].reshape(-1, *near.shape) - products[:, near.size :, None]
 
     def _squared_distances(self) -> tuple[np.ndarray, float]:

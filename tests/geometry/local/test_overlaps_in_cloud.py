@@ -28,8 +28,8 @@ def polytopes(x: np.ndarray, rng: np.random.Generator) -> Subspaces:
     gaps = x[others] - x[:, None]
     grams = gaps @ gaps.transpose(0, 2, 1)
     with double_precision():
-        found = inverse_on_span(grams, present, np.sum(x * x, axis=1))
-        return Subspaces(others.astype(np.int32), present, *map(np.asarray, found))
+        result = inverse_on_span(grams, present, np.sum(x * x, axis=1))
+        return Subspaces(others.astype(np.int32), present, *map(np.asarray, result))
 
 
 def basis(x: np.ndarray, spans: Subspaces, row: int) -> np.ndarray:
@@ -61,10 +61,10 @@ def test_overlaps_are_those_of_orthonormal_bases(fits: bool, monkeypatch: pytest
     )
     overlaps = CloudOverlaps(known)
     rows = np.arange(N)
-    found = overlaps.of(rows, others, counted)
+    result = overlaps.of(rows, others, counted)
     bases = [basis(x, spans, row) for row in rows]
     expected = [[np.sum((bases[i].T @ bases[j]) ** 2) for j in others[i]] for i in rows]
-    np.testing.assert_allclose(found, np.where(counted, expected, 0), atol=1e-6)
+    np.testing.assert_allclose(result, np.where(counted, expected, 0), atol=1e-6)
     projectors = CloudProjectors(known)
     np.testing.assert_allclose(
         projectors.of(rows, others, counted), np.where(counted, expected, 0), atol=1e-6
