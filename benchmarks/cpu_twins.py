@@ -20,6 +20,7 @@ from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.in_small_groups import nearest_in_small_groups
 from mgm_jax.geometry.knn.in_groups import nearest_in_groups
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
+from mgm_jax.geometry.knn.tile import SearchOptions
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes, smaller_sides
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
 from mgm_jax.geometry.points.groups import encode_groups
@@ -37,11 +38,13 @@ def clouds(n: int, d: int, *, small: bool) -> Pair:
     x = post_relu(n, d)
 
     def by_pairs() -> object:
-        return nearest_by_pairs(x, None, k=_K, metric="cosine", precision="auto")
+        return nearest_by_pairs(x, None, SearchOptions(k=_K, metric="cosine", precision="auto"))
 
     if small:
         return lambda: nearest_by_gram(x, k=_K, metric="cosine"), by_pairs
-    return by_pairs, lambda: nearest_in_cloud(x, None, k=_K, metric="cosine", precision="auto")
+    return by_pairs, lambda: nearest_in_cloud(
+        x, None, SearchOptions(k=_K, metric="cosine", precision="auto")
+    )
 
 
 def groups(count: int, size: int, d: int) -> Pair:
@@ -84,8 +87,11 @@ def main() -> None:
     """Measure and report."""
     twins = {
         "knn.cpu.by_pairs, 10 000 x 512": clouds(10_000, 512, small=False),
-        "knn.cpu.by_gram, 1 000 x 64": clouds(1_000, 64, small=True),
-        "knn.cpu.by_gram, 1 000 x 512": clouds(1_000, 512, small=True),
+        **{
+            f"knn.cpu.by_gram, {n} x {d}": clouds(n, d, small=True)
+            for n in (100, 600, 900, 1024)
+            for d in (128, 2048)
+        },
         "knn.cpu.in_small_groups, 240 x 50 x 512": groups(240, 50, 512),
         "local.subspaces_on_cpu, 40 x 50 x 512": spans(40, 50, 512),
     }

@@ -10,7 +10,7 @@ import pytest
 
 from mgm_jax.cli import main
 from mgm_jax.study import read_study
-from tests.sweep.test_canvases import write_photos
+from tests.sweep.run.test_canvases import write_photos
 
 ROOT = Path(__file__).parents[1]
 

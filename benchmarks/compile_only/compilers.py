@@ -79,8 +79,11 @@ def _describe_host() -> None:
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
     os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+    # The last pass alone: all of them are gigabytes, which take longer to write than to compile.
     os.environ.setdefault(
-        "LIBTPU_INIT_ARGS", f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
+        "LIBTPU_INIT_ARGS",
+        f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true "
+        "--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*",
     )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

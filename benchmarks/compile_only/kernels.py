@@ -113,25 +113,30 @@ def _product(target: Target, n: int, *, d: int, m: int) -> list[Program]:
     return [Program(name="product", function=jax.jit(product), arguments=arguments, options={})]
 
 
-def _tile(target: Target, n: int, *, d: int, m: int) -> list[Program]:
-    """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
+def _tile(target: Target, n: int, *, d: int, m: int, rests: int = 0) -> list[Program]:
+    """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound.
+
+    With ``rests`` of great features the scan has two columns more for each.
+    """
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
-    from mgm_jax.geometry.knn import buckets, distance, rank_in_pairs
+    from mgm_jax.geometry.knn import buckets, distance
+    from mgm_jax.geometry.knn.in_pairs.rank import Ranking, rank_in_pairs, width_for_ranking
 
-    queries, count, rows = _table(target, n, d), K + 14, target.array(n, dtype=np.int32)
+    scanned = d + 2 * rests
+    queries, count, rows = _table(target, n, scanned), K + 14, target.array(n, dtype=np.int32)
     candidates = target.array(n, count, dtype=np.int32)
     device = compilers.devices_of(target.device)[0]
     kernel = "pallas" if target.device.platform == "tpu" else "xla"
     options: dict[str, Any] = {"k": K, "metric": "cosine"}
     if in_pairs := arithmetic_of(device) == "pairs":
-        width = rank_in_pairs.width_for_ranking(d)
+        width = width_for_ranking(d)
         tables: tuple[Any, ...] = tuple(
-            rank_in_pairs.Ranking(target.array(size, 1, width), target.array(128), target.array())
+            Ranking(target.array(size, 1, width), target.array(128), target.array())
             for size in (n, m)
         )
         last = (target.array(n),)
-        rank = rank_in_pairs.rank_in_pairs
+        rank = rank_in_pairs
         options |= {"kernel": kernel, "features": d}
         certificate = distance.unseen_distance_in_single
     else:
@@ -142,9 +147,9 @@ def _tile(target: Target, n: int, *, d: int, m: int) -> list[Program]:
         Program(
             name="scan",
             function=buckets.scan_in_buckets,
-            arguments=(queries, rows, _table(target, m, d)),
+            arguments=(queries, rows, _table(target, m, scanned)),
             options={"count": count, "kernel": kernel},
-            flops=_pair_flops(n, m=m, d=d),
+            flops=_pair_flops(n, m=m, d=scanned),
             float64=not in_pairs,
         ),
         Program(
@@ -168,7 +173,8 @@ def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
     """What ``knn_graph`` does once with all points on a device, before the first tile."""
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
-    from mgm_jax.geometry.knn import distance, rank_in_pairs
+    from mgm_jax.geometry.knn import distance
+    from mgm_jax.geometry.knn.in_pairs.rank import table_for_ranking
 
     single = arithmetic_of(compilers.devices_of(target.device)[0]) == "pairs"
     points, present = _points(target, n, d, single=single), target.array(n, dtype=bool)
@@ -188,7 +194,7 @@ def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
         ),
     ]
     if single:
-        ranked = rank_in_pairs.table_for_ranking
+        ranked = table_for_ranking
         programs.append(Program(name="rows", function=ranked, arguments=(points,), options={}))
     return programs
 
@@ -196,6 +202,8 @@ def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
 def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic, arithmetic_of
+    from mgm_jax.geometry.knn.fallback import QUERIES
+    from mgm_jax.geometry.knn.mesh.fallback_to_hosts import scan_program
     from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
     from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
@@ -233,10 +241,25 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
         ),
         ("finish", programs.finish, (ranked, names, unseen), 1),
     ]
-    return [
+    made = [
         Program(name=name, function=function, arguments=arguments, options={}, times=times)
         for name, function, arguments, times in steps
     ]
+    if single:
+        scan_some = scan_program(mesh, share=n // mesh.size, k=K, metric="cosine", own=True)
+        rows = target.array(QUERIES, dtype=np.int32)
+        # Of the few rows that are not settled, QUERIES at once.
+        made.append(
+            Program(
+                name="fall back",
+                function=scan_some,
+                arguments=(points, points, present, mean, rows),
+                options={},
+                times=0,
+                float64=False,
+            )
+        )
+    return made
 
 
 def _nnk(target: Target, n: int) -> list[Program]:
@@ -542,6 +565,12 @@ KERNELS = [
             product=partial(_pair_flops, m=65536, d=d),
         )
         for d in (2048, 768, 384)
+    ),
+    Kernel(
+        name="k-NN, d = 384, great features",
+        points=4096,
+        make=partial(_tile, d=384, m=65536, rests=64),
+        product=partial(_pair_flops, m=65536, d=384),
     ),
     Kernel(name="k-NN, scaling, d = 2048", points=65536, make=partial(_scaling, d=WIDTH)),
     Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),

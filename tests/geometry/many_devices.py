@@ -15,6 +15,7 @@ from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn import in_groups
+from mgm_jax.geometry.knn.mesh import ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.metrics import manifold
@@ -34,9 +35,9 @@ def meshes() -> list:
     return [default_mesh(jax.devices()[:count]) for count in DEVICES]
 
 
-def assert_same(found: Any, expected: Any, *, where: str) -> None:
+def assert_same(result: Any, expected: Any, *, where: str) -> None:
     for field in fields(expected):
-        one, two = getattr(found, field.name), getattr(expected, field.name)
+        one, two = getattr(result, field.name), getattr(expected, field.name)
         if isinstance(two, np.ndarray) and field.name != "certified":
             np.testing.assert_array_equal(one, two, err_msg=f"{field.name}, {where}")
 
@@ -62,15 +63,15 @@ def groups() -> None:
     """NNK graphs and manifold metrics of groups, and of one cloud."""
     x = clouds()["post-ReLU features"][:70, :12]
     labels = np.arange(70) % 4
-    for function, partition, some in (
+    for function, partition, subset in (
         (nnk_graph, labels, meshes()),
         (nnk_graph, None, meshes()[:1]),
         (manifold_metrics, labels, meshes()),
     ):
         expected = function(x, k=5, groups=partition)
-        for mesh in some:
-            found = function(x, k=5, groups=partition, devices=mesh)
-            assert_same(found, expected, where=f"{function.__name__}, {mesh.size} devices")
+        for mesh in subset:
+            result = function(x, k=5, groups=partition, devices=mesh)
+            assert_same(result, expected, where=f"{function.__name__}, {mesh.size} devices")
 
 
 def compilations() -> None:
@@ -95,20 +96,20 @@ def costs() -> None:
     """Compiled programs do what the model says: products, messages and memory."""
     shape = {"d": 48, "k": 7, "rows": 64, "columns": 128}
     for devices in (1, *DEVICES):
-        found = measure(devices, n=3001, **shape)
+        result = measure(devices, n=3001, **shape)
         model = ring_cost(n=3001, devices=devices, scan="float32", **shape)
         for name in ("product_flops", "scan_sent", "rank_sent"):
-            assert found[name] == getattr(model, name), (devices, name, found, model)
+            assert result[name] == getattr(model, name), (devices, name, result, model)
         # One block is the largest message.
-        assert found["message"] == model.message <= 128 * 48 * 4, (found, model)
-        peak = max(found["memory"].values())
-        assert peak <= model.memory <= 2 * peak, (devices, found, model)
-        assert found["working"]["scan"] <= model.scan_working, (found, model)
-        assert found["working"]["rank"] <= model.rank_working, (found, model)
+        assert result["message"] == model.message <= 128 * 48 * 4, (result, model)
+        peak = max(result["memory"].values())
+        assert peak <= model.memory <= 2 * peak, (devices, result, model)
+        assert result["working"]["scan"] <= model.scan_working, (result, model)
+        assert result["working"]["rank"] <= model.rank_working, (result, model)
     # What turns needs blocks and tiles: as much for twice as many points. None of eight devices
     # holds as much as the base.
     twice = measure(8, n=6002, **shape)
-    assert twice["working"]["scan"] <= 1.05 * found["working"]["scan"], (twice, found)
+    assert twice["working"]["scan"] <= 1.05 * result["working"]["scan"], (twice, result)
     assert max(twice["memory"].values()) < 6002 * 48 * 4, twice
 
 
@@ -172,9 +173,9 @@ def spread_groups() -> None:
     expected = manifold_metrics(x, k=5, groups=labels)
     spread = shard_rows(x, default_mesh())
     with patch.object(manifold, "fetch", _never):
-        found = manifold_metrics(spread, k=5, groups=labels, max_points_per_batch=36)
+        result = manifold_metrics(spread, k=5, groups=labels, max_points_per_batch=36)
     for name in expected.columns:
-        one, two = getattr(found, name), getattr(expected, name)
+        one, two = getattr(result, name), getattr(expected, name)
         np.testing.assert_allclose(one, two, atol=1e-12, err_msg=name)
 
 
@@ -189,9 +190,9 @@ def one_spread_cloud() -> None:
     given = (near, None, partners, options)
     alone, mesh = measure_in_three_programs(x, *given, None, _never), default_mesh()
     with patch.object(large_in_pairs, "MAX_DEFECT", 1.0):
-        found = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
+        result = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
     for name, column in alone.items():
-        np.testing.assert_allclose(found[name], column, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(result[name], column, atol=1e-6, err_msg=name)
 
 
 def without_float64() -> None:
@@ -205,6 +206,14 @@ def without_float64() -> None:
                 np.testing.assert_array_equal(graph.indices, indices)
                 np.testing.assert_array_equal(graph.distances, distances)
                 assert graph.certified.mean() > 0.9, "most rows are ranked in pairs"
+        with patch.object(ring_fallback, "_search", _never):
+            for kind in ("views of few images", "all at one distance"):
+                x = clouds()[kind]
+                graph = knn_graph(x, k=4, metric="euclidean", devices=meshes()[0])
+                indices, distances = nearest(x, k=4, metric="euclidean")
+                np.testing.assert_array_equal(graph.indices, indices, err_msg=kind)
+                np.testing.assert_array_equal(graph.distances, distances, err_msg=kind)
+                assert not graph.certified.any(), kind
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
 """The rows that the fast scan could not settle: float64 first, every distance where that fails.
 
-Devices whose float64 is slow scan in float32 once more, and the host ranks what they find. Few
-rows come here: near-duplicates closer than the rounding of the scan, and points with more than the
-margin of neighbours at one distance, such as points on a lattice.
+Devices whose float64 is slow scan in float32 once more and rank what they find in pairs of float32;
+the host ranks what that leaves open. Few rows come here: near-duplicates closer than the rounding
+of the scan, and points with more than the margin of neighbours at one distance, such as points on a
+lattice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.wide import on_host
+from mgm_jax.geometry.knn.buckets import kernel_here
 from mgm_jax.geometry.knn.distance import (
     Metric,
     Points,
@@ -26,10 +30,15 @@ from mgm_jax.geometry.knn.distance import (
     unit_scales,
     unseen_distance_in_single,
 )
+from mgm_jax.geometry.knn.in_pairs.rank import (
+    Ranking,
+    rank_in_pairs,
+    reach_of,
+    table_for_ranking,
+)
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
 from mgm_jax.geometry.knn.tile import (
-    Cloud,
     is_certified,
     margin,
     pad_points,
@@ -44,100 +53,203 @@ _BLOCK = 8192
 _TOGETHER = 4
 
 
-def fall_back(
-    queries: Points | Scaled,
-    rows: np.ndarray,
-    own: np.ndarray,
-    targets: Points | Scaled,
-    present: np.ndarray,
-    mean: jax.Array | np.ndarray,
-    *,
-    k: int,
-    metric: Metric,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours of some queries without the fast scan; float64 must be on.
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What is asked for where a scan could not settle some rows.
 
-    Args:
+    Attributes:
         queries: n points.
-        rows: ``[q]`` which of them the scan could not settle.
         own: ``[n]`` int32, every query's own row among the targets; -1 where it is not there.
         targets: m points to choose from, scaled like the queries.
         present: ``[m]`` bool, False where a target is padding.
         mean: ``[d]`` float64, about the mean of the scaled targets.
         k: number of neighbours.
         metric: which distance.
+        ranked: the targets as they are ranked without float64; None to rank on the host.
+    """
+
+    queries: Points | Scaled
+    own: np.ndarray
+    targets: Points | Scaled
+    present: np.ndarray
+    mean: jax.Array | np.ndarray
+    k: int
+    metric: Metric
+    ranked: Ranking | None = None
+
+
+Turn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Distances and indices ``[r, k]`` of some rows, and the least distance ``[r]`` not looked at."""
+
+
+def settle_in_turns(
+    rows: np.ndarray, turns: Iterable[Turn], *, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of some queries: what one turn leaves open goes to the next, the last leaves none.
+
+    Args:
+        rows: ``[q]`` which queries.
+        turns: searches, the fastest first.
+        k: number of neighbours.
 
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
-    if isinstance(queries, Scaled) and isinstance(targets, Scaled):
-        return _fall_back_to_host(queries, rows, own, targets, present, mean, k=k, metric=metric)
-    if isinstance(queries, Scaled) or isinstance(targets, Scaled):
+    distances = np.empty((rows.size, k), np.float32)
+    indices = np.empty((rows.size, k), np.int32)
+    left = np.arange(rows.size)
+    for turn in turns:
+        distances[left], indices[left], unseen = turn(rows[left])
+        left = left[~is_certified(distances[left], unseen)]
+        if not left.size:
+            break
+    return distances, indices
+
+
+def batches(rows: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Where in ``rows`` a batch stands, and its ``QUERIES`` rows; the last is filled up by one."""
+    for start in range(0, rows.size, QUERIES):
+        part = rows[start : start + QUERIES]
+        yield (
+            slice(start, start + part.size),
+            np.pad(part, (0, QUERIES - part.size), mode="edge"),
+        )
+
+
+def fall_back(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours of the queries ``rows`` without the fast scan; float64 must be on.
+
+    Returns:
+        Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
+    """
+    if isinstance(search.queries, Scaled) and isinstance(search.targets, Scaled):
+        turns = _rank_on_host, _in_full_on_host
+        if search.ranked is not None:
+            turns = _in_pairs, *turns
+    elif isinstance(search.queries, Scaled) or isinstance(search.targets, Scaled):
         raise TypeError("queries and targets are scaled by one function")
-    best = Best(rows.size, k)
-    for start, block, mask in _blocks(targets, present, k=k):
-        table = scan_table(block, mean, mask, dtype=jnp.float64)
-        for index, subset, names in _batches(queries, own, rows, np.arange(rows.size)):
+    else:
+        turns = _in_float64, rank_in_full
+    return settle_in_turns(rows, [partial(turn, search) for turn in turns], k=search.k)
+
+
+def _in_float64(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A scan in float64."""
+    best = Best(rows.size, search.k)
+    for start, block, mask in _blocks(search, least=search.k):
+        table = scan_table(block, search.mean, mask, dtype=jnp.float64)
+        for index, chosen in batches(rows):
             nearest = settle(
-                subset, names - start, block, table, mean, k=k, metric=metric, tile=mask.size
+                search.queries.take(chosen),
+                search.own[chosen] - start,
+                block,
+                table,
+                search.mean,
+                k=search.k,
+                metric=search.metric,
+                tile=mask.size,
             )
             best.add(index, start, *nearest)
-    left = np.flatnonzero(~is_certified(best.distances, best.unseen))
-    if left.size:
-        full = rank_in_full(queries, rows[left], own, targets, present, k=k, metric=metric)
-        best.distances[left], best.indices[left] = full
-    return best.distances, best.indices
+    return best.results()
 
 
-def _fall_back_to_host(
-    queries: Scaled,
-    rows: np.ndarray,
-    own: np.ndarray,
-    targets: Scaled,
-    present: np.ndarray,
-    mean: jax.Array | np.ndarray,
-    *,
-    k: int,
-    metric: Metric,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where float64 is slow: a scan in float32 on the device, the ranking on the host."""
-    count = k + margin(jnp.float32)
-    batches = list(_batches(queries, own, rows, np.arange(rows.size)))
+class _Scanned(NamedTuple):
+    """A batch of queries, scanned in float32.
+
+    Attributes:
+        index: where in the rows the batch stands.
+        queries: ``QUERIES`` points.
+        names: their candidates ``[QUERIES, c]`` int32, -1 for nobody.
+        unseen: a distance that no other target can fall below ``[QUERIES]``.
+    """
+
+    index: slice
+    queries: Scaled
+    names: jax.Array
+    unseen: jax.Array
+
+
+def _scan_in_single(search: Search, rows: np.ndarray) -> Iterator[_Scanned]:
+    count = search.k + margin(jnp.float32)
+    parts = [(index, search.queries.take(chosen), chosen) for index, chosen in batches(rows)]
     tables: list[ScanTable] = []
     lists: list[tuple[jax.Array, jax.Array]] = []
-    for start, block, mask in _blocks(targets, present, k=count):
-        table = scan_table(block, mean, mask, dtype=jnp.float32)
-        for number, (_, subset, names) in enumerate(batches):
+    for start, block, mask in _blocks(search, least=count):
+        table = scan_table(block, search.mean, mask, dtype=jnp.float32)
+        for number, (_, subset, chosen) in enumerate(parts):
             if not start:
-                everybody = np.ones(names.size, bool)
-                tables.append(scan_table(subset, mean, everybody, dtype=jnp.float32))
-            bounds, nearest = scan(
-                tables[number], names - start, table, count=count, tile=mask.size
-            )
+                everybody = np.ones(chosen.size, bool)
+                tables.append(scan_table(subset, search.mean, everybody, dtype=jnp.float32))
+            own = search.own[chosen] - start
+            bounds, nearest = scan(tables[number], own, table, count=count, tile=mask.size)
             fresh = bounds, jnp.where(nearest < 0, -1, nearest + np.int32(start))
             if start:
                 lists[number] = merge_smallest(lists[number], fresh)
             else:
                 lists.append(fresh)
-    best = Best(rows.size, k)
-    for (index, subset, _), table, (bounds, names) in zip(batches, tables, lists, strict=True):
+    for (index, subset, _), table, (bounds, names) in zip(parts, tables, lists, strict=True):
+        unseen = unseen_distance_in_single(table, bounds[:, -1], metric=search.metric)
+        assert isinstance(subset, Scaled)
+        yield _Scanned(index, subset, names, unseen)
+
+
+def _in_pairs(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where float64 is slow: a scan in float32 and the ranking, both on the device."""
+    best, base = Best(rows.size, search.k), search.ranked
+    assert base is not None
+    features = search.queries.values.shape[1]
+    for index, queries, names, unseen in _scan_in_single(search, rows):
+        distances, indices, left_open = rank_in_pairs(
+            table_for_ranking(queries, base),
+            base,
+            names,
+            reach_of(queries.high, unseen, base.farthest, metric=search.metric),
+            features=features,
+            k=search.k,
+            metric=search.metric,
+            kernel=kernel_here(features),
+        )
+        best.add(index, 0, distances, indices, jnp.where(left_open, jnp.float32(-1), unseen))
+    return best.results()
+
+
+def _rank_on_host(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same scan, the ranking in float64 on the host."""
+    best = Best(rows.size, search.k)
+    for index, queries, names, unseen in _scan_in_single(search, rows):
         chosen = np.asarray(names)
-        near = targets.take(jnp.maximum(names, 0))
-        distances = _on_host(_to_host(subset, metric), _to_host(near, metric), metric)
+        near = search.targets.take(jnp.maximum(names, 0))
+        distances = distances_on_host(
+            to_host(queries, search.metric), to_host(near, search.metric), search.metric
+        )
         distances[chosen < 0] = np.inf
-        unseen = unseen_distance_in_single(table, bounds[:, -1], metric=metric)
         best.add(index, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
-    left = np.flatnonzero(~is_certified(best.distances, best.unseen))
-    if left.size:
-        both = [_to_host(points, metric) for points in (queries, targets)]
-        with on_host():
-            full = rank_in_full(both[0], rows[left], own, both[1], present, k=k, metric=metric)
-        best.distances[left], best.indices[left] = full
-    return best.distances, best.indices
+    return best.results()
 
 
-def _to_host(points: Scaled, metric: Metric) -> Points:
+def _in_full_on_host(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    queries, targets = (
+        to_host(points, search.metric) for points in (search.queries, search.targets)
+    )
+    with on_host():
+        return rank_in_full(replace(search, queries=queries, targets=targets), rows)
+
+
+def rank_in_full(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Neighbours of some queries from their distances to all targets; nothing is left unseen."""
+    best = Best(rows.size, search.k)
+    for start, block, mask in _blocks(search, least=search.k):
+        for index, chosen in batches(rows):
+            own, subset = search.own[chosen] - start, search.queries.take(chosen)
+            nearest = rank_all(subset, own, block, mask, k=search.k, metric=search.metric)
+            best.add(index, start, *nearest)
+    return best.results()
+
+
+def to_host(points: Points | Scaled, metric: Metric) -> Points:
     """Points ``[..., d]`` with scales and lengths in float64, on the host."""
+    if isinstance(points, Points):
+        return points
     values, exponents = np.asarray(points.values), np.asarray(points.exponents)
     if metric != "cosine":
         return Points(values, np.ldexp(1.0, exponents), np.ones(exponents.shape))
@@ -145,32 +257,13 @@ def _to_host(points: Scaled, metric: Metric) -> Points:
     return Points(values, *unit_scales(np.sqrt(squares)))
 
 
-def _on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
+def distances_on_host(queries: Points, near: Points, metric: Metric) -> np.ndarray:
     """Reported distances ``[q, c]`` of queries to c points each."""
     squared = np.empty(near.scales.shape)
     for row, (value, scale) in enumerate(zip(queries.values, queries.scales, strict=True)):
         scaled = near.values[row].astype(np.float64) * near.scales[row][:, None]
         squared[row] = np.square(scaled - value.astype(np.float64) * scale).sum(axis=1)
     return reported_distance(squared, near.lengths, queries.lengths[:, None], metric=metric)
-
-
-def rank_in_full(
-    queries: Points,
-    rows: np.ndarray,
-    own: np.ndarray,
-    targets: Points,
-    present: np.ndarray,
-    *,
-    k: int,
-    metric: Metric,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Neighbours of some queries from their distances to all targets; arguments as above."""
-    best = Best(rows.size, k)
-    for start, block, mask in _blocks(targets, present, k=k):
-        for index, subset, names in _batches(queries, own, rows, np.arange(rows.size)):
-            nearest = rank_all(subset, names - start, block, mask, k=k, metric=metric)
-            best.add(index, start, *nearest)
-    return best.distances, best.indices
 
 
 @partial(jax.jit, static_argnames=("k", "metric"))
@@ -221,7 +314,7 @@ class Best:
 
     def add(
         self,
-        rows: np.ndarray,
+        rows: slice,
         first: int,
         distances: jax.Array | np.ndarray,
         indices: jax.Array | np.ndarray,
@@ -231,7 +324,7 @@ class Best:
 
         The arrays may be longer than ``rows``; what is beyond it is filling.
         """
-        count, k = rows.size, self.distances.shape[1]
+        count, k = self.unseen[rows].size, self.distances.shape[1]
         local = np.asarray(indices)[:count]
         names = np.where(local == NOBODY, NOBODY, local + first)
         distances = np.concatenate([self.distances[rows], np.asarray(distances)[:count]], axis=1)
@@ -241,24 +334,15 @@ class Best:
         self.indices[rows] = np.take_along_axis(names, order, axis=1)
         self.unseen[rows] = np.minimum(self.unseen[rows], np.asarray(unseen)[:count])
 
+    def results(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Distances, indices, and the least distance that was not looked at."""
+        return self.distances, self.indices, self.unseen
 
-def _blocks(
-    targets: Cloud, present: np.ndarray, *, k: int
-) -> Iterator[tuple[int, Cloud, np.ndarray]]:
+
+def _blocks(search: Search, *, least: int) -> Iterator[tuple[int, Points | Scaled, np.ndarray]]:
     """Start, points and presence of blocks of the targets, all of one shape."""
-    size = max(min(_BLOCK, padded_size(present.size)), padded_size(k))
-    for start in range(0, present.size, size):
-        part = targets.take(slice(start, start + size))
-        block, filled = pad_points(part, multiple=size)
-        filled[filled] = present[start : start + size]
-        yield start, block, filled
-
-
-def _batches(
-    queries: Cloud, own: np.ndarray, rows: np.ndarray, index: np.ndarray
-) -> Iterator[tuple[np.ndarray, Cloud, np.ndarray]]:
-    """Places in ``rows``, points and own rows of batches; the last is filled by repeating one."""
-    for start in range(0, index.size, QUERIES):
-        part = index[start : start + QUERIES]
-        chosen = rows[np.pad(part, (0, QUERIES - part.size), mode="edge")]
-        yield part, queries.take(chosen), own[chosen]
+    size = max(min(_BLOCK, padded_size(search.present.size)), padded_size(least))
+    for start in range(0, search.present.size, size):
+        block, mask = pad_points(search.targets.take(slice(start, start + size)), multiple=size)
+        mask[mask] = search.present[start : start + size]
+        yield start, block, mask

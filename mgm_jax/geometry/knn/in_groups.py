@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import Metric, Points, mean_of, scale_points, scan_table
-from mgm_jax.geometry.knn.fallback import fall_back
+from mgm_jax.geometry.knn.fallback import Search, fall_back
 from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.scaled import Scaled
@@ -21,6 +21,7 @@ from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
+    SearchOptions,
     in_units,
     is_certified,
     ranks_in_pairs,
@@ -63,6 +64,7 @@ def nearest_in_groups(
     results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
+    options = SearchOptions(k=k, metric=metric, precision=precision)
     large = groups.sizes > _LARGE_GROUP
     with progress(
         "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
@@ -70,7 +72,7 @@ def nearest_in_groups(
         for code in np.flatnonzero(large):
             rows = np.flatnonzero(groups.codes == code).astype(np.int32)
             search = nearest_in_cloud if mesh is None else partial(nearest_on_mesh, mesh=mesh)
-            part = search(x[rows], None, k=k, metric=metric, precision=precision)
+            part = search(x[rows], None, options)
             _write(results, rows, part)
             bar.advance(rows.size)
         with double_precision():
@@ -137,14 +139,16 @@ def _settle_groups(
             chosen = np.maximum(members, 0)
             group = points.take(chosen)
             part.distances[left], part.indices[left] = fall_back(
-                group,
+                Search(
+                    queries=group,
+                    own=np.arange(mask.size, dtype=np.int32),
+                    targets=group,
+                    present=mask,
+                    mean=mean_of(group, mask),
+                    k=distances.shape[1],
+                    metric=metric,
+                ),
                 left,
-                np.arange(mask.size, dtype=np.int32),
-                group,
-                mask,
-                mean_of(group, mask),
-                k=distances.shape[1],
-                metric=metric,
             )
         exact = in_units(part.distances, points, metric=metric)
         _write(results, members[mask], part._replace(distances=exact))

@@ -10,7 +10,7 @@ products of float32 values and those scales have 53.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,6 @@ import numpy as np
 
 from mgm_jax.geometry.backend import pairs
 from mgm_jax.geometry.backend.pairs import Pair
-
-if TYPE_CHECKING:
-    from mgm_jax.geometry.knn.distance import Points
 
 # How far a unit row is off, relative to its length; centring takes a sixteenth of that.
 _UNIT_ERROR = 2.0**-20
@@ -53,14 +50,6 @@ class Scaled(NamedTuple):
     def units(self) -> jax.Array:
         """Rows over their lengths ``[n, d]`` float32, off by 2^-20 of the length at most."""
         return self.rows() * (1 / self.high)[:, None]
-
-    def in_float64(self) -> Points:
-        """The points with scales of 24 bits, so that 48 bits hold scaled values exactly."""
-        from mgm_jax.geometry.knn.distance import Points
-
-        scales = (1 / self.high).astype(jnp.float64)
-        lengths = self.high.astype(jnp.float64) + self.low.astype(jnp.float64)
-        return Points(self.rows(), scales, lengths * scales)
 
 
 def times_powers(values: jax.Array, exponents: jax.Array) -> jax.Array:

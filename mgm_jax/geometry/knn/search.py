@@ -16,7 +16,7 @@ from mgm_jax.geometry.knn.in_groups import nearest_in_groups
 from mgm_jax.geometry.knn.mesh.on_mesh import nearest_on_mesh
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.repeats import expand
-from mgm_jax.geometry.knn.tile import Nearest
+from mgm_jax.geometry.knn.tile import Nearest, SearchOptions
 from mgm_jax.geometry.points.duplicates import Distinct
 from mgm_jax.geometry.points.groups import Groups
 from mgm_jax.parallel.devices import at_hand, fetch
@@ -54,6 +54,9 @@ def find_neighbours(
     Returns:
         Neighbours by their rows in the points (or the base), distances in their units.
     """
+    options = SearchOptions(
+        k=k, metric=metric, precision=precision, tile_rows=tile_rows, tile_columns=tile_columns
+    )
     own = base is None
     rows = None
     if distinct is not None:
@@ -75,41 +78,28 @@ def find_neighbours(
         results = nearest_on_mesh(
             points,
             base,
-            k=k,
-            metric=metric,
+            options,
             mesh=mesh,
-            precision=precision,
-            tile_rows=tile_rows,
-            tile_columns=tile_columns,
             rows=rows if own else None,
             base_rows=None if own else rows,
         )
-    elif _fits_gram(points, base, precision, tile_rows, tile_columns, k=k):
+    elif _fits_gram(points, base, options):
         results = nearest_by_gram(np.asarray(points), k=k, metric=metric)
     else:
         search = nearest_by_pairs if jax.default_backend() == "cpu" else nearest_in_cloud
-        results = search(
-            points,
-            base,
-            k=k,
-            metric=metric,
-            precision=precision,
-            tile_rows=tile_rows,
-            tile_columns=tile_columns,
-        )
+        results = search(points, base, options)
     return results if distinct is None else expand(results, distinct, own=own, repeats=repeats)
 
 
 def _fits_gram(
     points: jax.Array | np.ndarray,
     base: jax.Array | np.ndarray | None,
-    precision: ScanPrecision,
-    *tiles: int | None,
-    k: int,
+    options: SearchOptions,
 ) -> bool:
     """Whether a CPU can take a cloud by its Gram matrix; who asks for a kind of scan gets one."""
-    small = jax.default_backend() == "cpu" and base is None and suits_gram(len(points), k)
-    return small and precision == "auto" and not any(tiles)
+    small = jax.default_backend() == "cpu" and base is None and suits_gram(len(points), options.k)
+    asked = options.precision != "auto" or options.tile_rows or options.tile_columns
+    return small and not asked
 
 
 def _fit_small_groups(

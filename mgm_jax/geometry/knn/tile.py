@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.geometry.backend.precision import ScanPrecision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.knn import buckets
 from mgm_jax.geometry.knn.distance import (
@@ -23,7 +25,7 @@ from mgm_jax.geometry.knn.distance import (
     unseen_distance,
     unseen_distance_in_single,
 )
-from mgm_jax.geometry.knn.rank_in_pairs import (
+from mgm_jax.geometry.knn.in_pairs.rank import (
     Ranking,
     rank_in_pairs,
     reach_of,
@@ -37,7 +39,7 @@ PROGRESS_FROM = 10_000
 _MARGIN, _COARSE_MARGIN = 14, 30
 
 
-Cloud = TypeVar("Cloud", Points, Scaled)
+Cloud = TypeVar("Cloud", bound=Points | Scaled)
 
 
 class Nearest(NamedTuple):
@@ -52,6 +54,26 @@ class Nearest(NamedTuple):
     distances: np.ndarray
     indices: np.ndarray
     certified: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """What is sought in one cloud, and how.
+
+    Attributes:
+        k: number of neighbours.
+        metric: which distance.
+        precision: type of the scan; changes ``certified``, never the neighbours.
+        tile_rows: queries scored at once; None for a good size for the device.
+        tile_columns: base points they are scored against at once, and the block that travels round
+            a ring; None likewise. Without a base, CPUs take the smaller of the two counts for both.
+    """
+
+    k: int
+    metric: Metric
+    precision: ScanPrecision = "auto"
+    tile_rows: int | None = None
+    tile_columns: int | None = None
 
 
 class Tiles(NamedTuple):
@@ -73,6 +95,7 @@ def settle(
     tile: int,
     ranked: Ranking | None = None,
     more: int | None = None,
+    great: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank one tile of queries; also usable inside ``jit``.
 
@@ -87,6 +110,7 @@ def settle(
         tile: columns scored at once.
         ranked: scaled targets as they are ranked; None to make that here.
         more: candidates beyond k; None for :func:`margin`.
+        great: features whose rests the table has; None for none.
 
     Returns:
         Distances ``[r, k]`` float32 in scaled units, indices ``[r, k]`` int32, and a distance
@@ -94,7 +118,9 @@ def settle(
         left the row open.
     """
     present = np.ones(queries.values.shape[0], bool)
-    centred = scan_table(queries, mean, present, dtype=table.points.dtype)
+    centred = scan_table(
+        queries, mean, present, dtype=table.points.dtype, great=great, of_queries=True
+    )
     count = min(k + (margin(table.points.dtype) if more is None else more), tile)
     if takes_buckets(table, count=count):
         candidates, last = buckets.scan_in_buckets(

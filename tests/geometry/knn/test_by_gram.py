@@ -10,6 +10,7 @@ from mgm_jax.geometry.knn.cpu.by_gram import nearest_by_gram
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import METRICS, Metric
 from mgm_jax.geometry.knn.selection import NOBODY
+from mgm_jax.geometry.knn.tile import SearchOptions
 from tests.compilations import compiled
 from tests.geometry.neighbour_oracle import clouds, nearest
 
@@ -19,7 +20,9 @@ from tests.geometry.neighbour_oracle import clouds, nearest
 def test_the_matrix_and_the_scan_find_the_same(kind: str, metric: Metric) -> None:
     x = clouds()[kind]
     ours = nearest_by_gram(x, k=7, metric=metric)
-    other = nearest_by_pairs(x, None, k=7, metric=metric, precision="float32", tile_rows=32)
+    other = nearest_by_pairs(
+        x, None, SearchOptions(k=7, metric=metric, precision="float32", tile_rows=32)
+    )
     np.testing.assert_array_equal(ours.indices, other.indices)
     np.testing.assert_array_equal(ours.distances, other.distances)
 

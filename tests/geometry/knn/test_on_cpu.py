@@ -29,7 +29,7 @@ from mgm_jax.geometry.knn.distance import (
 )
 from mgm_jax.geometry.knn.on_device import nearest_in_cloud
 from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.tile import in_units
+from mgm_jax.geometry.knn.tile import SearchOptions, in_units
 from tests.geometry.neighbour_oracle import all_distances, clouds, nearest
 
 KINDS = ("post-ReLU features", "views of few images", "far from the origin", "lattice")
@@ -104,9 +104,13 @@ def test_the_order_of_entering_is_that_of_one_thread(
 def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str) -> None:
     """The accelerators' search and the CPU's are the oracle of each other."""
     x = clouds()[kind]
-    ours = nearest_by_pairs(x, None, k=7, metric=metric, precision=precision, tile_rows=32)
+    ours = nearest_by_pairs(
+        x, None, SearchOptions(k=7, metric=metric, precision=precision, tile_rows=32)
+    )
     other = nearest_in_cloud(
-        jnp.asarray(x), None, k=7, metric=metric, precision=precision, tile_columns=64
+        jnp.asarray(x),
+        None,
+        SearchOptions(k=7, metric=metric, precision=precision, tile_columns=64),
     )
     np.testing.assert_array_equal(ours.indices, other.indices)
     np.testing.assert_array_equal(ours.distances, other.distances)
@@ -116,7 +120,7 @@ def test_pairs_and_rows_find_the_same(kind: str, metric: Metric, precision: str)
 def test_post_relu_rows_are_certified_at_once() -> None:
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(700, 512)), 0).astype(np.float32)
-    found = nearest_by_pairs(x, None, k=20, metric="cosine", precision="float32")
+    found = nearest_by_pairs(x, None, SearchOptions(k=20, metric="cosine", precision="float32"))
     assert found.certified.all()
     np.testing.assert_array_equal(found.indices, nearest(x, k=20, metric="cosine")[0])
 
@@ -126,7 +130,7 @@ def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
     rng = np.random.default_rng(0)
     apart, close = 10 * rng.normal(size=(100, 16)), 5 + 1e-3 * rng.normal(size=(200, 16))
     x = np.concatenate([apart, close]).astype(np.float32)
-    found = nearest_by_pairs(x, None, k=5, metric="euclidean", precision="float32")
+    found = nearest_by_pairs(x, None, SearchOptions(k=5, metric="euclidean", precision="float32"))
     assert 0 < found.certified.sum() <= 100
     np.testing.assert_array_equal(found.indices, nearest(x, k=5, metric="euclidean")[0])
 
@@ -142,11 +146,13 @@ def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatc
         ours = nearest_by_pairs(
             x,
             others,
-            k=7,
-            metric="euclidean",
-            precision="float32",
-            tile_rows=rows,
-            tile_columns=rows,
+            SearchOptions(
+                k=7,
+                metric="euclidean",
+                precision="float32",
+                tile_rows=rows,
+                tile_columns=rows,
+            ),
         )
         indices, _ = nearest(x, k=7, metric="euclidean", base=others)
         np.testing.assert_array_equal(ours.indices, indices)
@@ -154,7 +160,7 @@ def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatc
 
 def test_more_neighbours_than_points_stay_open() -> None:
     x = clouds()["post-ReLU features"][:6]
-    found = nearest_by_pairs(x, None, k=9, metric="cosine", precision="float32")
+    found = nearest_by_pairs(x, None, SearchOptions(k=9, metric="cosine", precision="float32"))
     assert (found.indices[:, 5:] == NOBODY).all() and np.isinf(found.distances[:, 5:]).all()
     np.testing.assert_array_equal(found.indices[:, :5], nearest(x, k=5, metric="cosine")[0])
     assert found.certified.all()
@@ -162,10 +168,10 @@ def test_more_neighbours_than_points_stay_open() -> None:
 
 def test_the_same_tiles_compile_once() -> None:
     x = np.random.default_rng(0).normal(size=(900, 33)).astype(np.float32)
-    nearest_by_pairs(x, None, k=5, metric="cosine", precision="bfloat16")
+    nearest_by_pairs(x, None, SearchOptions(k=5, metric="cosine", precision="bfloat16"))
     traced = half_distance_bounds._cache_size(), pair_distances._distances._cache_size()
     # Another size within the same tiles, and another k, are no reason to compile again.
-    nearest_by_pairs(x[:800] * 2, None, k=9, metric="cosine", precision="bfloat16")
+    nearest_by_pairs(x[:800] * 2, None, SearchOptions(k=9, metric="cosine", precision="bfloat16"))
     assert (half_distance_bounds._cache_size(), pair_distances._distances._cache_size()) == traced
 
 
@@ -228,7 +234,9 @@ def test_threads_of_the_host_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     x = clouds()["views of few images"]
     monkeypatch.setattr(knn_pairs, "_MIN_ROWS", 5)
     monkeypatch.setattr(knn_pairs, "available_cpus", lambda: 7)
-    ours = nearest_by_pairs(x, None, k=7, metric="cosine", precision="bfloat16", tile_rows=40)
+    ours = nearest_by_pairs(
+        x, None, SearchOptions(k=7, metric="cosine", precision="bfloat16", tile_rows=40)
+    )
     np.testing.assert_array_equal(ours.indices, nearest(x, k=7, metric="cosine")[0])
 
 
@@ -254,4 +262,6 @@ def test_a_failure_while_entering_is_not_lost(
     monkeypatch.setattr(knn_pairs.Shortlists, "offer_columns", fail)
     x = clouds()["post-ReLU features"]
     with pytest.raises(MemoryError, match="no room"):
-        nearest_by_pairs(x, None, k=3, metric="cosine", precision=precision, tile_rows=32)
+        nearest_by_pairs(
+            x, None, SearchOptions(k=3, metric="cosine", precision=precision, tile_rows=32)
+        )

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
+from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
@@ -37,10 +37,11 @@ from mgm_jax.geometry.knn.distance import (
     half_distance_bounds,
     scan_table,
 )
-from mgm_jax.geometry.knn.fallback import rank_in_full
+from mgm_jax.geometry.knn.fallback import Search, rank_in_full
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
+    SearchOptions,
     in_units,
     is_certified,
     margin,
@@ -70,40 +71,30 @@ _MIN_ROWS, _SELECTED = 128, 512
 def nearest_by_pairs(
     x: jax.Array | np.ndarray,
     base: jax.Array | np.ndarray | None,
-    *,
-    k: int,
-    metric: Metric,
-    precision: ScanPrecision,
-    tile_rows: int | None = None,
-    tile_columns: int | None = None,
+    options: SearchOptions,
 ) -> Nearest:
     """The k nearest points of the base to every query, with the host's help.
 
     Args:
         x: queries ``[n, d]``; arrays of JAX are brought to the host.
         base: points ``[m, d]``; None for the queries themselves, each left out of its own list.
-        k: number of neighbours.
-        metric: which distance.
-        precision: type of the scan; changes ``certified``, never the neighbours.
-        tile_rows: queries scored at once; None for a good size.
-        tile_columns: base points they are scored against at once. Without a base the smaller of the
-            two counts for both.
+        options: neighbours, distance, type of the scan, sizes of its tiles.
 
     Returns:
         Neighbours, with distances in the units of the points.
     """
     x, base = np.asarray(x), None if base is None else np.asarray(base)
-    n, own = len(x), base is None
+    n, own, k, metric = len(x), base is None, options.k, options.metric
     with double_precision():
         scaled = scale_on_host(x, base, metric=metric)
         results = Nearest(
             np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
         )
         left = np.arange(n)
-        for turn, dtype in enumerate(_turns(scan_dtype(precision, features=x.shape[1]))):
+        for turn, dtype in enumerate(_turns(scan_dtype(options.precision, features=x.shape[1]))):
             scanned, settled = _chunks(left, x, own=own), []
             for rows in scanned:
-                asked = tile_rows, tile_columns
+                asked = options.tile_rows, options.tile_columns
                 part = _scan_rows(
                     scaled, rows, own=own, dtype=dtype, k=k, metric=metric, asked=asked
                 )
@@ -118,9 +109,16 @@ def nearest_by_pairs(
         else:
             itself = np.arange(n, dtype=np.int32) if own else np.full(n, -1, np.int32)
             present = np.ones(len(scaled.targets.values), bool)
-            results.distances[left], results.indices[left] = rank_in_full(
-                scaled.queries, left, itself, scaled.targets, present, k=k, metric=metric
+            search = Search(
+                queries=scaled.queries,
+                own=itself,
+                targets=scaled.targets,
+                present=present,
+                mean=scaled.mean,
+                k=k,
+                metric=metric,
             )
+            results.distances[left], results.indices[left], _ = rank_in_full(search, left)
         return results._replace(
             distances=in_units(results.distances, scaled.queries, metric=metric)
         )

@@ -108,9 +108,9 @@ class HostTiles:
         self, points: Points, mean: np.ndarray, order: np.ndarray, *, rows: int, dtype: DTypeLike
     ) -> None:
         self.points, self.mean, self.order = points, mean, order
-        self.rows, self.dtype = rows, dtype
-        self.number = -(-len(order) // rows)
-        self.room = max(2, _KEPT_BYTES // (rows * self.width * np.dtype(dtype).itemsize))
+        self.rows, self.dtype = min(rows, len(order)), dtype
+        self.number = -(-len(order) // self.rows)
+        self.room = max(2, _KEPT_BYTES // (self.rows * self.width * np.dtype(dtype).itemsize))
         self._kept: dict[int, HostTable] = {}
         self._lock = threading.Lock()
         # By the places of the points in the order.

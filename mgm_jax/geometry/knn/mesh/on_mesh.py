@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision, scan_dtype
-from mgm_jax.geometry.knn.distance import Metric
+from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
 from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
 from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
+    SearchOptions,
     in_units,
     is_certified,
     ranks_in_pairs,
@@ -32,13 +32,9 @@ from mgm_jax.progress import progress
 def nearest_on_mesh(
     x: jax.Array | np.ndarray,
     base: jax.Array | np.ndarray | None,
+    options: SearchOptions,
     *,
-    k: int,
-    metric: Metric,
     mesh: Mesh,
-    precision: ScanPrecision,
-    tile_rows: int | None = None,
-    tile_columns: int | None = None,
     rows: np.ndarray | None = None,
     base_rows: np.ndarray | None = None,
 ) -> Nearest:
@@ -48,20 +44,17 @@ def nearest_on_mesh(
         x: queries ``[n, d]``: on the host or on one device, the same on every process; or spread
             by rows over the mesh.
         base: points ``[m, d]``, likewise; None for the queries themselves.
-        k: number of neighbours.
-        metric: which distance.
+        options: neighbours, distance, type of the scan, sizes of its tiles.
         mesh: the devices, of one or many processes; all of them must call this.
-        precision: type of the scan.
-        tile_rows: queries scanned at once on a device.
-        tile_columns: base points scored at once, which is also the block that travels.
         rows: ``[n']`` ascending, rows of x to use as queries; None for all.
         base_rows: ``[m']`` ascending, rows of the base to seek among; None for all.
 
     Returns:
         The neighbours that ``nearest_in_cloud`` finds, on the host of every process.
     """
+    k, metric = options.k, options.metric
     with double_precision():
-        dtype = jnp.dtype(scan_dtype(precision, features=x.shape[1])).name
+        dtype = jnp.dtype(scan_dtype(options.precision, features=x.shape[1])).name
         # The points are spread before anything is computed: no device can be asked to hold all.
         mine = _spread(x, mesh, rows, least=k)
         others = mine if base is None else _spread(base, mesh, base_rows, least=k)
@@ -76,8 +69,8 @@ def nearest_on_mesh(
             metric=metric,
             dtype=dtype,
             own=base is None,
-            tile_rows=tile_rows,
-            tile_columns=tile_columns,
+            tile_rows=options.tile_rows,
+            tile_columns=options.tile_columns,
         )
         distances, indices, unseen = _search_ring(search, plan, blocks.count)
         # Results are handed over before anything else is computed from them.

@@ -1,11 +1,13 @@
 """The rows that the scan over a ring could not settle: every device searches its own share.
 
 A few queries at a time go to all devices. Each scans its share in float64, block by block, and the
-lists meet; where that settles nothing, such as on a lattice, every distance is computed.
+lists meet; where that settles nothing, such as on a lattice, every distance is computed. Where
+float64 is slow, ``fallback_to_hosts`` takes its place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -15,10 +17,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, scan_table
-from mgm_jax.geometry.knn.fallback import QUERIES, rank_all
+from mgm_jax.geometry.knn.fallback import batches, rank_all, settle_in_turns
+from mgm_jax.geometry.knn.mesh.fallback_to_hosts import turns_to_hosts
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
-from mgm_jax.geometry.knn.tile import is_certified, settle
+from mgm_jax.geometry.knn.tile import settle
 from mgm_jax.parallel.devices import pick
 from mgm_jax.parallel.ring import cut
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
@@ -34,7 +37,8 @@ class Spread(NamedTuple):
         queries: n points.
         base: m points to choose from.
         present: ``[m]`` bool, False where a row is filling.
-        mean: ``[d]`` float64, about the mean of the scaled base, on every device.
+        mean: ``[d]`` float64, about the mean of the scaled base, on every device; float32 with
+            points that do without float64.
         own: whether the queries are the base.
     """
 
@@ -60,36 +64,45 @@ def fall_back_on_mesh(
     Returns:
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
-    distances = np.empty((rows.size, k), np.float32)
-    indices = np.empty((rows.size, k), np.int32)
-    unseen = np.empty(rows.size, np.float32)
-    left = np.arange(rows.size)
-    for in_full in (False, True):
-        search_some = spread_jit(
-            _search,
-            mesh,
-            inputs=(SPREAD, SPREAD, SPREAD, WHOLE, WHOLE),
-            outputs=WHOLE,
-            axis=mesh.axis_names[0],
-            k=k,
-            metric=metric,
-            own=search.own,
-            in_full=in_full,
+    if isinstance(search.base, Scaled):
+        return settle_in_turns(rows, turns_to_hosts(search, mesh, k=k, metric=metric), k=k)
+    turns = [
+        partial(
+            _turn,
+            search,
+            spread_jit(
+                _search,
+                mesh,
+                inputs=(SPREAD, SPREAD, SPREAD, WHOLE, WHOLE),
+                outputs=WHOLE,
+                axis=mesh.axis_names[0],
+                k=k,
+                metric=metric,
+                own=search.own,
+                in_full=in_full,
+            ),
         )
-        for start in range(0, left.size, QUERIES):
-            places = left[start : start + QUERIES]
-            chosen = rows[np.pad(places, (0, QUERIES - places.size), mode="edge")]
-            results = search_some(*search[:4], chosen.astype(np.int32))
-            distances[places], indices[places], unseen[places] = (
-                np.asarray(part.addressable_data(0))[: places.size] for part in results
-            )
-        left = np.flatnonzero(~is_certified(distances, unseen))
-    return distances, indices
+        for in_full in (False, True)
+    ]
+    return settle_in_turns(rows, turns, k=k)
+
+
+def _turn(
+    search: Spread, on_mesh: Callable[..., tuple[jax.Array, ...]], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What all devices find for some queries, a few at a time, on the host of every process."""
+    parts = []
+    for index, chosen in batches(rows):
+        results = on_mesh(*search[:4], chosen.astype(np.int32))
+        count = index.stop - index.start
+        parts.append([np.asarray(part.addressable_data(0))[:count] for part in results])
+    distances, indices, unseen = map(np.concatenate, zip(*parts, strict=True))
+    return distances, indices, unseen
 
 
 def _search(
-    queries: Points | Scaled,
-    base: Points | Scaled,
+    queries: Points,
+    base: Points,
     present: jax.Array,
     mean: jax.Array,
     rows: jax.Array,
@@ -103,8 +116,7 @@ def _search(
     """Neighbours of a few queries: in float64, or by every distance."""
     share = present.shape[0]
     home = (jax.lax.axis_index(axis) * share).astype(jnp.int32)
-    picked = pick(queries, rows, axis)
-    subset = picked.in_float64() if isinstance(picked, Scaled) else picked
+    subset = pick(queries, rows, axis)
     blocks = cut(share, most=_BLOCK, least=k)
 
     def search_block(number: jax.Array, best: tuple) -> tuple:
@@ -112,8 +124,6 @@ def _search(
         part, mask = jax.tree.map(
             lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
         )
-        if isinstance(part, Scaled):
-            part = part.in_float64()
         # The last block reaches back over rows that an earlier one held.
         mask &= start + jnp.arange(blocks.size) >= number * blocks.size
         first = home + start
@@ -123,14 +133,11 @@ def _search(
         else:
             table = scan_table(part, mean, mask, dtype=jnp.float64)
             results = settle(subset, names, part, table, mean, k=k, metric=metric, tile=blocks.size)
-        distances, places, unseen = results
-        if isinstance(base, Scaled):
-            # Lengths are not as near 1 as the bound takes them to be.
-            unseen = unseen * np.float32(1 - 2.0**-18)
-        places = jnp.where(places == NOBODY, NOBODY, places + first)
+        distances, indices, unseen = results
+        indices = jnp.where(indices == NOBODY, NOBODY, indices + first)
         distances = jnp.concatenate([best[0], distances], axis=1)
-        places = jnp.concatenate([best[1], places], axis=1)
-        nearest = order_by_distance(distances, places, count=k)
+        indices = jnp.concatenate([best[1], indices], axis=1)
+        nearest = order_by_distance(distances, indices, count=k)
         return *nearest, jnp.minimum(best[2], unseen)
 
     empty = (

@@ -76,8 +76,8 @@ def group_weights(
     """
     g, m, _ = points.shape
     distances = group_distances(points, mask, normalize=kernel == "cosine")
-    places, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
-    candidates = chosen_in_groups(distances, places, real)
+    positions, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
+    candidates = chosen_in_groups(distances, positions, real)
     unit = to_lanes(jnp.broadcast_to(distances.unit[:, None], (g, m)).reshape(-1))
     lengths = to_lanes(distances.squared_length.reshape(-1))
     results = _weights(
@@ -89,7 +89,7 @@ def group_weights(
         rounding=8 * EPSILON * lengths,
     )
     results = jax.tree.map(lambda part: part.reshape(g, m, *part.shape[1:]), results)
-    return jnp.where(real, places, -1), results._replace(refused=results.refused | blurred)
+    return jnp.where(real, positions, -1), results._replace(refused=results.refused | blurred)
 
 
 @partial(jax.jit, static_argnames="kernel")
