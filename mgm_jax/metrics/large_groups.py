@@ -23,6 +23,7 @@ from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, wor
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
 from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
+from mgm_jax.geometry.local.polytopes_in_cloud import CloudPolytopes
 from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors, suit_projectors
 from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 from mgm_jax.geometry.local.spectrum import centred_gram
@@ -248,19 +249,20 @@ def _compare_on_cpu(
 ) -> Iterator[Affinity]:
     workers = workers_for(None)
     n, d = points.shape
+    polytopes = CloudPolytopes(
+        points=points,
+        neighbours=whole.neighbours,
+        present=whole.present,
+        inverse=whole.inverse,
+        normalize=options.normalize,
+    )
     if suit_projectors(n, d, whole.present.sum(axis=1)):
         gram = None
         with one_thread_a_product():
-            overlaps = CloudProjectors(
-                points, *whole[:3], normalize=options.normalize, workers=workers
-            )
+            overlaps = CloudProjectors(polytopes, workers=workers)
     else:
         overlaps = CloudOverlaps(
-            points,
-            *whole[:3],
-            normalize=options.normalize,
-            gram=None if gram is None else gram.gram,
-            workers=workers,
+            polytopes, gram=None if gram is None else gram.gram, workers=workers
         )
 
     def compare(rows: np.ndarray, partner: np.ndarray) -> Affinity:
