@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.knn import post_relu
-from benchmarks.timing import interleaved, report
+from benchmarks.measuring.timing import interleaved, report
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.knn.cpu.by_gram import nearest_by_gram
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs

@@ -31,7 +31,7 @@ from scipy.optimize import nnls
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.knn import post_relu
-from benchmarks.timing import interleaved, report, reported
+from benchmarks.measuring.timing import interleaved, report, reported
 from mgm_jax import nnk_graph
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT, solve_nnk

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logsumexp
 
-from benchmarks.timing import RESULTS, hardware
+from benchmarks.measuring.timing import RESULTS, hardware
 
 _PENALTIES = np.logspace(-6, 5, 45)
 _TOLERANCES = {"default": 1e-4, "tight": 1e-6, "converged": 1e-9}

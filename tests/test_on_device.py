@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.compile_only.devices import DEVICES
 from benchmarks.compile_only.kernels import ALL, KERNELS
+from benchmarks.measuring.predicted import predicted
 from benchmarks.on_device import OURS, Sizes, Task, main, rows_of, tasks
-from benchmarks.predicted import predicted
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])

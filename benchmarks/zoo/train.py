@@ -18,7 +18,7 @@ import optax
 from flax import linen as nn
 from flax import serialization
 
-from benchmarks import timing
+from benchmarks.measuring import timing
 from benchmarks.zoo.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import jax
 import numpy as np
 
-from benchmarks.ring_cost import ring_cost
+from benchmarks.measuring.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic

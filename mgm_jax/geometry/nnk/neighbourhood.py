@@ -14,11 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from mgm_jax.geometry.nnk.gram_distances import squared_distances
-from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
+from mgm_jax.geometry.nnk.kernel import COINCIDENT, SEEN, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk.solve import NnkSolution, nnk_weights
-
-SEEN = 1e-6
-"""Difference of kernel values that could make a neighbour: the smallest weight that counts."""
 
 
 class Candidates(NamedTuple):

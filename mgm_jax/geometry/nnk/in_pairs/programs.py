@@ -25,8 +25,7 @@ from mgm_jax.geometry.nnk.in_pairs.distances import (
 )
 from mgm_jax.geometry.nnk.in_pairs.reduce import reduce_cosine, reduce_gaussian
 from mgm_jax.geometry.nnk.in_pairs.solve import PairSolution, solve_in_pairs
-from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName
-from mgm_jax.geometry.nnk.neighbourhood import SEEN
+from mgm_jax.geometry.nnk.kernel import COINCIDENT, SEEN, KernelName
 
 ROWS_AT_ONCE = 1024
 """Points of a large group that are worked on together: those that fill the tiles of a TPU."""

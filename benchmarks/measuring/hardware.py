@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.ring_cost import RingCost, ring_cost
+from benchmarks.measuring.ring_cost import RingCost, ring_cost
 
 # Share of the peak that products reach; on an H200 790 of 989 TFLOP/s were once measured.
 PRODUCT_SHARE = 0.8

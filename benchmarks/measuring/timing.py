@@ -18,7 +18,7 @@ from typing import Any
 
 from mgm_jax.parallel.cpus import available_cpus
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "optax")
 
 

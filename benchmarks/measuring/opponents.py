@@ -86,7 +86,7 @@ def torch_encoder(name: str, images: np.ndarray, *, platform: str) -> Calls:
         return {}
     import torch
 
-    from benchmarks.torch_models import build
+    from benchmarks.measuring.torch_models import build
 
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).to(device)
     pixels = pixels.to(memory_format=torch.channels_last)

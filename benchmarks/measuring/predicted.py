@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.compile_only.devices import DEVICES, Device
 from benchmarks.compile_only.kernels import ALL, KERNELS
-from benchmarks.timing import RESULTS
+from benchmarks.measuring.timing import RESULTS
 
 COUNTS = RESULTS / "compile_only.json"
 
