@@ -17,6 +17,7 @@ from mgm_jax.geometry.knn.cpu.scan_on_host import (
     HostScan,
     even_rows,
     host_bounds,
+    host_bounds_within,
     host_rounding,
     host_table,
 )
@@ -70,12 +71,14 @@ def test_half_distances_lie_between_bound_and_slack_on_the_host(kind: str, dtype
     table = host_table(scaled.queries, scaled.mean, dtype=dtype)
     room = np.empty((len(x), len(x)), dtype), np.empty_like(table.rows)
     bounds = host_bounds(table, table, out=room[0], left=room[1]).astype(np.float64)
+    within = host_bounds_within(table, out=np.empty_like(room[0])).astype(np.float64)
     half, rounding = table.half_squares, host_rounding(dtype, features=x.shape[1])
     slack = 2 * rounding * (half[:, None] + half)
     points = x.astype(np.float64) * scaled.queries.scales[:, None]
     exact = np.stack([((points - row) ** 2).sum(axis=1) for row in points]) / 2
-    assert (bounds <= exact + 2.0**-48).all()
-    assert (exact <= bounds + slack + 2.0**-48).all()
+    for scores in (bounds, within):
+        assert (scores <= exact + 2.0**-48).all()
+        assert (exact <= scores + slack + 2.0**-48).all()
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -87,10 +87,18 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> C
     """
     scaled = scale_on_host(x, None, metric=metric)
     points = scaled.queries
-    centred = x.astype(np.float64)
-    centred *= points.scales[:, None]
-    # Whatever is taken off, no difference changes; and each number is rounded by its own size.
-    centred -= scaled.mean
+    centred = np.empty(x.shape)
+
+    def centre(rows: slice) -> None:
+        centred[rows] = x[rows]
+        centred[rows] *= points.scales[rows, None]
+        # Whatever is taken off, no difference changes; and each number is rounded by its own size.
+        centred[rows] -= scaled.mean
+
+    step = max(1, _BLOCK_VALUES // x.shape[1])
+    calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
+    for _ in in_order(calls, workers=workers_for(None)):
+        pass
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
     gram = gram_in_tiles(centred, workers=workers_for(None)) if in_tiles else centred @ centred.T
     return CloudGram(points, gram, np.diagonal(gram).copy(), metric)

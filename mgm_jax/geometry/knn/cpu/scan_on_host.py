@@ -31,6 +31,8 @@ from mgm_jax.progress import progress
 # small cloud fewer, so that all threads have work and few pairs are scored twice, which those of a
 # tile with itself are.
 _TILES = ((8192, 1024), (0, 640))
+# From so many features on half a product, and another pass, costs less than a whole one.
+_HALVED_FROM = 200
 _KEPT_BYTES = 2**27
 
 
@@ -89,6 +91,21 @@ def host_bounds(
     left[:, -2] = queries.rows[:, -1]
     left[:, -1] = 1
     return np.matmul(left, table.rows.T, out=out)
+
+
+def host_bounds_within(table: HostTable, *, out: np.ndarray) -> np.ndarray:
+    """:func:`host_bounds` of the points of one table, of which half need be computed.
+
+    Args:
+        table: m points.
+        out: what they are written to, ``[m, m]``.
+    """
+    points, offsets = table.rows[:, :-2], table.rows[:, -1]
+    # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
+    np.matmul(points, points.T, out=out)
+    np.subtract(offsets[:, None], out, out=out)
+    out += offsets
+    return out
 
 
 def even_rows(n: int) -> int:
@@ -248,7 +265,10 @@ class HostScan:
             self._buffers.scores = np.empty(size, dtype)
             self._buffers.left = np.empty((self.queries.rows, width), dtype)
         out = self._buffers.scores[: r * c].reshape(r, c)
-        scores = host_bounds(queries, table, out=out, left=self._buffers.left[:r])
+        if self.own and i == j and width >= _HALVED_FROM:
+            scores = host_bounds_within(table, out=out)
+        else:
+            scores = host_bounds(queries, table, out=out, left=self._buffers.left[:r])
         if self.own and i == j:
             np.fill_diagonal(scores, np.inf)
         if dtype == np.float32:
