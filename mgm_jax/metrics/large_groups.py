@@ -94,16 +94,21 @@ def measure_large_group(
     """
     size = len(points)
     k = candidates_of(size, options.k)
-    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
+    nearest = partial(nearest_in_cloud_of, k=k, on_sphere=options.normalize, mesh=mesh)
     if wide_arithmetic() == "pairs":
+        candidates = nearest(points)
         aside = partial(_some_on_host, points, candidates, bandwidth, partners, options)
         return measure_in_three_programs(
             points, candidates, bandwidth, partners, options, mesh, aside
         )
+    # Devices search the points where they are.
+    candidates = None if mesh is None else nearest(points)
     points = np.asarray(fetch(points), np.float32)
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = options.kernel == "cosine"
     gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
+    if candidates is None:
+        candidates = nearest(points, gram=gram)
     every = row_batches(size)
     batches = own_share(every, mesh)
     # Rows that the last batch shares with the one before are its own, whoever works on the two.

@@ -310,7 +310,7 @@ def _solve_cloud(
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = kernel == "cosine"
     gram = cloud_gram_if_worth(cloud, k=k, metric="cosine") if cosine else None
-    candidates = nearest_in_cloud_of(cloud, k=k, on_sphere=cosine, mesh=mesh)
+    candidates = nearest_in_cloud_of(cloud, k=k, on_sphere=cosine, mesh=mesh, gram=gram)
     if wide_arithmetic() == "pairs":
         width = None if bandwidth is None else bandwidth[members]
         for positions, parts in settled_rows(

@@ -150,7 +150,8 @@ def test_the_host_gathers_the_gram_matrices_of_the_device(normalize):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
+def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric, monkeypatch):
+    monkeypatch.setattr(grams_from_cloud, "_LOOK_UP", 0)
     points = cloud("random", n=80)
     # Two of them so close that their difference has no digits in the matrix of the cloud.
     points[5] = points[4] * (1 + 1e-6)
@@ -169,6 +170,7 @@ def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
 
 
 def test_a_graph_from_the_matrix_of_the_cloud_is_the_graph(monkeypatch):
+    monkeypatch.setattr(grams_from_cloud, "_ENTRY", 0)
     points = cloud("random", n=300)
     result = nnk_graph(points, k=K)
     assert grams_from_cloud.cloud_gram_if_worth(points, k=K, metric="cosine") is not None
