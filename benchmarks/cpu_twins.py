@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.knn import post_relu
-from benchmarks.timing import interleaved, report
+from benchmarks.measuring.timing import interleaved, report
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.knn.cpu.by_gram import nearest_by_gram
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
@@ -87,8 +87,11 @@ def main() -> None:
     """Measure and report."""
     twins = {
         "knn.cpu.by_pairs, 10 000 x 512": clouds(10_000, 512, small=False),
-        "knn.cpu.by_gram, 1 000 x 64": clouds(1_000, 64, small=True),
-        "knn.cpu.by_gram, 1 000 x 512": clouds(1_000, 512, small=True),
+        **{
+            f"knn.cpu.by_gram, {n} x {d}": clouds(n, d, small=True)
+            for n in (100, 600, 900, 1024)
+            for d in (128, 2048)
+        },
         "knn.cpu.in_small_groups, 240 x 50 x 512": groups(240, 50, 512),
         "local.subspaces_on_cpu, 40 x 50 x 512": spans(40, 50, 512),
     }

@@ -30,7 +30,7 @@ from joblib import Parallel, delayed
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.knn import post_relu
-from benchmarks.timing import interleaved, report, reported
+from benchmarks.measuring.timing import interleaved, report, reported
 from mgm_jax import KnnGraph, knn_graph, local_pca
 from mgm_jax.geometry.cloud.intrinsic_dimension import (
     levina_bickel,

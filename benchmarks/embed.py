@@ -24,8 +24,8 @@ from unittest import mock
 import jax
 import numpy as np
 
-from benchmarks.timing import RESULTS, interleaved, report
-from benchmarks.torch_models import build
+from benchmarks.measuring.timing import RESULTS, interleaved, report
+from benchmarks.measuring.torch_models import build
 from mgm_jax.embeddings import EmbeddingStore, ViewPlan, batches, embed, manifest_for
 from mgm_jax.encoders import Encoder, load_encoder
 from mgm_jax.images.settings import SETTINGS

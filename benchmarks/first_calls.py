@@ -89,7 +89,7 @@ def main() -> None:
         print(json.dumps(one_call(options.one_call)))
         return
     # Here, because it brings JAX, whose import is timed above.
-    from benchmarks.timing import report
+    from benchmarks.measuring.timing import report
 
     rows = []
     for name, goals in _GOALS.items():

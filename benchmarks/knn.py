@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.timing import interleaved, report, reported
+from benchmarks.measuring.timing import interleaved, report, reported
 from mgm_jax import knn_graph
 
 _SHARE = 10

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.timing import hardware
+from benchmarks.measuring.timing import hardware
 from benchmarks.zoo.names import parse_name
 from mgm_jax.analysis.transfer.agreement import r2
 from mgm_jax.analysis.transfer.predict import predict_transfer

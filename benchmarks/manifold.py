@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.knn import post_relu
+from benchmarks.measuring.timing import interleaved, report
 from benchmarks.nnk import problems
-from benchmarks.timing import interleaved, report
 from mgm_jax import manifold_metrics
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.geometry.nnk.solve import solve_nnk

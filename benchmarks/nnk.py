@@ -31,7 +31,7 @@ from scipy.optimize import nnls
 from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.knn import post_relu
-from benchmarks.timing import interleaved, report, reported
+from benchmarks.measuring.timing import interleaved, report, reported
 from mgm_jax import nnk_graph
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT, solve_nnk
@@ -142,9 +142,9 @@ def scipy_groups(groups: np.ndarray) -> np.ndarray:
     for group in groups:
         x = unit_rows(group)
         similarity = (1 + x @ x.T) / 2
-        for place in range(len(x)):
-            rest = np.delete(np.arange(len(x)), place)
-            weights.append(scipy_one(similarity[np.ix_(rest, rest)], similarity[place, rest]))
+        for position in range(len(x)):
+            rest = np.delete(np.arange(len(x)), position)
+            weights.append(scipy_one(similarity[np.ix_(rest, rest)], similarity[position, rest]))
     return np.stack(weights)
 
 
@@ -155,9 +155,9 @@ def cloud_from_points(pool: Parallel, x: np.ndarray, *, k: int) -> Callable[[], 
     def call() -> object:
         unit = unit_rows(x)
         nearest = NearestNeighbors(n_neighbors=k + 1, algorithm="brute", n_jobs=-1).fit(unit)
-        found = np.asarray(nearest.kneighbors(unit, return_distance=False))[:, 1:]
+        result = np.asarray(nearest.kneighbors(unit, return_distance=False))[:, 1:]
         rows = np.array_split(np.arange(len(x)), tasks)
-        parts = zip(rows, np.array_split(found, tasks), strict=True)
+        parts = zip(rows, np.array_split(result, tasks), strict=True)
         return pool(delayed(scipy_rows)(unit, *part) for part in parts)
 
     return call

@@ -29,9 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.knn import post_relu
-from benchmarks.opponents import Calls, knn_loops, torch_encoder
-from benchmarks.predicted import predicted
-from benchmarks.timing import RESULTS, interleaved, report
+from benchmarks.measuring.opponents import Calls, knn_loops, torch_encoder
+from benchmarks.measuring.predicted import predicted
+from benchmarks.measuring.timing import RESULTS, interleaved, report
 
 K = 50
 OURS = "mgm_jax"

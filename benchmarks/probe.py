@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logsumexp
 
-from benchmarks.timing import RESULTS, hardware
+from benchmarks.measuring.timing import RESULTS, hardware
 
 _PENALTIES = np.logspace(-6, 5, 45)
 _TOLERANCES = {"default": 1e-4, "tight": 1e-6, "converged": 1e-9}
@@ -166,11 +166,11 @@ def table(content: dict[str, dict]) -> None:
 
 def print_ratio(fits: dict[int, dict], mine: dict) -> None:
     """Print the time of all 45 fits, from those that were timed."""
-    places = np.array(sorted(fits))
+    positions = np.array(sorted(fits))
     for unit in ("seconds", "core seconds"):
         # Times differ by orders of magnitude along the path: put between on their logarithm.
-        logs = np.log([fits[place][unit] for place in places])
-        total = float(np.exp(np.interp(np.arange(45), places, logs)).sum())
+        logs = np.log([fits[position][unit] for position in positions])
+        total = float(np.exp(np.interp(np.arange(45), positions, logs)).sum())
         print(
             f"  {len(fits)} of 45 timed; all scaled: {total:.0f} {unit}, "
             f"{total / mine[unit]:.1f} x mgm_jax"

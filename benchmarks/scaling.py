@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.scaling`` compiles the programs of a graph for 1 to 8 simulated devices (a
 process each), counts products, messages and memory in them, and prints them beside the model of
-``benchmarks/ring_cost.py``; then it prints the model's predictions for accelerators. Nothing is
-timed: simulated devices share the CPU.
+``benchmarks/measuring/ring_cost.py``; then it prints the model's predictions for accelerators.
+Nothing is timed: simulated devices share the CPU.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.timing import report
+from benchmarks.measuring.timing import report
 
 
 def compiled_ring(
@@ -36,7 +36,7 @@ def compiled_ring(
     import jax
     import jax.numpy as jnp
 
-    from benchmarks.ring_cost import ring_cost
+    from benchmarks.measuring.ring_cost import ring_cost
     from mgm_jax.geometry.backend.precision import double_precision
     from mgm_jax.geometry.knn.distance import Points
     from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
@@ -82,7 +82,7 @@ def compiled_ring(
 
 def measure(devices: int, *, n: int, d: int, k: int, **options: Any) -> dict[str, Any]:
     """Counts of one device's part, in the compiled programs."""
-    from benchmarks.hlo_counts import count
+    from benchmarks.measuring.hlo_counts import count
 
     programs, turns = compiled_ring(devices, n=n, d=d, k=k, **options)
     counts = {name: count(program.as_text()) for name, program in programs.items()}
@@ -160,8 +160,8 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(options.child, **shape)))
         return
-    from benchmarks.hardware import HARDWARE, predict
-    from benchmarks.ring_cost import ring_cost
+    from benchmarks.measuring.hardware import HARDWARE, predict
+    from benchmarks.measuring.ring_cost import ring_cost
 
     rows: list[dict[str, object]] = []
     for devices in range(1, 9):

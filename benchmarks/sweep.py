@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import report
+from benchmarks.measuring.timing import report
 from mgm_jax import manifold_metrics
 from mgm_jax.images import SETTINGS
 from mgm_jax.study import Study, make_study

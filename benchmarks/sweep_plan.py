@@ -11,7 +11,7 @@ import argparse
 import json
 from typing import NamedTuple
 
-from benchmarks.timing import RESULTS
+from benchmarks.measuring.timing import RESULTS
 
 ENCODERS, TRANSFORMS, STRENGTHS, IMAGES, WIDTH = 14, 18, 5, 50_000, 2048
 CORES = 16

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.knn_gain import gains, markdown
-from benchmarks.timing import hardware
+from benchmarks.measuring.timing import hardware
 from mgm_jax import nnk_graph
 from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError

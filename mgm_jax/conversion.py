@@ -21,7 +21,7 @@ def convert_entry(file: Path | str, entry: Any, cache: Path, *, fetch: bool = Fa
     """Convert a checkpoint into the study's cache, once for each content and what is said of it."""
     from mgm_converters import CONVERTER_VERSION
     from mgm_converters import convert as convert_checkpoint
-    from mgm_converters.reading.source import digest_of_source, find_source
+    from mgm_converters.reading.files.source import digest_of_source, find_source
     from mgm_jax.encoders import PUBLISHED
     from mgm_jax.files import safe_name
     from mgm_jax.study import FeaturesEntry

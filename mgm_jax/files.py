@@ -19,12 +19,13 @@ PART = ".part-"
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; rename it into place at the end.
 
     Readers see the old file or the new one, never a part. If the body raises, the temporary file
     is removed and ``path`` is left as it was. An ``OSError`` of the temporary file names ``path``,
-    which is the one that a user knows.
+    which is the one that a user knows. Without ``replace`` it is a ``FileExistsError`` that
+    another file has the name by now: of several writers at once one gets through.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +47,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         # mkstemp makes private files; a result is as readable as the user's other files.
         part.chmod(0o666 & ~_umask())
-        os.replace(part, path)
+        if replace:
+            os.replace(part, path)
+        else:
+            _take_name(part, path)
     except OSError as error:
         if _is_about_the_part(error, path):
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -54,6 +58,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         if part is not None:
             part.unlink(missing_ok=True)
+
+
+def _take_name(part: Path, path: Path) -> None:
+    try:
+        # A rename would replace another process's file without a word; a hard link fails.
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # This file system knows no hard links.
+        os.replace(part, path)
 
 
 def _is_about_the_part(error: OSError, path: Path) -> bool:

@@ -132,9 +132,9 @@ def study(
     Example:
         >>> import tempfile
         >>> x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
-        >>> found = study(features={"a": x, "b": x**3}, labels=np.arange(60) % 3,
+        >>> result = study(features={"a": x, "b": x**3}, labels=np.arange(60) % 3,
         ...               metrics={"k": 5, "resamples": 100}, out=tempfile.mkdtemp())
-        >>> sorted(set(found.summary["encoder"]))
+        >>> sorted(set(result.summary["encoder"]))
         ['a', 'b']
     """
     from mgm_jax.conversion import convert_entry, open_model

@@ -43,7 +43,7 @@ _CORE = (
     "metrics/test_panel.py",
     "probe/test_knn.py",
     "probe/test_ridge.py",
-    "sweep/test_run.py",
+    "sweep/run/test_run.py",
     "zoo/test_without_torch.py",
 )
 
@@ -53,17 +53,17 @@ _SLOW = (
     "test_compile_cache.py",
     "test_on_device.py",
     "test_readme.py",
-    "converters/test_cifar_accuracy.py",
-    "converters/test_convnext.py",
-    "converters/test_foreign.py",
-    "converters/test_grey.py",
-    "converters/test_live_networks.py",
-    "converters/test_mobilenet.py",
+    "converters/verification/test_cifar_accuracy.py",
+    "converters/naming/test_convnext.py",
+    "converters/foreign/test_foreign.py",
+    "converters/naming/test_grey.py",
+    "converters/naming/test_live_networks.py",
+    "converters/naming/test_mobilenet.py",
     "converters/test_published_study.py",
-    "converters/test_real_checkpoints.py",
-    "converters/test_resnet_layouts.py",
-    "converters/test_swin.py",
-    "converters/test_vit_families.py",
+    "converters/verification/test_real_checkpoints.py",
+    "converters/naming/test_resnet_layouts.py",
+    "converters/naming/test_swin.py",
+    "converters/naming/test_vit_families.py",
     "embeddings/test_kill.py",
     "encoders/networks/test_resnet.py",
     "encoders/networks/test_resnet_cifar.py",
@@ -89,16 +89,16 @@ _SLOW = (
     "probe/test_read_probes.py",
     "report/test_browser.py",
     "sklearn/test_estimators.py",
-    "sweep/test_bucket.py",
-    "sweep/test_canvases.py",
-    "sweep/test_comparison.py",
-    "sweep/test_executors.py",
-    "sweep/test_faults.py",
-    "sweep/test_images_in_memory.py",
-    "sweep/test_streaming.py",
-    "sweep/test_target_values.py",
-    "sweep/test_transfer.py",
-    "sweep/test_undefined.py",
+    "sweep/bucket/test_bucket.py",
+    "sweep/run/test_canvases.py",
+    "sweep/run/test_comparison.py",
+    "sweep/run/test_executors.py",
+    "sweep/run/test_faults.py",
+    "sweep/plan/test_images_in_memory.py",
+    "sweep/run/test_streaming.py",
+    "sweep/plan/test_target_values.py",
+    "sweep/measures/test_transfer.py",
+    "sweep/output/test_undefined.py",
     "training/test_recipes.py",
     "training/test_snapshot.py",
     "zoo_trainer/test_recipe.py",
@@ -154,13 +154,13 @@ def torchvision() -> ModuleType:
     are declared first.
     """
     torch = pytest.importorskip("torch")
-    found = importlib.util.find_spec("torchvision")
-    if found is None or not found.submodule_search_locations:
+    result = importlib.util.find_spec("torchvision")
+    if result is None or not result.submodule_search_locations:
         pytest.skip("compares with torchvision, which is not installed")
     try:
         return importlib.import_module("torchvision")
     except RuntimeError:
-        source = Path(found.submodule_search_locations[0], "_meta_registrations.py").read_text()
+        source = Path(result.submodule_search_locations[0], "_meta_registrations.py").read_text()
     library = torch.library.Library("torchvision", "FRAGMENT")
     for operator in sorted(set(re.findall(r'"torchvision::(\w+)"', source))):
         library.define(f"{operator}() -> ()")

@@ -80,9 +80,9 @@ def test_a_folder_that_was_named_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_folder_is_one_of_version_and_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = cache_folder()
+    own = cache_folder()
     monkeypatch.setattr("mgm_jax.compile_cache._instructions", lambda: "flags: fewer")
-    assert cache_folder().parent == here.parent and cache_folder() != here
+    assert cache_folder().parent == own.parent and cache_folder() != own
     monkeypatch.setattr("mgm_jax.compile_cache.version", lambda _: "0.0.1")
     assert cache_folder().name.startswith("jax-0.0.1-")
 

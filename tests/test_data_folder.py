@@ -27,28 +27,28 @@ def test_sources_are_found_in_the_folder(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    found, notes = with_data(study(per_class=3))
+    result, notes = with_data(study(per_class=3))
     assert not notes
-    assert [one.source for one in found.encoders] == [
+    assert [one.source for one in result.encoders] == [
         f"{tmp_path}/nets/*.pth",
         f"{tmp_path}/more/a.pth",
     ]
-    assert found.images[0].source == f"{tmp_path}/set" and found.images[0].per_class == 3
+    assert result.images[0].source == f"{tmp_path}/set" and result.images[0].per_class == 3
     rows = make_study({"encoders": [{"source": "pixels"}], "images": [{"source": "rows:data:set"}]})
     assert with_data(rows)[0].images[0].source == f"rows:{tmp_path}/set"
     images = [{"source": "digits"}]
     graph = [{"source": "onnx:data:nets/x.pth"}, {"source": "onnx:data:no", "fallback": "pixels"}]
-    found, notes = with_data(make_study({"encoders": graph, "images": images}))
-    assert [one.source for one in found.encoders] == [f"onnx:{tmp_path}/nets/x.pth", "pixels"]
+    result, notes = with_data(make_study({"encoders": graph, "images": images}))
+    assert [one.source for one in result.encoders] == [f"onnx:{tmp_path}/nets/x.pth", "pixels"]
     assert len(notes) == 1
     plain = make_study({"encoders": [{"source": "pixels"}], "images": [{"source": "digits"}]})
     assert with_data(plain)[0] == plain
 
 
 def test_what_stands_in_is_said_in_words_and_in_the_name(tmp_path: Path) -> None:
-    found, notes = with_data(study(fallback="digits", name="photos", classes=["x"]), tmp_path)
-    assert [one.source for one in found.encoders] == ["zoo:all"], "once, whatever it stands for"
-    image = found.images[0]
+    result, notes = with_data(study(fallback="digits", name="photos", classes=["x"]), tmp_path)
+    assert [one.source for one in result.encoders] == ["zoo:all"], "once, whatever it stands for"
+    image = result.images[0]
     assert (image.source, image.name) == ("digits", "photos (digits instead)")
     assert image.classes is None, "the classes were those of the other set"
     assert len(notes) == 2, "one for each that stands in"

@@ -41,14 +41,14 @@ def test_dotted_names_are_those_of_modules_or_in_them(page: Path) -> None:
         words = name.split(".")
         while not _is_module(words):
             words.pop()
-        found = importlib.import_module(".".join(words))
+        result = importlib.import_module(".".join(words))
         for word in name.split(".")[len(words) :]:
-            found = getattr(found, word)
+            result = getattr(result, word)
 
 
 def _is_module(words: list[str]) -> bool:
-    places = (ROOT.joinpath(*words), (ROOT / "converters").joinpath(*words))
-    return any(place.is_dir() or place.with_suffix(".py").is_file() for place in places)
+    positions = (ROOT.joinpath(*words), (ROOT / "converters").joinpath(*words))
+    return any(position.is_dir() or position.with_suffix(".py").is_file() for position in positions)
 
 
 def test_everything_public_is_on_the_page_of_the_api() -> None:

@@ -37,8 +37,8 @@ def test_columns_together_are_what_each_is_alone(limit: int, monkeypatch: pytest
     monkeypatch.setattr("mgm_jax.intervals._VALUES_AT_ONCE", 700)
     random = np.random.default_rng(3)
     columns = [random.normal(size=size) for size in (60, 33, 60, 1)]
-    found = bootstrap_intervals(columns, resamples=50, seed=4, level=0.9)
-    for column, ends in zip(columns, found, strict=True):
+    result = bootstrap_intervals(columns, resamples=50, seed=4, level=0.9)
+    for column, ends in zip(columns, result, strict=True):
         if column.size == 1:
             assert np.isnan(ends).all()
             continue

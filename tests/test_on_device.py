@@ -11,32 +11,32 @@ import pytest
 
 from benchmarks.compile_only.devices import DEVICES
 from benchmarks.compile_only.kernels import ALL, KERNELS
+from benchmarks.measuring.predicted import predicted
 from benchmarks.on_device import OURS, Sizes, Task, main, rows_of, tasks
-from benchmarks.predicted import predicted
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
 def test_every_task_has_a_kernel_of_the_compilers(platform: str) -> None:
-    found = list(tasks(Sizes(points=4096), platform))
+    result = list(tasks(Sizes(points=4096), platform))
     kernels = {kernel.name: kernel for kernel in KERNELS}
-    assert {task.kernel[0] for task in found if task.kernel} <= set(kernels)
-    assert len([task for task in found if task.kernel]) == len(found)
+    assert {task.kernel[0] for task in result if task.kernel} <= set(kernels)
+    assert len([task for task in result if task.kernel]) == len(result)
 
 
 def test_a_prediction_scales_the_counted_seconds(tmp_path: Path) -> None:
     table = tmp_path / "counts.json"
     row = {"device": "v5e", "kernel": "ResNet-50", "program": ALL, "points": 256, "seconds": 0.5}
     table.write_text(json.dumps({"rows": [row | {"program": "encoder", "seconds": 9}, row]}))
-    found = predicted(DEVICES["v5e"].kind, "ResNet-50", points=64, tables=(table,))
-    assert found == (0.125, "compiler")
+    result = predicted(DEVICES["v5e"].kind, "ResNet-50", points=64, tables=(table,))
+    assert result == (0.125, "compiler")
 
 
 def test_a_gpu_is_predicted_by_its_product(tmp_path: Path) -> None:
     missing = (tmp_path / "none.json",)
-    found = predicted(DEVICES["H200"].kind, "k-NN, d = 768", points=8192, tables=missing)
+    result = predicted(DEVICES["H200"].kind, "k-NN, d = 768", points=8192, tables=missing)
     # Two flops for each of 8192 x 65536 x 768, at 989 TFLOP/s.
-    assert found is not None and found.by == "product"
-    assert found.seconds == pytest.approx(2 * 8192 * 65536 * 768 / 989e12)
+    assert result is not None and result.by == "product"
+    assert result.seconds == pytest.approx(2 * 8192 * 65536 * 768 / 989e12)
     assert predicted(DEVICES["H200"].kind, "NNK graph of a cloud", points=1, tables=missing) is None
     assert predicted("cpu", "ResNet-50", points=1) is None
 

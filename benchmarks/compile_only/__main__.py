@@ -13,7 +13,7 @@ from benchmarks.compile_only.compilers import DEVICES, Device, Target, as_if_on
 from benchmarks.compile_only.kernels import KERNELS, Kernel
 from benchmarks.compile_only.loops import growing
 from benchmarks.compile_only.table import as_text, rows_of
-from benchmarks.timing import RESULTS
+from benchmarks.measuring.timing import RESULTS
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.hlo_counts import COLLECTIVES, TRIPS, computations_of, shape_bytes
+from benchmarks.measuring.hlo_counts import COLLECTIVES, TRIPS, computations_of, shape_bytes
 
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')

@@ -113,14 +113,18 @@ def _product(target: Target, n: int, *, d: int, m: int) -> list[Program]:
     return [Program(name="product", function=jax.jit(product), arguments=arguments, options={})]
 
 
-def _tile(target: Target, n: int, *, d: int, m: int) -> list[Program]:
-    """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound."""
+def _tile(target: Target, n: int, *, d: int, m: int, rests: int = 0) -> list[Program]:
+    """One tile of queries of ``knn_graph`` on a device: scan, candidates in order, bound.
+
+    With ``rests`` of great features the scan has two columns more for each.
+    """
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic_of
     from mgm_jax.geometry.knn import buckets, distance
     from mgm_jax.geometry.knn.in_pairs.rank import Ranking, rank_in_pairs, width_for_ranking
 
-    queries, count, rows = _table(target, n, d), K + 14, target.array(n, dtype=np.int32)
+    scanned = d + 2 * rests
+    queries, count, rows = _table(target, n, scanned), K + 14, target.array(n, dtype=np.int32)
     candidates = target.array(n, count, dtype=np.int32)
     device = compilers.devices_of(target.device)[0]
     kernel = "pallas" if target.device.platform == "tpu" else "xla"
@@ -143,9 +147,9 @@ def _tile(target: Target, n: int, *, d: int, m: int) -> list[Program]:
         Program(
             name="scan",
             function=buckets.scan_in_buckets,
-            arguments=(queries, rows, _table(target, m, d)),
+            arguments=(queries, rows, _table(target, m, scanned)),
             options={"count": count, "kernel": kernel},
-            flops=_pair_flops(n, m=m, d=d),
+            flops=_pair_flops(n, m=m, d=scanned),
             float64=not in_pairs,
         ),
         Program(
@@ -561,6 +565,12 @@ KERNELS = [
             product=partial(_pair_flops, m=65536, d=d),
         )
         for d in (2048, 768, 384)
+    ),
+    Kernel(
+        name="k-NN, d = 384, great features",
+        points=4096,
+        make=partial(_tile, d=384, m=65536, rests=64),
+        product=partial(_pair_flops, m=65536, d=384),
     ),
     Kernel(name="k-NN, scaling, d = 2048", points=65536, make=partial(_scaling, d=WIDTH)),
     Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),

@@ -75,10 +75,10 @@ def by_patches(x: jax.Array, weights: jax.Array, *, stride: int) -> jax.Array:
 def max_pool(x: jax.Array) -> jax.Array:
     """Largest value of each 3x3 window at every second place, ``[b, h, w, c]`` to half of both."""
     for axis in (1, 2):
-        places = -(-x.shape[axis] // 2)
+        positions = -(-x.shape[axis] // 2)
         edges = [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
         padded = jnp.pad(x, edges, constant_values=-jnp.inf)
-        first, second, third = (_every(padded, axis, i, places, 2) for i in range(3))
+        first, second, third = (_every(padded, axis, i, positions, 2) for i in range(3))
         x = jnp.maximum(jnp.maximum(first, second), third)
     return x
 

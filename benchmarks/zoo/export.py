@@ -120,7 +120,7 @@ def export_zoo(
 def _ship(file: Path, to: Path, unseen: Sequence[Images]) -> Path:
     tensors, metadata = read_safetensors(file)
     training = json.loads(metadata["mgm_training"])
-    training["knn"] = {name: found.accuracy for name, found in accuracies(file, unseen).items()}
+    training["knn"] = {name: result.accuracy for name, result in accuracies(file, unseen).items()}
     metadata["mgm_training"] = json.dumps(training)
     with whole_file(to) as part:
         save_file(tensors, part, metadata=metadata)

@@ -18,7 +18,7 @@ import optax
 from flax import linen as nn
 from flax import serialization
 
-from benchmarks import timing
+from benchmarks.measuring import timing
 from benchmarks.zoo.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method
@@ -269,7 +269,7 @@ def _read_log(run: Run) -> list[dict[str, Any]]:
 
 
 def hardware() -> dict[str, str]:
-    """What a run is made with: processor or accelerator, JAX, and the commit of this code."""
+    """What a run is made with: CPU or accelerator, JAX, and the commit of this code."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,

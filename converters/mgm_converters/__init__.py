@@ -9,12 +9,13 @@ The way of a checkpoint::
 
 The rooms, in the order in which a file passes through them:
 
-``reading/``       a source to a file, and a file to tensors: :mod:`~.reading.source` finds it,
+``reading/``       a source to a file, a file to tensors: :mod:`~.reading.files.source` finds it,
                    :mod:`~.reading.read` reads it without executing anything in it,
-                   :mod:`~.reading.kinds`, :mod:`~.reading.partitioned` and
-                   :mod:`~.reading.limits` name what is refused, :mod:`~.reading.unwrap` and
+                   :mod:`~.reading.files.kinds`, :mod:`~.reading.partitioned`
+                   and :mod:`~.reading.limits` name what is refused, :mod:`~.reading.unwrap` and
                    :mod:`~.reading.wrappers` take off what was wrapped around the weights
-``naming/``        the published spellings, one file each, as anchored rules to canonical names
+``naming/``        the published spellings, one file each (``resnet/``, ``vit/``, ``conv4/``), as
+                   anchored rules to canonical names
 ``recognition/``   what the tensors are; see there for which question each file answers
 ``verification/``  the same networks in PyTorch, and the comparison with them at every tap
 ``foreign/``       another way: models that stay in timm, transformers or ONNX Runtime

@@ -16,9 +16,9 @@ import numpy as np
 
 from mgm_converters.naming.rules import Family, Translation, translate
 from mgm_converters.reading.arrays import to_array
+from mgm_converters.reading.files.source import find_source
 from mgm_converters.reading.limits import Limits
 from mgm_converters.reading.read import read_checkpoint
-from mgm_converters.reading.source import find_source
 from mgm_converters.reading.unwrap import Unwrapped
 from mgm_converters.recognition.architecture import architecture_name, assumptions
 from mgm_converters.recognition.classifier import with_classifier

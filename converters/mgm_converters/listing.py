@@ -13,11 +13,11 @@ from pathlib import Path
 
 from mgm_converters.foreign.open import SOURCES
 from mgm_converters.naming import NAMINGS
-from mgm_converters.reading.harmless import DICTIONARIES, HARMLESS_TYPES
+from mgm_converters.reading.files.kinds import KINDS
+from mgm_converters.reading.files.source import WEIGHTS
 from mgm_converters.reading.jax_files import JAX_FORMATS
-from mgm_converters.reading.kinds import KINDS
 from mgm_converters.reading.limits import Limits
-from mgm_converters.reading.source import WEIGHTS
+from mgm_converters.reading.pickles.harmless import DICTIONARIES, HARMLESS_TYPES
 from mgm_converters.reading.unwrap import WRAPPERS
 from mgm_converters.reading.wrappers import WRAPPER_STEPS
 from mgm_converters.recognition.copies import COPIES

@@ -27,7 +27,7 @@ def missing_of(names: list[str]) -> tuple[Published, ...]:
     """Which of some published encoders have to be fetched first."""
     if not names:
         return ()
-    from mgm_converters.reading.source import not_at_hand
+    from mgm_converters.reading.files.source import not_at_hand
 
     return not_at_hand(names)
 

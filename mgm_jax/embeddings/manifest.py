@@ -6,15 +6,13 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
-import tempfile
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import PART
+from mgm_jax.files import whole_file
 from mgm_jax.seals import sealed, unsealed
 
 StoreDtype = Literal["float32", "bfloat16"]
@@ -147,7 +145,17 @@ class Manifest:
             True where this call wrote it; of several processes at once exactly one does.
         """
         content = sealed({**self._key(), "versions": dict(self.versions)})
-        return _write_once(folder / MANIFEST_FILE, _canonical(content, indent=2))
+        path = folder / MANIFEST_FILE
+        if path.exists():
+            return False
+        # Should two writers meet where there are no hard links, the checksums still tell their
+        # chunks apart, because the digest of the manifest is part of them.
+        try:
+            with whole_file(path, replace=False) as part:
+                part.write_bytes(_canonical(content, indent=2))
+        except FileExistsError:
+            return False
+        return True
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -188,28 +196,3 @@ class Manifest:
 def _canonical(content: dict[str, Any], *, indent: int | None = None) -> bytes:
     """JSON with sorted keys: equal content gives equal bytes."""
     return json.dumps(content, sort_keys=True, indent=indent).encode()
-
-
-def _write_once(path: Path, content: bytes) -> bool:
-    """Make a file that is whole from its first moment; False where the name is taken."""
-    if path.exists():
-        return False
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        # A rename would replace another process's file without a word; a hard link fails.
-        os.link(part, path)
-    except FileExistsError:
-        return False
-    except OSError:
-        # This file system knows no hard links. Should two writers meet here, the checksums still
-        # tell their chunks apart, because the digest of the manifest is part of them.
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return True

@@ -112,10 +112,10 @@ def copy_features(model: StoredFeatures, tap: str, store: EmbeddingStore) -> Non
         wide = np.asarray(block, np.float32)
         bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
         if bad.size:
-            places = images[bad // views]
+            positions = images[bad // views]
             raise InputError(
                 f"features: {file.path} must hold finite numbers; rows "
-                f"{name_some(places.tolist())} hold NaN or Inf. Leave these images out."
+                f"{name_some(positions.tolist())} hold NaN or Inf. Leave these images out."
             )
         store.write(chunk, wide)
 

@@ -23,6 +23,7 @@ from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, wor
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.local.affinity import inverse_on_span, pair_overlap
 from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
+from mgm_jax.geometry.local.polytopes_in_cloud import CloudPolytopes
 from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors, suit_projectors
 from mgm_jax.geometry.local.spans_on_cpu import inverses_on_host
 from mgm_jax.geometry.local.spectrum import centred_gram
@@ -93,16 +94,21 @@ def measure_large_group(
     """
     size = len(points)
     k = candidates_of(size, options.k)
-    candidates = nearest_in_cloud_of(points, k=k, on_sphere=options.normalize, mesh=mesh)
+    nearest = partial(nearest_in_cloud_of, k=k, on_sphere=options.normalize, mesh=mesh)
     if wide_arithmetic() == "pairs":
+        candidates = nearest(points)
         aside = partial(_some_on_host, points, candidates, bandwidth, partners, options)
         return measure_in_three_programs(
             points, candidates, bandwidth, partners, options, mesh, aside
         )
+    # Devices search the points where they are.
+    candidates = None if mesh is None else nearest(points)
     points = np.asarray(fetch(points), np.float32)
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = options.kernel == "cosine"
     gram = cloud_gram_if_worth(points, k=k, metric="cosine") if cosine else None
+    if candidates is None:
+        candidates = nearest(points, gram=gram)
     every = row_batches(size)
     batches = own_share(every, mesh)
     # Rows that the last batch shares with the one before are its own, whoever works on the two.
@@ -243,19 +249,20 @@ def _compare_on_cpu(
 ) -> Iterator[Affinity]:
     workers = workers_for(None)
     n, d = points.shape
+    polytopes = CloudPolytopes(
+        points=points,
+        neighbours=whole.neighbours,
+        present=whole.present,
+        inverse=whole.inverse,
+        normalize=options.normalize,
+    )
     if suit_projectors(n, d, whole.present.sum(axis=1)):
         gram = None
         with one_thread_a_product():
-            overlaps = CloudProjectors(
-                points, *whole[:3], normalize=options.normalize, workers=workers
-            )
+            overlaps = CloudProjectors(polytopes, workers=workers)
     else:
         overlaps = CloudOverlaps(
-            points,
-            *whole[:3],
-            normalize=options.normalize,
-            gram=None if gram is None else gram.gram,
-            workers=workers,
+            polytopes, gram=None if gram is None else gram.gram, workers=workers
         )
 
     def compare(rows: np.ndarray, partner: np.ndarray) -> Affinity:

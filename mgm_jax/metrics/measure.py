@@ -133,9 +133,9 @@ def _trimmed(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[GroupBat
     for batch in batches:
         most = int(groups.sizes[padded == batch.rows.shape[1]].max())
         step = 2 if most <= 64 else 8
-        places = slice(0, -(-most // step) * step)
+        positions = slice(0, -(-most // step) * step)
         yield GroupBatch(
-            groups=batch.groups, rows=batch.rows[:, places], mask=batch.mask[:, places]
+            groups=batch.groups, rows=batch.rows[:, positions], mask=batch.mask[:, positions]
         )
 
 

@@ -181,9 +181,9 @@ def mesh_of(x: jax.Array | np.ndarray) -> Mesh | None:
     """
     if not isinstance(x, jax.Array) or x.sharding.is_fully_replicated:
         return None
-    places = x.sharding.devices_indices_map(x.shape)
+    positions = x.sharding.devices_indices_map(x.shape)
     return default_mesh(
-        sorted(places, key=lambda device: (places[device][0].start or 0, device.id))
+        sorted(positions, key=lambda device: (positions[device][0].start or 0, device.id))
     )
 
 

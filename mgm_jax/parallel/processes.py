@@ -186,9 +186,9 @@ def complete(columns: Iterable[np.ndarray], rows: np.ndarray, mesh: Mesh | None)
     Example:
         >>> complete([np.ones(3)], np.arange(3), None)
     """
-    places = np.concatenate(from_all_processes(rows.astype(np.int64), mesh))
+    positions = np.concatenate(from_all_processes(rows.astype(np.int64), mesh))
     for column in columns:
-        column[places] = np.concatenate(from_all_processes(column[rows], mesh))
+        column[positions] = np.concatenate(from_all_processes(column[rows], mesh))
 
 
 def from_all_processes(part: np.ndarray, mesh: Mesh | None) -> list[np.ndarray]:

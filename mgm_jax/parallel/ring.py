@@ -176,11 +176,13 @@ def _take_turn(
         stop = jnp.sum(wanted < visitor.first + size, dtype=jnp.int32)
 
         def take_batch(b: jax.Array, results: jax.Array) -> jax.Array:
-            places = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
-            local = wanted[jnp.minimum(places, share - 1)] - visitor.first
+            positions = start + b * batch + jnp.arange(batch, dtype=jnp.int32)
+            local = wanted[jnp.minimum(positions, share - 1)] - visitor.first
             values = visitor.parts[jnp.clip(local, 0, size - 1)]
             # What another visitor brings is written nowhere.
-            return results.at[jnp.where(places < stop, places, share)].set(values, mode="drop")
+            return results.at[jnp.where(positions < stop, positions, share)].set(
+                values, mode="drop"
+            )
 
         return jax.lax.fori_loop(0, -(-(stop - start) // batch), take_batch, results)
 

@@ -165,22 +165,26 @@ class Features:
         """
         n, rows = self.shape[0], np.asarray(rows)
         mask = rows.dtype == bool
-        places = np.flatnonzero(rows) if mask else rows.astype(np.int64)
-        if rows.ndim != 1 or (mask and rows.size != n) or ((places < 0) | (places >= n)).any():
+        positions = np.flatnonzero(rows) if mask else rows.astype(np.int64)
+        if (
+            rows.ndim != 1
+            or (mask and rows.size != n)
+            or ((positions < 0) | (positions >= n)).any()
+        ):
             raise InputError(
                 f"rows of {self.parts[0].name} must be places from 0 to {n - 1}, or a mask of "
                 f"{n}; got others."
             )
         ends = np.cumsum([len(part) for part in self.parts])
-        owner = np.searchsorted(ends, places, side="right")
+        owner = np.searchsorted(ends, positions, side="right")
         parts = []
         # Runs of places in one part.
-        for run in np.split(np.arange(places.size), np.flatnonzero(np.diff(owner)) + 1):
+        for run in np.split(np.arange(positions.size), np.flatnonzero(np.diff(owner)) + 1):
             if run.size:
                 part = self.parts[owner[run[0]]]
-                own = places[run] - (ends[owner[run[0]]] - len(part))
+                own = positions[run] - (ends[owner[run[0]]] - len(part))
                 parts.append(replace(part, rows=own if part.rows is None else part.rows[own]))
-        return Features(tuple(parts) or (replace(self.parts[0], rows=places),))
+        return Features(tuple(parts) or (replace(self.parts[0], rows=positions),))
 
     def join(self, other: Features) -> Features:
         """These rows and then those of another.
@@ -237,12 +241,12 @@ class Features:
         if rows is None:
             yield slice(0, n), then(slice(0, n), self.whole())
             return
-        places = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+        positions = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
 
         def one(rows_of: slice) -> tuple[slice, Any]:
             return rows_of, then(rows_of, self.read(rows_of.start, rows_of.stop))
 
-        yield from _ahead(partial(one, rows_of) for rows_of in places)
+        yield from _ahead(partial(one, rows_of) for rows_of in positions)
 
 
 def block_rows_for(width: int) -> int:

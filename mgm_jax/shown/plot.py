@@ -43,8 +43,8 @@ def curve_svg(
         >>> curve_svg([1, 2], {"y": np.array([0.0, 1.0])}, across="x").count("<polyline")
         1
     """
-    places = np.asarray(x, np.float64)
-    spaced = np.log(places) if logarithmic else places
+    positions = np.asarray(x, np.float64)
+    spaced = np.log(positions) if logarithmic else positions
     drawn = [np.asarray(values, np.float64) for values in curves.values()]
     ends = [*drawn, *(np.asarray(end, np.float64) for end in (low, high) if end is not None)]
     known = np.concatenate(ends) if ends else np.zeros(0)
@@ -74,7 +74,7 @@ def curve_svg(
             )
     for value in dict.fromkeys((float(known.min()), float(known.max()))):
         parts.append(_text(42, up(value) + 3, "end", f"{value:.3g}"))
-    for value, anchor in ((places[0], "start"), (places[-1], "end")):
+    for value, anchor in ((positions[0], "start"), (positions[-1], "end")):
         at = across_x(np.log(value) if logarithmic else value)
         parts.append(_text(at, height - 16, anchor, f"{value:.4g}"))
     parts.append(_text(width / 2, height - 3, "middle", across))

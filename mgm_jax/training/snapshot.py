@@ -77,8 +77,8 @@ def snapshot(
 
     Example:
         >>> x = jax.random.normal(jax.random.key(0), (200, 8))
-        >>> found = jax.jit(snapshot)(x)
-        >>> 6 < float(found["rankme"]) < 8
+        >>> result = jax.jit(snapshot)(x)
+        >>> 6 < float(result["rankme"]) < 8
         True
     """
     x = jnp.asarray(features)

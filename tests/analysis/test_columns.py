@@ -17,10 +17,10 @@ NOISE = np.array([3.0, -1.0, 2.0, -2.0, 1.0, 0.5])
 
 def test_columns_of_rounding_noise_do_not_enter() -> None:
     noisy = SPLIT.assign(nothing=1e-16 * NOISE)
-    found = cluster_models(noisy)
-    assert found.groups == 2 and found.labels.tolist() == [1, 1, 1, 2, 2, 2]
-    assert found.left_out == {"nothing": "rounding noise (all within 5e-16)"}
-    assert "rounding noise" in found._repr_html_()
+    result = cluster_models(noisy)
+    assert result.groups == 2 and result.labels.tolist() == [1, 1, 1, 2, 2, 2]
+    assert result.left_out == {"nothing": "rounding noise (all within 5e-16)"}
+    assert "rounding noise" in result._repr_html_()
     # A table of small numbers throughout is in units of its own.
     assert usable_columns(1e-20 * SPLIT)[0] == ("crop.nnk_degree",)
     assert cluster_models(1e-20 * SPLIT).groups == 2
@@ -31,9 +31,9 @@ def test_diagnostics_enter_only_where_they_are_asked_for() -> None:
         **{"crop.nnk_kkt": NOISE, "crop.nnk_residual": -NOISE, "width": 2 * NOISE, "r_low": NOISE}
     )
     for call in (cluster_models, lambda t: cluster_stability(t, resamples=10).clusters):
-        found = call(table)
-        assert found.columns == ("crop.nnk_degree",) and found.groups == 2
-        assert set(found.left_out.values()) == {"a diagnostic, no property of the model"}
+        result = call(table)
+        assert result.columns == ("crop.nnk_degree",) and result.groups == 2
+        assert set(result.left_out.values()) == {"a diagnostic, no property of the model"}
     assert len(cluster_models(table, diagnostics=True).columns) == 5
     scores = pd.Series(NOISE, index=MODELS)
     options = {"permutations": 9, "random_sets": 5, "resamples": 20}
@@ -67,11 +67,11 @@ def test_where_two_functions_name_different_numbers_of_groups_the_reason_is_told
     for _ in range(40):
         values = generator.normal(size=(9, 2)) + 2 * generator.integers(0, 3, (9, 1))
         table = pd.DataFrame(values, columns=["x", "y"], index=[f"m{i}" for i in range(9)])
-        by_silhouette, found = cluster_models(table), cluster_stability(table, resamples=10)
-        same = by_silhouette.groups == found.groups
-        assert (found.why_not_silhouette == "") == same
-        assert (by_silhouette.chosen_by, found.clusters.chosen_by) == ("silhouette", "stability")
+        by_silhouette, result = cluster_models(table), cluster_stability(table, resamples=10)
+        same = by_silhouette.groups == result.groups
+        assert (result.why_not_silhouette == "") == same
+        assert (by_silhouette.chosen_by, result.clusters.chosen_by) == ("silhouette", "stability")
         if not same:
-            assert f"largest for {by_silhouette.groups} groups" in found._repr_html_()
+            assert f"largest for {by_silhouette.groups} groups" in result._repr_html_()
         told.append(same)
     assert 0 < sum(told) < 40

@@ -172,9 +172,9 @@ def test_rsa_of_many_images_takes_a_sample_of_pairs(monkeypatch: pytest.MonkeyPa
     points = {"a": related(n=200)["a"], "b": related(n=200)["b"]}
     every = model_similarity(points, measures=["rsa"]).table.loc[0]
     monkeypatch.setattr(rsa, "MAX_PAIRS", 4000)
-    some = model_similarity(points, measures=["rsa"]).table.loc[0]
-    assert some["value"] == pytest.approx(every["value"], abs=0.05)
-    assert some["value"] != every["value"] and some["high"] > some["value"]
+    subset = model_similarity(points, measures=["rsa"]).table.loc[0]
+    assert subset["value"] == pytest.approx(every["value"], abs=0.05)
+    assert subset["value"] != every["value"] and subset["high"] > subset["value"]
 
 
 @settings(max_examples=10, deadline=None)
@@ -224,22 +224,22 @@ def test_unrelated_models_have_cka_zero_on_average_however_wide():
 
 def test_mutual_neighbours_are_those_of_scikit_learn():
     points = related()
-    found = model_similarity(points, k=7)
+    result = model_similarity(points, k=7)
     sets = {}
     for name, x in points.items():
         search = NearestNeighbors(n_neighbors=7, metric="cosine", algorithm="brute").fit(x)
         sets[name] = [set(row) for row in search.kneighbors(return_distance=False)]
     for one, other in (("a", "b"), ("a", "c")):
         expected = np.mean([len(p & q) / 7 for p, q in zip(sets[one], sets[other], strict=True)])
-        row = value_of(found.table, one, other, "mutual_knn")
+        row = value_of(result.table, one, other, "mutual_knn")
         assert row["value"] == pytest.approx(expected)
         both = model_similarity({name: points[name] for name in (one, other)}, k=7).table
         # The draws that all pairs share are those of a pair alone.
         assert row["low"] <= row["value"] <= row["high"]
         assert row.to_list() == both.loc[0, ["value", "low", "high"]].to_list()
-    assert found.chance == pytest.approx(7 / 59)
+    assert result.chance == pytest.approx(7 / 59)
     # The neighbours of unrelated models meet by chance alone.
-    assert value_of(found.table, "a", "c", "mutual_knn")["value"] < 2 * found.chance
+    assert value_of(result.table, "a", "c", "mutual_knn")["value"] < 2 * result.chance
 
 
 def test_copies_of_an_image_and_a_constant_model():
@@ -252,10 +252,10 @@ def test_copies_of_an_image_and_a_constant_model():
 
 def test_the_matrix_and_what_is_refused():
     points = related()
-    found = model_similarity(points)
-    square = found.matrix("mutual_knn")
+    result = model_similarity(points)
+    square = result.matrix("mutual_knn")
     assert square.loc["b", "a"] == square.loc["a", "b"] and square.loc["c", "c"] == 1.0
-    assert "60 images" in found._repr_html_()
+    assert "60 images" in result._repr_html_()
     with pytest.raises(InputError, match="at least two models"):
         model_similarity({"a": points["a"]})
     with pytest.raises(InputError, match="a: 60 rows, b: 59 rows"):
@@ -265,7 +265,7 @@ def test_the_matrix_and_what_is_refused():
     with pytest.raises(InputError, match="ridge must be above 0"):
         model_similarity(points, measures=["gulp"], ridge=0)
     with pytest.raises(InputError, match="one of mutual_knn, cka; got 'rsa'"):
-        found.matrix("rsa")
+        result.matrix("rsa")
     graphs = [knn_graph(points["a"], k=k) for k in (3, 4)]
     with pytest.raises(InputError, match="same k"):
         mutual_neighbours(*graphs)

@@ -20,7 +20,7 @@ from benchmarks.compile_only.counts import Counts, count
 from benchmarks.compile_only.kernels import Kernel, Program
 from benchmarks.compile_only.loops import growing, turns
 from benchmarks.compile_only.table import ALL, as_text, rows_of
-from benchmarks.hlo_counts import shape_bytes
+from benchmarks.measuring.hlo_counts import shape_bytes
 
 
 def target_on_cpu() -> Target:

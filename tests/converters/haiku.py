@@ -43,13 +43,13 @@ _PLACES = {
 def _places() -> Iterator[None]:
     """The modules as they stand while the file is written, and gone when it is read."""
     before = set(sys.modules)
-    for made, place in _PLACES.items():
-        steps = place.split(".")
+    for made, position in _PLACES.items():
+        steps = position.split(".")
         for end in range(1, len(steps) + 1):
             name = ".".join(steps[:end])
             sys.modules.setdefault(name, types.ModuleType(name))
-        made.__module__, made.__qualname__ = place, made.__name__
-        setattr(sys.modules[place], made.__name__, made)
+        made.__module__, made.__qualname__ = position, made.__name__
+        setattr(sys.modules[position], made.__name__, made)
     try:
         yield
     finally:

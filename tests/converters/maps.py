@@ -14,7 +14,11 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
 
 
 def torch_taps(
-    network: Any, x: torch.Tensor, places: Mapping[str, str], *, channels_last: tuple[str, ...] = ()
+    network: Any,
+    x: torch.Tensor,
+    indices: Mapping[str, str],
+    *,
+    channels_last: tuple[str, ...] = (),
 ) -> dict[str, np.ndarray]:
     """Outputs of submodules by tap, from one pass of ``network`` over ``x``.
 
@@ -32,8 +36,8 @@ def torch_taps(
         return hook
 
     handles = [
-        network.get_submodule(place).register_forward_hook(keep(tap))
-        for tap, place in places.items()
+        network.get_submodule(position).register_forward_hook(keep(tap))
+        for tap, position in indices.items()
     ]
     with torch.inference_mode():
         network(x)
@@ -50,7 +54,7 @@ def normalised(encoder: Encoder, views: np.ndarray) -> torch.Tensor:
 def assert_parity(
     encoder: Encoder,
     network: Any,
-    places: Mapping[str, str],
+    indices: Mapping[str, str],
     *,
     channels_last: tuple[str, ...] = (),
     bfloat16: bool = True,
@@ -62,7 +66,7 @@ def assert_parity(
     """
     size = encoder.preprocess.size
     views = np.random.default_rng(1).random((2, size, size, 3), dtype=np.float32)
-    theirs = torch_taps(network, normalised(encoder, views), places, channels_last=channels_last)
+    theirs = torch_taps(network, normalised(encoder, views), indices, channels_last=channels_last)
     if "pool" in encoder.taps and "pool" not in theirs:
         last = encoder.taps[encoder.taps.index("pool") - 1]
         positions = theirs[last].reshape(len(views), -1, theirs[last].shape[-1])

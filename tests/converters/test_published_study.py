@@ -23,7 +23,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.study import EncoderEntry
 from mgm_jax.sweep.subjects import load_subjects
 from tests.converters.layouts import moco, pycontrast, swav
-from tests.converters.test_download import Server
+from tests.converters.reading.test_download import Server
 
 torch = pytest.importorskip("torch")
 
@@ -69,14 +69,14 @@ def handler(
         torch.save(wrap(network.state_dict()), tmp_path / name)
         content = (tmp_path / name).read_bytes()
         made.files[f"/{name}.pth"] = content
-        here = replace(
+        moved = replace(
             PUBLISHED[name],
             spec=small,
             preprocess=replace(PUBLISHED[name].preprocess, size=32, resize=32),
             address=f"http://127.0.0.1:{server.server_port}/{name}.pth",
             sha256=hashlib.sha256(content).hexdigest() if name != "moco_v2" else "",
         )
-        monkeypatch.setitem(table, name, here)
+        monkeypatch.setitem(table, name, moved)
     monkeypatch.setenv("MGM_CACHE", str(tmp_path / "cache"))
     (tmp_path / "study.yaml").write_text(STUDY)
     yield made
@@ -131,20 +131,20 @@ def test_a_study_fetches_what_it_names_whatever_the_server_does(
 
 
 def test_without_a_network_the_rest_is_measured(handler: type[Files], tmp_path: Path) -> None:
-    found = []
+    result = []
     subjects = load_subjects(
         (EncoderEntry(source="published:swav"), EncoderEntry(source="pixels", size=8)),
         base=tmp_path,
         cache=tmp_path,
         convert=_offline,
-        on_failure=lambda name, error: found.append((name, str(error))),
+        on_failure=lambda name, error: result.append((name, str(error))),
     )
     assert [one.name for one in subjects] == ["pixels"]
-    assert found[0][0] == "swav" and "add --download" in found[0][1]
+    assert result[0][0] == "swav" and "add --download" in result[0][1]
 
 
 def _offline(file: Path | str, entry: Any, cache: Path) -> Path:
-    from mgm_converters.reading.source import find_source
+    from mgm_converters.reading.files.source import find_source
 
     return find_source(str(file)).file
 

@@ -60,8 +60,8 @@ TRACES: list[tuple[int, ...]] = []
 def project(views: jax.Array, weights: jax.Array, *, taps: tuple[str, ...]) -> dict[str, jax.Array]:
     TRACES.append(views.shape)
     flat = views.reshape(len(views), -1)
-    found = {"wide": jnp.maximum(flat @ weights, 0), "colour": views.mean(axis=(1, 2))}
-    return {tap: found[tap] for tap in taps}
+    result = {"wide": jnp.maximum(flat @ weights, 0), "colour": views.mean(axis=(1, 2))}
+    return {tap: result[tap] for tap in taps}
 
 
 @dataclass
@@ -117,12 +117,12 @@ def fake_canvases(
         images = np.zeros((batch_size, resize, resize, 3), np.uint8)
         index = part.astype(np.int32)
         failures = []
-        for place, one in enumerate(part.tolist()):
+        for position, one in enumerate(part.tolist()):
             try:
-                images[place] = source.canvas(one, resize)
+                images[position] = source.canvas(one, resize)
             except InputError as error:
                 if on_error == "raise":
                     raise
-                index[place] = -1
+                index[position] = -1
                 failures.append((source.ids[one], str(error)))
         yield SimpleNamespace(images=images, index=index, failures=tuple(failures))

@@ -82,15 +82,15 @@ def test_every_row_of_every_chunk_is_made_once(images, views, chunk_images, batc
 def test_views_are_those_of_their_image_and_number(counted):
     plan = plan_of(images=5, views=3, chunk_images=3, setting="translation")
     source = FakeSource(5)
-    found = {}
+    result = {}
     for batch in view_batches(
         source, plan, [1, 0], preprocess=PREPROCESS, batch_views=6, on_error="raise"
     ):
         for row, view in zip(batch.rows, np.asarray(batch.views), strict=True):
             if row >= 0:
-                found[batch.chunk * plan.chunk_rows + row] = view
-    assert sorted(found) == list(range(plan.rows))
-    for row, view in found.items():
+                result[batch.chunk * plan.chunk_rows + row] = view
+    assert sorted(result) == list(range(plan.rows))
+    for row, view in result.items():
         image, number = divmod(row, 3)
         canvas = FakeSource(5).canvas(image, 8)[None]
         key = image_key(source.ids[image])

@@ -140,10 +140,10 @@ def test_a_part_of_another_store_or_chunk_is_none(tmp_path: Path):
     part = Part(rows=np.array([1, 4]), values=np.ones((2, 3), np.float32))
     write_part(tmp_path, 7, part, manifest="m")
     facts = {"manifest": "m", "shape": (9, 3), "dtype": np.dtype(np.float32)}
-    found = read_part(tmp_path, 7, **facts)
-    assert found is not None
-    np.testing.assert_array_equal(found.rows, part.rows)
-    np.testing.assert_array_equal(found.values, part.values)
+    result = read_part(tmp_path, 7, **facts)
+    assert result is not None
+    np.testing.assert_array_equal(result.rows, part.rows)
+    np.testing.assert_array_equal(result.values, part.values)
     (tmp_path / "00000007.part").rename(tmp_path / "00000008.part")
     assert read_part(tmp_path, 8, **facts) is None
     (tmp_path / "00000008.part").rename(tmp_path / "00000007.part")

@@ -52,9 +52,9 @@ def test_rows_come_back_rounded_to_the_dtype(tmp_path: Path, dtype: str):
     store = full_store(tmp_path, dtype)
     expected = values_of(MANIFEST).astype(DTYPES[dtype])
     assert store.dtype == DTYPES[dtype]
-    found = EmbeddingStore.open(tmp_path, replace(MANIFEST, dtype=dtype)).read()
-    assert found.dtype == DTYPES[dtype]
-    np.testing.assert_array_equal(found, expected)
+    results = EmbeddingStore.open(tmp_path, replace(MANIFEST, dtype=dtype)).read()
+    assert results.dtype == DTYPES[dtype]
+    np.testing.assert_array_equal(results, expected)
     assert store.complete
     assert not store.failed_rows.any()
 
@@ -104,9 +104,9 @@ def test_every_damaged_byte_is_found(tmp_path: Path, dtype: str):
     store = full_store(tmp_path, dtype)
     path = chunk_file(store, 1)
     whole = path.read_bytes()
-    for place in range(len(whole)):
+    for position in range(len(whole)):
         damaged = bytearray(whole)
-        damaged[place] ^= 1 << (place % 8)
+        damaged[position] ^= 1 << (position % 8)
         path.write_bytes(damaged)
         assert store.missing() == [1]
     with pytest.raises(InputError, match="chunk 1"):
@@ -182,8 +182,8 @@ def test_two_manifests_at_once_leave_one_store(tmp_path: Path):
             return error
 
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(open_with, range(6)))
-    won = [one for one in found if isinstance(one, int)]
+        results = list(pool.map(open_with, range(6)))
+    won = [one for one in results if isinstance(one, int)]
     assert won == [EmbeddingStore.open(tmp_path).manifest.seed]
 
 
@@ -228,9 +228,9 @@ def test_failed_rows_are_flagged_and_hold_nan(tmp_path: Path, dtype: str):
     assert again.missing() == [3]
     assert again.failures == {8: "a.png: cut short", 9: "b.png: empty"}
     assert np.flatnonzero(again.failed_rows).tolist() == [8, 9]
-    found = again.read(slice(6, 12)).astype(np.float32)
-    assert np.isnan(found[2:4]).all()
-    assert np.isfinite(found[[0, 1, 4, 5]]).all()
+    results = again.read(slice(6, 12)).astype(np.float32)
+    assert np.isnan(results[2:4]).all()
+    assert np.isfinite(results[[0, 1, 4, 5]]).all()
 
 
 def test_changed_list_of_failed_rows_is_found(tmp_path: Path):
@@ -298,8 +298,8 @@ def test_many_readers_beside_a_writer(tmp_path: Path):
     with ThreadPoolExecutor(4) as pool:
         writing = pool.submit(rewrite)
         while not writing.done():
-            for found in pool.map(lambda _: EmbeddingStore.open(tmp_path).read(), range(3)):
-                np.testing.assert_array_equal(found, expected)
+            for results in pool.map(lambda _: EmbeddingStore.open(tmp_path).read(), range(3)):
+                np.testing.assert_array_equal(results, expected)
         writing.result()
 
 

@@ -184,7 +184,12 @@ def test_unknown_tap_precision_and_sizes_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("conv4:size=32", 4), ("conv4:size=32", 7), ("conv4:size=32", 9), ("resnet18:size=32", 7)],
+    [
+        ("conv4:size=32", 4),
+        ("conv4:size=32", 7),
+        ("conv4:size=32", 9),
+        pytest.param("resnet18:size=32", 7, marks=pytest.mark.nightly),
+    ],
 )
 def test_an_image_has_the_same_features_in_any_company(name: str, count: int):
     """The CPU walks through a batch by parts; the last one is filled up."""

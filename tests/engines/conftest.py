@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.test_executors import PACKAGES, STUDY
-from tests.sweep.test_executors import alone as alone
+from tests.sweep.run.test_executors import PACKAGES, STUDY
+from tests.sweep.run.test_executors import alone as alone
 
 #: Command of a run, which every engine starts in its own way.
 MGM = (sys.executable, "-m", "mgm_jax", "run")
@@ -40,10 +40,10 @@ def program(name: str, *, package: str) -> str:
     """Path of a program; skips where it is not installed."""
     # Beside this Python lies what was installed with the package; daemons lie where root looks.
     folders = [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", "/sbin"]
-    found = shutil.which(name, path=os.pathsep.join(folders))
-    if found is None:
+    result = shutil.which(name, path=os.pathsep.join(folders))
+    if result is None:
         pytest.skip(f"runs {name}, which is not installed ({package})")
-    return found
+    return result
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 180) -> None:

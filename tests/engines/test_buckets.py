@@ -15,7 +15,7 @@ import pytest
 
 from tests.engines.conftest import MGM, Daemon, environment_of, program, run_all, wait_for
 from tests.launch import free_port
-from tests.sweep.test_executors import assert_same
+from tests.sweep.run.test_executors import assert_same
 
 pytestmark = pytest.mark.nightly
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engines.conftest import MGM, Daemon, environment_of, program, run_all, wait_until
 from tests.launch import ROOT, free_port
-from tests.sweep.test_executors import assert_same
+from tests.sweep.run.test_executors import assert_same
 
 pytestmark = pytest.mark.nightly
 

@@ -41,11 +41,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_the_probes_follow_gains_and_noise_does_not(study: Path) -> None:
-    found = study_gains(study)
-    assert found["models"] == 16
+    result = study_gains(study)
+    assert result["models"] == 16
     for held_out in ("model", "paradigm"):
         for beside in ("", "_and_width"):
-            rows = {row["set"]: row for row in found[f"{held_out}_held_out{beside}"]}
+            rows = {row["set"]: row for row in result[f"{held_out}_held_out{beside}"]}
             assert ("width" in rows) == (not beside)
             assert rows["pca_components"]["low"] > 0.1, (held_out, beside)
             assert rows["multiscale"]["low"] < 0.1 and rows["semantic MGMs"]["low"] < 0.1

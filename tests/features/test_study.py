@@ -30,7 +30,7 @@ def models(count: int = 7) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> mgm.StudyResults:
+def result(tmp_path_factory: pytest.TempPathFactory) -> mgm.StudyResults:
     scores = pd.DataFrame({"cars": np.linspace(0.2, 0.8, 7)}, index=list(models()))
     return mgm.study(
         features=models(),
@@ -42,35 +42,35 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> mgm.StudyResults:
     )
 
 
-def test_the_metrics_are_those_of_the_arrays(found: mgm.StudyResults) -> None:
+def test_the_metrics_are_those_of_the_arrays(result: mgm.StudyResults) -> None:
     right = mgm.manifold_metrics(models()["m3"], groups=LABELS, k=8).to_pandas()
-    points = found.points[found.points["encoder"] == "m3"]
+    points = result.points[result.points["encoder"] == "m3"]
     np.testing.assert_allclose(points["nnk_degree"], right["nnk_degree"])
     np.testing.assert_allclose(points["nnk_diameter"], right["nnk_diameter"])
 
 
-def test_every_table_is_there_and_shows_itself(found: mgm.StudyResults) -> None:
+def test_every_table_is_there_and_shows_itself(result: mgm.StudyResults) -> None:
     wanted = {"summary", "models", "groups", "points", "clusters", "similarity"}
-    assert wanted | {"transfer", "prediction"} <= set(found.tables)
-    assert found.page.is_file()
-    assert set(found.transfer["kind"]) == {"probe", "given"}
-    assert {"cars", "images · knn"} <= set(found.prediction["task"])
-    assert found.headline in repr(found)
-    assert "<table" in found._repr_html_()
+    assert wanted | {"transfer", "prediction"} <= set(result.tables)
+    assert result.page.is_file()
+    assert set(result.transfer["kind"]) == {"probe", "given"}
+    assert {"cars", "images · knn"} <= set(result.prediction["task"])
+    assert result.headline in repr(result)
+    assert "<table" in result._repr_html_()
     with pytest.raises(AttributeError, match="no table 'nothing'"):
-        _ = found.nothing
+        _ = result.nothing
 
 
-def test_the_knn_probe_is_that_of_the_arrays(found: mgm.StudyResults) -> None:
-    rows = found.transfer[found.transfer["metric"] == "top1"]
+def test_the_knn_probe_is_that_of_the_arrays(result: mgm.StudyResults) -> None:
+    rows = result.transfer[result.transfer["metric"] == "top1"]
     assert list(rows["encoder"]) == list(models())
     assert rows["value"].iloc[-1] > rows["value"].iloc[0]
 
 
 def test_published_scores_join_by_the_name_of_the_model(tmp_path: Path) -> None:
-    found = find_scores("published:ericsson2021", base=tmp_path, models=["SwAV", "byol", "mine"])
-    assert list(found.index) == ["SwAV", "byol"]
-    assert found.loc["SwAV", "linear · Pets"] == 87.6
+    result = find_scores("published:ericsson2021", base=tmp_path, models=["SwAV", "byol", "mine"])
+    assert list(result.index) == ["SwAV", "byol"]
+    assert result.loc["SwAV", "linear · Pets"] == 87.6
     with pytest.raises(InputError, match="encoders are none of them: mine"):
         find_scores("published:ericsson2021", base=tmp_path, models=["mine"])
     with pytest.raises(InputError, match="no published scores are called 'published:x'"):
@@ -98,11 +98,11 @@ def test_other_orders_are_aligned_by_id(tmp_path: Path) -> None:
 def test_views_are_augmentation_manifolds(tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     views = random.normal(size=(12, 1, 16)) + 0.1 * random.normal(size=(12, 9, 16))
-    found = mgm.study(features={"v": views}, out=tmp_path, **OPTIONS)
-    assert set(found.points["setting"]) == {"semantic", "views"}
+    result = mgm.study(features={"v": views}, out=tmp_path, **OPTIONS)
+    assert set(result.points["setting"]) == {"semantic", "views"}
     flat = views.reshape(-1, 16).astype(np.float32)
     right = mgm.manifold_metrics(flat, groups=np.repeat(np.arange(12), 9), k=8).to_pandas()
-    own = found.points[found.points["setting"] == "views"]
+    own = result.points[result.points["setting"] == "views"]
     np.testing.assert_allclose(own["nnk_diameter"], right["nnk_diameter"])
 
 
@@ -124,11 +124,11 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
         (tmp_path / "runs" / folder).mkdir(parents=True)
         np.save(tmp_path / "runs" / folder / "x.npy", models(1)["m0"])
     made = make_study({"features": [{"source": "runs/*/x.npy"}], "augmentation": None})
-    (found,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
-    assert names_of([found]) == ["[lr=1]-x", "[lr=2]-x"]
+    (result,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
+    assert names_of([result]) == ["[lr=1]-x", "[lr=2]-x"]
     made = make_study({"features": [{"source": "runs/[lr=1]/*.npy"}], "augmentation": None})
-    (found,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
-    assert names_of([found]) == ["x"]
+    (result,) = open_feature_sets(made, base=tmp_path, cache=tmp_path, convert=None)
+    assert names_of([result]) == ["x"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_other_images_are_refused(
 def test_rows_that_are_not_finite_cost_their_model_alone(tmp_path: Path) -> None:
     x = models(3)
     x["m1"][7, 2] = np.nan
-    found = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
-    assert set(found.summary["encoder"]) == {"m0", "m2"}
+    result = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
+    assert set(result.summary["encoder"]) == {"m0", "m2"}
     account = json.loads((tmp_path / "study.json").read_text())
     assert any("rows 7 hold NaN" in what for _, what in account["failed_cells"])
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import jax
 import numpy as np
 
-from benchmarks.ring_cost import ring_cost
+from benchmarks.measuring.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
@@ -35,9 +35,9 @@ def meshes() -> list:
     return [default_mesh(jax.devices()[:count]) for count in DEVICES]
 
 
-def assert_same(found: Any, expected: Any, *, where: str) -> None:
+def assert_same(result: Any, expected: Any, *, where: str) -> None:
     for field in fields(expected):
-        one, two = getattr(found, field.name), getattr(expected, field.name)
+        one, two = getattr(result, field.name), getattr(expected, field.name)
         if isinstance(two, np.ndarray) and field.name != "certified":
             np.testing.assert_array_equal(one, two, err_msg=f"{field.name}, {where}")
 
@@ -63,15 +63,15 @@ def groups() -> None:
     """NNK graphs and manifold metrics of groups, and of one cloud."""
     x = clouds()["post-ReLU features"][:70, :12]
     labels = np.arange(70) % 4
-    for function, partition, some in (
+    for function, partition, subset in (
         (nnk_graph, labels, meshes()),
         (nnk_graph, None, meshes()[:1]),
         (manifold_metrics, labels, meshes()),
     ):
         expected = function(x, k=5, groups=partition)
-        for mesh in some:
-            found = function(x, k=5, groups=partition, devices=mesh)
-            assert_same(found, expected, where=f"{function.__name__}, {mesh.size} devices")
+        for mesh in subset:
+            result = function(x, k=5, groups=partition, devices=mesh)
+            assert_same(result, expected, where=f"{function.__name__}, {mesh.size} devices")
 
 
 def compilations() -> None:
@@ -96,20 +96,20 @@ def costs() -> None:
     """Compiled programs do what the model says: products, messages and memory."""
     shape = {"d": 48, "k": 7, "rows": 64, "columns": 128}
     for devices in (1, *DEVICES):
-        found = measure(devices, n=3001, **shape)
+        result = measure(devices, n=3001, **shape)
         model = ring_cost(n=3001, devices=devices, scan="float32", **shape)
         for name in ("product_flops", "scan_sent", "rank_sent"):
-            assert found[name] == getattr(model, name), (devices, name, found, model)
+            assert result[name] == getattr(model, name), (devices, name, result, model)
         # One block is the largest message.
-        assert found["message"] == model.message <= 128 * 48 * 4, (found, model)
-        peak = max(found["memory"].values())
-        assert peak <= model.memory <= 2 * peak, (devices, found, model)
-        assert found["working"]["scan"] <= model.scan_working, (found, model)
-        assert found["working"]["rank"] <= model.rank_working, (found, model)
+        assert result["message"] == model.message <= 128 * 48 * 4, (result, model)
+        peak = max(result["memory"].values())
+        assert peak <= model.memory <= 2 * peak, (devices, result, model)
+        assert result["working"]["scan"] <= model.scan_working, (result, model)
+        assert result["working"]["rank"] <= model.rank_working, (result, model)
     # What turns needs blocks and tiles: as much for twice as many points. None of eight devices
     # holds as much as the base.
     twice = measure(8, n=6002, **shape)
-    assert twice["working"]["scan"] <= 1.05 * found["working"]["scan"], (twice, found)
+    assert twice["working"]["scan"] <= 1.05 * result["working"]["scan"], (twice, result)
     assert max(twice["memory"].values()) < 6002 * 48 * 4, twice
 
 
@@ -173,9 +173,9 @@ def spread_groups() -> None:
     expected = manifold_metrics(x, k=5, groups=labels)
     spread = shard_rows(x, default_mesh())
     with patch.object(manifold, "fetch", _never):
-        found = manifold_metrics(spread, k=5, groups=labels, max_points_per_batch=36)
+        result = manifold_metrics(spread, k=5, groups=labels, max_points_per_batch=36)
     for name in expected.columns:
-        one, two = getattr(found, name), getattr(expected, name)
+        one, two = getattr(result, name), getattr(expected, name)
         np.testing.assert_allclose(one, two, atol=1e-12, err_msg=name)
 
 
@@ -190,9 +190,9 @@ def one_spread_cloud() -> None:
     given = (near, None, partners, options)
     alone, mesh = measure_in_three_programs(x, *given, None, _never), default_mesh()
     with patch.object(large_in_pairs, "MAX_DEFECT", 1.0):
-        found = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
+        result = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
     for name, column in alone.items():
-        np.testing.assert_allclose(found[name], column, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(result[name], column, atol=1e-6, err_msg=name)
 
 
 def without_float64() -> None:

@@ -87,12 +87,12 @@ def test_two_nn_takes_as_many_ratios_as_theirs(n: int) -> None:
 @pytest.mark.parametrize("name", MANIFOLDS)
 def test_levina_bickel_is_theirs_at_every_point(name: str, unbiased: bool) -> None:
     x = cloud(name)
-    found = levina_bickel(x, k=20, unbiased=unbiased)
+    result = levina_bickel(x, k=20, unbiased=unbiased)
     expected = theirs(skdim.id.MLE(unbiased=unbiased), x, n_neighbors=20, comb="mle")
-    np.testing.assert_allclose(found.dimension, expected.dimension_pw_, rtol=1e-5)
-    assert found.average[0] == pytest.approx(expected.dimension_, rel=1e-6)
+    np.testing.assert_allclose(result.dimension, expected.dimension_pw_, rtol=1e-5)
+    assert result.average[0] == pytest.approx(expected.dimension_, rel=1e-6)
     m = MANIFOLDS[name]
-    assert m is None or found.average[0] == pytest.approx(m, rel=0.25)
+    assert m is None or result.average[0] == pytest.approx(m, rel=0.25)
 
 
 @pytest.mark.slow
@@ -100,25 +100,25 @@ def test_levina_bickel_is_theirs_at_every_point(name: str, unbiased: bool) -> No
 def test_local_pca_is_theirs_in_every_neighbourhood(name: str) -> None:
     x = cloud(name)[:200]
     graph = knn_graph(x, k=30, metric="euclidean")
-    found = local_pca(x, graph=graph, threshold=0.95)
+    result = local_pca(x, graph=graph, threshold=0.95)
     options = {"precomputed_knn": graph.indices, "n_neighbors": 30}
     wide = x.astype(np.float64)
     ratio = skdim.id.lPCA(ver="ratio", alphaRatio=0.95).fit_pw(wide, **options)
-    np.testing.assert_array_equal(found.dimension, ratio.dimension_pw_)
+    np.testing.assert_array_equal(result.dimension, ratio.dimension_pw_)
     shares = skdim.id.lPCA(ver="participation_ratio").fit_pw(wide, **options)
-    np.testing.assert_allclose(found.participation_ratio, shares.dimension_pw_, rtol=1e-6)
-    np.testing.assert_array_equal(local_pca(x, k=30).dimension, found.dimension)
+    np.testing.assert_allclose(result.participation_ratio, shares.dimension_pw_, rtol=1e-6)
+    np.testing.assert_array_equal(local_pca(x, k=30).dimension, result.dimension)
 
 
 def test_local_eigenvalues_are_theirs_but_for_the_divisor() -> None:
     x = cloud("normal of 10 in 64")[:60]
-    found = local_pca(x, k=12)
+    result = local_pca(x, k=12)
     graph = knn_graph(x, k=12, metric="euclidean")
     for row in range(5):
         one = skdim.id.lPCA(ver="ratio").fit(x[graph.indices[row]].astype(np.float64))
         # Ours is a mean over the k neighbours, theirs divides by k - 1.
         values = one.explained_var_ * 11 / 12
-        np.testing.assert_allclose(found.spectrum[row], values, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(result.spectrum[row], values, rtol=1e-5, atol=1e-7)
 
 
 def test_repeated_rows_are_left_out_where_theirs_bend_the_estimate() -> None:
@@ -149,5 +149,5 @@ def test_groups_are_theirs_fitted_one_by_one() -> None:
     expected = [theirs(skdim.id.TwoNN(), part).dimension_ for part in parts]
     np.testing.assert_allclose(two_nn(x, groups=groups).dimension, expected, rtol=1e-5)
     expected = [theirs(skdim.id.MLE(), part, n_neighbors=15).dimension_ for part in parts]
-    found = levina_bickel(x, k=15, groups=groups).average
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    result = levina_bickel(x, k=15, groups=groups).average
+    np.testing.assert_allclose(result, expected, rtol=1e-6)

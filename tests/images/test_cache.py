@@ -51,8 +51,8 @@ def test_each_image_is_decoded_once_and_looks_the_same(tmp_path: Path):
     decoded: list[int] = []
     cache = CanvasCache(folder=tmp_path)
     for _ in range(3):
-        for found, wanted in zip(look(noise(decoded), cache), expected, strict=True):
-            np.testing.assert_array_equal(found, wanted)
+        for result, wanted in zip(look(noise(decoded), cache), expected, strict=True):
+            np.testing.assert_array_equal(result, wanted)
     # The broken one is tried every time.
     assert sorted(decoded) == [0, 1, 2, 3, 4, 5, 5, 5, 6]
 
@@ -68,8 +68,8 @@ def test_another_look_is_another_set(tmp_path: Path, change: str):
         "crop": {"crop": 4},
         "filter": {"interpolation": "nearest"},
     }[change]
-    found, _ = look(source, cache, **options)
-    np.testing.assert_array_equal(found, look(source, None, **options)[0])
+    result, _ = look(source, cache, **options)
+    np.testing.assert_array_equal(result, look(source, None, **options)[0])
     assert len(decoded) == 3 * COUNT
 
 
@@ -105,11 +105,11 @@ def test_a_file_deleted_or_emptied_while_it_is_read_costs_a_decoding(tmp_path: P
     expected, _ = look(noise(decoded), cache)
     for harm in (Path.unlink, lambda path: os.truncate(path, 0)):
         batches = canvases(noise(decoded), resize=6, batch_size=3, on_error="skip", cache=cache)
-        found = [next(batches).images]
+        result = [next(batches).images]
         [held] = tmp_path.iterdir()
         harm(held)
-        found += [batch.images for batch in batches]
-        np.testing.assert_array_equal(np.concatenate(found), expected)
+        result += [batch.images for batch in batches]
+        np.testing.assert_array_equal(np.concatenate(result), expected)
         look(noise(decoded), cache)
 
 
@@ -135,8 +135,8 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(tmp_path: Path, monkeypatc
     # A set that would take more than half of what is free is not begun.
     usage = shutil.disk_usage(tmp_path)
     for free, kept in ((2 * BYTES - 1, False), (2 * BYTES, True)):
-        found = usage._replace(free=free)
-        monkeypatch.setattr(shutil, "disk_usage", lambda _, found=found: found)
+        result = usage._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, result=result: result)
         folder = tmp_path / str(free)
         np.testing.assert_array_equal(look(noise([]), CanvasCache(folder=folder))[0], expected)
         assert any(folder.iterdir()) == kept

@@ -22,8 +22,8 @@ def test_a_subset_reads_the_images_it_names():
     assert part.ids == ("29", "03", "16")
     assert part.labels.tolist() == [2, 0, 1]
     assert part.classes == SOURCE.classes
-    for place, position in enumerate((29, 3, 16)):
-        np.testing.assert_array_equal(part.read(place), PIXELS[position])
+    for index, position in enumerate((29, 3, 16)):
+        np.testing.assert_array_equal(part.read(index), PIXELS[position])
     np.testing.assert_array_equal(part.subset([2]).read(0), PIXELS[16])
 
 

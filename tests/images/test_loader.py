@@ -48,13 +48,13 @@ def test_batches_have_one_shape_and_keep_the_order(source):
 @settings(max_examples=8, deadline=None)
 def test_canvases_do_not_depend_on_batches_or_threads(source, batch_size, threads):
     def rows(batches):
-        found = [
+        result = [
             (i, image)
             for b in batches
             for i, image in zip(b.index, b.images, strict=True)
             if i >= 0
         ]
-        return [i for i, _ in found], np.stack([image for _, image in found])
+        return [i for i, _ in result], np.stack([image for _, image in result])
 
     order, images = rows(canvases(source, resize=6, batch_size=batch_size, threads=threads))
     assert order == list(range(12))
@@ -82,9 +82,9 @@ def test_of_a_long_image_only_the_middle_is_resized(shape):
     margin = 10 * short
     middle = slice(long // 2 - margin, long // 2 + margin)
     piece = pixels[:, middle] if shape[1] == long else pixels[middle]
-    found = make_canvas(pixels, resize=256, crop=224)
+    result = make_canvas(pixels, resize=256, crop=224)
     expected = make_canvas(piece, resize=256, crop=224)
-    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert np.abs(result.astype(int) - expected).max() <= 1
 
 
 def test_an_image_that_changed_is_not_skipped(tmp_path):

@@ -51,7 +51,7 @@ def records():
     """Records of the same views beside image sets of other sizes, and in another order."""
     images = _images(2000, seed=0)
     views, groups = _views_of(images[:IMAGES], views=VIEWS, seed=1)
-    found = {
+    result = {
         n: manifold_metrics(views, groups=groups, reference_distance=pair_distance(images[:n]))
         for n in (50, 250, 2000)
     }
@@ -60,17 +60,17 @@ def records():
     moved = manifold_metrics(
         views[order], groups=groups[order], reference_distance=pair_distance(mixed)
     )
-    return found, moved, order
+    return result, moved, order
 
 
 @pytest.mark.parametrize("name", METRIC_COLUMNS)
 def test_a_point_does_not_see_the_order_of_rows_or_the_number_of_images(records, name):
-    found, moved, order = records
-    whole = getattr(found[2000], name).astype(np.float64)
+    result, moved, order = records
+    whole = getattr(result[2000], name).astype(np.float64)
     np.testing.assert_allclose(getattr(moved, name), whole[order], rtol=1e-9, atol=1e-9)
     for n in (50, 250):
         # A unit from 50 images is known to a few percent, and does not drift with their number.
-        np.testing.assert_allclose(getattr(found[n], name), whole, rtol=0.06, atol=1e-12)
+        np.testing.assert_allclose(getattr(result[n], name), whole, rtol=0.06, atol=1e-12)
 
 
 def _panels(n: int, *, repeats: int) -> dict[str, np.ndarray]:
@@ -109,9 +109,9 @@ def test_measures_of_views_see_neither_order_nor_how_many_there_are(name):
     def value(images: int, views: int) -> float:
         x, groups = _views_of(_images(images, seed=7), views=views, seed=8)
         order = np.random.default_rng(9).permutation(len(x))
-        found = measure(x, groups, **options)
-        assert measure(x[order], groups[order], **options) == pytest.approx(found, rel=1e-9)
-        return found
+        result = measure(x, groups, **options)
+        assert measure(x[order], groups[order], **options) == pytest.approx(result, rel=1e-9)
+        return result
 
     whole = value(200, 8)
     for count in ((200, 3), (60, 8)):

@@ -39,9 +39,9 @@ ERRORS = {
 }
 
 
-def _agree(found: ManifoldMetrics, expected: ManifoldMetrics, *, at_limit: float = 1) -> None:
+def _agree(result: ManifoldMetrics, expected: ManifoldMetrics, *, at_limit: float = 1) -> None:
     for name in expected.columns:
-        one, two = (np.asarray(getattr(m, name), float) for m in (found, expected))
+        one, two = (np.asarray(getattr(m, name), float) for m in (result, expected))
         error = max(at_limit * ERRORS[name], 1e-12) if name in ERRORS else 0
         np.testing.assert_allclose(one, two, rtol=0, atol=error, err_msg=name)
 
@@ -102,8 +102,8 @@ def test_metrics_of_hard_clouds_are_those_of_float64(kind: str, kernel: Any) -> 
     options: dict[str, Any] = {"groups": HARD_GROUPS, "k": 5, "kernel": kernel}
     expected = manifold_metrics(HARD[kind], **options)
     with arithmetic("pairs"):
-        found = manifold_metrics(HARD[kind], **options)
-    _agree(found, expected, at_limit=100)
+        result = manifold_metrics(HARD[kind], **options)
+    _agree(result, expected, at_limit=100)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_is_refused_is_measured_in_float64(
     for module in (large_in_pairs, small_in_pairs):
         monkeypatch.setattr(module, "MAX_DEFECT", -1.0)
     with arithmetic("pairs"):
-        found = manifold_metrics(x, groups=groups, k=12)
+        result = manifold_metrics(x, groups=groups, k=12)
     assert host.rows == (rows if groups is None else 0)
     assert host.groups == (0 if groups is None else 3)
-    _agree(found, expected, at_limit=1e-6)
+    _agree(result, expected, at_limit=1e-6)

@@ -195,12 +195,12 @@ def test_points_with_one_neighbour_are_left_out_of_the_diameters_of_a_summary():
     pairs, views = cloud("random")[:8], cloud("random")[8:48]
     x = np.concatenate([np.repeat(pairs, 2, axis=0), views])
     groups = np.concatenate([np.repeat(np.arange(4), 4), np.repeat([4, 5], 20)])
-    found = manifold_metrics(x, groups=groups, duplicates="drop", reference_distance=0.5)
-    table = found.summary(resamples=50).table
+    result = manifold_metrics(x, groups=groups, duplicates="drop", reference_distance=0.5)
+    table = result.summary(resamples=50).table
     alone = manifold_metrics(views, groups=groups[16:], reference_distance=0.5)
     for name in ("nnk_diameter", "relative_diameter"):
-        undefined = np.isnan(getattr(found, name))
-        np.testing.assert_array_equal(undefined, found.nnk_degree < 2)
+        undefined = np.isnan(getattr(result, name))
+        np.testing.assert_array_equal(undefined, result.nnk_degree < 2)
         assert undefined[:16].all() and table.loc[name, "left_out"] == undefined.sum()
         assert table.loc[name, "groups"] == 2
         expected = alone.summary(resamples=50).table.loc[name]

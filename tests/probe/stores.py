@@ -50,7 +50,7 @@ def write_store(folder: Path, x: np.ndarray, *, chunk_rows: int = 16) -> Embeddi
 
 def write_map(file: Path, x: np.ndarray) -> np.memmap:
     """The same in a memory-mapped file, to be read only."""
-    found = np.memmap(file, x.dtype, "w+", shape=x.shape)
-    found[:] = x
-    found.flush()
+    result = np.memmap(file, x.dtype, "w+", shape=x.shape)
+    result[:] = x
+    result.flush()
     return np.memmap(file, x.dtype, "r", shape=x.shape)

@@ -22,14 +22,14 @@ X = np.random.default_rng(0).normal(size=(45, 3)).astype(np.float32)
 
 def read(features: Features, rows: int | None) -> np.ndarray:
     """All rows through blocks, whose places must follow each other."""
-    found, at = [], 0
-    for place, block in features.blocks(rows):
-        assert place.start == at and place.stop - place.start == len(block)
+    result, at = [], 0
+    for position, block in features.blocks(rows):
+        assert position.start == at and position.stop - position.start == len(block)
         assert block.dtype == np.float32
-        found.append(block)
-        at = place.stop
+        result.append(block)
+        at = position.stop
     assert at == features.shape[0]
-    return np.concatenate(found)
+    return np.concatenate(result)
 
 
 @settings(max_examples=60, deadline=None)
@@ -66,8 +66,8 @@ def test_every_container_gives_its_rows(tmp_path: Path) -> None:
         features = Features.of(made)
         np.testing.assert_array_equal(features.whole(), expected)
         np.testing.assert_array_equal(read(features, 7), expected)
-        some = features.take(np.array([40, 2, 3, 40]))
-        np.testing.assert_array_equal(read(some, 3), expected[[40, 2, 3, 40]])
+        subset = features.take(np.array([40, 2, 3, 40]))
+        np.testing.assert_array_equal(read(subset, 3), expected[[40, 2, 3, 40]])
 
 
 def test_scattered_rows_are_read_in_short_pieces() -> None:

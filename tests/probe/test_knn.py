@@ -52,8 +52,8 @@ def test_many_rows_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_interval_is_wilsons(successes: int, trials: int, level: float) -> None:
     expected = binomtest(successes, trials).proportion_ci(level, method="wilson")
-    found = wilson_interval(successes, trials, level=level)
-    assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
+    results = wilson_interval(successes, trials, level=level)
+    assert results == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_classes_may_have_any_names() -> None:

@@ -61,7 +61,7 @@ def test_without_validation_each_row_is_left_out_in_turn() -> None:
     result = ridge_probe(train, None, test, l2_penalties=[0.01, 1.0, 30.0])
     x, y = train
     unit = ((x.astype(float) - x.mean(axis=0, dtype=float)) ** 2).sum() / x.shape[1]
-    for penalty, found in zip(result.l2_penalties, result.validation, strict=True):
+    for penalty, results in zip(result.l2_penalties, result.validation, strict=True):
         right = 0
         for row in range(30):
             kept = np.arange(30) != row
@@ -69,7 +69,7 @@ def test_without_validation_each_row_is_left_out_in_turn() -> None:
                 x[kept].astype(float), np.eye(3)[y[kept]]
             )
             right += model.predict(x[row : row + 1]).argmax() == y[row]
-        assert found == pytest.approx(right / 30)
+        assert results == pytest.approx(right / 30)
     best = result.validation == result.validation.max()
     assert result.l2_penalty == result.l2_penalties[best].max()
 

@@ -26,11 +26,11 @@ def voc_2007(scores: np.ndarray, truth: np.ndarray) -> float:
     hits = np.cumsum(truth[order] == 1)
     misses = np.cumsum(truth[order] == 0)
     recall, precision = hits / truth.sum(), hits / (hits + misses)
-    found = 0.0
+    result = 0.0
     for step in range(11):
         reached = precision[recall >= step / 10 - 1e-12]
-        found += (reached.max() if reached.size else 0.0) / 11
-    return found
+        result += (reached.max() if reached.size else 0.0) / 11
+    return result
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -58,25 +58,27 @@ def test_r2_is_scikit_learns_and_leaves_out_what_never_changes() -> None:
 def test_ridge_on_values_is_scikit_learns() -> None:
     strength, x = 0.3, X[TRAIN]
     unit = ((x - x.mean(axis=0)) ** 2).sum() / x.shape[1]
-    found = ridge_probe(
+    result = ridge_probe(
         (x, VALUES[TRAIN]), None, (X[TEST], VALUES[TEST]), measure="r2", l2_penalties=[strength]
     )
     model = Ridge(alpha=strength * unit).fit(x, VALUES[TRAIN])
-    np.testing.assert_allclose(found.weights, model.coef_.T, rtol=1e-5)
+    np.testing.assert_allclose(result.weights, model.coef_.T, rtol=1e-5)
     # Features are held as float32.
     exact = r2_score(VALUES[TEST], model.predict(X[TEST]))
-    assert found.score == pytest.approx(exact, abs=1e-6)
-    assert found.low < found.score < found.high
+    assert result.score == pytest.approx(exact, abs=1e-6)
+    assert result.low < result.score < result.high
     # Leaving one out chooses; each row is predicted by the fit to the others.
     path = ridge_probe((x, VALUES[TRAIN, 0]), None, (X[TEST], VALUES[TEST, 0]), measure="r2")
-    for place in (0, 22):
-        alpha = path.l2_penalties[place] * unit
+    for position in (0, 22):
+        alpha = path.l2_penalties[position] * unit
         held = [
             Ridge(alpha=alpha).fit(x[kept], VALUES[TRAIN, 0][kept]).predict(x[row : row + 1])[0]
             for row in range(80)
             for kept in [np.arange(80) != row]
         ]
-        assert path.validation[place] == pytest.approx(r2_score(VALUES[TRAIN, 0], held), abs=1e-5)
+        assert path.validation[position] == pytest.approx(
+            r2_score(VALUES[TRAIN, 0], held), abs=1e-5
+        )
 
 
 @pytest.mark.slow
@@ -84,11 +86,11 @@ def test_ridge_on_values_is_scikit_learns() -> None:
 def test_both_probes_take_several_labels(measure) -> None:
     sets = (X[TRAIN], SEVERAL[TRAIN]), None, (X[TEST], SEVERAL[TEST])
     for probe in (ridge_probe, linear_probe):
-        found = probe(*sets, measure=measure, l2_penalties=5)
-        logits, truth = found.logits(X[TEST]), SEVERAL[TEST]
+        result = probe(*sets, measure=measure, l2_penalties=5)
+        logits, truth = result.logits(X[TEST]), SEVERAL[TEST]
         one = average_precision_score if measure == "map" else (lambda t, s: voc_2007(s, t))
         exact = np.mean([one(truth[:, c], logits[:, c]) for c in range(4)])
-        assert found.score == pytest.approx(exact, abs=1e-6) and found.measure == measure
+        assert result.score == pytest.approx(exact, abs=1e-6) and result.measure == measure
 
 
 def test_values_that_are_none_are_refused_by_row() -> None:

@@ -44,7 +44,11 @@ def load(browser: Browser, page_of: Study) -> Callable[..., Browser]:
 
 @pytest.mark.parametrize(
     ("case", "width", "dark"),
-    [("hostile", 390, False), ("hostile", 1280, True), ("twenty-five", 1280, False)],
+    [
+        ("hostile", 390, False),
+        ("hostile", 1280, True),
+        pytest.param("twenty-five", 1280, False, marks=pytest.mark.nightly),
+    ],
 )
 def test_all_figures_are_drawn_and_the_console_is_silent(
     load: Callable[..., Browser], case: str, width: int, dark: bool
@@ -117,23 +121,23 @@ def test_tables_sort_by_click_and_by_key(load: Callable[..., Browser]):
     page = load("transfer")
     table = 'document.querySelector("#prediction .sortable")'
     column = f"""[...{table}.tHead.rows[0].cells].findIndex((c) => c.textContent === "R²")"""
-    place = page.run(column)
-    values = f"[...{table}.tBodies[0].rows].map((r) => Number(r.cells[{place}].dataset.value))"
+    position = page.run(column)
+    values = f"[...{table}.tBodies[0].rows].map((r) => Number(r.cells[{position}].dataset.value))"
     state = f"""[...{table}.tHead.rows[0].cells].map((c) => c.getAttribute("aria-sort"))"""
     unsorted = page.run(values)
     assert set(page.run(state)) == {None}
     x, y = page.run(f"""(() => {{
-        const button = {table}.tHead.rows[0].cells[{place}].querySelector("button");
+        const button = {table}.tHead.rows[0].cells[{position}].querySelector("button");
         button.scrollIntoView({{ block: "center", behavior: "instant" }});
         const box = button.getBoundingClientRect();
         return [box.x + box.width / 2, box.y + box.height / 2];
     }})()""")
     page.click(x, y)
-    page.wait_for(f'{state}[{place}] === "descending"')
+    page.wait_for(f'{state}[{position}] === "descending"')
     assert page.run(values) == sorted(unsorted, reverse=True)
     # The button of the heading has the focus now: Enter turns the order round.
     page.press("Enter")
-    page.wait_for(f'{state}[{place}] === "ascending"')
+    page.wait_for(f'{state}[{position}] === "ascending"')
     assert page.run(values) == sorted(unsorted)
     assert sum(value is not None for value in page.run(state)) == 1
 
@@ -165,12 +169,12 @@ def test_a_browser_that_cannot_unpack_is_told(browser: Browser, study: Study):
 def test_missing_values_stay_at_the_end(load: Callable[..., Browser]):
     page = load("transfer")
     table = 'document.querySelector("#prediction .sortable")'
-    place = page.run(
+    position = page.run(
         f"""[...{table}.tHead.rows[0].cells].findIndex((c) => c.textContent === "p (Holm)")"""
     )
-    texts = f"[...{table}.tBodies[0].rows].map((r) => r.cells[{place}].textContent)"
+    texts = f"[...{table}.tBodies[0].rows].map((r) => r.cells[{position}].textContent)"
     for _ in range(2):
-        page.run(f'{table}.tHead.rows[0].cells[{place}].querySelector("button").click()')
-        found = page.run(texts)
-        assert found.count("–") == 20
-        assert set(found[5:]) == {"–"}
+        page.run(f'{table}.tHead.rows[0].cells[{position}].querySelector("button").click()')
+        result = page.run(texts)
+        assert result.count("–") == 20
+        assert set(result[5:]) == {"–"}

@@ -58,7 +58,7 @@ def _transfer(
     encoders: Sequence[FakeEncoder], targets: Sequence[str], generator: np.random.Generator
 ) -> pd.DataFrame:
     rows = []
-    for place, encoder in enumerate(encoders):
+    for number, encoder in enumerate(encoders):
         for hard, target in enumerate(targets):
             for kind, measure, metric in MEASURES:
                 value = 0.9 - 0.5 * encoder.collapse - 0.08 * hard + generator.normal(0, 0.03)
@@ -80,7 +80,7 @@ def _transfer(
                         "high": value + 0.02 if bounded else np.nan,
                         "level": 0.95,
                         "strength": 1e-3 if measure == "linear" else np.nan,
-                        "converged": not (measure == "linear" and place == 0),
+                        "converged": not (measure == "linear" and number == 0),
                         "n_train": 1500,
                         "n_test": 500,
                         "classes": 20,
@@ -148,8 +148,8 @@ def _similarity(
 ) -> pd.DataFrame:
     rows = []
     for image_set in images:
-        for place, a in enumerate(encoders):
-            for b in encoders[place + 1 :]:
+        for number, a in enumerate(encoders):
+            for b in encoders[number + 1 :]:
                 apart = abs(a.collapse - b.collapse) + 0.3 * (a.paradigm != b.paradigm)
                 for measure, scale in (("mutual_knn", 0.6), ("cka", 0.9)):
                     value = scale * np.exp(-2 * apart) * generator.uniform(0.9, 1)
@@ -173,11 +173,11 @@ def _prediction(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     predictions, scores = [], []
     linear = transfer.loc[transfer["measure"] == "linear"]
-    for place, target in enumerate(targets):
+    for number, target in enumerate(targets):
         measured = linear.loc[linear["images"] == target].set_index("encoder")["value"]
         for held_out in ("model", "family"):
             for rank, predictors in enumerate(("mgm", *BASELINES)):
-                good = 0.25 if (predictors == "mgm") == (place < ahead) else 0.9
+                good = 0.25 if (predictors == "mgm") == (number < ahead) else 0.9
                 noise = (good + 0.1 * rank) * measured.std(ddof=0) * (1 + (held_out == "family"))
                 predicted = measured + generator.normal(0, 1, len(measured)) * noise
                 predictions.append(
@@ -193,7 +193,7 @@ def _prediction(
                     )
                 )
                 scores.append(
-                    _score(predictions[-1], significant=place < ahead, mgm=predictors == "mgm")
+                    _score(predictions[-1], significant=number < ahead, mgm=predictors == "mgm")
                 )
     return pd.concat(predictions, ignore_index=True), pd.DataFrame(scores)
 

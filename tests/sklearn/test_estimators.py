@@ -43,9 +43,9 @@ def test_nnk_of_the_fitted_points_is_the_graph(kernel: str) -> None:
     dense = np.zeros((83, 83))
     rows = np.broadcast_to(np.arange(83)[:, None], graph.indices.shape)
     np.add.at(dense, (rows, graph.indices), graph.weights)
-    found = NNKGraph(k=5, kernel=kernel).fit_transform(x)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found.toarray(), dense, atol=1e-9)
-    assert found.diagonal().max() == 0
+    result = NNKGraph(k=5, kernel=kernel).fit_transform(x)  # type: ignore[arg-type]
+    np.testing.assert_allclose(result.toarray(), dense, atol=1e-9)
+    assert result.diagonal().max() == 0
 
 
 def test_nnk_of_new_points_is_a_row_of_the_graph_with_them() -> None:
@@ -88,5 +88,5 @@ def test_dimensions_are_those_of_the_functions() -> None:
     assert LevinaBickel(k=9).fit(x).dimension_ == pytest.approx(
         mgm.levina_bickel(x, k=9).average[0]
     )
-    found = mgm.intrinsic_dimension(x, estimators=["gride"], scales=[4])
-    assert Gride(n1=4).fit(x).dimension_ == found.dimension[0]
+    result = mgm.intrinsic_dimension(x, estimators=["gride"], scales=[4])
+    assert Gride(n1=4).fit(x).dimension_ == result.dimension[0]

@@ -28,7 +28,7 @@ def monitor(folder: Path | None = None, **options: object) -> Monitor:
 def test_only_steps_that_are_due_are_measured(tmp_path: Path) -> None:
     watch = monitor(tmp_path)
     results = [watch(step, lambda images: images @ np.eye(16)) for step in range(25)]
-    assert [step for step, found in enumerate(results) if found is not None] == [0, 10, 20]
+    assert [step for step, result in enumerate(results) if result is not None] == [0, 10, 20]
     assert list(watch.to_pandas().index) == [0, 10, 20]
     assert [int(float(row["step"])) for row in rows(tmp_path / "geometry.csv")] == [0, 10, 20]
 

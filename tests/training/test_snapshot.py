@@ -35,7 +35,7 @@ def labels() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def found(points: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def result(points: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {name: float(v) for name, v in taken(points, labels, anchors=240).items()}
 
 
@@ -62,32 +62,34 @@ def nnk_by_scipy(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.nd
     return _nnk(unit(points).tobytes())
 
 
-def test_measures_of_the_cloud(points: np.ndarray, found: dict[str, float]) -> None:
+def test_measures_of_the_cloud(points: np.ndarray, result: dict[str, float]) -> None:
     whole = spectrum(points)
-    assert found["rankme"] == pytest.approx(whole.rankme, rel=1e-3)
-    assert found["alpha_req"] == pytest.approx(whole.alpha_req, rel=1e-3)
+    assert result["rankme"] == pytest.approx(whole.rankme, rel=1e-3)
+    assert result["alpha_req"] == pytest.approx(whole.alpha_req, rel=1e-3)
     x = unit(points)
     cosines = (x @ x.T)[~np.eye(len(x), dtype=bool)]
-    assert found["mean_cosine"] == pytest.approx(cosines.mean(), rel=1e-5)
-    assert found["uniformity"] == pytest.approx(uniformity(points), rel=1e-4)
+    assert result["mean_cosine"] == pytest.approx(cosines.mean(), rel=1e-5)
+    assert result["uniformity"] == pytest.approx(uniformity(points), rel=1e-4)
 
 
-def test_measures_of_neighbourhoods(points: np.ndarray, found: dict[str, float]) -> None:
+def test_measures_of_neighbourhoods(points: np.ndarray, result: dict[str, float]) -> None:
     degrees, diameters, _ = nnk_by_scipy(points)
     x = unit(points)
     yardstick = np.sqrt((2 - 2 * x @ x.T).sum() / (len(x) * (len(x) - 1)))
-    assert found["nnk_degree"] == pytest.approx(degrees.mean(), abs=0.02)
-    assert found["relative_diameter"] == pytest.approx(diameters.mean() / yardstick, rel=1e-3)
-    assert found["two_nn"] == pytest.approx(two_nn(x).dimension[0], rel=1e-3)
+    assert result["nnk_degree"] == pytest.approx(degrees.mean(), abs=0.02)
+    assert result["relative_diameter"] == pytest.approx(diameters.mean() / yardstick, rel=1e-3)
+    assert result["two_nn"] == pytest.approx(two_nn(x).dimension[0], rel=1e-3)
 
 
 def test_accuracy_is_that_of_the_exact_graph(
-    points: np.ndarray, labels: np.ndarray, found: dict[str, float]
+    points: np.ndarray, labels: np.ndarray, result: dict[str, float]
 ) -> None:
-    assert found["knn_accuracy"] == pytest.approx(knn_accuracy(points, labels, k=K).accuracy)
+    assert result["knn_accuracy"] == pytest.approx(knn_accuracy(points, labels, k=K).accuracy)
 
 
-def test_affinity_is_that_of_orthonormal_bases(points: np.ndarray, found: dict[str, float]) -> None:
+def test_affinity_is_that_of_orthonormal_bases(
+    points: np.ndarray, result: dict[str, float]
+) -> None:
     x = unit(points)
     squared = np.where(np.eye(len(x), dtype=bool), np.inf, 2 - 2 * x @ x.T)
     bases = [np.linalg.qr((x[chosen] - x[i]).T)[0] for i, chosen in enumerate(nnk_by_scipy(x)[2])]
@@ -96,7 +98,7 @@ def test_affinity_is_that_of_orthonormal_bases(points: np.ndarray, found: dict[s
         smaller, larger = sorted((bases[i].shape[1], bases[j].shape[1]))
         share = np.sum((bases[i].T @ bases[j]) ** 2) / smaller
         excess.append((share - larger / 64) / (1 - larger / 64))
-    assert found["affinity_excess"] == pytest.approx(np.mean(excess), abs=0.005)
+    assert result["affinity_excess"] == pytest.approx(np.mean(excess), abs=0.005)
 
 
 def test_affinity_of_a_plane_is_full() -> None:
@@ -106,44 +108,41 @@ def test_affinity_of_a_plane_is_full() -> None:
 def test_measures_of_views(points: np.ndarray) -> None:
     random = np.random.default_rng(4)
     views = points[:, None] + 0.1 * random.normal(size=(240, 3, 64)).astype(np.float32)
-    found = taken(views, anchors=240)
+    result = taken(views, anchors=240)
     flat, image = views.reshape(-1, 64), np.repeat(np.arange(240), 3)
-    assert float(found["alignment"]) == pytest.approx(alignment(flat, image), rel=1e-4)
-    assert float(found["lidar"]) == pytest.approx(lidar(flat, image), rel=1e-3)
+    assert float(result["alignment"]) == pytest.approx(alignment(flat, image), rel=1e-4)
+    assert float(result["lidar"]) == pytest.approx(lidar(flat, image), rel=1e-3)
 
 
-def test_fewer_anchors_estimate_the_same(points: np.ndarray, found: dict[str, float]) -> None:
+def test_fewer_anchors_estimate_the_same(points: np.ndarray, result: dict[str, float]) -> None:
     few = taken(points, anchors=80)
-    assert float(few["nnk_degree"]) == pytest.approx(found["nnk_degree"], rel=0.1)
-    assert float(few["rankme"]) == found["rankme"]
+    assert float(few["nnk_degree"]) == pytest.approx(result["nnk_degree"], rel=0.1)
+    assert float(few["rankme"]) == result["rankme"]
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-6])
 def test_a_collapse_is_seen(points: np.ndarray, spread: float) -> None:
     """Equal features have no neighbours, and those of one direction hardly more than rank one."""
     collapsed = (points[:1] + spread * points).astype(np.float32)
-    found = taken(collapsed, anchors=240)
-    assert float(found["mean_cosine"]) > 0.999
-    assert float(found["rankme"]) < 1.1
+    result = taken(collapsed, anchors=240)
+    assert float(result["mean_cosine"]) > 0.999
+    assert float(result["rankme"]) < 1.1
 
 
-def test_within_a_step_and_under_shard_map(points: np.ndarray, found: dict[str, float]) -> None:
+def test_within_a_step_and_under_shard_map(points: np.ndarray, result: dict[str, float]) -> None:
     def step(weights: jax.Array, x: jax.Array) -> tuple[jax.Array, dict[str, Any]]:
-        return weights - 0.1 * weights, snapshot(x @ weights, anchors=240)
+        return weights - 0.1 * weights, snapshot(x @ weights, anchors=240, axis_name="rows")
 
-    _, inside = jax.jit(step)(jnp.eye(64), points)
-    assert float(inside["rankme"]) == pytest.approx(found["rankme"], rel=1e-4)
-    mesh = Mesh(np.array(jax.devices()[:1]), ("rows",))
-    spread = jax.jit(
-        jax.shard_map(
-            lambda x: snapshot(x, anchors=240, axis_name="rows"),
-            mesh=mesh,
-            in_specs=PartitionSpec("rows"),
-            out_specs=PartitionSpec(),
-            check_vma=False,
-        )
-    )(points)
-    assert float(spread["nnk_degree"]) == pytest.approx(found["nnk_degree"])
+    spread = jax.shard_map(
+        step,
+        mesh=Mesh(np.array(jax.devices()[:1]), ("rows",)),
+        in_specs=(PartitionSpec(), PartitionSpec("rows")),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    _, inside = jax.jit(spread)(jnp.eye(64), points)
+    assert float(inside["rankme"]) == pytest.approx(result["rankme"], rel=1e-4)
+    assert float(inside["nnk_degree"]) == pytest.approx(result["nnk_degree"])
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_training_that_is_no_json(small_zoo: Path) -> None:
 
 
 def test_a_study_takes_all_of_it(small_zoo: Path, tmp_path: Path) -> None:
-    found = subjects(EncoderEntry(source="zoo:all"), tmp_path)
-    assert [(one.name, one.family, one.paradigm) for one in found] == [
+    result = subjects(EncoderEntry(source="zoo:all"), tmp_path)
+    assert [(one.name, one.family, one.paradigm) for one in result] == [
         ("mae-vit", "vit", "masked"),
         ("simclr-resnet", "resnet", "contrastive"),
         ("untrained-resnet", "resnet", "untrained"),

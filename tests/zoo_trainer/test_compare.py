@@ -107,9 +107,9 @@ def test_a_zoo_of_two_recipes(
         finished(runs, method, seed + 2, Recipe(epochs=16, rate=0.001, blur_at=224))
     before = (out / "swav-resnet.safetensors").read_bytes()
 
-    found = compare_runs(runs, out, seed=0, unseen=[unseen])
-    assert [one.name for one in found] == ["byol-resnet", "swav-resnet"]
-    assert all(list(one.new) == list(one.shipped) == ["noise"] for one in found)
+    result = compare_runs(runs, out, seed=0, unseen=[unseen])
+    assert [one.name for one in result] == ["byol-resnet", "swav-resnet"]
+    assert all(list(one.new) == list(one.shipped) == ["noise"] for one in result)
     with pytest.raises(InputError, match="no encoder of a name"):
         compare_runs(runs, tmp_path / "empty", seed=0, unseen=[unseen])
 
@@ -118,7 +118,7 @@ def test_a_zoo_of_two_recipes(
     monkeypatch.setattr("mgm_jax.zoo.FOLDER", out)
     byol, swav = zoo_encoders()
     assert (byol.file, byol.training["commit"]) == (written, "new")
-    assert byol.knn == {"noise": found[0].new["noise"].accuracy}
+    assert byol.knn == {"noise": result[0].new["noise"].accuracy}
     assert [byol.training[key] for key in ("epochs", "rate", "blur_at")] == [16, 0.001, 224]
     assert swav.training["commit"] == "old"
     rows = table(out, [unseen]).splitlines()[3:]

@@ -26,13 +26,13 @@ def models(*, seeds: int) -> pd.DataFrame:
 
 def test_intervals_are_students(tmp_path: Path) -> None:
     table = models(seeds=4)
-    found = training_table(table).set_index(["metric", "backbone", "epoch"])
+    result = training_table(table).set_index(["metric", "backbone", "epoch"])
     own = table[table["encoder"].str.match(r"simclr-vit-s\d-e02")]["rankme"]
     expected = ttest_1samp(own, 0.0).confidence_interval(0.95)
-    row = found.loc[("rankme", "vit", 2)]
+    row = result.loc[("rankme", "vit", 2)]
     assert row["seeds"] == 4
     np.testing.assert_allclose([row["low"], row["high"]], [expected.low, expected.high])
-    draw_curves(found.reset_index(), tmp_path / "curves.png")
+    draw_curves(result.reset_index(), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 20_000
 
 

@@ -24,12 +24,12 @@ def population() -> tuple[pd.DataFrame, pd.Series, pd.DataFrame]:
 def test_a_set_that_holds_the_rest_gains_and_noise_does_not(population) -> None:
     features, knn, scores = population
     sets = {"the rest": features[["x"]], "noise": features[["y", "z"]]}
-    found = gains(sets, knn, scores, families_of(features.index)).set_index("set")
-    assert found.loc["the rest", "low"] > 0.2
-    assert found.loc["noise", "low"] < 0 and found.loc["noise", "gain"] < 0.1
-    total = found.loc["the rest", "r2_knn"] + found.loc["the rest", "gain"]
+    result = gains(sets, knn, scores, families_of(features.index)).set_index("set")
+    assert result.loc["the rest", "low"] > 0.2
+    assert result.loc["noise", "low"] < 0 and result.loc["noise", "gain"] < 0.1
+    total = result.loc["the rest", "r2_knn"] + result.loc["the rest", "gain"]
     assert total > 0.9
-    text = markdown(found.reset_index())
+    text = markdown(result.reset_index())
     assert text.splitlines()[3].startswith("| the rest (1) | +")
 
 
@@ -38,10 +38,10 @@ def test_what_is_known_already_gains_nothing(population) -> None:
     known = features[["x"]]
     twin = pd.DataFrame({"w": 2 * features["x"] + 1, "y": features["y"]})
     sets = {"twin": twin, "known": known}
-    found = gains(sets, knn, scores, families_of(features.index), known=known).set_index("set")
-    assert list(found.index) == ["twin"]
-    assert found.loc["twin", "r2_knn"] > 0.9
-    assert abs(found.loc["twin", "gain"]) < 0.02
+    result = gains(sets, knn, scores, families_of(features.index), known=known).set_index("set")
+    assert list(result.index) == ["twin"]
+    assert result.loc["twin", "r2_knn"] > 0.9
+    assert abs(result.loc["twin", "gain"]) < 0.02
 
 
 def test_r2_is_scikit_learns() -> None:
@@ -62,9 +62,9 @@ def test_profiles_are_read_at_relative_depths() -> None:
         for name, layers in (("a", 5), ("b", 9))
         for i in range(layers)
     ]
-    found = profiles(pd.DataFrame(rows))
-    assert found.loc["a", "semantic.nnk_diameter@0.5"] == 2.0
-    assert found.loc["b", "semantic.nnk_diameter@0.25"] == 2.0
+    result = profiles(pd.DataFrame(rows))
+    assert result.loc["a", "semantic.nnk_diameter@0.5"] == 2.0
+    assert result.loc["b", "semantic.nnk_diameter@0.25"] == 2.0
 
 
 def test_other_names_are_refused() -> None:

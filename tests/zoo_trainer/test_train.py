@@ -33,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "BACKBONES", {"vit": tiny})
 
 
-def some(seed: int, *, per_class: int = 8) -> Images:
+def subset(seed: int, *, per_class: int = 8) -> Images:
     rng = np.random.default_rng(seed)
     n = 2 * per_class
     return Images(
@@ -51,7 +51,7 @@ def run_in(folder: Path, method: str = "byol", recipe: Recipe = RECIPE) -> Run:
 def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images, unseen = some(0), some(1)
+    images, unseen = subset(0), subset(1)
     whole = train(run_in(tmp_path / "whole"), images, unseen)
     assert [entry["epoch"] for entry in whole] == [0, 1, 2, 3]
 
@@ -85,7 +85,7 @@ def test_a_run_that_was_cut_off_ends_as_one_that_was_not(
 
 
 def test_log_weights_and_export(tmp_path: Path) -> None:
-    images, unseen = some(0), some(1)
+    images, unseen = subset(0), subset(1)
     for method in ("simclr", "untrained"):
         name = f"{method}-vit-s0"
         log = train(run_in(tmp_path / name, method), images, unseen)
@@ -127,19 +127,19 @@ def read_stated_training(file: Path) -> dict:
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    train(run_in(tmp_path, "untrained"), some(0), some(1))
+    train(run_in(tmp_path, "untrained"), subset(0), subset(1))
     other = run_in(tmp_path, "untrained", replace(RECIPE, epochs=4))
     with pytest.raises(InputError, match="another recipe"):
-        train(other, some(0), some(1))
+        train(other, subset(0), subset(1))
 
 
 def test_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="batch: 64"):
-        train(run_in(tmp_path, recipe=Recipe()), some(0), some(1))
+        train(run_in(tmp_path, recipe=Recipe()), subset(0), subset(1))
 
 
 def test_views_depend_on_seed_epoch_and_image_alone() -> None:
-    images = some(0)
+    images = subset(0)
     rows = np.array([3, 0, 9])
     views = partial(two_views, images, policy=Recipe().policy)
     one = views(rows, seed=0, epoch=1)

@@ -41,7 +41,7 @@ def open_timm(name: str, request: ModelRequest) -> WrappedEncoder:
     config = resolve_model_data_config(module)
     side = size or int(config["input_size"][-1])
     interpolation = config["interpolation"]
-    places = _stages(module) if taps == "all" else tuple(tap for tap in taps if tap != "output")
+    positions = _stages(module) if taps == "all" else tuple(tap for tap in taps if tap != "output")
     token = getattr(module, "cls_token", None) is not None
     encoder = wrap(
         module,
@@ -51,7 +51,7 @@ def open_timm(name: str, request: ModelRequest) -> WrappedEncoder:
         mean=tuple(request.mean or config["mean"]),
         std=tuple(request.std or config["std"]),
         # The module's own output, the pooled feature, is that of the nameless submodule.
-        taps={layer: layer for layer in places} | {"output": ""},
+        taps={layer: layer for layer in positions} | {"output": ""},
         tokens="class" if token and getattr(module, "num_prefix_tokens", 0) else "mean",
         name=name,
         kind="timm model, run by PyTorch",
@@ -77,5 +77,5 @@ def _create(timm: Any, name: str, how: dict[str, Any], size: int | None) -> Any:
 def _stages(module: Any) -> tuple[str, ...]:
     """The stages that timm itself names, those that a forward pass leads through."""
     known = {layer for layer, _ in module.named_modules()}
-    places = [str(one.get("module")) for one in getattr(module, "feature_info", [])]
-    return tuple(dict.fromkeys(layer for layer in places if layer in known))
+    positions = [str(one.get("module")) for one in getattr(module, "feature_info", [])]
+    return tuple(dict.fromkeys(layer for layer in positions if layer in known))

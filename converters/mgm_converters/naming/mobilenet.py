@@ -45,12 +45,12 @@ def _staged(state: State) -> State:
         for name, value in state.items()
         if (match := re.fullmatch(r"numbered\.(\d+)\.(?:conv_pwl|last)\.weight", name))
     }
-    places: dict[int, str] = {}
+    positions: dict[int, str] = {}
     stage, block, before = -1, 0, None
     for number in sorted(ends):
         stage, block = (stage, block + 1) if ends[number] == before else (stage + 1, 0)
         before = ends[number]
-        places[number] = f"blocks.{stage}.{block}"
+        positions[number] = f"blocks.{stage}.{block}"
 
     def renamed(name: str) -> str:
         match = re.match(r"numbered\.(\d+)\.", name)
@@ -59,9 +59,9 @@ def _staged(state: State) -> State:
         rest = name[match.end() :].replace("last.", "conv_pw.")
         number = int(match[1])
         # Behind the last block stands the wide convolution.
-        if number not in places:
+        if number not in positions:
             return rest.replace("outer.0.", "conv_head.").replace("outer.1.", "bn2.")
-        return f"{places[number]}.{rest}"
+        return f"{positions[number]}.{rest}"
 
     return {renamed(name): value for name, value in state.items()}
 

@@ -6,14 +6,14 @@ may name any function and have it called. So the file goes through PyTorch's res
 (``weights_only=True``), which builds tensors and plain containers and refuses every other type.
 Training code stores more: its command line as an ``argparse.Namespace``, settings as objects of a
 library, losses as NumPy scalars, whole modules. A walk through the pickle
-(:mod:`mgm_converters.reading.pickle_scan`) finds what it names; for the harmless ones
-(:mod:`mgm_converters.reading.harmless`) the reader is handed an :class:`Inert` stand-in, so not
-even those types are imported or called.
+(:mod:`mgm_converters.reading.pickles.scan`) finds what it names; for the harmless ones
+(:mod:`mgm_converters.reading.pickles.harmless`) the reader is handed an :class:`Inert` stand-in, so
+not even those types are imported or called.
 
 Pickles that PyTorch did not write (BYOL's) and TorchScript archives (OpenAI's CLIP) go through a
-reader of our own that works in the same way: see :mod:`mgm_converters.reading.restricted_pickle`.
-Weights in several files are read by their index (:mod:`mgm_converters.reading.shards`); a file that
-is something else is named as what it is (:mod:`mgm_converters.reading.kinds`).
+reader of our own that works in the same way: see :mod:`mgm_converters.reading.pickles.restricted`.
+Weights in several files are read by their index (:mod:`mgm_converters.reading.files.shards`); a
+file that is something else is named as what it is (:mod:`mgm_converters.reading.files.kinds`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mgm_converters.reading.haiku_pickle import read_haiku
-from mgm_converters.reading.harmless import DICTIONARIES, is_harmless
+from mgm_converters.reading.files.kinds import other_kind
+from mgm_converters.reading.files.shards import index_of_part, is_index, joined, read_index
 from mgm_converters.reading.jax_files import digest_of, jax_format, read_jax
-from mgm_converters.reading.kinds import other_kind
 from mgm_converters.reading.limits import RAISE, BeyondLimits, Limits, check_archive
 from mgm_converters.reading.partitioned import partition_of_file, partition_of_type
-from mgm_converters.reading.pickle_scan import scan_pickles
-from mgm_converters.reading.restricted_pickle import Inert, RefusedType
+from mgm_converters.reading.pickles.haiku import read_haiku
+from mgm_converters.reading.pickles.harmless import DICTIONARIES, is_harmless
+from mgm_converters.reading.pickles.restricted import Inert, RefusedType
+from mgm_converters.reading.pickles.scan import scan_pickles
 from mgm_converters.reading.safetensors_file import read_safetensors
-from mgm_converters.reading.shards import index_of_part, is_index, joined, read_index
 from mgm_converters.reading.torchscript import is_torchscript, read_torchscript
 from mgm_jax.errors import InputError
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from mgm_converters.reading.restricted_pickle import Inert, RestrictedUnpickler, Table
+from mgm_converters.reading.pickles.restricted import Inert, RestrictedUnpickler, Table
 
 # Tensors lie as deep as modules nest.
 _MAX_DEPTH = 64

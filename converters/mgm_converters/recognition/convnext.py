@@ -19,18 +19,18 @@ def spec_of_convnext(state: Mapping[str, np.ndarray]) -> ConvNeXtSpec:
     Raises:
         InputError: there is no block.
     """
-    places = {
+    positions = {
         (int(match[1]), int(match[2])): value.shape[0]
         for name, value in state.items()
         if (match := _BLOCK.fullmatch(name))
     }
-    if not places:
+    if not positions:
         raise InputError("stages.0.blocks.0.conv_dw.weight is missing: expected a ConvNeXt's")
-    stages = range(max(stage for stage, _ in places) + 1)
+    stages = range(max(stage for stage, _ in positions) + 1)
     first = "stages.0.blocks.0"
     return ConvNeXtSpec(
-        blocks=tuple(sum(stage == one for one, _ in places) for stage in stages),
-        channels=tuple(places.get((stage, 0), 0) for stage in stages),
+        blocks=tuple(sum(stage == one for one, _ in positions) for stage in stages),
+        channels=tuple(positions.get((stage, 0), 0) for stage in stages),
         layer_scale=f"{first}.gamma" in state,
         response_norm=f"{first}.mlp.grn.weight" in state,
         final_norm="norm.weight" in state,

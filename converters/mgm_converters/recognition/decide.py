@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mgm_converters.naming.mobilenet import EFFICIENTNET_PYTORCH
-from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
-from mgm_converters.naming.vit_flax import VIT_FLAX
+from mgm_converters.naming.resnet.haiku import RESNET_HAIKU
+from mgm_converters.naming.vit.flax import VIT_FLAX
 from mgm_converters.recognition.architecture import infer_spec, named_spec
 from mgm_converters.recognition.evidence.file import FileStatement
 from mgm_converters.recognition.evidence.guesses import (

@@ -22,14 +22,14 @@ def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
     Raises:
         InputError: another number of stages than both have, or a block without its parts.
     """
-    places = {
+    positions = {
         (int(match[1]), int(match[2])): value.shape
         for name, value in state.items()
         if (match := _BLOCK.fullmatch(name))
     }
-    stages = sorted({stage for stage, _ in places})
+    stages = sorted({stage for stage, _ in positions})
     strides = MobileNetSpec().strides
-    if stages != list(range(len(strides))) or any((stage, 0) not in places for stage in stages):
+    if stages != list(range(len(strides))) or any((stage, 0) not in positions for stage in stages):
         raise InputError(
             f"expected {len(strides)} stages of inverted residuals, as in MobileNetV2, found "
             f"{len(stages)}; no weight reveals the strides of another network"
@@ -49,11 +49,11 @@ def spec_of_mobilenet(state: Mapping[str, np.ndarray]) -> MobileNetSpec:
     inputs = (stem, *channels[:-1])
     spec = MobileNetSpec(
         stem=stem,
-        expand=tuple(places[stage, 0][0] // inputs[stage] for stage in stages),
-        kernels=tuple(places[stage, 0][-1] for stage in stages),
+        expand=tuple(positions[stage, 0][0] // inputs[stage] for stage in stages),
+        kernels=tuple(positions[stage, 0][-1] for stage in stages),
         strides=strides,
         channels=channels,
-        repeats=tuple(sum(stage == one for one, _ in places) for stage in stages),
+        repeats=tuple(sum(stage == one for one, _ in positions) for stage in stages),
         head=state["conv_head.weight"].shape[0],
     )
     # Each of the published widths and depths is scaled for a side of its own.

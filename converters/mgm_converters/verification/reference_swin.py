@@ -33,8 +33,8 @@ def swin_activations(spec: SwinSpec, weights: Weights, x: Tensor) -> dict[str, T
         x = torch.roll(x, (-shift, -shift), (1, 2))
         x = F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
         table = weights[f"{name}.relative_position_bias_table"]
-        places = torch.cartesian_prod(torch.arange(window), torch.arange(window))
-        offsets = places[:, None] - places[None] + window - 1
+        positions = torch.cartesian_prod(torch.arange(window), torch.arange(window))
+        offsets = positions[:, None] - positions[None] + window - 1
         bias = table[offsets[..., 0] * (2 * window - 1) + offsets[..., 1]].permute(2, 0, 1)
         made = torch.zeros_like(x)
         for top in range(0, x.shape[1], window):
@@ -44,7 +44,7 @@ def swin_activations(spec: SwinSpec, weights: Weights, x: Tensor) -> dict[str, T
                 q, k, v = qkv.permute(2, 0, 3, 1, 4)
                 # Behind the last shift positions, the other end of the map has come in.
                 wrapped = [
-                    (start + places[:, axis] >= length - shift) & (shift > 0)
+                    (start + positions[:, axis] >= length - shift) & (shift > 0)
                     for axis, (start, length) in enumerate(((top, x.shape[1]), (left, x.shape[2])))
                 ]
                 apart = sum(side[:, None] != side[None] for side in wrapped) > 0

@@ -37,8 +37,8 @@ def shift_mask(rows: int, columns: int, *, window: int, shift: int) -> np.ndarra
     """
 
     def part(length: int) -> np.ndarray:
-        places = np.arange(length)
-        return (places >= length - window).astype(int) + (places >= length - shift)
+        positions = np.arange(length)
+        return (positions >= length - window).astype(int) + (positions >= length - shift)
 
     parts = 3 * part(rows)[:, None] + part(columns)[None, :]
     split = parts.reshape(rows // window, window, columns // window, window)

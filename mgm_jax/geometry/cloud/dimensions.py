@@ -164,8 +164,8 @@ def intrinsic_dimension(
 
     Example:
         >>> square = np.random.default_rng(0).random((500, 2))
-        >>> found = intrinsic_dimension(square, estimators=("two_nn", "levina_bickel", "mst"))
-        >>> bool(np.all(abs(found.dimension - 2) < 0.3))
+        >>> result = intrinsic_dimension(square, estimators=("two_nn", "levina_bickel", "mst"))
+        >>> bool(np.all(abs(result.dimension - 2) < 0.3))
         True
     """
     asked = _check_estimators(estimators)

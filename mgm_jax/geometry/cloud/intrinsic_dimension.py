@@ -224,8 +224,8 @@ def levina_bickel_of(
         >>> from mgm_jax import knn_graph
         >>> square = np.random.default_rng(0).random((500, 2))
         >>> graph = knn_graph(square, k=25, metric="euclidean")
-        >>> found = levina_bickel_of(graph, k=20).average, levina_bickel(square).average
-        >>> bool(np.isclose(*found)[0])
+        >>> result = levina_bickel_of(graph, k=20).average, levina_bickel(square).average
+        >>> bool(np.isclose(*result)[0])
         True
     """
     count = graph.k if k is None else k

@@ -13,6 +13,7 @@ them and certify the row; rows without a certificate fall back to a slower searc
 | ``in_groups`` | many groups, by tiles |
 | ``distance`` | scaling, the scan, its bounds, distances of pairs in float64 |
 | ``buckets`` | the scan of accelerators: product, selection and bound in one pass |
+| ``great_features`` | what it keeps of features much greater than the others |
 | ``in_pairs`` | the ranking of devices whose float64 is slow: in pairs of float32 |
 | ``scaled`` | points there: powers of two, lengths in pairs |
 | ``tile`` | candidates and certificates of one tile of queries |

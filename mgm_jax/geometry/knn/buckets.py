@@ -29,6 +29,7 @@ from jax import lax
 
 from mgm_jax.geometry.backend.precision import single_precision
 from mgm_jax.geometry.knn.distance import ScanTable, bucket_terms
+from mgm_jax.geometry.knn.great_features import FEATURES
 
 BUCKETS, KEPT = 1024, 4
 """Buckets of a chunk of columns, and how many each keeps."""
@@ -46,10 +47,11 @@ _PACKED = 2.0**-12
 _ROWS, _EXTRACT_ROWS, _LANES = 512, 64, 128
 # How many of its scores a lane keeps for the choice of the best among all.
 _KEPT_BY_LANE = 7
-# The widest points whose blocks fit the vector memory of TPUs; others take the scan in tiles.
+# The widest points whose blocks fit the vector memory of TPUs, beside the rests of great features;
+# others take the scan in tiles.
 _WIDEST = 4096
 # Scores of places without a point, and what is certainly none of a point.
-_NOTHING, _LEAST = -1e30, -1e29
+_NOTHING, _MIN_SCORE = -1e30, -1e29
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ _log = logging.getLogger(__name__)
 def fits(table: ScanTable, *, count: int) -> bool:
     """Whether a table can be scanned this way: in bfloat16, wide enough for the buckets."""
     columns, width = table.points.shape
-    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS and width <= _WIDEST
+    whole = columns % COLUMNS == 0 and columns >= 4 * COLUMNS and width <= _WIDEST + 2 * FEATURES
     return whole and table.points.dtype == jnp.bfloat16 and count < _LANES
 
 
@@ -102,7 +104,7 @@ def scan_in_buckets(
             fold = bits & np.int32(2**_FOLD_BITS - 1)
             bucket = fold * np.int32(_LANES) + lanes
             names = (bits >> _FOLD_BITS) * np.int32(BUCKETS) + bucket + np.int32(start)
-            names = jnp.where(scores > _LEAST, names, -1)
+            names = jnp.where(scores > _MIN_SCORE, names, -1)
             # One place more than wanted, because the query's own column may take one.
             bound = jnp.maximum(dropped, scores[:, -1])
             if best is None:
@@ -114,11 +116,11 @@ def scan_in_buckets(
                 columns = jnp.take_along_axis(columns, chosen, axis=1)
                 last = jnp.maximum(jnp.maximum(last, bound), best[:, -1])
         # The list loses the own column, or its last place.
-        places = jnp.arange(count + 1, dtype=jnp.int32)
-        first = jnp.min(jnp.where(columns == own[:, None], places, count), axis=1, keepdims=True)
-        columns = jnp.where(places[:count] < first, columns[:, :count], columns[:, 1:])
+        positions = jnp.arange(count + 1, dtype=jnp.int32)
+        first = jnp.min(jnp.where(columns == own[:, None], positions, count), axis=1, keepdims=True)
+        columns = jnp.where(positions[:count] < first, columns[:, :count], columns[:, 1:])
         # Where nothing was left out, nothing is unseen.
-        unseen = jnp.where(last > _LEAST, -last - _PACKED * jnp.abs(last) - slack, jnp.inf)
+        unseen = jnp.where(last > _MIN_SCORE, -last - _PACKED * jnp.abs(last) - slack, jnp.inf)
         return columns, unseen
 
 
@@ -142,10 +144,10 @@ def _compiles_for(device: Any, width: int) -> bool:
     """Whether the compiler of a TPU takes the Pallas kernels for points of some width."""
     from mgm_jax.geometry.knn.in_pairs.rank import compile_for
 
-    place = jax.sharding.SingleDeviceSharding(device)
+    sharding = jax.sharding.SingleDeviceSharding(device)
 
     def array(*shape: int, dtype: Any = jnp.float32) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=place)
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
 
     def table(rows: int) -> ScanTable:
         points = array(rows, width, dtype=jnp.bfloat16)
@@ -216,8 +218,8 @@ def _keep_in_xla(points: jax.Array, base: jax.Array, offset: jax.Array) -> jax.A
         own = lax.dynamic_slice_in_dim(offset, number * COLUMNS, COLUMNS)
         scores = _products(points, part) - own
         for fill in range(fills):
-            some = scores[:, fill * BUCKETS : (fill + 1) * BUCKETS]
-            best = _insert(best, some, number * fills + fill)
+            subset = scores[:, fill * BUCKETS : (fill + 1) * BUCKETS]
+            best = _insert(best, subset, number * fills + fill)
         return best
 
     empty = jnp.full((points.shape[0], BUCKETS), _NOTHING, jnp.float32)
@@ -232,11 +234,11 @@ def _products(points: jax.Array, base: jax.Array) -> jax.Array:
 
 
 def _insert(
-    best: tuple[jax.Array, ...], scores: jax.Array, place: jax.Array
+    best: tuple[jax.Array, ...], scores: jax.Array, position: jax.Array
 ) -> tuple[jax.Array, ...]:
     """Put one score a bucket where it belongs among the best, which fall."""
     bits = lax.bitcast_convert_type(scores, jnp.int32) & np.int32(-(2**_NAME_BITS))
-    name = place.astype(jnp.int32) << _FOLD_BITS
+    name = position.astype(jnp.int32) << _FOLD_BITS
     return _inserted(best, lax.bitcast_convert_type(bits | name, jnp.float32))[0]
 
 
@@ -244,11 +246,11 @@ def _inserted(
     best: tuple[jax.Array, ...], scores: jax.Array
 ) -> tuple[tuple[jax.Array, ...], jax.Array]:
     """The best with one more score each, and what fell out."""
-    found = []
+    result = []
     for kept in best:
-        found.append(jnp.maximum(kept, scores))
+        result.append(jnp.maximum(kept, scores))
         scores = jnp.minimum(kept, scores)
-    return tuple(found), scores
+    return tuple(result), scores
 
 
 def _folded(kept: jax.Array, fold: int, level: int) -> jax.Array:
@@ -269,8 +271,8 @@ def _best(kept: jax.Array, *, count: int, kernel: str) -> tuple[jax.Array, jax.A
     if kernel == "xla":
         folds = BUCKETS // _LANES
         parts = [_folded(kept, fold, level) for level in range(KEPT) for fold in range(folds)]
-        scores, places = lax.top_k(jnp.concatenate(parts, axis=1), count)
-        return scores, places % np.int32(_LANES), jnp.max(kept[:, -BUCKETS:], axis=1)
+        scores, positions = lax.top_k(jnp.concatenate(parts, axis=1), count)
+        return scores, positions % np.int32(_LANES), jnp.max(kept[:, -BUCKETS:], axis=1)
     from jax.experimental import pallas as pl
 
     more = -kept.shape[0] % _EXTRACT_ROWS
@@ -313,7 +315,7 @@ def _best_kernel(kept: Any, scores: Any, lanes: Any, dropped: Any, *, count: int
     order = lane.astype(jnp.float32)
 
     def take(number: jax.Array, state: tuple) -> tuple:
-        *best, found, where = state
+        *best, result, where = state
         top = jnp.max(best[0], axis=1, keepdims=True)
         # Lanes are few enough for float32, in which all TPUs find minima of lanes.
         first = jnp.where(best[0] == top, order, np.float32(_LANES))
@@ -321,10 +323,10 @@ def _best_kernel(kept: Any, scores: Any, lanes: Any, dropped: Any, *, count: int
         hit = order == first
         below = (*best[1:], nothing)
         best = [jnp.where(hit, b, a) for a, b in zip(best, below, strict=True)]
-        found = jnp.where(lane == number, top, found)
-        return *best, found, jnp.where(lane == number, first, where)
+        result = jnp.where(lane == number, top, result)
+        return *best, result, jnp.where(lane == number, first, where)
 
     start = (*best, nothing, jnp.zeros(shape, jnp.float32))
-    *_, found, where = lax.fori_loop(np.int32(0), np.int32(count), take, start)
-    scores[...] = found
+    *_, result, where = lax.fori_loop(np.int32(0), np.int32(count), take, start)
+    scores[...] = result
     lanes[...] = where.astype(jnp.int32)

@@ -1,8 +1,9 @@
 """The rows that the fast scan could not settle: float64 first, every distance where that fails.
 
-Devices whose float64 is slow scan in float32 once more, and the host ranks what they find. Few
-rows come here: near-duplicates closer than the rounding of the scan, and points with more than the
-margin of neighbours at one distance, such as points on a lattice.
+Devices whose float64 is slow scan in float32 once more and rank what they find in pairs of float32;
+the host ranks what that leaves open. Few rows come here: near-duplicates closer than the rounding
+of the scan, and points with more than the margin of neighbours at one distance, such as points on a
+lattice.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.wide import on_host
+from mgm_jax.geometry.knn.buckets import kernel_here
 from mgm_jax.geometry.knn.distance import (
     Metric,
     Points,
@@ -26,6 +29,12 @@ from mgm_jax.geometry.knn.distance import (
     scan_table,
     unit_scales,
     unseen_distance_in_single,
+)
+from mgm_jax.geometry.knn.in_pairs.rank import (
+    Ranking,
+    rank_in_pairs,
+    reach_of,
+    table_for_ranking,
 )
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
@@ -56,6 +65,7 @@ class Search:
         mean: ``[d]`` float64, about the mean of the scaled targets.
         k: number of neighbours.
         metric: which distance.
+        ranked: the targets as they are ranked without float64; None to rank on the host.
     """
 
     queries: Points | Scaled
@@ -65,6 +75,7 @@ class Search:
     mean: jax.Array | np.ndarray
     k: int
     metric: Metric
+    ranked: Ranking | None = None
 
 
 Turn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
@@ -112,7 +123,9 @@ def fall_back(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         Distances ``[q, k]`` float32 in scaled units and indices ``[q, k]`` int32.
     """
     if isinstance(search.queries, Scaled) and isinstance(search.targets, Scaled):
-        turns = _in_single, _in_full_on_host
+        turns = _rank_on_host, _in_full_on_host
+        if search.ranked is not None:
+            turns = _in_pairs, *turns
     elif isinstance(search.queries, Scaled) or isinstance(search.targets, Scaled):
         raise TypeError("queries and targets are scaled by one function")
     else:
@@ -140,8 +153,23 @@ def _in_float64(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return best.results()
 
 
-def _in_single(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where float64 is slow: a scan in float32 on the device, the ranking on the host."""
+class _Scanned(NamedTuple):
+    """A batch of queries, scanned in float32.
+
+    Attributes:
+        index: where in the rows the batch stands.
+        queries: ``QUERIES`` points.
+        names: their candidates ``[QUERIES, c]`` int32, -1 for nobody.
+        unseen: a distance that no other target can fall below ``[QUERIES]``.
+    """
+
+    index: slice
+    queries: Scaled
+    names: jax.Array
+    unseen: jax.Array
+
+
+def _scan_in_single(search: Search, rows: np.ndarray) -> Iterator[_Scanned]:
     count = search.k + margin(jnp.float32)
     parts = [(index, search.queries.take(chosen), chosen) for index, chosen in batches(rows)]
     tables: list[ScanTable] = []
@@ -159,15 +187,42 @@ def _in_single(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
                 lists[number] = merge_smallest(lists[number], fresh)
             else:
                 lists.append(fresh)
-    best = Best(rows.size, search.k)
     for (index, subset, _), table, (bounds, names) in zip(parts, tables, lists, strict=True):
+        unseen = unseen_distance_in_single(table, bounds[:, -1], metric=search.metric)
+        assert isinstance(subset, Scaled)
+        yield _Scanned(index, subset, names, unseen)
+
+
+def _in_pairs(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where float64 is slow: a scan in float32 and the ranking, both on the device."""
+    best, base = Best(rows.size, search.k), search.ranked
+    assert base is not None
+    features = search.queries.values.shape[1]
+    for index, queries, names, unseen in _scan_in_single(search, rows):
+        distances, indices, left_open = rank_in_pairs(
+            table_for_ranking(queries, base),
+            base,
+            names,
+            reach_of(queries.high, unseen, base.farthest, metric=search.metric),
+            features=features,
+            k=search.k,
+            metric=search.metric,
+            kernel=kernel_here(features),
+        )
+        best.add(index, 0, distances, indices, jnp.where(left_open, jnp.float32(-1), unseen))
+    return best.results()
+
+
+def _rank_on_host(search: Search, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same scan, the ranking in float64 on the host."""
+    best = Best(rows.size, search.k)
+    for index, queries, names, unseen in _scan_in_single(search, rows):
         chosen = np.asarray(names)
         near = search.targets.take(jnp.maximum(names, 0))
         distances = distances_on_host(
-            to_host(subset, search.metric), to_host(near, search.metric), search.metric
+            to_host(queries, search.metric), to_host(near, search.metric), search.metric
         )
         distances[chosen < 0] = np.inf
-        unseen = unseen_distance_in_single(table, bounds[:, -1], metric=search.metric)
         best.add(index, 0, distances, np.where(chosen < 0, NOBODY, chosen), unseen)
     return best.results()
 

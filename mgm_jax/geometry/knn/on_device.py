@@ -17,6 +17,7 @@ import numpy as np
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.knn.distance import scale_points, scan_table
 from mgm_jax.geometry.knn.fallback import Search, fall_back
+from mgm_jax.geometry.knn.great_features import great_features
 from mgm_jax.geometry.knn.in_pairs.rank import table_for_ranking
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.tile import (
@@ -33,7 +34,8 @@ from mgm_jax.geometry.knn.tile import (
 )
 from mgm_jax.progress import progress
 
-# Candidates beyond k in a scan in buckets, the first that settle so many rows of the first tile.
+# Candidates beyond k in a scan in buckets, the first that settle so many rows of the first tile;
+# before there are more of them, the scan keeps the rests of great features, if there are such.
 # Each of them is ranked for every point, and how many are needed is a matter of the data: with 50
 # neighbours 14 do for clouds of some 30 dimensions, however many features they have.
 _MARGINS, _SETTLED = (14, 30, 60), 0.97
@@ -71,7 +73,7 @@ def nearest_in_cloud(
         margins: list[int | None] = [None]
         if takes_buckets(table, count=k + _MARGINS[0]):
             margins = [more for more in _MARGINS if takes_buckets(table, count=k + more)]
-        parts = []
+        parts, great = [], None
         with progress(
             "neighbours", total=n if n > PROGRESS_FROM else 0, unit="point", compiles=True
         ) as bar:
@@ -84,17 +86,19 @@ def nearest_in_cloud(
                     tile,
                     own[rows],
                     targets,
-                    table,
-                    mean,
+                    mean=mean,
                     k=k,
                     metric=metric,
                     tile=tiles.columns,
                     ranked=ranked,
                 )
-                result = search(more=margins[0])
+                result = search(table, more=margins[0], great=great)
                 while not parts and len(margins) > 1 and not _is_mostly_certified(result):
-                    del margins[0]
-                    result = search(more=margins[0])
+                    if great is None and (great := great_features(table.points)) is not None:
+                        table = scan_table(padded, mean, present, dtype=dtype, great=great)
+                    else:
+                        del margins[0]
+                    result = search(table, more=margins[0], great=great)
                 fresh = n - stop + tiles.rows
                 parts.append([part[-min(fresh, tiles.rows) :] for part in result])
                 # One tile is being ranked while the next is scanned; no more are kept waiting.
@@ -113,6 +117,7 @@ def nearest_in_cloud(
                     mean=mean,
                     k=k,
                     metric=metric,
+                    ranked=ranked,
                 ),
                 left,
             )

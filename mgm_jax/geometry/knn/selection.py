@@ -37,9 +37,9 @@ def smallest(scores: jax.Array, *, count: int) -> tuple[jax.Array, jax.Array]:
     blocked = scores.reshape(rows, blocks, _BLOCK)
     _, best_blocks = jax.lax.top_k(-jnp.min(blocked, axis=2), count)
     kept = jnp.take_along_axis(blocked, best_blocks[:, :, None], axis=1)
-    values, places = jax.lax.top_k(-kept.reshape(rows, count * _BLOCK), count)
-    chosen = jnp.take_along_axis(best_blocks, places // _BLOCK, axis=1) * _BLOCK + places % _BLOCK
-    return -values, chosen.astype(jnp.int32)
+    values, positions = jax.lax.top_k(-kept.reshape(rows, count * _BLOCK), count)
+    first = jnp.take_along_axis(best_blocks, positions // _BLOCK, axis=1) * _BLOCK
+    return -values, (first + positions % _BLOCK).astype(jnp.int32)
 
 
 def merge_smallest(
@@ -48,8 +48,8 @@ def merge_smallest(
     """The smallest of two selections ``(scores [r, k], indices [r, k])``, k of them again."""
     scores = jnp.concatenate([first[0], second[0]], axis=1)
     indices = jnp.concatenate([first[1], second[1]], axis=1)
-    values, places = jax.lax.top_k(-scores, first[0].shape[1])
-    return -values, jnp.take_along_axis(indices, places, axis=1)
+    values, positions = jax.lax.top_k(-scores, first[0].shape[1])
+    return -values, jnp.take_along_axis(indices, positions, axis=1)
 
 
 def order_by_distance(

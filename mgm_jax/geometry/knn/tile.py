@@ -95,6 +95,7 @@ def settle(
     tile: int,
     ranked: Ranking | None = None,
     more: int | None = None,
+    great: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank one tile of queries; also usable inside ``jit``.
 
@@ -109,6 +110,7 @@ def settle(
         tile: columns scored at once.
         ranked: scaled targets as they are ranked; None to make that here.
         more: candidates beyond k; None for :func:`margin`.
+        great: features whose rests the table has; None for none.
 
     Returns:
         Distances ``[r, k]`` float32 in scaled units, indices ``[r, k]`` int32, and a distance
@@ -116,7 +118,9 @@ def settle(
         left the row open.
     """
     present = np.ones(queries.values.shape[0], bool)
-    centred = scan_table(queries, mean, present, dtype=table.points.dtype)
+    centred = scan_table(
+        queries, mean, present, dtype=table.points.dtype, great=great, of_queries=True
+    )
     count = min(k + (margin(table.points.dtype) if more is None else more), tile)
     if takes_buckets(table, count=count):
         candidates, last = buckets.scan_in_buckets(

@@ -137,10 +137,10 @@ def group_grams(table: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> 
     wide -= wide.mean(axis=0)
     gram = wide @ wide.T
     present = neighbours != NOBODY
-    places = np.searchsorted(rows, np.where(present, neighbours, rows[:, None]))
-    to_point = np.take_along_axis(gram, places, axis=1)
+    positions = np.searchsorted(rows, np.where(present, neighbours, rows[:, None]))
+    to_point = np.take_along_axis(gram, positions, axis=1)
     own = np.diagonal(gram)
-    among = np.take(gram, places[:, :, None] * len(gram) + places[:, None, :])
+    among = np.take(gram, positions[:, :, None] * len(gram) + positions[:, None, :])
     among += own[:, None, None] - to_point[:, :, None] - to_point[:, None, :]
     grams = np.asarray(centred_gram(among, present))
     reach = np.max(np.diagonal(among, axis1=1, axis2=2), axis=1)

@@ -166,7 +166,7 @@ def _bracket(values: jax.Array, squares: jax.Array, *, tail: int) -> tuple[jax.A
     return lax.fori_loop(0, _HALVINGS, halve, (below, above))
 
 
-def left_out_grams(gram: np.ndarray, mask: np.ndarray, places: np.ndarray) -> np.ndarray:
+def left_out_grams(gram: np.ndarray, mask: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Centred Gram matrices of all members of their group but one, on the host.
 
     Args:
@@ -177,7 +177,7 @@ def left_out_grams(gram: np.ndarray, mask: np.ndarray, places: np.ndarray) -> np
     Returns:
         ``[b, m, m]``, 0 at the point.
     """
-    rows = np.arange(len(places))
-    own = gram[rows, places]
-    differences = gram - own[:, :, None] - own[:, None, :] + own[rows, places][:, None, None]
-    return centred_gram(differences, mask & (np.arange(mask.shape[1]) != places[:, None]))
+    rows = np.arange(len(positions))
+    own = gram[rows, positions]
+    differences = gram - own[:, :, None] - own[:, None, :] + own[rows, positions][:, None, None]
+    return centred_gram(differences, mask & (np.arange(mask.shape[1]) != positions[:, None]))

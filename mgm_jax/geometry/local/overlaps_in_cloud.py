@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
+from mgm_jax.geometry.local.polytopes_in_cloud import CloudPolytopes
 
 # Bytes of the Gram matrix of a cloud: of 8192 points.
 _GRAM_BYTES = 2**29
@@ -27,32 +28,20 @@ class CloudOverlaps:
     """The polytopes of n points, ready to be compared pair by pair.
 
     Args:
-        points: the cloud ``[n, d]``.
-        neighbours: rows of the neighbours of every point ``[n, p]`` int.
-        present: which of them count ``[n, p]`` bool, from the front.
-        inverse: generalised inverses of the Gram matrices of the differences to them
-            ``[n, p, p]`` float64, 0 where no neighbour is.
-        normalize: whether the cloud is meant on the unit sphere.
+        polytopes: of the points.
         gram: of the points about their mean ``[n, n]`` float64, where it is at hand.
         workers: threads to work on.
     """
 
     def __init__(
-        self,
-        points: np.ndarray,
-        neighbours: np.ndarray,
-        present: np.ndarray,
-        inverse: np.ndarray,
-        *,
-        normalize: bool,
-        gram: np.ndarray | None = None,
-        workers: int = 1,
+        self, polytopes: CloudPolytopes, *, gram: np.ndarray | None = None, workers: int = 1
     ) -> None:
         """Make what all pairs share."""
-        self._points, self._inverse = points, inverse
-        self._neighbours = np.where(present, neighbours, 0)
+        points, present = polytopes.points, polytopes.present
+        self._points, self._inverse = points, polytopes.inverse
+        self._neighbours = np.where(present, polytopes.neighbours, 0)
         self._counts = present.sum(axis=1)
-        self._scale = _inverse_lengths(points) if normalize else np.ones(len(points))
+        self._scale = _inverse_lengths(points) if polytopes.normalize else np.ones(len(points))
         self._gram = gram
         if gram is None and 8 * len(points) ** 2 <= _GRAM_BYTES:
             self._gram = self._whole_gram(workers)
@@ -145,9 +134,9 @@ class CloudOverlaps:
     ) -> np.ndarray:
         """The same from ``<x_a - x_i, x_b>`` of all points b that occur."""
         asked = np.concatenate([near.ravel(), others])
-        rows, places = np.unique(asked, return_inverse=True)
+        rows, positions = np.unique(asked, return_inverse=True)
         centre = self._wide(row)
-        products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, places]
+        products = ((self._wide(own) - centre) @ (self._wide(rows) - centre).T)[:, positions]
         return products[:, : near.size].reshape(-1, *near.shape) - products[:, near.size :, None]
 
     def _squared_distances(self) -> tuple[np.ndarray, float]:

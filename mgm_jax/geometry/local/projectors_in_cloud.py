@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from mgm_jax.geometry.backend.workers import in_order
+from mgm_jax.geometry.local.polytopes_in_cloud import CloudPolytopes
 
 # Bytes of all projectors.
 _BYTES = 2**29
@@ -44,29 +45,16 @@ class CloudProjectors:
     """The polytopes of n points, ready to be compared pair by pair.
 
     Args:
-        points: the cloud ``[n, d]``.
-        neighbours: rows of the neighbours of every point ``[n, p]`` int.
-        present: which of them count ``[n, p]`` bool, from the front.
-        inverse: generalised inverses of the Gram matrices of the differences to them
-            ``[n, p, p]`` float64, 0 where no neighbour is.
-        normalize: whether the cloud is meant on the unit sphere.
+        polytopes: of the points.
         workers: threads to work on.
     """
 
-    def __init__(
-        self,
-        points: np.ndarray,
-        neighbours: np.ndarray,
-        present: np.ndarray,
-        inverse: np.ndarray,
-        *,
-        normalize: bool,
-        workers: int = 1,
-    ) -> None:
+    def __init__(self, polytopes: CloudPolytopes, *, workers: int = 1) -> None:
         """Make all projectors."""
-        n, d = points.shape
-        wide = points.astype(np.float64)
-        if normalize:
+        n, d = polytopes.points.shape
+        present, inverse = polytopes.present, polytopes.inverse
+        wide = polytopes.points.astype(np.float64)
+        if polytopes.normalize:
             length = np.sqrt(np.einsum("nd,nd->n", wide, wide))
             wide /= np.where(length > 0, length, 1)[:, None]
         rows, columns = np.triu_indices(d)
@@ -75,7 +63,7 @@ class CloudProjectors:
         weights = np.where(rows == columns, 1, np.sqrt(2))
         counts = present.sum(axis=1)
         order = np.argsort(counts, kind="stable")
-        chosen = np.where(present, neighbours, 0)
+        chosen = np.where(present, polytopes.neighbours, 0)
         self._packed = np.empty((n, triangle.size))
 
         def fill(lot: np.ndarray) -> None:

@@ -101,5 +101,5 @@ def spans_in_pairs(gram: Pair, mask: jax.Array, smallest: jax.Array) -> PairSpan
     return PairSpans(made_of, products, dimension, thinnest, doubtful)
 
 
-def _put(rows: jax.Array, row: jax.Array, place: jax.Array) -> jax.Array:
-    return lax.dynamic_update_index_in_dim(rows, row, place, 0)
+def _put(rows: jax.Array, row: jax.Array, position: jax.Array) -> jax.Array:
+    return lax.dynamic_update_index_in_dim(rows, row, position, 0)

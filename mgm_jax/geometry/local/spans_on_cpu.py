@@ -47,13 +47,13 @@ def inverses_on_host(
         block = np.where(both, gram[lot, :p, :p], np.eye(p))
         smallest = smallest_distance(np.where(both, block, 0), squared_length[lot])
         try:
-            found = np.linalg.inv(block)
+            result = np.linalg.inv(block)
         except np.linalg.LinAlgError:
             left[lot] = True
             continue
-        found = np.where(both, (found + found.transpose(0, 2, 1)) / 2, 0)
-        share = np.where(real, np.diagonal(found, axis1=1, axis2=2), 0)
-        inverses[lot, :p, :p] = found
+        result = np.where(both, (result + result.transpose(0, 2, 1)) / 2, 0)
+        share = np.where(real, np.diagonal(result, axis1=1, axis2=2), 0)
+        inverses[lot, :p, :p] = result
         # Where rounding made one of them negative, nothing is sure.
         certain = (share * smallest[:, None] * _SAFE < 1) & (share >= 0)
         left[lot] = ~certain.all(axis=1)
@@ -65,8 +65,8 @@ def inverses_on_host(
             lot = rows[start : start + _LOT]
             full = np.pad(lot, (0, _LOT - lot.size), mode="edge")
             parts = _greedy(gram[full, :p, :p], mask[full, :p], squared_length[full])
-            found, taken = (np.asarray(part)[: lot.size] for part in parts)
+            result, taken = (np.asarray(part)[: lot.size] for part in parts)
             inverses[lot] = 0
-            inverses[lot, :p, :p] = found
+            inverses[lot, :p, :p] = result
             dimension[lot] = taken
     return inverses, dimension

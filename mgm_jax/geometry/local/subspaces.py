@@ -135,9 +135,9 @@ def group_overlaps(
     """
     real = jnp.arange(values.size) < jnp.sum(mask) - 1
     gradients = jnp.where(real, coordinates / jnp.where(values > 0, values, 1), 0)
-    places, counted = jnp.maximum(members, 0), members >= 0
-    differences = coordinates[places] - coordinates[:, None]
-    vectors = jnp.where(outside[:, None, None], gradients[places], differences)
+    positions, counted = jnp.maximum(members, 0), members >= 0
+    differences = coordinates[positions] - coordinates[:, None]
+    vectors = jnp.where(outside[:, None, None], gradients[positions], differences)
     smallest = jnp.where(outside, 0, COINCIDENT * squared_lengths)
     basis, dimension = orthonormal_basis(vectors, counted, smallest)
     projectors = jnp.einsum("irp,isp->irs", basis, basis)

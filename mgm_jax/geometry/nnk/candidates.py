@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, nearest_by_gram
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -84,20 +85,32 @@ def check_policy(policy: str) -> None:
 
 
 def nearest_in_cloud_of(
-    points: jax.Array | np.ndarray, *, k: int, on_sphere: bool, mesh: Mesh | None
+    points: jax.Array | np.ndarray,
+    *,
+    k: int,
+    on_sphere: bool,
+    mesh: Mesh | None,
+    gram: CloudGram | None = None,
 ) -> np.ndarray:
     """Rows of the k nearest other points of every point of one large group, ``[n, k]`` int32.
 
     Equal rows count as neighbours.
+
+    Args:
+        points: ``[n, d]``.
+        k: neighbours of every point.
+        on_sphere: whether the points are meant on the unit sphere.
+        mesh: devices to spread the search over; None for one.
+        gram: of the points as they are meant, on a CPU where it is at hand: no pair is multiplied
+            twice.
     """
     together = encode_groups(None, len(points))
+    distinct = distinct_rows(points, together)
+    metric = "cosine" if on_sphere else "euclidean"
+    if gram is not None and mesh is None and distinct is None:
+        return nearest_by_gram(np.asarray(points), k=k, metric=metric, cloud=gram).indices
     return find_neighbours(
-        points,
-        together,
-        k=k,
-        metric="cosine" if on_sphere else "euclidean",
-        distinct=distinct_rows(points, together),
-        mesh=mesh,
+        points, together, k=k, metric=metric, distinct=distinct, mesh=mesh
     ).indices
 
 

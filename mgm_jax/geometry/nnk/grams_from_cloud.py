@@ -13,17 +13,17 @@ import numpy as np
 from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
 from mgm_jax.geometry.backend.workers import workers_for
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, gram_of_cloud
-from mgm_jax.geometry.knn.distance import Metric, Points
+from mgm_jax.geometry.knn.distance import Metric, Points, unit_scales
 
 # Bytes of the Gram matrix of a cloud: of 8192 points.
 _GRAM_BYTES = 2**29
 # Above this share of the cloud's own spread, squared distances keep 12 digits in its Gram matrix.
 _NEAR_SHARE = 1e-4
-# What it takes to look an entry of the matrix up, and to gather a value of a candidate and take the
-# point off, in products of a large matrix product.
-_LOOK_UP, _GATHER = 400, 160
-# A large matrix does not stay in any cache: the work that it saves has to be worth that.
-_WORTH = 2.5
+# Costs in products of the small matrices of neighbourhoods, as measured for 1500 to 6000 points of
+# 512 and 2048 features: of a product of the large matrix, beyond the one in float32 that a search
+# without it makes; of an entry of it, to write it and to select the nearest; to look an entry up;
+# and to gather a value of a candidate and take the point off.
+_PRODUCT, _ENTRY, _LOOK_UP, _GATHER = 0.7, 400, 1000, 160
 
 
 def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudGram | None:
@@ -36,12 +36,12 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
 
     Returns:
         The matrix on a CPU, where it fits and costs less than to multiply the differences of every
-        point to its neighbours; None elsewhere.
+        point to its neighbours, and to search for these without it; None elsewhere.
     """
     n, d = points.shape
     if jax.default_backend() != "cpu" or 8 * n**2 > _GRAM_BYTES:
         return None
-    if _WORTH * (n * d / 2 + _LOOK_UP * k**2) >= k * (k + _GATHER) * d:
+    if _PRODUCT * n * d / 2 + _ENTRY * n + _LOOK_UP * k**2 >= k * (k + _GATHER) * d:
         return None
     if metric == "cosine":
         return _gram_on_sphere(points)
@@ -52,12 +52,12 @@ def _gram_on_sphere(points: np.ndarray) -> CloudGram:
     """As :func:`gram_of_cloud`, whose scales are rounded to 2^-29, but for exact lengths of 1."""
     wide = points.astype(np.float64)
     lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    scales = 1 / np.where(lengths > 0, lengths, 1)
-    wide *= scales[:, None]
+    wide /= np.where(lengths > 0, lengths, 1)[:, None]
     wide -= wide.mean(axis=0)
     gram = gram_in_tiles(wide, workers=workers_for(None))
-    scaled = Points(points, scales, np.ones(len(points)))
-    return CloudGram(scaled, gram, np.diagonal(gram).copy(), "cosine")
+    # What exact distances are computed from keeps the scales of every other search.
+    scaled = Points(points, *unit_scales(lengths))
+    return CloudGram(scaled, gram, np.diagonal(gram).copy(), "cosine", on_sphere=True)
 
 
 def look_up_differences(

@@ -253,10 +253,10 @@ def _solve_groups(
             call = partial(call_on_groups, _group_weights, mesh=mesh, **options)
             with double_precision():
                 parts = settle_groups(call, batch.mask, points[rows], *inputs, widths)
-        places, *others = (part[batch.mask] for part in parts)
+        positions, *others = (part[batch.mask] for part in parts)
         groups_of = np.broadcast_to(rows[:, None, :], (*rows.shape, rows.shape[1]))[batch.mask]
-        chosen = np.take_along_axis(groups_of, np.maximum(places, 0), axis=1)
-        return np.where(places < 0, -1, chosen), *others
+        chosen = np.take_along_axis(groups_of, np.maximum(positions, 0), axis=1)
+        return np.where(positions < 0, -1, chosen), *others
 
     with progress("NNK graph", total=n, unit="point", compiles=True) as bar:
         calls = [partial(solve, batch) for batch in small]
@@ -310,17 +310,17 @@ def _solve_cloud(
     # Under a Gaussian the differences keep the digits that a small bandwidth asks for.
     cosine = kernel == "cosine"
     gram = cloud_gram_if_worth(cloud, k=k, metric="cosine") if cosine else None
-    candidates = nearest_in_cloud_of(cloud, k=k, on_sphere=cosine, mesh=mesh)
+    candidates = nearest_in_cloud_of(cloud, k=k, on_sphere=cosine, mesh=mesh, gram=gram)
     if wide_arithmetic() == "pairs":
         width = None if bandwidth is None else bandwidth[members]
-        for places, parts in settled_rows(
+        for positions, parts in settled_rows(
             _in_full(_row_weights), points[members], candidates, width, mesh=mesh, kernel=kernel
         ):
-            _write(results, members[places], members[candidates[places]], *parts)
+            _write(results, members[positions], members[candidates[positions]], *parts)
         return
     if mesh is not None and jax.default_backend() != "cpu":
         with double_precision():
-            for places, parts in call_on_rows(
+            for positions, parts in call_on_rows(
                 _row_weights,
                 points[members],
                 candidates,
@@ -329,7 +329,7 @@ def _solve_cloud(
                 at_once=ROWS_AT_ONCE,
                 kernel=kernel,
             ):
-                _write(results, members[places], members[candidates[places]], *parts[:-1])
+                _write(results, members[positions], members[candidates[positions]], *parts[:-1])
         return
     batches = own_share(row_batches(members.size), mesh)
     settled = settle_rows(
@@ -342,9 +342,9 @@ def _solve_cloud(
         workers=workers_for(None),
         gram=gram,
     )
-    for places, parts in zip(batches, settled, strict=True):
-        _write(results, members[places], members[candidates[places]], *parts)
-    rows = np.concatenate([np.empty(0, np.int64), *(members[places] for places in batches)])
+    for positions, parts in zip(batches, settled, strict=True):
+        _write(results, members[positions], members[candidates[positions]], *parts)
+    rows = np.concatenate([np.empty(0, np.int64), *(members[positions] for positions in batches)])
     complete(results, rows, mesh)
 
 
@@ -380,12 +380,12 @@ def _gram_weights(
 ) -> tuple[jax.Array, ...]:
     def solve(group: tuple[Any, ...]) -> tuple[jax.Array, ...]:
         gram, lengths, mask, wanted, bandwidth = group
-        places, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
-        differences = differences_in_group(gram, places)
+        positions, real = nearest_in_group(gram, mask, lengths, k=k, wanted=wanted)
+        differences = differences_in_group(gram, positions)
         # Each squared distance is a sum of a few entries of the matrix.
         rounding = 8 * float(np.finfo(np.float64).eps) * jnp.max(jnp.diagonal(gram))
         return (
-            jnp.where(real, places, -1),
+            jnp.where(real, positions, -1),
             *_weights(
                 differences,
                 real,

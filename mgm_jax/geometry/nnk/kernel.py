@@ -13,6 +13,9 @@ from mgm_jax.errors import InputError
 KernelName = Literal["cosine", "gaussian"]
 """``cosine`` is the shifted cosine (1 + cos) / 2, ``gaussian`` is exp(-d^2 / (2 s^2))."""
 
+SEEN = 1e-6
+"""Difference of kernel values that could make a neighbour: the smallest weight that counts."""
+
 COINCIDENT = 2.0**-46
 """Squared distance, relative to the squared length of the points, that counts as zero.
 

@@ -14,11 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from mgm_jax.geometry.nnk.gram_distances import squared_distances
-from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName, gaussian, shifted_cosine
+from mgm_jax.geometry.nnk.kernel import COINCIDENT, SEEN, KernelName, gaussian, shifted_cosine
 from mgm_jax.geometry.nnk.solve import NnkSolution, nnk_weights
-
-SEEN = 1e-6
-"""Difference of kernel values that could make a neighbour: the smallest weight that counts."""
 
 
 class Candidates(NamedTuple):
@@ -105,16 +102,16 @@ def nearest_in_group(
     _, exponent = jnp.frexp(jnp.max(distance))
     distance = jnp.ldexp(distance, -exponent).astype(jnp.float32)
     others = mask[:, None] & mask[None, :] & ~jnp.eye(m, dtype=bool)
-    negative, places = lax.top_k(jnp.where(others, -distance, -jnp.inf), k)
+    negative, positions = lax.top_k(jnp.where(others, -distance, -jnp.inf), k)
     real = jnp.isfinite(negative) & (jnp.arange(k) < wanted)
-    return places.astype(jnp.int32), real
+    return positions.astype(jnp.int32), real
 
 
-def differences_in_group(gram: jax.Array, places: jax.Array) -> jax.Array:
+def differences_in_group(gram: jax.Array, positions: jax.Array) -> jax.Array:
     """Gram matrices of differences of every member's candidates, ``[m, m]`` to ``[m, k, k]``."""
     m = gram.shape[0]
-    to_point = jnp.take_along_axis(gram, places, axis=1)
-    among = gram[places[:, :, None], places[:, None, :]]
+    to_point = jnp.take_along_axis(gram, positions, axis=1)
+    among = gram[positions[:, :, None], positions[:, None, :]]
     own = gram[jnp.arange(m), jnp.arange(m)]
     return among - to_point[:, :, None] - to_point[:, None, :] + own[:, None, None]
 
@@ -145,7 +142,7 @@ def all_in_group(gram: jax.Array, mask: jax.Array, squared_lengths: jax.Array) -
 
 
 def chosen_in_group(
-    gram: jax.Array, places: jax.Array, mask: jax.Array, squared_lengths: jax.Array
+    gram: jax.Array, positions: jax.Array, mask: jax.Array, squared_lengths: jax.Array
 ) -> Candidates:
     """Take the members at some places as candidates.
 
@@ -159,8 +156,8 @@ def chosen_in_group(
         Candidates of every member, in the order of ``places``.
     """
     distance = squared_distances(gram)
-    among = distance[places[:, :, None], places[:, None, :]]
-    to_point = jnp.take_along_axis(distance, places, axis=1)
+    among = distance[positions[:, :, None], positions[:, None, :]]
+    to_point = jnp.take_along_axis(distance, positions, axis=1)
     return Candidates(
         _above_rounding(among, squared_lengths),
         _above_rounding(to_point, squared_lengths),

@@ -137,16 +137,17 @@ def pivot_greedily(
         value = jnp.where(at_pivot, own_step, value - row * step)
         slack = jnp.where(at_pivot, -inverse[:, None], slack - row * row * inverse[:, None])
         # The blocks that are not this term's get it in their last place, which is never read.
-        places = [jnp.where(count // size == block, count % size, size) for block in range(blocks)]
+        own = count // size
+        at = [jnp.where(own == block, count % size, size) for block in range(blocks)]
         terms = tuple(
             lax.dynamic_update_slice_in_dim(part, term[:, None], column, 1)
-            for part, column in zip(terms, places, strict=True)
+            for part, column in zip(terms, at, strict=True)
         )
         scales = tuple(
             lax.dynamic_update_slice_in_dim(
                 part, jnp.where(column < size, inverse, 0)[:, None], column, 1
             )
-            for part, column in zip(scales, places, strict=True)
+            for part, column in zip(scales, at, strict=True)
         )
         due = None if due is None else due & ~at_pivot
         return (

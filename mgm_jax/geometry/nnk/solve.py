@@ -30,7 +30,7 @@ SUPPORT_WEIGHT = 1e-6
 # Violation that rounding alone explains, relative to the numbers that it is the difference of.
 _CERTIFIED = 64 * float(np.finfo(np.float64).eps)
 # Bytes of terms of the points that pivot together: about what the cache of a core holds.
-_CACHE = 400_000
+_CACHE = 200_000
 _MAX_LANES = 32
 # Points solved by the fallback at once, handed to a thread at once, and to another device at once.
 _FALLBACK_POINTS = 8

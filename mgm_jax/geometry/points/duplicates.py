@@ -44,12 +44,12 @@ def distinct_rows(x: jax.Array | np.ndarray, groups: Groups) -> Distinct | None:
     if firsts.size == n:
         return None
     # Distinct rows in the order of the points, so that ties go the same way in both numberings.
-    places = np.argsort(np.argsort(firsts))
+    positions = np.argsort(np.argsort(firsts))
     rows = np.sort(firsts)
     kept = encode_groups(groups.codes[rows], rows.size)
     return Distinct(
         rows=rows,
-        codes=places[codes.reshape(n)],
+        codes=positions[codes.reshape(n)],
         repeated=np.setdiff1d(np.arange(n), rows),
         groups=Groups(codes=kept.codes, values=groups.values, sizes=kept.sizes),
     )

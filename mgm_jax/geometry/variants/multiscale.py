@@ -120,8 +120,8 @@ def multiscale(
         C. Hurtado and others, arXiv:2210.17475, and the code of the thesis behind it.
 
     Example:
-        >>> found = multiscale(np.random.default_rng(0).standard_normal((40, 3)), k=10, scales=3)
-        >>> found.points.tolist()
+        >>> result = multiscale(np.random.default_rng(0).standard_normal((40, 3)), k=10, scales=3)
+        >>> result.points.tolist()
         [40, 36, 32]
     """
     k, scales = whole_number(k, name="k"), whole_number(scales, name="scales")

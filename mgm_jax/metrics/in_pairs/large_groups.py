@@ -162,9 +162,9 @@ def measure_rows(
     Returns:
         The columns ``[b]``, Gram matrices of the differences ``[b, k, k]``, and the subspaces.
     """
-    found, gram, unit, lengths = gathered(points, rows, candidates, normalize=normalize)
+    distances, gram, unit, lengths = gathered(points, rows, candidates, normalize=normalize)
     width = None if bandwidth is None else width_in_pairs(bandwidth, unit)
-    local, support, spans = measure_in_pairs(found, width, gram, lengths, unit, kernel=kernel)
+    local, support, spans = measure_in_pairs(distances, width, gram, lengths, unit, kernel=kernel)
     k = candidates.shape[1]
     chosen, present = first_neighbours(from_lanes(support, 1), p=k)
     made_of = from_lanes(spans.made_of.high, 2)

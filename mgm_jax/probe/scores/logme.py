@@ -106,14 +106,14 @@ def _largest_evidence(
     values = -n / 2 * np.log(misfit) + 0.5 * _log_of_kept(ratios, squared)[:, None]
     best = np.maximum(best, values.max(axis=0))
     peaks = (values[1:-1] >= values[:-2]) & (values[1:-1] > values[2:])
-    places, targets = np.nonzero(peaks)
+    positions, targets = np.nonzero(peaks)
     at_once = max(1, _AT_ONCE // squared.size)
-    for start in range(0, places.size, at_once):
+    for start in range(0, positions.size, at_once):
         batch = slice(start, start + at_once)
         own = targets[batch]
         refined = _climb(
-            grid[places[batch]],
-            grid[places[batch] + 2],
+            grid[positions[batch]],
+            grid[positions[batch] + 2],
             squared,
             inside.T[own],
             outside[own],

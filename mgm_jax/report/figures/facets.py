@@ -174,11 +174,11 @@ def label_margin(
     return [plotly_text(label) for label in labels.values()], round(_LETTER * longest) + 14
 
 
-def name_ticks(places: Iterable[float], names: Sequence[str]) -> dict[str, Any]:
+def name_ticks(positions: Iterable[float], names: Sequence[str]) -> dict[str, Any]:
     """Settings of an axis along which names stand, as beside the cells of a matrix."""
     return {
         "tickmode": "array",
-        "tickvals": list(places),
+        "tickvals": list(positions),
         "ticktext": list(names),
         "showgrid": False,
         "zeroline": False,

@@ -65,10 +65,10 @@ class Figure:
         views = {}
         for key, view in self.views.items():
             texts = [_compact(layout.to_json()) for layout in view.layouts]
-            places = [layouts.setdefault(text, len(layouts)) for text in texts]
+            positions = [layouts.setdefault(text, len(layouts)) for text in texts]
             views[_KEY_SEPARATOR.join(key)] = {
                 "data": view.data,
-                "layouts": places,
+                "layouts": positions,
                 "note": view.note,
             }
         content = {

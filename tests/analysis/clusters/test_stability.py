@@ -61,18 +61,18 @@ def metrics_of(groups: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("kinds", [2, 3, 4])
 def test_the_number_of_kinds_is_found(kinds: int):
     groups = manifolds(kinds=kinds, seed=kinds)
-    found = cluster_stability(metrics_of(groups), manifolds=groups, resamples=60)
-    assert found.groups == kinds
-    assert adjusted_rand_score(np.arange(12) % kinds, found.clusters.labels) == 1.0
-    table = found.to_pandas().set_index("groups")
-    assert table["stability"].idxmax() == kinds and found.stability > 0.95
+    result = cluster_stability(metrics_of(groups), manifolds=groups, resamples=60)
+    assert result.groups == kinds
+    assert adjusted_rand_score(np.arange(12) % kinds, result.clusters.labels) == 1.0
+    table = result.to_pandas().set_index("groups")
+    assert table["stability"].idxmax() == kinds and result.stability > 0.95
     assert table.index.tolist() == list(range(2, 9))
 
 
 def test_without_kinds_no_number_is_stable():
     groups = manifolds(kinds=12, noise=6.0)
-    found = cluster_stability(metrics_of(groups), manifolds=groups, resamples=60)
-    assert found.to_pandas()["stability"].max() < 0.8
+    result = cluster_stability(metrics_of(groups), manifolds=groups, resamples=60)
+    assert result.to_pandas()["stability"].max() < 0.8
 
 
 @pytest.mark.slow

@@ -51,10 +51,10 @@ def test_seed_spread_and_group_spread_both_widen():
 
 def test_missing_values_are_left_out():
     values = np.array([[1.0, 3.0, np.nan], [np.nan, 5.0, 7.0]])
-    found = compare({"one": values}, level=0.9).estimate("one")
-    assert found.value == (2 + 6) / 2
-    assert np.isfinite([found.low, found.high]).all()
-    assert (found.seeds, found.groups) == (2, 3)
+    result = compare({"one": values}, level=0.9).estimate("one")
+    assert result.value == (2 + 6) / 2
+    assert np.isfinite([result.low, result.high]).all()
+    assert (result.seeds, result.groups) == (2, 3)
 
 
 def test_an_interval_moves_and_scales_with_its_values():
@@ -67,9 +67,9 @@ def test_an_interval_moves_and_scales_with_its_values():
 
 
 def test_a_single_value_has_no_interval():
-    found = compare({"one": np.array([[0.7]])}).estimate("one")
-    assert found.value == 0.7
-    assert np.isnan([found.low, found.high]).all()
+    result = compare({"one": np.array([[0.7]])}).estimate("one")
+    assert result.value == 0.7
+    assert np.isnan([result.low, result.high]).all()
 
 
 def test_shared_draws_pair_the_groups():
@@ -81,7 +81,7 @@ def test_shared_draws_pair_the_groups():
 
 def test_all_missing_is_nan_without_a_warning(recwarn: pytest.WarningsRecorder):
     comparison = compare({"one": np.full((2, 3), np.nan)})
-    found = comparison.estimate("one")
-    assert np.isnan([found.value, found.low, found.high]).all()
+    result = comparison.estimate("one")
+    assert np.isnan([result.value, result.low, result.high]).all()
     assert comparison.seed_values("one") is None
     assert not recwarn.list

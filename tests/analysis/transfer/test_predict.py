@@ -110,11 +110,11 @@ def test_what_features_add_to_a_baseline_is_told_from_what_they_repeat():
     metrics, _ = study(features=3)
     other = pd.Series(np.random.default_rng(9).normal(size=24), metrics.index)
     both = pd.DataFrame({"t": metrics["f0"] + other})
-    found = predict_transfer(metrics, both, baselines={"other": other}, **QUICK)
-    row = found.to_pandas().loc["t"]
+    results = predict_transfer(metrics, both, baselines={"other": other}, **QUICK)
+    row = results.to_pandas().loc["t"]
     assert row["with_baselines_r2"] > 0.95
     assert max(row["r2"], row["r2 of other"]) < 0.8
-    joint = found.table[found.table["predictors"] == "mgm + other"].iloc[0]
+    joint = results.table[results.table["predictors"] == "mgm + other"].iloc[0]
     assert joint["features"] == 4
     # A baseline without a value for a model does not cost the joint fit that model.
     gaps = pd.DataFrame({"other": other, "gaps": other.where(other.index != "model03")})
@@ -139,7 +139,7 @@ def test_pure_noise_has_uniform_p_values_and_no_skill():
     metrics, _ = study(count=16, features=8)
     generator = np.random.default_rng(5)
     scores = pd.DataFrame(generator.normal(size=(16, 80)), index=metrics.index)
-    found = predict_transfer(
+    results = predict_transfer(
         metrics,
         scores,
         families=[f"family{i // 2}" for i in range(16)],
@@ -147,7 +147,7 @@ def test_pure_noise_has_uniform_p_values_and_no_skill():
         permutations=99,
         random_sets=10,
     )
-    own = found.table[found.table["predictors"] == "mgm"]
+    own = results.table[results.table["predictors"] == "mgm"]
     for _, block in own.groupby("held_out"):
         assert block["r2"].median() < 0
         assert stats.kstest(block["p_value"], "uniform").pvalue > 0.01
@@ -167,9 +167,9 @@ def test_leaving_families_out_uncovers_what_only_families_carry():
     level = generator.normal(size=8)
     scores = pd.DataFrame({"t": level[codes] + 0.05 * generator.normal(size=32)}, models(32))
     families = dict(zip(metrics.index, codes.astype(str), strict=True))
-    found = predict_transfer(metrics, scores, families=families, **QUICK)
-    of_model = found.to_pandas(held_out="model").loc["t"]
-    of_family = found.to_pandas(held_out="family").loc["t"]
+    results = predict_transfer(metrics, scores, families=families, **QUICK)
+    of_model = results.to_pandas(held_out="model").loc["t"]
+    of_family = results.to_pandas(held_out="family").loc["t"]
     assert of_model["r2"] > 0.7 and of_model["p_value"] <= 0.01
     assert of_family["r2"] < 0.3 and of_family["p_value"] > 0.05
 
@@ -188,13 +188,13 @@ def test_models_are_joined_by_name_whatever_their_order():
 def test_a_model_without_a_score_is_left_out_of_that_task_alone():
     metrics, scores = study()
     scores.loc["model03", "hard"] = np.nan
-    found = predict_transfer(metrics, scores, **QUICK)
-    assert found.to_pandas()["models"].tolist() == [24, 23, 24]
+    results = predict_transfer(metrics, scores, **QUICK)
+    assert results.to_pandas()["models"].tolist() == [24, 23, 24]
     hard = predict_transfer(
         metrics.drop(index="model03"), scores[["hard"]].drop(index="model03"), **QUICK
     )
     pd.testing.assert_series_equal(
-        found.to_pandas().loc["hard", ["r2", "p_value", "random_r2"]],
+        results.to_pandas().loc["hard", ["r2", "p_value", "random_r2"]],
         hard.to_pandas().loc["hard", ["r2", "p_value", "random_r2"]],
     )
 
@@ -203,7 +203,7 @@ def test_a_model_without_a_score_is_left_out_of_that_task_alone():
 @pytest.mark.parametrize("method", ["lasso", "elastic-net"])
 def test_sparse_methods_choose_the_planted_feature(method: str):
     metrics, scores = study(features=8)
-    found = predict_transfer(
+    results = predict_transfer(
         metrics,
         scores[["easy"]],
         method=method,
@@ -211,8 +211,8 @@ def test_sparse_methods_choose_the_planted_feature(method: str):
         permutations=3,
         random_sets=1,
     )
-    assert found.to_pandas().loc["easy", "r2"] > 0.8
-    of = found.features.set_index("feature")
+    assert results.to_pandas().loc["easy", "r2"] > 0.8
+    of = results.features.set_index("feature")
     assert of.loc["f0", "selected"] == 1.0 and of["selected"].drop("f0").mean() < 0.7
 
 

@@ -68,10 +68,10 @@ def test_what_cannot_be_joined_is_refused():
 def test_published_scores_go_straight_into_a_prediction():
     """ImageNet accuracy, taken as the only metric, predicts linear transfer of these 14."""
     table = mgm.published_transfer("many_shot_linear")
-    found = mgm.predict_transfer(
+    result = mgm.predict_transfer(
         table[["ImageNet"]], table[["DTD", "VOC2007"]], permutations=99, random_sets=20
     )
-    assert (found.to_pandas()["spearman"] > 0.5).all()
+    assert (result.to_pandas()["spearman"] > 0.5).all()
 
 
 def test_the_tasks_are_the_published_tables_side_by_side():

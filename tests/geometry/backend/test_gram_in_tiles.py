@@ -15,6 +15,6 @@ def test_tiles_make_the_whole_matrix():
 
 def test_last_bits_are_those_of_one_thread():
     x = np.random.default_rng(1).normal(size=(600, 331))
-    found = gram_in_tiles(x, workers=3)
-    np.testing.assert_array_equal(found, found.T)
-    np.testing.assert_array_equal(found, gram_in_tiles(x, workers=1))
+    result = gram_in_tiles(x, workers=3)
+    np.testing.assert_array_equal(result, result.T)
+    np.testing.assert_array_equal(result, gram_in_tiles(x, workers=1))

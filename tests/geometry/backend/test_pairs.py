@@ -103,7 +103,7 @@ def test_sums_along_axes(axis):
 
 def test_integers_and_order():
     values = np.array([0, 1, -1, 2**31 - 1, -(2**31), 123456789], np.int32)
-    found = join_float64(jax.jit(pairs.from_int32)(values))
-    np.testing.assert_array_equal(found, values.astype(np.float64))
+    result = join_float64(jax.jit(pairs.from_int32)(values))
+    np.testing.assert_array_equal(result, values.astype(np.float64))
     x, y = split_float64(np.array([1.0, 1.0, -1.0])), split_float64(np.array([1 + 1e-12, 1.0, 0]))
     assert jax.jit(pairs.less)(x, y).tolist() == [True, False, True]

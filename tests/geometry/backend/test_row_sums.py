@@ -17,14 +17,14 @@ from mgm_jax.geometry.backend.row_sums import row_sums
 def test_rows_add_up(rows: int, features: int) -> None:
     values = np.random.default_rng(features).lognormal(size=(rows, features))
     with double_precision():
-        found = np.asarray(row_sums(jnp.asarray(values)))
+        result = np.asarray(row_sums(jnp.asarray(values)))
     expected = [math.fsum(row) for row in values.tolist()]
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found, expected, rtol=features * 2.0**-53)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, expected, rtol=features * 2.0**-53)
 
 
 def test_equal_rows_have_equal_sums_wherever_they_are() -> None:
     row = np.random.default_rng(0).normal(size=771)
     with double_precision():
-        found = np.asarray(row_sums(jnp.asarray(np.tile(row, (67, 1)))))
-    assert (found == found[0]).all()
+        result = np.asarray(row_sums(jnp.asarray(np.tile(row, (67, 1)))))
+    assert (result == result[0]).all()

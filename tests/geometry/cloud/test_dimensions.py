@@ -41,9 +41,9 @@ def test_gride_is_the_maximum_of_its_likelihood(n1: int) -> None:
         return -np.sum(density - np.log(beta(n2 - n1, n1)) - ((n2 - 1) * d + 1) * logs)
 
     best = minimize_scalar(loss, bounds=(0.5, 20), method="bounded", options={"xatol": 1e-9}).x
-    found = mgm.intrinsic_dimension(x, estimators=["gride"], scales=[n1])
-    assert found.dimension[0] == pytest.approx(best, rel=1e-5)
-    assert found.radius[0] == pytest.approx(distances[:, n2 - 1].mean(), rel=1e-5)
+    result = mgm.intrinsic_dimension(x, estimators=["gride"], scales=[n1])
+    assert result.dimension[0] == pytest.approx(best, rel=1e-5)
+    assert result.radius[0] == pytest.approx(distances[:, n2 - 1].mean(), rel=1e-5)
 
 
 def test_the_influence_is_what_leaving_out_a_point_does() -> None:
@@ -69,18 +69,18 @@ def test_the_error_counts_what_neighbourhoods_share() -> None:
 
 def test_intervals_are_as_wide_as_estimates_spread() -> None:
     """Errors of independent points would be half as large at 32 neighbours."""
-    found = [
+    result = [
         mgm.intrinsic_dimension(
             flat(2, 300, seed=seed), estimators=("two_nn", "levina_bickel", "gride"), scales=(1, 4)
         )
         for seed in range(40)
     ]
-    spread = np.std([one.dimension for one in found], axis=0)
-    error = np.mean([(one.high - one.low) / (2 * 1.96) for one in found], axis=0)
+    spread = np.std([one.dimension for one in result], axis=0)
+    error = np.mean([(one.high - one.low) / (2 * 1.96) for one in result], axis=0)
     # A standard deviation of 40 is right within 11 % in two of three cases.
     assert np.all(error > 0.7 * spread) and np.all(error < 1.8 * spread)
-    centre = np.mean([one.dimension for one in found], axis=0)
-    covers = np.mean([(one.low < centre) & (centre < one.high) for one in found], axis=0)
+    centre = np.mean([one.dimension for one in result], axis=0)
+    covers = np.mean([(one.low < centre) & (centre < one.high) for one in result], axis=0)
     assert np.all(covers >= 0.85)
 
 
@@ -101,14 +101,14 @@ def test_tree_dimension_of_a_line_is_one() -> None:
 
 @pytest.mark.parametrize(("m", "tolerance"), [(1, 0.25), (2, 0.25), (5, 0.6)])
 def test_all_estimators_find_known_dimensions(m: int, tolerance: float) -> None:
-    found = mgm.intrinsic_dimension(flat(m, 700), scales=(1, 2, 4))
-    table = found.to_pandas()
+    result = mgm.intrinsic_dimension(flat(m, 700), scales=(1, 2, 4))
+    table = result.to_pandas()
     assert table["estimator"].tolist() == ["two_nn", "levina_bickel", *["gride"] * 3, "mst"]
     assert (table["dimension"] - m).abs().max() < tolerance
     assert (table["low"] < table["dimension"]).all()
     assert (table["dimension"] < table["high"]).all()
     plain = mgm.two_nn(flat(m, 700)).dimension[0], mgm.levina_bickel(flat(m, 700)).average[0]
-    assert found.dimension[:2] == pytest.approx(plain, rel=1e-6)
+    assert result.dimension[:2] == pytest.approx(plain, rel=1e-6)
 
 
 def test_noise_shows_at_small_scales_alone() -> None:
@@ -116,8 +116,8 @@ def test_noise_shows_at_small_scales_alone() -> None:
     rng = np.random.default_rng(0)
     angle = rng.random(1500) * 2 * np.pi
     x = np.concatenate([np.cos(angle)[:, None], np.sin(angle)[:, None], np.zeros((1500, 8))], 1)
-    found = mgm.intrinsic_dimension(x + 0.01 * rng.standard_normal(x.shape), estimators="gride")
-    assert found.dimension[0] > 4 and found.dimension[-1] < 2
+    result = mgm.intrinsic_dimension(x + 0.01 * rng.standard_normal(x.shape), estimators="gride")
+    assert result.dimension[0] > 4 and result.dimension[-1] < 2
 
 
 def test_repeats_are_left_out_and_containers_taken() -> None:

@@ -25,17 +25,17 @@ def views(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), groups
 
 
-def check(found: GroupedMoments, x: np.ndarray, groups: np.ndarray) -> None:
+def check(result: GroupedMoments, x: np.ndarray, groups: np.ndarray) -> None:
     wide = x.astype(np.float64)
     labels, codes = np.unique(groups, return_inverse=True)
     means = np.stack([wide[groups == label].mean(axis=0) for label in labels])
     centred = wide - means[codes]
-    np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_array_equal(found.sizes, np.bincount(codes))
-    np.testing.assert_allclose(found.means, means, rtol=1e-14)
-    np.testing.assert_allclose(found.within, centred.T @ centred, rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal(result.labels, labels)
+    np.testing.assert_array_equal(result.sizes, np.bincount(codes))
+    np.testing.assert_allclose(result.means, means, rtol=1e-14)
+    np.testing.assert_allclose(result.within, centred.T @ centred, rtol=1e-11, atol=1e-12)
     spreads = np.bincount(codes, weights=(centred**2).sum(axis=1))
-    np.testing.assert_allclose(found.spreads, spreads, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(result.spreads, spreads, rtol=1e-12, atol=1e-13)
 
 
 @settings(max_examples=25, deadline=None)
@@ -75,20 +75,20 @@ def test_blocks_cut_through_groups_without_a_trace(monkeypatch: pytest.MonkeyPat
     x, groups = views(1)
     names = np.array([f"image {group}" for group in groups])
     monkeypatch.setattr(module, "ROWS_AT_ONCE", 3)
-    found = grouped_moments_of(x, names)
-    check(found, x, names)
-    assert repr(found) == f"GroupedMoments({len(x)} points in {IMAGES} groups, {D} features)"
+    result = grouped_moments_of(x, names)
+    check(result, x, names)
+    assert repr(result) == f"GroupedMoments({len(x)} points in {IMAGES} groups, {D} features)"
 
 
 def test_views_that_hardly_differ_keep_their_digits() -> None:
     x, groups = views(2)
     images = np.round(x[np.unique(groups, return_index=True)[1]] * 8) / 8
     views_of = images[groups] + np.random.default_rng(3).integers(-4, 4, x.shape) * 2.0**-20
-    found = grouped_moments_of(views_of.astype(np.float32), groups)
+    result = grouped_moments_of(views_of.astype(np.float32), groups)
     centred = (
         views_of - np.stack([views_of[groups == g].mean(axis=0) for g in range(IMAGES)])[groups]
     )
-    np.testing.assert_allclose(found.within, centred.T @ centred, rtol=1e-8, atol=1e-18)
+    np.testing.assert_allclose(result.within, centred.T @ centred, rtol=1e-8, atol=1e-18)
     assert alignment(images[groups], groups) < 1e-30
 
 

@@ -89,12 +89,12 @@ def test_many_groups_are_each_a_fit_through_the_origin() -> None:
     rng = np.random.default_rng(0)
     groups = rng.permutation(np.repeat(np.arange(9), 30))
     x = rng.standard_normal((270, 4)).astype(np.float32)
-    found = two_nn(x, groups=groups, discard=0.2)
+    results = two_nn(x, groups=groups, discard=0.2)
     first, second = nearest(x, k=2, metric="euclidean", groups=groups)[1].astype(np.float64).T
     heights = -np.log(1 - np.arange(1, 25) / 30)
     for code in range(9):
         logs = np.sort(np.log(second / first)[groups == code])[:24]
-        assert found.dimension[code] == pytest.approx(logs @ heights / (logs @ logs), rel=1e-12)
+        assert results.dimension[code] == pytest.approx(logs @ heights / (logs @ logs), rel=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cosine"])
@@ -106,9 +106,9 @@ def test_a_graph_takes_the_place_of_the_search(metric) -> None:
     np.testing.assert_allclose(two_nn_of(graph).dimension, two_nn(x).dimension, rtol=1e-4)
     for unbiased in (False, True):
         options = {"k": 9, "unbiased": unbiased}
-        found, expected = levina_bickel_of(graph, **options), levina_bickel(x, **options)
-        np.testing.assert_allclose(found.dimension, expected.dimension, rtol=1e-4)
-        np.testing.assert_allclose(found.average, expected.average, rtol=1e-4)
+        results, expected = levina_bickel_of(graph, **options), levina_bickel(x, **options)
+        np.testing.assert_allclose(results.dimension, expected.dimension, rtol=1e-4)
+        np.testing.assert_allclose(results.average, expected.average, rtol=1e-4)
 
 
 def test_unbiased_estimates_have_no_bias_where_the_others_do() -> None:

@@ -23,16 +23,16 @@ def exact(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (wide - mean).T @ (wide - mean)
 
 
-def check(found: Moments, x: np.ndarray, *, slack: float = 1.0) -> None:
+def check(result: Moments, x: np.ndarray, *, slack: float = 1.0) -> None:
     """Within the rounding that the docstring of ``Moments`` promises."""
     mean, scatter = exact(x)
     trace = float(np.trace(scatter))
     spread = np.sqrt(trace / len(x)) or 1.0
     size = 1 + float(np.abs(mean).max()) / spread
-    assert found.count == len(x)
-    np.testing.assert_allclose(found.mean, mean.astype(float), atol=1e-15 * size * spread * slack)
-    np.testing.assert_allclose(found.scatter, scatter.astype(float), atol=1e-15 * size * trace)
-    np.testing.assert_array_equal(found.scatter, found.scatter.T)
+    assert result.count == len(x)
+    np.testing.assert_allclose(result.mean, mean.astype(float), atol=1e-15 * size * spread * slack)
+    np.testing.assert_allclose(result.scatter, scatter.astype(float), atol=1e-15 * size * trace)
+    np.testing.assert_array_equal(result.scatter, result.scatter.T)
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,8 +61,8 @@ def test_a_mean_far_from_zero_costs_no_digits_that_the_points_have() -> None:
     naive = x.astype(np.float64).T @ x.astype(np.float64)
     naive -= 5000 * np.outer(x.mean(axis=0, dtype=np.float64), x.mean(axis=0, dtype=np.float64))
     assert np.abs(naive - scatter).max() > 1e-4 * np.trace(scatter), "the test is too easy"
-    for found in (moments_of(x), moments_of_chunks(np.array_split(x, 7))):
-        np.testing.assert_allclose(found.scatter, scatter, atol=1e-11 * np.trace(scatter))
+    for result in (moments_of(x), moments_of_chunks(np.array_split(x, 7))):
+        np.testing.assert_allclose(result.scatter, scatter, atol=1e-11 * np.trace(scatter))
 
 
 def test_blocks_of_one_chunk_are_chunks_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,10 +86,10 @@ def test_turning_the_points_turns_the_scatter() -> None:
 def test_uncentred_and_covariance_are_those_of_numpy() -> None:
     x = (np.random.default_rng(3).standard_normal((50, D)) + 2).astype(np.float32)
     wide = x.astype(np.float64)
-    found = moments_of(x)
-    np.testing.assert_allclose(found.uncentred(), wide.T @ wide, rtol=1e-12)
-    np.testing.assert_allclose(found.covariance(), np.cov(wide.T), rtol=1e-12)
-    assert repr(found).startswith(f"Moments(50 points, {D} features")
+    result = moments_of(x)
+    np.testing.assert_allclose(result.uncentred(), wide.T @ wide, rtol=1e-12)
+    np.testing.assert_allclose(result.covariance(), np.cov(wide.T), rtol=1e-12)
+    assert repr(result).startswith(f"Moments(50 points, {D} features")
 
 
 def test_single_rows_no_rows_and_half_precision_are_taken() -> None:
@@ -102,10 +102,10 @@ def test_single_rows_no_rows_and_half_precision_are_taken() -> None:
 
 def test_the_compiled_product_is_that_of_the_host() -> None:
     x = np.random.default_rng(5).standard_normal((300, 7))
-    found = module.products_on_device(x)
-    assert found.dtype == np.float64 and not jax.config.jax_enable_x64
-    np.testing.assert_allclose(found, x.T @ x, rtol=1e-13, atol=1e-12)
-    np.testing.assert_array_equal(found, found.T)
+    result = module.products_on_device(x)
+    assert result.dtype == np.float64 and not jax.config.jax_enable_x64
+    np.testing.assert_allclose(result, x.T @ x, rtol=1e-13, atol=1e-12)
+    np.testing.assert_array_equal(result, result.T)
 
 
 @pytest.mark.parametrize(

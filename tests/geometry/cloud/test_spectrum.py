@@ -122,11 +122,11 @@ def test_rankme_does_not_feel_singular_values_that_moments_lose() -> None:
     x = (left * values) @ right.T
     # The exact values are those of the float32 points, which have a floor of 1e-8 of their own.
     exact = np.linalg.svd(x.astype(np.float32).astype(np.float64), compute_uv=False)
-    found = spectrum_of(moments_of(x.astype(np.float32)))
+    results = spectrum_of(moments_of(x.astype(np.float32)))
     kept = exact > 1e-6
-    np.testing.assert_allclose(found.singular_values[kept], exact[kept], rtol=1e-3)
-    assert found.singular_values[~kept].max() < 2e-6
-    assert found.rankme == pytest.approx(entropy_rank(exact), rel=2e-7 * d)
+    np.testing.assert_allclose(results.singular_values[kept], exact[kept], rtol=1e-3)
+    assert results.singular_values[~kept].max() < 2e-6
+    assert results.rankme == pytest.approx(entropy_rank(exact), rel=2e-7 * d)
     # Rank 3 exactly: the 117 others are rounding, and must not count as directions.
     flat = (left[:, :3] @ right[:, :3].T).astype(np.float32)
     exact = np.linalg.svd(flat.astype(np.float64), compute_uv=False)

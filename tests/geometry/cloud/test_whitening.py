@@ -66,15 +66,15 @@ def test_invariance_is_its_definition(shape: tuple[int, int], own: bool) -> None
     oracle = OAS().fit(fitted.astype(np.float64))
     expected = plain_invariance(x, groups, oracle.location_, oracle.covariance_)
     reference = None if own else moments_of(images)
-    found = whitened_invariance(x, groups, reference=reference)
-    assert found == pytest.approx(expected, abs=1e-6)
+    result = whitened_invariance(x, groups, reference=reference)
+    assert result == pytest.approx(expected, abs=1e-6)
     # The streamed form that the docstring names.
     whitening = whitening_of(reference or moments_of(x))
     half = len(x) // 2
     streamed = grouped_moments_of(
         whitening(x[:half]), groups[:half], on_sphere=True, covariance=False
     ).add(whitening(x[half:]), groups[half:])
-    assert 1 - alignment_of(streamed) / 2 == pytest.approx(found, abs=1e-7)
+    assert 1 - alignment_of(streamed) / 2 == pytest.approx(result, abs=1e-7)
 
 
 @settings(max_examples=15, deadline=None)

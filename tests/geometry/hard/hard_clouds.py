@@ -61,8 +61,8 @@ def _manifold(**options: Any) -> Callable[[Any], Columns]:
 
 
 def _local_pca(x: Any) -> Columns:
-    found = local_pca(x, k=K)
-    return {"dimension": found.dimension, "spectrum": found.spectrum}
+    result = local_pca(x, k=K)
+    return {"dimension": result.dimension, "spectrum": result.spectrum}
 
 
 def _number(function: Callable[..., float], *arguments: Any) -> Callable[[Any], Columns]:

@@ -104,8 +104,8 @@ def test_rows_of_zeros_have_no_direction(measure: str) -> None:
 def test_rows_of_zeros_are_points_elsewhere(measure: str) -> None:
     points = X.copy()
     points[5] = 0
-    found = MEASURES[measure](points)
-    assert all(np.isfinite(column).all() for name, column in found.items() if "excess" not in name)
+    result = MEASURES[measure](points)
+    assert all(np.isfinite(column).all() for name, column in result.items() if "excess" not in name)
 
 
 def test_a_few_denormal_numbers_among_others_are_welcome() -> None:
@@ -255,8 +255,8 @@ def test_groups_of_one_point_are_named_or_skipped() -> None:
     for name in ("knn", "nnk", "manifold", "local pca", "levina bickel", "lidar", "alignment"):
         with pytest.raises(InputError, match="99"):
             GROUPED[name](lonely)
-    found = two_nn(X, groups=lonely)
-    assert found.valid.tolist() == [True] * 12 + [False] and np.isnan(found.dimension[-1])
+    result = two_nn(X, groups=lonely)
+    assert result.valid.tolist() == [True] * 12 + [False] and np.isnan(result.dimension[-1])
     # A label of its own can never win the vote, and its pairs are all with other groups.
     assert not GROUPED["knn accuracy"](lonely).correct[0]
     assert abs(GROUPED["mean cosine"](lonely)) < 1
@@ -278,7 +278,7 @@ def test_a_group_of_copies_has_no_shape() -> None:
     assert np.isnan(metrics.nnk_diameter[:4]).all() and (metrics.duplicates[:4] == 1).all()
     # Of all others only those with a single neighbour lack a value: their diameter.
     np.testing.assert_array_equal(metrics.degenerate[4:], metrics.nnk_degree[4:] < 2)
-    found = two_nn(points, groups=LABELS)
-    assert not found.valid[0] and found.valid[1:].all() and found.left_out[0] == 3
+    result = two_nn(points, groups=LABELS)
+    assert not result.valid[0] and result.valid[1:].all() and result.left_out[0] == 3
     with pytest.raises(InputError, match=r"too few distinct points in the groups 0 \(1\)"):
         knn_graph(points, k=2, groups=LABELS, duplicates="drop")

@@ -76,8 +76,8 @@ def test_all_points_may_be_neighbours() -> None:
     x = ordinary()
     graph = knn_graph(x, k=N - 1, metric="euclidean")
     check_neighbours(graph.indices, graph.distances, x, "euclidean")
-    found = NearestNeighbors(n_neighbors=N - 1, algorithm="brute").fit(x.astype(np.float64))
-    np.testing.assert_array_equal(graph.indices, found.kneighbors()[1])
+    result = NearestNeighbors(n_neighbors=N - 1, algorithm="brute").fit(x.astype(np.float64))
+    np.testing.assert_array_equal(graph.indices, result.kneighbors()[1])
     among = knn_graph(x, k=N, metric="euclidean", base=x)
     assert (np.sort(among.indices, axis=1) == np.arange(N)).all()
 
@@ -154,11 +154,11 @@ def test_no_metric_is_a_quiet_nan(kind: str) -> None:
 def test_spectra_are_those_of_float64(kind: str, wide: WideArithmetic) -> None:
     x = CLOUDS[kind].astype(np.float64)
     with arithmetic(wide):
-        found = spectrum(CLOUDS[kind])
+        result = spectrum(CLOUDS[kind])
     expected = np.linalg.svd(x, compute_uv=False)
     # Squares in a Gram matrix: half the digits of the small ones.
-    np.testing.assert_allclose(found.singular_values, expected, rtol=1e-6, atol=2e-8 * expected[0])
-    assert 0.999 < found.rankme < WIDTH + 0.01
+    np.testing.assert_allclose(result.singular_values, expected, rtol=1e-6, atol=2e-8 * expected[0])
+    assert 0.999 < result.rankme < WIDTH + 0.01
 
 
 @pytest.mark.parametrize("kind", CLOUDS)
@@ -182,11 +182,11 @@ def test_measures_of_directions_are_those_of_float64(kind: str) -> None:
 )
 def test_local_spectra_are_those_of_float64(kind: str) -> None:
     x = CLOUDS[kind].astype(np.float64)
-    found = local_pca(CLOUDS[kind], k=K)
+    result = local_pca(CLOUDS[kind], k=K)
     indices, _ = nearest(CLOUDS[kind], k=K, metric="euclidean")
     for i, chosen in enumerate(indices):
         values = np.linalg.svd(x[chosen] - x[chosen].mean(axis=0), compute_uv=False) ** 2 / K
-        np.testing.assert_allclose(found.spectrum[i], values[:K], rtol=1e-5, atol=1e-5 * values[0])
+        np.testing.assert_allclose(result.spectrum[i], values[:K], rtol=1e-5, atol=1e-5 * values[0])
 
 
 def test_one_feature() -> None:

@@ -71,10 +71,10 @@ def test_order_of_points_changes_nothing_but_ties(seed: int, levels: int) -> Non
 
 def test_the_same_shapes_compile_once() -> None:
     x = clouds()["post-ReLU features"]
-    knn_graph(x, k=7, precision="float32")
+    knn_graph(x, k=7, precision="bfloat16")
     compiled = half_distance_bounds, scan_table, _distances
     before = [function._cache_size() for function in compiled]
-    knn_graph(x[10:] * np.float32(3), k=9, precision="float32")
+    knn_graph(x[10:] * np.float32(3), k=9, precision="bfloat16")
     assert [function._cache_size() for function in compiled] == before
 
 

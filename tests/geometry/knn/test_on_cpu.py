@@ -7,12 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision
 from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
-from mgm_jax.geometry.knn.cpu import pair_distances
+from mgm_jax.geometry.knn.cpu import pair_distances, scan_on_host
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
+from mgm_jax.geometry.knn.cpu.scan_on_host import (
+    HostScan,
+    even_rows,
+    host_bounds,
+    host_bounds_within,
+    host_rounding,
+    host_table,
+)
 from mgm_jax.geometry.knn.distance import (
     Metric,
     bound_slack,
@@ -53,6 +61,44 @@ def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> N
     rounding = 2.0**-48
     assert (bounds[others] <= exact[others] + rounding).all()
     assert (exact <= bounds + slack[:, None] + rounding)[others].all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_distances_lie_between_bound_and_slack_on_the_host(kind: str, dtype: type) -> None:
+    x = clouds()[kind].astype(np.float32)
+    scaled = scale_on_host(x, None, metric="cosine")
+    table = host_table(scaled.queries, scaled.mean, dtype=dtype)
+    room = np.empty((len(x), len(x)), dtype), np.empty_like(table.rows)
+    bounds = host_bounds(table, table, out=room[0], left=room[1]).astype(np.float64)
+    within = host_bounds_within(table, out=np.empty_like(room[0])).astype(np.float64)
+    half, rounding = table.half_squares, host_rounding(dtype, features=x.shape[1])
+    slack = 2 * rounding * (half[:, None] + half)
+    points = x.astype(np.float64) * scaled.queries.scales[:, None]
+    exact = np.stack([((points - row) ** 2).sum(axis=1) for row in points]) / 2
+    for scores in (bounds, within):
+        assert (scores <= exact + 2.0**-48).all()
+        assert (exact <= scores + slack + 2.0**-48).all()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_order_of_entering_is_that_of_one_thread(
+    own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits follow what was entered before them, so another order would be another list."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 8)).astype(np.float32)
+    scaled = scale_on_host(x, None if own else x[:700], metric="euclidean")
+    lists = []
+    for workers in (1, 7):
+        monkeypatch.setattr(scan_on_host, "workers_for", lambda _, workers=workers: workers)
+        scan = HostScan(scaled, own=own, dtype=np.float32, count=12, tiles=(40, 40))
+        # Two tiles have room at a time, or all.
+        monkeypatch.setattr(scan.targets, "room", 2 * workers)
+        scan.run()
+        lists.append(scan.lists.results())
+    for one, many in zip(*lists, strict=True):
+        np.testing.assert_array_equal(one, many)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "sqeuclidean", "euclidean"])
@@ -125,10 +171,10 @@ def test_more_neighbours_than_points_stay_open() -> None:
 
 def test_the_same_tiles_compile_once() -> None:
     x = np.random.default_rng(0).normal(size=(900, 33)).astype(np.float32)
-    nearest_by_pairs(x, None, SearchOptions(k=5, metric="cosine", precision="float32"))
+    nearest_by_pairs(x, None, SearchOptions(k=5, metric="cosine", precision="bfloat16"))
     traced = half_distance_bounds._cache_size(), pair_distances._distances._cache_size()
     # Another size within the same tiles, and another k, are no reason to compile again.
-    nearest_by_pairs(x[:800] * 2, None, SearchOptions(k=9, metric="cosine", precision="float32"))
+    nearest_by_pairs(x[:800] * 2, None, SearchOptions(k=9, metric="cosine", precision="bfloat16"))
     assert (half_distance_bounds._cache_size(), pair_distances._distances._cache_size()) == traced
 
 
@@ -176,7 +222,7 @@ def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:
     def centred(x: jax.Array):
         here = np.ones(rows, bool)
         points, _, mean = scale_points(x, here, None, None, metric="cosine")
-        return scan_table(points, mean, here, dtype=jnp.float32)
+        return scan_table(points, mean, here, dtype=jnp.bfloat16)
 
     with double_precision():
         table = jax.eval_shape(centred, jax.ShapeDtypeStruct((rows, width), jnp.float32))
@@ -192,7 +238,7 @@ def test_threads_of_the_host_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(knn_pairs, "_MIN_ROWS", 5)
     monkeypatch.setattr(knn_pairs, "available_cpus", lambda: 7)
     ours = nearest_by_pairs(
-        x, None, SearchOptions(k=7, metric="cosine", precision="float32", tile_rows=40)
+        x, None, SearchOptions(k=7, metric="cosine", precision="bfloat16", tile_rows=40)
     )
     np.testing.assert_array_equal(ours.indices, nearest(x, k=7, metric="cosine")[0])
 
@@ -205,9 +251,14 @@ def test_tiles_cover_the_points_and_hardly_more(n: int) -> None:
     assert (tiles - 1) * rows < n
     if n >= 12_288:
         assert tiles * rows - n < 8 * tiles
+    tiles = -(-n // even_rows(n))
+    assert (tiles - 1) * even_rows(n) < n <= tiles * even_rows(n) < n + tiles
 
 
-def test_a_failure_while_entering_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_failure_while_entering_is_not_lost(
+    precision: ScanPrecision, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise MemoryError("no room")
 
@@ -215,5 +266,5 @@ def test_a_failure_while_entering_is_not_lost(monkeypatch: pytest.MonkeyPatch) -
     x = clouds()["post-ReLU features"]
     with pytest.raises(MemoryError, match="no room"):
         nearest_by_pairs(
-            x, None, SearchOptions(k=3, metric="cosine", precision="float32", tile_rows=32)
+            x, None, SearchOptions(k=3, metric="cosine", precision=precision, tile_rows=32)
         )

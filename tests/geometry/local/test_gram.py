@@ -41,10 +41,10 @@ def plain(x: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
 def everything(x: np.ndarray, neighbours: np.ndarray, groups: Groups) -> dict[str, np.ndarray]:
     n, k = neighbours.shape
     columns = {"dimension": np.full(n, -1), "ratio": np.zeros(n), "spectrum": np.zeros((n, k))}
-    for rows, found in spectra_of(x, neighbours, groups, threshold=0.9):
-        columns["dimension"][rows] = found.dimension
-        columns["ratio"][rows] = found.participation_ratio
-        columns["spectrum"][rows] = found.spectrum
+    for rows, result in spectra_of(x, neighbours, groups, threshold=0.9):
+        columns["dimension"][rows] = result.dimension
+        columns["ratio"][rows] = result.participation_ratio
+        columns["spectrum"][rows] = result.spectrum
     return columns
 
 
@@ -71,12 +71,12 @@ def test_parts_blocks_and_groups_leave_no_trace(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_matrix_of_a_cloud_has_the_same_spectra(monkeypatch: pytest.MonkeyPatch) -> None:
     x = cloud(300, 200)
-    found = local_pca(1e-3 * x, k=9)
+    result = local_pca(1e-3 * x, k=9)
     assert cloud_gram_if_worth(x, k=9, metric="euclidean") is not None
     monkeypatch.setattr(grams_from_cloud, "_GRAM_BYTES", 0)
     expected = local_pca(1e-3 * x, k=9)
-    np.testing.assert_array_equal(found.dimension, expected.dimension)
-    np.testing.assert_allclose(found.spectrum, expected.spectrum, rtol=1e-6)
+    np.testing.assert_array_equal(result.dimension, expected.dimension)
+    np.testing.assert_allclose(result.spectrum, expected.spectrum, rtol=1e-6)
 
 
 def test_the_way_of_accelerators_has_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +85,9 @@ def test_the_way_of_accelerators_has_the_same_results(monkeypatch: pytest.Monkey
     expected = everything(x, neighbours, groups)
     monkeypatch.setattr(local_gram, "_TASK_ROWS", 16)
     monkeypatch.setattr(local_gram.jax, "default_backend", lambda: "gpu")
-    found = everything(x, neighbours, groups)
-    np.testing.assert_array_equal(found["dimension"], expected["dimension"])
-    np.testing.assert_allclose(found["spectrum"], expected["spectrum"], rtol=1e-9, atol=1e-9)
+    result = everything(x, neighbours, groups)
+    np.testing.assert_array_equal(result["dimension"], expected["dimension"])
+    np.testing.assert_allclose(result["spectrum"], expected["spectrum"], rtol=1e-9, atol=1e-9)
 
 
 def test_a_tight_neighbourhood_in_a_wide_group_keeps_its_digits() -> None:
@@ -97,10 +97,10 @@ def test_a_tight_neighbourhood_in_a_wide_group_keeps_its_digits() -> None:
     neighbours = np.stack([np.setdiff1d(np.arange(20), [row])[:9] for row in range(20)])
     neighbours = np.concatenate([neighbours, 20 + neighbours]).astype(np.int32)
     expected = plain(x, neighbours)
-    found = group_grams(x, np.arange(40), neighbours)
+    result = group_grams(x, np.arange(40), neighbours)
     for half in (slice(0, 20), slice(20, 40)):
         size = np.abs(expected[half]).max()
-        np.testing.assert_allclose(found[half], expected[half], atol=1e-12 * size)
+        np.testing.assert_allclose(result[half], expected[half], atol=1e-12 * size)
 
 
 def test_neighbours_that_coincide_have_no_spread_either_way() -> None:
@@ -114,13 +114,13 @@ def test_small_eigenvalues_are_not_lost() -> None:
     scales = 10.0 ** -np.arange(7)
     x = (np.random.default_rng(4).standard_normal((60, 7)) * scales).astype(np.float32)
     neighbours = chosen(60, 20)[1:]
-    found = np.linalg.eigvalsh(direct_grams(x, np.arange(1, 60), neighbours))[:, ::-1][:, :7]
+    result = np.linalg.eigvalsh(direct_grams(x, np.arange(1, 60), neighbours))[:, ::-1][:, :7]
     centred = [x[names].astype(np.longdouble) for names in neighbours]
     exact = [
         np.linalg.svd((c - c.mean(axis=0)).astype(float), compute_uv=False) ** 2 for c in centred
     ]
     # From 1 to 1e-12 of the largest: float32 products would have ended at 1e-7.
-    np.testing.assert_allclose(found, np.array(exact), rtol=1e-2)
+    np.testing.assert_allclose(result, np.array(exact), rtol=1e-2)
 
 
 def test_works_where_the_thread_limits_are_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,5 +134,5 @@ def test_works_where_the_thread_limits_are_not_installed(monkeypatch: pytest.Mon
     x, neighbours = cloud(30, 12), chosen(30, 5)
     expected = everything(x, neighbours, encode_groups(None, 30))
     monkeypatch.setattr(builtins, "__import__", without)
-    found = everything(x, neighbours, encode_groups(None, 30))
-    np.testing.assert_array_equal(found["dimension"], expected["dimension"])
+    result = everything(x, neighbours, encode_groups(None, 30))
+    np.testing.assert_array_equal(result["dimension"], expected["dimension"])

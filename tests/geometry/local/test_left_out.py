@@ -29,9 +29,9 @@ def _found(points: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray
     with double_precision():
         parts, of_all = (
             left_out_pca(
-                gram, mask, lengths, axes.values[0], axes.coordinates[0], threshold, tail=some
+                gram, mask, lengths, axes.values[0], axes.coordinates[0], threshold, tail=subset
             )
-            for some in (tail, None)
+            for subset in (tail, None)
         )
         dimension, ratio, certain = (np.asarray(part)[: len(points)] for part in parts)
         # The first eigenvalues decide nothing.
@@ -45,7 +45,7 @@ def _expected(points: np.ndarray) -> np.ndarray:
     """Eigenvalues of the scatter of all others, ``[n, n - 1]``."""
     rows = [np.delete(points, row, axis=0) for row in range(len(points))]
     return np.stack(
-        [np.linalg.svd(some - some.mean(axis=0), compute_uv=False) ** 2 for some in rows]
+        [np.linalg.svd(subset - subset.mean(axis=0), compute_uv=False) ** 2 for subset in rows]
     )
 
 
@@ -98,8 +98,8 @@ def test_one_other_member_has_no_spread():
 def test_gram_matrices_on_the_host_have_the_spectra_of_the_others():
     points = unit(cloud("random")[: M - 2])
     gram, mask, _ = _padded(points)
-    places = np.array([0, 7])
-    grams = left_out_grams(np.stack([gram] * 2), np.stack([mask] * 2), places)
+    positions = np.array([0, 7])
+    grams = left_out_grams(np.stack([gram] * 2), np.stack([mask] * 2), positions)
     assert not grams[1, 7].any() and not grams[:, -2:].any()
     values = np.linalg.eigvalsh(grams)[:, ::-1][:, : M - 4]
-    np.testing.assert_allclose(values, _expected(points)[places, : M - 4], atol=1e-12)
+    np.testing.assert_allclose(values, _expected(points)[positions, : M - 4], atol=1e-12)

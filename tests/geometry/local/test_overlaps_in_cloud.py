@@ -10,6 +10,7 @@ from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.local import overlaps_in_cloud
 from mgm_jax.geometry.local.affinity import affinity, inverse_on_span
 from mgm_jax.geometry.local.overlaps_in_cloud import CloudOverlaps
+from mgm_jax.geometry.local.polytopes_in_cloud import CloudPolytopes
 from mgm_jax.geometry.local.projectors_in_cloud import CloudProjectors
 from mgm_jax.metrics.large_groups import Subspaces, compare_rows
 
@@ -27,8 +28,8 @@ def polytopes(x: np.ndarray, rng: np.random.Generator) -> Subspaces:
     gaps = x[others] - x[:, None]
     grams = gaps @ gaps.transpose(0, 2, 1)
     with double_precision():
-        found = inverse_on_span(grams, present, np.sum(x * x, axis=1))
-        return Subspaces(others.astype(np.int32), present, *map(np.asarray, found))
+        result = inverse_on_span(grams, present, np.sum(x * x, axis=1))
+        return Subspaces(others.astype(np.int32), present, *map(np.asarray, result))
 
 
 def basis(x: np.ndarray, spans: Subspaces, row: int) -> np.ndarray:
@@ -51,13 +52,20 @@ def test_overlaps_are_those_of_orthonormal_bases(fits: bool, monkeypatch: pytest
     partners[:, 1] = -1
     others = np.concatenate([spans.neighbours, np.maximum(partners, 0)], axis=1)
     counted = np.concatenate([spans.present, partners >= 0], axis=1)
-    overlaps = CloudOverlaps(points, *spans[:3], normalize=True)
+    known = CloudPolytopes(
+        points=points,
+        neighbours=spans.neighbours,
+        present=spans.present,
+        inverse=spans.inverse,
+        normalize=True,
+    )
+    overlaps = CloudOverlaps(known)
     rows = np.arange(N)
-    found = overlaps.of(rows, others, counted)
+    result = overlaps.of(rows, others, counted)
     bases = [basis(x, spans, row) for row in rows]
     expected = [[np.sum((bases[i].T @ bases[j]) ** 2) for j in others[i]] for i in rows]
-    np.testing.assert_allclose(found, np.where(counted, expected, 0), atol=1e-6)
-    projectors = CloudProjectors(points, *spans[:3], normalize=True)
+    np.testing.assert_allclose(result, np.where(counted, expected, 0), atol=1e-6)
+    projectors = CloudProjectors(known)
     np.testing.assert_allclose(
         projectors.of(rows, others, counted), np.where(counted, expected, 0), atol=1e-6
     )

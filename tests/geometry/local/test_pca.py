@@ -76,9 +76,9 @@ def test_a_graph_takes_the_place_of_the_search() -> None:
     x = rng.standard_normal((50, 5)).astype(np.float32)
     groups = np.repeat([0, 1], 25)
     graph = knn_graph(x, k=7, metric="sqeuclidean", groups=groups)
-    found = local_pca(x, graph=graph, groups=groups)
+    results = local_pca(x, graph=graph, groups=groups)
     expected = covariance_spectrum(x, graph.indices)
-    np.testing.assert_allclose(found.spectrum, expected, atol=2e-7 * expected.max())
+    np.testing.assert_allclose(results.spectrum, expected, atol=2e-7 * expected.max())
     for call, message in (
         (lambda: local_pca(x, graph=graph, k=7), "exclude each other"),
         (lambda: local_pca(x[:40], graph=graph), "of the 40 points of x; got one of 50"),

@@ -58,10 +58,10 @@ def _overlaps(points, support, *, padding: int = 0, inside_only: bool = False):
         )
         overlap, dimension = map(np.asarray, parts)
         if not inside_only:
-            own, found = overlaps_on_host(axes, mask, lengths, support)
-            here = np.ix_(mask[0], mask[0])
-            np.testing.assert_allclose(own[0][here], overlap[here], atol=1e-10)
-            np.testing.assert_array_equal(found[0, mask[0]], dimension[mask[0]])
+            own, result = overlaps_on_host(axes, mask, lengths, support)
+            block = np.ix_(mask[0], mask[0])
+            np.testing.assert_allclose(own[0][block], overlap[block], atol=1e-10)
+            np.testing.assert_array_equal(result[0, mask[0]], dimension[mask[0]])
     real = slice(0, len(points))
     return overlap[real, real], dimension[real], sides.outside[0, real]
 
@@ -116,25 +116,25 @@ def test_many_groups_of_unlike_sizes_at_once_are_as_each_alone():
     support = np.stack([np.pad(chosen, (0, M - len(chosen))) for _, chosen in parts])
     prepared = [_prepared(points, M - len(points)) for points, _ in parts]
     axes = Axes(*(np.concatenate(part) for part in zip(*(p[0] for p in prepared), strict=True)))
-    mask, lengths = (np.concatenate([p[place] for p in prepared]) for place in (1, 2))
+    mask, lengths = (np.concatenate([p[position] for p in prepared]) for position in (1, 2))
     with double_precision():
         overlap, dimension = overlaps_on_host(axes, mask, lengths, support)
-    for (points, chosen), of_group, found in zip(parts, overlap, dimension, strict=True):
+    for (points, chosen), of_group, result in zip(parts, overlap, dimension, strict=True):
         bases, n = _bases(points, chosen), len(points)
         expected = [[np.sum((a.T @ b) ** 2) for b in bases] for a in bases]
         np.testing.assert_allclose(of_group[:n, :n], expected, atol=1e-10)
-        assert found[:n].tolist() == [basis.shape[1] for basis in bases]
+        assert result[:n].tolist() == [basis.shape[1] for basis in bases]
 
 
 def test_directions_below_the_rounding_of_the_points_do_not_count():
     vectors = np.diag(np.sqrt([1e-3, 5e-15, 1e-16]))[None]
     mask = np.ones((1, 3), bool)
     with double_precision():
-        found = [
+        result = [
             int(orthonormal_basis(vectors, mask, np.array([2.0**-46 * length]))[1][0])
             for length in (1e-3, 1.0)
         ]
-    assert found == [2, 1]
+    assert result == [2, 1]
 
 
 def test_coordinates_have_the_gram_matrix_of_the_points():

@@ -31,8 +31,8 @@ def _through_group(points: np.ndarray, *, normalize: bool) -> tuple[np.ndarray, 
     mask = np.arange(PADDED) < len(points)
     with double_precision():
         gram, lengths = group_gram(padded, mask, normalize=normalize)
-        places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
-        parts = places, found, differences_in_group(gram, places), lengths
+        positions, result = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
+        parts = positions, result, differences_in_group(gram, positions), lengths
         return tuple(np.asarray(part)[: len(points)] for part in parts)
 
 
@@ -45,14 +45,14 @@ def test_both_ways_give_the_differences_of_the_nearest(kind, normalize):
     candidates = nearest(squared_gaps(placed), K)
     differences = placed[candidates] - placed[:, None]
     expected = differences @ differences.transpose(0, 2, 1)
-    places, found, gram, lengths = _through_group(points, normalize=normalize)
+    positions, result, gram, lengths = _through_group(points, normalize=normalize)
     with double_precision():
         gathered, gathered_lengths = gathered_gram(
             jnp.asarray(points), np.arange(SIZE), candidates, normalize=normalize
         )
         gathered, gathered_lengths = np.asarray(gathered), np.asarray(gathered_lengths)
-    np.testing.assert_array_equal(places, candidates)
-    assert found.all()
+    np.testing.assert_array_equal(positions, candidates)
+    assert result.all()
     scale = (placed**2).sum(axis=1).max()
     np.testing.assert_allclose(gram, expected, atol=2e-14 * scale)
     np.testing.assert_allclose(gathered, expected, atol=1e-15 * scale)
@@ -71,15 +71,15 @@ def test_candidates_have_the_distances_of_the_points(kind):
     with double_precision():
         gram, lengths = group_gram(padded, mask, normalize=False)
         every = all_in_group(gram, mask, lengths)
-        places, found = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
-        some = chosen_in_group(gram, places, found, lengths)
-        again = from_differences(differences_in_group(gram, places), found, lengths)
+        positions, result = nearest_in_group(gram, mask, lengths, k=K, wanted=K)
+        subset = chosen_in_group(gram, positions, result, lengths)
+        again = from_differences(differences_in_group(gram, positions), result, lengths)
     everyone, real = np.arange(PADDED) != np.arange(SIZE)[:, None], slice(0, SIZE)
     np.testing.assert_array_equal(np.asarray(every.mask)[real], everyone & mask)
     for candidates, chosen in (
         (every, np.broadcast_to(np.arange(SIZE), (SIZE, SIZE))),
-        (some, np.asarray(places)[real]),
-        (again, np.asarray(places)[real]),
+        (subset, np.asarray(positions)[real]),
+        (again, np.asarray(positions)[real]),
     ):
         columns = slice(0, chosen.shape[1])
         among = np.asarray(candidates.among)[real, columns, columns]
@@ -92,10 +92,10 @@ def test_candidates_have_the_distances_of_the_points(kind):
 
 def test_equal_points_come_in_the_order_of_their_places():
     points = np.repeat(cloud("random", n=7), 3, axis=0)
-    places, found, _, _ = _through_group(points, normalize=True)
+    positions, result, _, _ = _through_group(points, normalize=True)
     twins = [[j for j in range(3 * (i // 3), 3 * (i // 3) + 3) if j != i] for i in range(SIZE)]
-    assert places[:, :2].tolist() == twins
-    assert found.all()
+    assert positions[:, :2].tolist() == twins
+    assert result.all()
 
 
 def test_no_more_candidates_than_members_or_wanted():
@@ -124,15 +124,15 @@ def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
     points = cloud(kind, n=240)[: 3 * PADDED].reshape(3, PADDED, -1)
     mask = np.arange(PADDED) < np.array([PADDED, SIZE, 0])[:, None]
     gram, lengths = group_grams_on_host(points, mask, normalize=normalize)
-    for place in (0, 1):
+    for position in (0, 1):
         with double_precision():
-            parts = group_gram(points[place], mask[place], normalize=normalize)
+            parts = group_gram(points[position], mask[position], normalize=normalize)
             expected, expected_lengths = map(np.asarray, parts)
         scale = expected_lengths.max()
-        np.testing.assert_allclose(gram[place], expected, atol=2e-15 * scale)
-        np.testing.assert_array_equal(gram[place], gram[place].T)
-        real = mask[place]
-        np.testing.assert_allclose(lengths[place][real], expected_lengths[real], rtol=1e-12)
+        np.testing.assert_allclose(gram[position], expected, atol=2e-15 * scale)
+        np.testing.assert_array_equal(gram[position], gram[position].T)
+        real = mask[position]
+        np.testing.assert_allclose(lengths[position][real], expected_lengths[real], rtol=1e-12)
     assert not gram[2].any()
 
 
@@ -150,7 +150,8 @@ def test_the_host_gathers_the_gram_matrices_of_the_device(normalize):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
+def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric, monkeypatch):
+    monkeypatch.setattr(grams_from_cloud, "_LOOK_UP", 0)
     points = cloud("random", n=80)
     # Two of them so close that their difference has no digits in the matrix of the cloud.
     points[5] = points[4] * (1 + 1e-6)
@@ -169,10 +170,11 @@ def test_differences_are_looked_up_where_the_cloud_keeps_their_digits(metric):
 
 
 def test_a_graph_from_the_matrix_of_the_cloud_is_the_graph(monkeypatch):
+    monkeypatch.setattr(grams_from_cloud, "_ENTRY", 0)
     points = cloud("random", n=300)
-    found = nnk_graph(points, k=K)
+    result = nnk_graph(points, k=K)
     assert grams_from_cloud.cloud_gram_if_worth(points, k=K, metric="cosine") is not None
     monkeypatch.setattr(grams_from_cloud, "_GRAM_BYTES", 0)
     expected = nnk_graph(points, k=K)
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_allclose(found.weights, expected.weights, atol=1e-12)
+    np.testing.assert_array_equal(result.indices, expected.indices)
+    np.testing.assert_allclose(result.weights, expected.weights, atol=1e-12)

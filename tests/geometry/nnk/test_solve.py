@@ -113,8 +113,8 @@ def test_the_backup_rule_solves_from_any_support(greedy):
     random = np.random.default_rng(0)
     for share in (0.0, 0.3, 1.0):
         start = random.random(target.shape) < share
-        found = _fallback(kernel, target, start, greedy=greedy)
-        np.testing.assert_allclose(found.theta, expected, atol=1e-9)
+        result = _fallback(kernel, target, start, greedy=greedy)
+        np.testing.assert_allclose(result.theta, expected, atol=1e-9)
 
 
 def test_the_least_index_rule_ends_on_the_problem_that_costs_it_most():

@@ -13,11 +13,11 @@ def _matrices(count: int, size: int) -> np.ndarray:
     return parts @ parts.transpose(0, 2, 1)
 
 
-def _sweep(tableau: np.ndarray, place: int, active: list[bool] | None = None) -> np.ndarray:
-    places = np.full(len(tableau), place)
+def _sweep(tableau: np.ndarray, position: int, active: list[bool] | None = None) -> np.ndarray:
+    positions = np.full(len(tableau), position)
     who = np.ones(len(tableau), bool) if active is None else np.array(active)
     with double_precision():
-        return np.asarray(sweep(tableau, places, who))
+        return np.asarray(sweep(tableau, positions, who))
 
 
 def test_sweeping_a_set_gives_inverse_solution_and_schur_complement():

@@ -38,20 +38,20 @@ def _crowded(seed: int) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(2))
 def test_neighbours_of_offset_points_are_those_of_float64(seed):
     points = _crowded(seed)
-    found = knn_graph(points, k=K, metric="euclidean")
-    np.testing.assert_array_equal(found.indices, _neighbours(points))
-    apart = np.linalg.norm(points[:, None] - points[found.indices], axis=-1)
-    np.testing.assert_allclose(found.distances, apart, rtol=1e-6, atol=5e-7)
+    result = knn_graph(points, k=K, metric="euclidean")
+    np.testing.assert_array_equal(result.indices, _neighbours(points))
+    apart = np.linalg.norm(points[:, None] - points[result.indices], axis=-1)
+    np.testing.assert_allclose(result.distances, apart, rtol=1e-6, atol=5e-7)
     rounded = knn_graph(points.astype(np.float32), k=K, metric="euclidean", duplicates="warn")
-    assert (rounded.indices != found.indices).any()
+    assert (rounded.indices != result.indices).any()
 
 
 def test_a_base_moves_with_the_points():
     among = FAR[::2]
-    found = knn_graph(FAR[1::2], base=among, k=2, metric="euclidean")
+    result = knn_graph(FAR[1::2], base=among, k=2, metric="euclidean")
     expected = knn_graph(NEAR[1::2], base=NEAR[::2], k=2, metric="euclidean")
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
+    np.testing.assert_array_equal(result.indices, expected.indices)
+    np.testing.assert_allclose(result.distances, expected.distances, rtol=1e-6)
 
 
 @pytest.mark.slow

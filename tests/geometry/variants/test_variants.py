@@ -63,23 +63,23 @@ def test_bandwidth_is_one_a_group_of_the_points_that_the_kernel_sees(points: np.
 
 def test_components_and_diameter_against_singular_values(points: np.ndarray) -> None:
     graph = nnk_graph(points, k=K, kernel="gaussian", bandwidth="hurtado")
-    found = pca_components(points, graph=graph)
+    result = pca_components(points, graph=graph)
     wide = points.astype(np.float64)
     for row in range(N):
         chosen = graph.indices[row][graph.weights[row] > 0]
-        assert found.nnk[row] == components(points, row, chosen, 0.1).shape[1]
-        assert found.knn[row] == components(points, row, graph.indices[row], 0.1).shape[1]
+        assert result.nnk[row] == components(points, row, chosen, 0.1).shape[1]
+        assert result.knn[row] == components(points, row, graph.indices[row], 0.1).shape[1]
         np.testing.assert_allclose(
-            found.diameter[row], distance.pdist(wide[chosen]).max(), rtol=1e-9
+            result.diameter[row], distance.pdist(wide[chosen]).max(), rtol=1e-9
         )
-    np.testing.assert_array_equal(found.degree, graph.degree)
+    np.testing.assert_array_equal(result.degree, graph.degree)
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "cosine"])
 def test_angles_against_scipy(points: np.ndarray, kernel: str) -> None:
     groups = GROUPS if kernel == "cosine" else None
     graph = nnk_graph(points, k=19, kernel=kernel, groups=groups)
-    found = curvature_angles(points, graph=graph, groups=groups, threshold=0.3)
+    result = curvature_angles(points, graph=graph, groups=groups, threshold=0.3)
     x = points.astype(np.float64)
     if kernel == "cosine":
         x /= np.linalg.norm(x, axis=1, keepdims=True)
@@ -88,46 +88,46 @@ def test_angles_against_scipy(points: np.ndarray, kernel: str) -> None:
     ]
     for row in range(N):
         order = [j for j in graph.indices[row][graph.weights[row] > 0] if spaces[j].size]
-        assert found.neighbour[row] == order[0]
-        assert found.partner[row] != row
+        assert result.neighbour[row] == order[0]
+        assert result.partner[row] != row
         if kernel == "cosine":
-            assert GROUPS[found.partner[row]] == GROUPS[row]
+            assert GROUPS[result.partner[row]] == GROUPS[row]
         near = np.degrees(scipy.linalg.subspace_angles(spaces[row], spaces[order[0]]))
-        other = np.degrees(scipy.linalg.subspace_angles(spaces[row], spaces[found.partner[row]]))
+        other = np.degrees(scipy.linalg.subspace_angles(spaces[row], spaces[result.partner[row]]))
         # Under the cosine the points are scaled in float32.
         tolerance = 2e-2 if kernel == "cosine" else 1e-5
-        np.testing.assert_allclose(found.near_mean[row], near.mean(), atol=tolerance)
-        np.testing.assert_allclose(found.near_largest[row], near.max(), atol=tolerance)
-        np.testing.assert_allclose(found.random_mean[row], other.mean(), atol=tolerance)
-        np.testing.assert_allclose(found.random_largest[row], other.max(), atol=tolerance)
+        np.testing.assert_allclose(result.near_mean[row], near.mean(), atol=tolerance)
+        np.testing.assert_allclose(result.near_largest[row], near.max(), atol=tolerance)
+        np.testing.assert_allclose(result.random_mean[row], other.mean(), atol=tolerance)
+        np.testing.assert_allclose(result.random_largest[row], other.max(), atol=tolerance)
 
 
 def test_a_plane_has_two_components_and_no_curvature() -> None:
     rng = np.random.default_rng(1)
     frame = np.linalg.qr(rng.standard_normal((D, 2)))[0]
     plane = rng.uniform(size=(N, 2)) @ frame.T
-    found, counted = curvature_angles(plane), pca_components(plane)
+    result, counted = curvature_angles(plane), pca_components(plane)
     assert counted.knn.max() == 2
     full = counted.nnk == 2
     assert full.mean() > 0.5
-    near, other = full & full[found.neighbour], full & full[found.partner]
-    assert found.near_largest[near].max() < 1e-2 and found.random_largest[other].max() < 1e-2
+    near, other = full & full[result.neighbour], full & full[result.partner]
+    assert result.near_largest[near].max() < 1e-2 and result.random_largest[other].max() < 1e-2
 
 
 def test_a_circle_has_the_angle_between_its_tangents() -> None:
     turn = np.arange(N) * 2 * np.pi / N
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     graph = nnk_graph(circle, k=2, kernel="gaussian", bandwidth=1.0)
-    found = curvature_angles(circle, graph=graph)
-    np.testing.assert_allclose(found.near_mean, 360 / N, atol=1e-3)
+    result = curvature_angles(circle, graph=graph)
+    np.testing.assert_allclose(result.near_mean, 360 / N, atol=1e-3)
 
 
 def test_points_without_components_have_no_angle_and_are_nobodys_partner() -> None:
     line = np.arange(4.0)[:, None] * np.ones((1, 3))
     graph = nnk_graph(line, k=1, kernel="gaussian", bandwidth=1.0)
-    found = curvature_angles(line, graph=graph)
-    assert (found.neighbour == -1).all() and (found.partner == -1).all()
-    assert np.isnan(found.near_mean).all() and np.isnan(found.random_largest).all()
+    result = curvature_angles(line, graph=graph)
+    assert (result.neighbour == -1).all() and (result.partner == -1).all()
+    assert np.isnan(result.near_mean).all() and np.isnan(result.random_largest).all()
     assert not pca_components(line, graph=graph).nnk.any()
 
 
@@ -154,18 +154,18 @@ def test_pairs_of_largest_weight_become_their_midpoints() -> None:
 
 @pytest.mark.slow
 def test_scales_start_with_the_points_and_grow_coarser(points: np.ndarray) -> None:
-    found = multiscale(points, k=K, scales=3, share=0.2)
-    assert found.points.tolist() == [60, 48, 38]
+    result = multiscale(points, k=K, scales=3, share=0.2)
+    assert result.points.tolist() == [60, 48, 38]
     graph = nnk_graph(points, k=K, kernel="gaussian", bandwidth="hurtado")
     fine = pca_components(points, graph=graph)
     angles = curvature_angles(points, graph=graph)
-    first = found.to_pandas().iloc[0]
+    first = result.to_pandas().iloc[0]
     assert first["degree"] == pytest.approx(graph.degree.mean())
     assert first["nnk_components"] == pytest.approx(fine.nnk.mean())
     assert first["diameter"] == pytest.approx(np.nanmean(fine.diameter))
     assert first["near_angle"] == pytest.approx(np.nanmean(angles.near_mean))
     assert first["random_angle_sd"] == pytest.approx(np.nanstd(angles.random_mean))
-    assert found.mean["diameter"][-1] > found.mean["diameter"][0], "neighbours move apart"
+    assert result.mean["diameter"][-1] > result.mean["diameter"][0], "neighbours move apart"
 
 
 def test_repeated_points_count_once(points: np.ndarray) -> None:

@@ -155,9 +155,9 @@ def test_values_that_state_no_scale_are_refused_and_a_range_states_it():
 
 
 def test_the_range_of_deep_images_is_reported(tmp_path):
-    for place, top in enumerate((100, 4095)):
+    for position, top in enumerate((100, 4095)):
         values = np.linspace(3, top, 64).astype(np.uint16).reshape(8, 8)
-        write_picture(tmp_path / "deep" / f"{place}.png", values)
+        write_picture(tmp_path / "deep" / f"{position}.png", values)
     write_picture(tmp_path / "deep" / "8.png", RGB)
     with pytest.warns(UserWarning, match="2 images hold uint16 values from 3 to 4095; 0 is black"):
         source = open_source(tmp_path / "deep")

@@ -103,9 +103,9 @@ def test_all_orders_of_jitter_are_equally_likely(keys, strengths, monkeypatch):
     monkeypatch.setattr(photometric, "colour_jitter", lambda image, *, order, **_: order)
     jitter = ColourJitter(brightness=0.4, hue=0.1)
     orders = np.asarray(many(jitter, jnp.zeros((1, 1, 3)), keys(2400), strengths["full"]))
-    found, counts = np.unique(orders, axis=0, return_counts=True)
-    assert (np.sort(found, axis=1) == np.arange(4)).all()
-    assert len(found) == 24
+    result, counts = np.unique(orders, axis=0, return_counts=True)
+    assert (np.sort(result, axis=1) == np.arange(4)).all()
+    assert len(result) == 24
     # A binomial count of mean 100 leaves 50 to 150 once in a million.
     assert counts.min() > 50 and counts.max() < 150
 

@@ -55,15 +55,15 @@ def test_every_kind_of_table_has_the_digest_of_the_folder(pets, files, tmp_path)
     manifest = write_manifest(pets.parent / "manifest.csv", rows)
     pq.write_table(pa.Table.from_pylist(rows), pets.parent / "list.parquet")
     saved = write_saved(tmp_path / "saved", table)
-    places = (
+    positions = (
         *(saved, tmp_path / "hub", tmp_path / "hub" / "data" / "*.parquet"),
         *(str(tmp_path / "hub/data/x-train-{00000..00001}.parquet"), manifest),
         pets.parent / "list.parquet",
     )
     folder = open_source(pets)
-    for place in places:
-        source = open_source(place)
-        assert source.digest == digest, place
+    for position in positions:
+        source = open_source(position)
+        assert source.digest == digest, position
         assert [source.read(i).tolist() for i in (0, 7)] == [
             folder.read(i).tolist() for i in (0, 7)
         ]
@@ -92,8 +92,8 @@ def test_what_hugging_face_datasets_writes_is_read_as_it_reads_it(files, tmp_pat
     both = datasets.DatasetDict({"train": made, "test": made.select([11, 2])})
     both.save_to_disk(tmp_path / "saved")
     both["test"].to_parquet(tmp_path / "hub" / "test-00000-of-00001.parquet")
-    for place in (tmp_path / "saved", tmp_path / "hub"):
-        source = open_source(place, split="test")
+    for position in (tmp_path / "saved", tmp_path / "hub"):
+        source = open_source(position, split="test")
         assert [source.classes[label] for label in source.labels] == ["c", "a"]
         assert source.columns["tags"].tolist() == [["y"], ["x"]]
         for i, item in enumerate(both["test"]):

@@ -125,7 +125,7 @@ def test_gbc_of_classes_that_are_flat_in_a_direction_beside_a_massive_one() -> N
     rng = np.random.default_rng(0)
     small = np.where(np.arange(400) % 2, 1, -1) * 1e-3 + 1e-3 * rng.normal(size=400)
     large = 1e4 * rng.normal(size=400)
-    found = gbc(np.c_[large, small], np.arange(400) % 2, shape="diagonal")
+    result = gbc(np.c_[large, small], np.arange(400) % 2, shape="diagonal")
     turned = np.c_[large, small].astype(np.float32).astype(float)
     halves = [turned[np.arange(400) % 2 == code] for code in (0, 1)]
     means, variances = (np.array([f(half, axis=0) for half in halves]) for f in (np.mean, np.var))
@@ -133,7 +133,7 @@ def test_gbc_of_classes_that_are_flat_in_a_direction_beside_a_massive_one() -> N
     distance = ((means[0] - means[1]) ** 2 / middle).sum() / 8
     distance += np.log(middle / np.sqrt(variances.prod(axis=0))).sum() / 2
     # The principal components of such a cloud are its axes.
-    assert found == pytest.approx(-2 * np.exp(-distance), rel=1e-3)
+    assert result == pytest.approx(-2 * np.exp(-distance), rel=1e-3)
 
 
 def test_transrate_of_features_far_larger_than_the_distortion() -> None:

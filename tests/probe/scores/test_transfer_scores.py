@@ -31,22 +31,22 @@ def planted(apart: float, *, n: int = 90, d: int = 5, seed: int = 0):
 
 def test_they_are_the_single_scores() -> None:
     x, labels = planted(1.0)
-    found = transfer_scores(x, labels)
-    assert found.logme == logme(x, labels)
-    assert found.h_score == h_score(x, labels)
-    assert found.gbc == gbc(x, labels)
-    assert found.knn_accuracy == knn_accuracy(x, labels, k=10).accuracy
-    assert np.isnan(found.leep) and set(found.to_pandas().index) == set(found.to_dict())
-    assert "logme" in repr(found) and "<table" in found._repr_html_()
+    result = transfer_scores(x, labels)
+    assert result.logme == logme(x, labels)
+    assert result.h_score == h_score(x, labels)
+    assert result.gbc == gbc(x, labels)
+    assert result.knn_accuracy == knn_accuracy(x, labels, k=10).accuracy
+    assert np.isnan(result.leep) and set(result.to_pandas().index) == set(result.to_dict())
+    assert "logme" in repr(result) and "<table" in result._repr_html_()
 
 
 def test_scores_of_source_probabilities_join() -> None:
     x, labels = planted(1.0)
     chances = np.random.default_rng(0).dirichlet(np.ones(4), 90)
-    found = transfer_scores(x, labels, scores=("logme",), source_probabilities=chances)
-    assert found.leep == leep(chances, labels)
-    assert found.nce == nce(chances.argmax(axis=1), labels)
-    assert set(found.to_dict()) == {"logme", "leep", "nce"}
+    result = transfer_scores(x, labels, scores=("logme",), source_probabilities=chances)
+    assert result.leep == leep(chances, labels)
+    assert result.nce == nce(chances.argmax(axis=1), labels)
+    assert set(result.to_dict()) == {"logme", "leep", "nce"}
 
 
 def test_every_score_ranks_planted_separation() -> None:
@@ -71,11 +71,11 @@ def test_neither_names_of_labels_nor_units_matter(factor: int, seed: int, flip: 
 def test_constant_features_say_no_more_than_noise(value: float) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3
-    found = transfer_scores(np.full((300, 5), value), labels).to_dict()
+    result = transfer_scores(np.full((300, 5), value), labels).to_dict()
     informed = transfer_scores(*planted(1.5, n=300)).to_dict()
     noise = transfer_scores(rng.normal(size=(300, 5)), labels).to_dict()
-    assert found["h_score"] == found["transrate"] == 0.0 and found["gbc"] == -6.0
-    for name, score in found.items():
+    assert result["h_score"] == result["transrate"] == 0.0 and result["gbc"] == -6.0
+    for name, score in result.items():
         assert score < informed[name], name
         assert score <= noise[name] + 0.05, name
 

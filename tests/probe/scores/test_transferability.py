@@ -49,8 +49,8 @@ def test_logme_is_the_largest_evidence(n: int, d: int) -> None:
             covariance = np.eye(n) / np.exp(logs[1]) + x @ x.T / np.exp(logs[0])
             return -multivariate_normal.logpdf(target, np.zeros(n), covariance)
 
-        found = minimize(negative, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6})
-        expected.append(-found.fun / n)
+        result = minimize(negative, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-6})
+        expected.append(-result.fun / n)
     assert logme(x, labels) == pytest.approx(np.mean(expected), abs=1e-5)
 
 

@@ -31,14 +31,14 @@ Study = Callable[[str], Path]
 def figures_of(tables: StudyTables) -> Iterator[Figure]:
     legend = make_legend(tables.models)
     collapse = judge_collapse(tables)
-    found = (
+    result = (
         dot_figure(tables, legend),
         strength_figure(tables, legend),
         heatmap_figure(tables, legend),
         distribution_figure(tables, legend),
         collapse_figure(collapse, legend) if collapse else None,
     )
-    return (figure for figure in found if figure is not None)
+    return (figure for figure in result if figure is not None)
 
 
 @pytest.mark.slow
@@ -50,7 +50,7 @@ def test_plotly_accepts_every_view(study: Study, case: str):
         views = list(content["views"].values())
         for view in views[:: max(1, len(views) - 1)]:
             data = _with_colours(view["data"])
-            for entry in (content["layouts"][place] for place in view["layouts"]):
+            for entry in (content["layouts"][position] for position in view["layouts"]):
                 layout = {k: v for k, v in entry["layout"].items() if k != "minimum_width"}
                 go.Figure(data=data, layout=_with_colours(layout))
 
@@ -81,9 +81,9 @@ def test_layouts_are_in_the_page_once_and_each_view_has_its_own(study: Study, ca
         content = json.loads(figure.to_json())
         texts = [json.dumps(layout) for layout in content["layouts"]]
         assert len(set(texts)) == len(texts)
-        for view, found in zip(figure.views.values(), content["views"].values(), strict=True):
+        for view, result in zip(figure.views.values(), content["views"].values(), strict=True):
             own = [json.loads(json.dumps(layout.to_json())) for layout in view.layouts]
-            assert [content["layouts"][place] for place in found["layouts"]] == own
+            assert [content["layouts"][position] for position in result["layouts"]] == own
 
 
 @pytest.mark.slow
@@ -215,7 +215,7 @@ def test_an_undefined_cell_has_no_line_and_a_note(study: Study):
         assert [t["y"] for t in of_panel["x2"]] == [[None]]
         assert "needs two neighbours" in view.note and view.note.endswith(": hflip.")
         texts = [[a["text"] for a in layout.layout["annotations"]] for layout in view.layouts]
-        assert all(found.count("not defined") == 1 for found in texts)
+        assert all(result.count("not defined") == 1 for result in texts)
         assert all(layout.layout["xaxis2"]["matches"] == "x" for layout in view.layouts)
     degree = figure.views["digits", "nnk_degree"]
     assert degree.note == "" and len(degree.data) == 6

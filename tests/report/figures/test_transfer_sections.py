@@ -46,7 +46,7 @@ def tables(study: Study) -> StudyTables:
 
 def figures_of(tables: StudyTables) -> Iterator[Figure]:
     legend = paradigm_legend(tables)
-    found = (
+    result = (
         scatter_figure(tables, legend),
         prediction_figure(tables),
         feature_figure(tables),
@@ -55,7 +55,7 @@ def figures_of(tables: StudyTables) -> Iterator[Figure]:
         map_figure(tables, legend),
         similarity_figure(tables, legend),
     )
-    return (figure for figure in found if figure is not None)
+    return (figure for figure in result if figure is not None)
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_every_choice_has_a_view_that_plotly_accepts(study: Study, case: str):
         assert set(keys) == set(figure.views)
         content = json.loads(figure.to_json())
         view = list(content["views"].values())[-1]
-        layouts = [content["layouts"][place] for place in view["layouts"]]
+        layouts = [content["layouts"][position] for position in view["layouts"]]
         data = [{k: v for k, v in t.items() if not k.startswith("pair_")} for t in view["data"]]
         for entry in layouts:
             own = ("minimum_width", "maximum_width")
@@ -114,8 +114,8 @@ def test_a_wild_prediction_is_drawn_at_the_edge_and_hollow(study: Study, tmp_pat
     rows = pd.read_parquet(folder / "predictions.parquet")
     rows.loc[0, "predicted"] = 1e6
     rows.to_parquet(folder / "predictions.parquet")
-    found = read_tables(folder)
-    figure = scatter_figure(found, paradigm_legend(found))
+    result = read_tables(folder)
+    figure = scatter_figure(result, paradigm_legend(result))
     assert figure is not None
     view = figure.views["mgm", "model", "0"]
     marks = [mark for t in view.data if t["mode"] == "markers" for mark in t["marker"]["symbol"]]
@@ -131,15 +131,15 @@ def test_the_label_of_a_panel_is_in_the_emptier_corner(
     rows = pd.read_parquet(folder / "predictions.parquet")
     measured = rows.groupby(["task", "predictors", "held_out"])["measured"]
     low, high = measured.transform("min"), measured.transform("max")
-    place = (rows["measured"] - low) / (high - low)
+    position = (rows["measured"] - low) / (high - low)
     # Nobody lies in the other corner: all others are foretold in the middle.
     if crowded == "upper left":
-        rows["predicted"] = high.where(place < 0.3, (low + high) / 2)
+        rows["predicted"] = high.where(position < 0.3, (low + high) / 2)
     else:
-        rows["predicted"] = low.where(place > 0.7, (low + high) / 2)
+        rows["predicted"] = low.where(position > 0.7, (low + high) / 2)
     rows.to_parquet(folder / "predictions.parquet")
-    found = read_tables(folder)
-    figure = scatter_figure(found, paradigm_legend(found))
+    result = read_tables(folder)
+    figure = scatter_figure(result, paradigm_legend(result))
     assert figure is not None
     for entry in figure.views["mgm", "model", "0"].layouts:
         labels = [a for a in entry.layout["annotations"] if a["text"].startswith("R²")]
@@ -155,16 +155,16 @@ def test_the_model_that_makes_most_of_the_error_is_named(study: Study, tmp_path:
     rows["worst_share"] = np.where(first, 0.93, 0.2)
     rows.loc[first, "worst_model"] = "raw pixels"
     rows.to_parquet(folder / "prediction.parquet")
-    found = read_tables(folder)
-    figure = prediction_figure(found)
+    result = read_tables(folder)
+    figure = prediction_figure(result)
     assert figure is not None
     said = figure.views["r2", "model"].note
     task = rows["task"].iloc[0]
     assert f"{task}: 93% of the squared error of the MGM is that of one model, raw pixels." in said
     assert "squared error" not in figure.views["r2", "family"].note
-    table, _ = prediction_tables(found.optional.prediction)
-    place = [label for label, _ in table.columns].index("Largest error")
-    cells = [row.cells[place] for row in table.rows if row.full_name == task]
+    table, _ = prediction_tables(result.optional.prediction)
+    position = [label for label, _ in table.columns].index("Largest error")
+    cells = [row.cells[position] for row in table.rows if row.full_name == task]
     assert ("93%", "raw pixels") in [(cell.text, cell.interval) for cell in cells]
     # Tables of an earlier version do not say it.
     rows.drop(columns=["worst_model", "worst_share"]).to_parquet(folder / "prediction.parquet")
@@ -230,8 +230,8 @@ def test_probes_hold_every_score_with_its_interval(tables: StudyTables):
             assert (x, up) == pytest.approx((row.value, row.high - row.value), rel=1e-3)
             assert hollow == (not row.converged)
     assert "5 of 60 fits" in view.note
-    found = {table.key: table for table in probe_tables(tables.optional, legend)}
-    first = found[("linear probe",)].rows[0]
+    result = {table.key: table for table in probe_tables(tables.optional, legend)}
+    first = result[("linear probe",)].rows[0]
     own = rows.loc[rows["model"] == first.full_name, "value"]
     assert [cell.value for cell in first.cells] == own.tolist()
 
@@ -273,8 +273,8 @@ def test_similarity_is_symmetric_with_ones_on_the_diagonal(tables: StudyTables):
     figure = similarity_figure(tables, paradigm_legend(tables))
     assert figure is not None
     cells = figure.views["digits", "cka"].data[0]
-    place = {name: at for at, name in enumerate(cells["pair_names"])}
-    at = place[row["encoder_a"]], place[row["encoder_b"]]
+    position = {name: at for at, name in enumerate(cells["pair_names"])}
+    at = position[row["encoder_a"]], position[row["encoder_b"]]
     assert cells["z"][at[0]][at[1]] == pytest.approx(row["value"], abs=1e-3)
     assert cells["pair_low"][at[0]][at[1]] == pytest.approx(row["low"], abs=1e-3)
 
@@ -375,17 +375,17 @@ def test_scores_without_numbers_leave_no_figure(study: Study, tmp_path: Path):
 def test_downloads_are_links_beside_the_page_and_small_copies_within(study: Study, tmp_path: Path):
     folder = _copy(study("transfer"), tmp_path)
     (folder / "features.csv").unlink()
-    found = {entry.name: entry for entry in find_downloads(folder)}
-    assert found["clusters"].files == (("CSV", "clusters.csv"), ("Parquet", "clusters.parquet"))
-    assert found["features"].files == (("Parquet", "features.parquet"),)
-    assert found["features"].copy == found["points"].copy == ""
-    assert unpack(found["clusters"].copy) == (folder / "clusters.csv").read_text()
+    result = {entry.name: entry for entry in find_downloads(folder)}
+    assert result["clusters"].files == (("CSV", "clusters.csv"), ("Parquet", "clusters.parquet"))
+    assert result["features"].files == (("Parquet", "features.parquet"),)
+    assert result["features"].copy == result["points"].copy == ""
+    assert unpack(result["clusters"].copy) == (folder / "clusters.csv").read_text()
     text = write_report(folder).read_text(encoding="utf-8")
     assert '<a href="points.parquet" download>Parquet</a>' in text
     assert 'href="features.csv"' not in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_twenty_five_encoders_on_five_targets_stay_small(page_of: Study):
     assert page_of("twenty-five").stat().st_size < 4e6
 

@@ -92,13 +92,13 @@ def test_many_families_differ_in_colour_or_marker():
 
 def test_number_tables_hold_every_model_and_setting(study: Study):
     tables = read_tables(study("hostile"))
-    found = number_tables(tables, make_legend(tables.models))
-    assert len(found) == 2 * (5 + 1)
-    for table in found:
+    result = number_tables(tables, make_legend(tables.models))
+    assert len(result) == 2 * (5 + 1)
+    for table in result:
         assert [row.full_name for row in table.rows] == list(tables.models["encoder"].unique())
         assert all(len(row.cells) == len(table.columns) for row in table.rows)
-    assert "0.690 – 0.750" in {row.cells[-1].interval for row in found[5].rows}
-    missing = found[0].rows[0].cells[0]
+    assert "0.690 – 0.750" in {row.cells[-1].interval for row in result[5].rows}
+    missing = result[0].rows[0].cells[0]
     assert (missing.text, missing.value) == ("–", None)
 
 
@@ -122,6 +122,6 @@ def test_several_taps_of_an_encoder_are_told_apart(study: Study, tmp_path: Path)
     ],
 )
 def test_failures_are_read_as_counts_or_with_examples(failures: object, counts: list[int]):
-    found = failed_images({"failures": failures})
-    assert [entry.count for entry in found] == counts
-    assert all(len(entry.examples) <= 20 for entry in found)
+    result = failed_images({"failures": failures})
+    assert [entry.count for entry in result] == counts
+    assert all(len(entry.examples) <= 20 for entry in result)

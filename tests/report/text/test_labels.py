@@ -35,10 +35,10 @@ def test_every_column_of_the_records_is_defined():
 
 @given(st.lists(st.text(max_size=60), max_size=30, unique=True), st.integers(12, 40))
 def test_labels_are_short_and_distinct(names: list[str], most: int):
-    found = short_labels(names, most=most)
-    assert list(found) == names
-    assert all(len(label) <= most for label in found.values())
-    assert len(set(found.values())) == len(names)
+    results = short_labels(names, most=most)
+    assert list(results) == names
+    assert all(len(label) <= most for label in results.values())
+    assert len(set(results.values())) == len(names)
 
 
 @given(st.text(max_size=300), st.integers(12, 40))

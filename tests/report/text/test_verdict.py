@@ -18,9 +18,9 @@ WON = {"r2": 0.6, "p_holm": 0.01, "random_r2_high": 0.3, "baseline": 0.4}
 
 def judged(*tasks: dict[str, float], held_out: str = "model") -> Verdict:
     rows = []
-    for place, facts in enumerate(tasks):
+    for position, facts in enumerate(tasks):
         facts = WON | facts
-        shared = {"task": f"task {place}", "held_out": held_out}
+        shared = {"task": f"task {position}", "held_out": held_out}
         rows.append(
             shared
             | {"predictors": "mgm", "r2": facts["r2"], "p_holm": facts["p_holm"]}
@@ -58,22 +58,24 @@ def test_a_task_is_won_only_by_all_conditions_at_once():
     ],
 )
 def test_titles(won: int, lost: int, title: str):
-    found = judged(*[{}] * won, *[{"baseline": 0.9}] * lost)
-    assert found.title == f"Manifold graph metrics {title}"
-    assert found.beaten == (2 * won <= won + lost)
+    result = judged(*[{}] * won, *[{"baseline": 0.9}] * lost)
+    assert result.title == f"Manifold graph metrics {title}"
+    assert result.beaten == (2 * won <= won + lost)
 
 
 def test_without_baselines_nothing_is_claimed_over_them():
-    found = judged({"baseline": np.nan}, {"baseline": np.nan, "p_holm": 0.5})
-    assert "beyond chance on 1 of 2 tasks; no baseline was run" in found.title
-    assert "baseline" not in found.lead
+    result = judged({"baseline": np.nan}, {"baseline": np.nan, "p_holm": 0.5})
+    assert "beyond chance on 1 of 2 tasks; no baseline was run" in result.title
+    assert "baseline" not in result.lead
 
 
 def test_lead_holds_the_numbers():
-    found = judged({}, {"baseline": 0.9, "p_holm": 0.2, "r2": 0.2})
-    assert "a median R² of 0.400, the best baseline of each task a median R² of 0.650" in found.lead
-    assert "significant on 1 of 2 tasks" in found.lead
-    assert "Widest lead: task 0, R² 0.600 against 0.400 (RankMe)." in found.lead
+    result = judged({}, {"baseline": 0.9, "p_holm": 0.2, "r2": 0.2})
+    assert (
+        "a median R² of 0.400, the best baseline of each task a median R² of 0.650" in result.lead
+    )
+    assert "significant on 1 of 2 tasks" in result.lead
+    assert "Widest lead: task 0, R² 0.600 against 0.400 (RankMe)." in result.lead
 
 
 def test_the_metrics_with_the_baselines_are_no_baseline():

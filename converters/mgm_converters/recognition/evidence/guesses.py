@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mgm_converters.naming.conv4_flat import CONV4_FLAT
-from mgm_converters.naming.conv4_sequential import CONV4_SEQUENTIAL
-from mgm_converters.naming.conv4_trunk import CONV4_TRUNK
+from mgm_converters.naming.conv4.flat import CONV4_FLAT
+from mgm_converters.naming.conv4.sequential import CONV4_SEQUENTIAL
+from mgm_converters.naming.conv4.trunk import CONV4_TRUNK
 from mgm_converters.naming.rules import Naming
-from mgm_converters.naming.vit_flax import VIT_FLAX
+from mgm_converters.naming.vit.flax import VIT_FLAX
 from mgm_converters.recognition.architecture import architecture_name
 from mgm_converters.recognition.evidence.traces import SELF_SUPERVISED
 from mgm_jax.encoders import ARCHITECTURES, EncoderSpec, MobileNetSpec, Preprocess

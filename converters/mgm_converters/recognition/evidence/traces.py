@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mgm_converters.naming.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
-from mgm_converters.naming.resnet_haiku import RESNET_HAIKU
-from mgm_converters.naming.resnet_simclr_v2 import RESNET_SIMCLR_V2
+from mgm_converters.naming.resnet.haiku import RESNET_HAIKU
+from mgm_converters.naming.resnet.simclr_v2 import RESNET_SIMCLR_V2
 from mgm_converters.naming.rules import Naming
+from mgm_converters.naming.vit.clip import CLIP_HUGGINGFACE, CLIP_OPENAI
 from mgm_converters.recognition.evidence.record import Evidence
 from mgm_converters.recognition.positions import are_fixed
 from mgm_jax.encoders import (

@@ -33,22 +33,22 @@ def resize_matrix(stored: int, wanted: int, *, how: Resize) -> np.ndarray:
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     step = stored / (wanted + _OFFSET) if how == "offset" else stored / wanted
-    places = np.arange(wanted)[:, None]
+    positions = np.arange(wanted)[:, None]
     if how == "antialias":
         # As in PyTorch's (and Pillow's) resampling, the centre of a pixel is at a half.
         width = max(step, 1.0)
-        centre = (places + 0.5) * step
+        centre = (positions + 0.5) * step
         candidates = np.arange(stored)[None, :]
         first = np.maximum(np.trunc(centre - 2 * width + 0.5), 0)
         last = np.minimum(np.trunc(centre + 2 * width + 0.5), stored)
         weights = _cubic((candidates - centre + 0.5) / width, a=-0.5)
         weights = np.where((candidates >= first) & (candidates < last), weights, 0.0)
         return weights / weights.sum(axis=1, keepdims=True)
-    at = (places + 0.5) * step - 0.5
+    at = (positions + 0.5) * step - 0.5
     nearest = np.floor(at) + np.arange(-1, 3)[None, :]
     taken = np.clip(nearest, 0, stored - 1).astype(int)
     matrix = np.zeros((wanted, stored))
-    np.add.at(matrix, (places, taken), _cubic(at - nearest, a=-0.75))
+    np.add.at(matrix, (positions, taken), _cubic(at - nearest, a=-0.75))
     return matrix
 
 
@@ -103,8 +103,8 @@ def rotary_tables(periods: jax.Array, rows: int, columns: int) -> tuple[jax.Arra
     then both once more.
     """
     down, across = (2 * (np.arange(n) + 0.5) / n - 1 for n in (rows, columns))
-    places = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2, 1)
-    angles = 2 * np.pi * jnp.asarray(places, jnp.float32) / periods.astype(jnp.float32)
+    positions = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    angles = 2 * np.pi * jnp.asarray(positions, jnp.float32) / periods.astype(jnp.float32)
     angles = jnp.tile(angles.reshape(rows * columns, -1), (1, 2))
     return jnp.sin(angles), jnp.cos(angles)
 
@@ -118,8 +118,8 @@ def indexed_tables(head_dim: int, rows: int, columns: int) -> tuple[jax.Array, j
     down, across = (np.arange(n) * _INDEXED_GRID / n for n in (rows, columns))
     quarter = head_dim // 4
     periods = _INDEXED_BASE ** (np.arange(quarter) / quarter)
-    places = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2, 1)
-    angles = np.repeat((places / periods).reshape(rows * columns, -1), 2, axis=-1)
+    positions = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2, 1)
+    angles = np.repeat((positions / periods).reshape(rows * columns, -1), 2, axis=-1)
     return jnp.asarray(np.sin(angles), jnp.float32), jnp.asarray(np.cos(angles), jnp.float32)
 
 

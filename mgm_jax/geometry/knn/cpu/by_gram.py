@@ -23,34 +23,48 @@ from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
 
 # From so many points on a scan is faster, and so many more for each neighbour, whose distance it
-# has to compute; and a bound of the matrix, 72 MiB.
+# has to compute; and a bound of the matrix, 72 MiB. On one core with 20 neighbours the scan takes 8
+# times as long at 100 points, 2 to 3.5 times at 600, 1.3 to 1.7 times at 900, and at the limit as
+# long with 2048 features and 1.2 times with 128 (``benchmarks/cpu_twins.py``).
 _POINTS, _POINTS_A_NEIGHBOUR, _MAX_POINTS = 1024, 8, 3072
 # Candidates beyond k: a limit in float32 rarely cuts the k-th off, and then the row is done again.
 _MARGIN = 6
 # Scores in float64 that stay in the second cache of a core.
 _BLOCK_VALUES = 2**17
 _PAIR_VALUES = 2**18
+# How far the rounding of a scale that is not cut to few bits, and of what it scales, moves a point.
+_MOVED = 2.0**-51
 
 
 class CloudGram(NamedTuple):
     """Inner products of the points of a cloud about their mean.
 
     Attributes:
-        points: as :func:`scale_on_host` scales them; on the unit sphere for the cosine.
+        points: as :func:`scale_on_host` scales them; near the unit sphere for the cosine.
         gram: inner products of the scaled points about their mean, ``[n, n]`` float64, symmetric.
         own: its diagonal ``[n]``.
         metric: what the points are scaled for.
+        on_sphere: whether the matrix is that of points scaled to length 1 as well as float64 can,
+            beyond the few bits of the scales of ``points``.
     """
 
     points: Points
     gram: np.ndarray
     own: np.ndarray
     metric: Metric
+    on_sphere: bool = False
 
-    @property
-    def rounding(self) -> float:
-        """Rounding of a squared distance, relative to the sum of the two squared lengths."""
-        return (2 * self.points.values.shape[1] + 16) * 2.0**-52
+    def rounding(self, lengths: np.ndarray, squared: np.ndarray) -> np.ndarray:
+        """Bound of the rounding of squared distances.
+
+        Args:
+            lengths: sums of the two squared lengths about the mean, any shape.
+            squared: the squared distances, as rounded; their shape.
+        """
+        bound = (2 * self.points.values.shape[1] + 16) * 2.0**-52 * lengths
+        if self.on_sphere:
+            bound += 4 * _MOVED * (np.sqrt(np.maximum(squared, 0) + bound) + _MOVED)
+        return bound
 
 
 def suits_gram(n: int, k: int) -> bool:
@@ -73,10 +87,18 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> C
     """
     scaled = scale_on_host(x, None, metric=metric)
     points = scaled.queries
-    centred = x.astype(np.float64)
-    centred *= points.scales[:, None]
-    # Whatever is taken off, no difference changes; and each number is rounded by its own size.
-    centred -= scaled.mean
+    centred = np.empty(x.shape)
+
+    def centre(rows: slice) -> None:
+        centred[rows] = x[rows]
+        centred[rows] *= points.scales[rows, None]
+        # Whatever is taken off, no difference changes; and each number is rounded by its own size.
+        centred[rows] -= scaled.mean
+
+    step = max(1, _BLOCK_VALUES // x.shape[1])
+    calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
+    for _ in in_order(calls, workers=workers_for(None)):
+        pass
     # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
     gram = gram_in_tiles(centred, workers=workers_for(None)) if in_tiles else centred @ centred.T
     return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
@@ -127,7 +149,9 @@ def _settle(cloud: CloudGram, results: Nearest, start: int, stop: int, *, k: int
     _rank(cloud, results, rows, kept, k=k)
     half = limits.astype(np.float64)
     half -= 2.0**-23 * np.abs(np.where(np.isinf(half), 0, half))
-    half += (cloud.own[rows] - cloud.rounding * (cloud.own[rows] + cloud.own.max())) / 2
+    longest = cloud.own[rows] + cloud.own.max()
+    # No squared distance is more than twice the sum of the two squared lengths.
+    half += (cloud.own[rows] - cloud.rounding(longest, 2 * longest)) / 2
     unseen = distance_above(half, metric=cloud.metric)
     results.certified[rows] = is_certified(results.distances[rows], unseen)
     left = rows[~results.certified[rows]]
@@ -141,13 +165,13 @@ def _rank(
 ) -> None:
     """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
     n = kept.shape[1]
-    places = np.flatnonzero(kept)
-    starts = np.searchsorted(places, np.arange(rows.size + 1) * n)
+    positions = np.flatnonzero(kept)
+    starts = np.searchsorted(positions, np.arange(rows.size + 1) * n)
     counts = np.diff(starts)
     row = np.repeat(np.arange(rows.size), counts)
-    other = places - row * n
+    other = positions - row * n
     keys = np.full((rows.size, max(k, int(counts.max()))), EMPTY)
-    column = np.arange(places.size) - np.repeat(starts[:-1], counts)
+    column = np.arange(positions.size) - np.repeat(starts[:-1], counts)
     keys[row, column] = pack_keys(_distances(cloud, rows[row], other), other)
     keys.sort(axis=1)
     results.distances[rows], results.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
@@ -155,12 +179,12 @@ def _rank(
 
 def _distances(cloud: CloudGram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Distances of pairs ``[p]`` float32 in scaled units."""
-    points, gram, own, metric = cloud
+    points, gram, own, metric, on_sphere = cloud
     lengths = own[first] + own[second]
     products = gram.reshape(-1)[first * len(own) + second]
-    pair = points.lengths[first], points.lengths[second]
-    bound = cloud.rounding * lengths
+    pair = (1.0, 1.0) if on_sphere else (points.lengths[first], points.lengths[second])
     low = lengths - 2 * products
+    bound = cloud.rounding(lengths, low)
     high = low + bound
     low = reported_distance(np.maximum(low - bound, 0), *pair, metric=metric)
     high = reported_distance(high, *pair, metric=metric)

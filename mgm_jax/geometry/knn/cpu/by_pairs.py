@@ -2,7 +2,9 @@
 
 1. The points are scaled and centred tile by tile; recent tiles are kept, all of them never.
 2. The bounds of a pair of tiles serve the rows of both, so a self graph costs half a product.
-   The host enters the bounds of one pair while the device scores the next.
+   In float32 and float64 each thread of the host scores a pair and enters its bounds
+   (``scan_on_host``); in bfloat16, which XLA multiplies, the host enters the bounds of one pair
+   while the device scores the next.
 3. Of each shortlist, what its bounds do not rule out is ranked by exact distances.
 4. A row is certified where its k-th exact distance is below what any other point can have. The
    other rows are scanned again in a finer type, and what even float64 leaves open (more points at
@@ -24,6 +26,7 @@ from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import in_order, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
+from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, even_rows
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -84,7 +87,6 @@ def nearest_by_pairs(
     n, own, k, metric = len(x), base is None, options.k, options.metric
     with double_precision():
         scaled = scale_on_host(x, base, metric=metric)
-        tiles = _tile_sizes(n, len(scaled.targets.values), options, own=own)
         results = Nearest(
             np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
         )
@@ -92,8 +94,9 @@ def nearest_by_pairs(
         for turn, dtype in enumerate(_turns(scan_dtype(options.precision, features=x.shape[1]))):
             scanned, settled = _chunks(left, x, own=own), []
             for rows in scanned:
+                asked = options.tile_rows, options.tile_columns
                 part = _scan_rows(
-                    scaled, rows, own=own, dtype=dtype, k=k, metric=metric, tiles=tiles
+                    scaled, rows, own=own, dtype=dtype, k=k, metric=metric, asked=asked
                 )
                 results.distances[rows], results.indices[rows] = part.distances, part.indices
                 settled.append(part.certified)
@@ -145,7 +148,7 @@ def _scan_rows(
     dtype: DTypeLike,
     k: int,
     metric: Metric,
-    tiles: tuple[int, int],
+    asked: tuple[int | None, int | None],
 ) -> Nearest:
     """Neighbours of some rows by one scan, in scaled units, and which of them it settled."""
     whole = rows.size == len(scaled.queries.values)
@@ -153,12 +156,18 @@ def _scan_rows(
     itself = int(own and not whole)
     if not whole:
         scaled = scaled._replace(queries=scaled.queries.take(rows))
-        tiles = min(good_rows(rows.size), tiles[0]), tiles[1]
     share = _COARSE_SHARE if dtype == jnp.bfloat16 else _MARGIN_SHARE
     count = k + itself + max(margin(dtype), int(share * k))
-    scan = _Scan(scaled, own=own and whole, dtype=dtype, count=count, tiles=tiles)
+    # Processors that have instructions for bfloat16 have them for XLA; NumPy knows none of them.
+    kind, good = (_DeviceScan, good_rows) if dtype == jnp.bfloat16 else (HostScan, even_rows)
+    tiles = asked[0] or good(rows.size), asked[1] or good(len(scaled.targets.values))
+    if own and whole:
+        # The same tiles are rows and columns.
+        both = min([size for size in asked if size], default=tiles[0])
+        tiles = both, both
+    scan = kind(scaled, own=own and whole, dtype=dtype, count=count, tiles=tiles)
     scan.run()
-    candidates, unseen = scan.candidates(k + itself)
+    candidates, unseen = _candidates(scan, k + itself)
     if itself:
         candidates = np.where(candidates == rows[:, None], -1, candidates)
     # The tiles that the scan kept are needed no longer.
@@ -181,14 +190,6 @@ def good_rows(n: int) -> int:
     if n < _EVEN_FROM:
         return rows
     return -(-n // (-(-n // rows) * 8)) * 8
-
-
-def _tile_sizes(n: int, m: int, options: SearchOptions, *, own: bool) -> tuple[int, int]:
-    rows, columns = options.tile_rows, options.tile_columns
-    if not own:
-        return rows or good_rows(n), columns or good_rows(m)
-    both = min(rows or columns or good_rows(n), columns or rows or good_rows(n))
-    return both, both
 
 
 class _Tiles:
@@ -236,8 +237,8 @@ def _places(order: np.ndarray) -> np.ndarray:
     return places
 
 
-class _Scan:
-    """One scan of queries against targets into shortlists."""
+class _DeviceScan:
+    """One scan of queries against targets into shortlists, scored by XLA."""
 
     def __init__(
         self,
@@ -274,7 +275,7 @@ class _Scan:
             for done, (i, j) in enumerate(pairs, start=1):
                 bounds, following = following, next(scored, following)
                 # Whoever fails says so here.
-                list(pool.map(lambda offer: offer(), self._offers(i, j, _narrow(bounds))))
+                list(pool.map(lambda offer: offer(), self._offers(i, j, np.asarray(bounds))))
                 _advance(bar, n * done // len(pairs))
 
     def _bounds(self, i: int, j: int) -> jax.Array:
@@ -305,35 +306,7 @@ class _Scan:
                 part = scores[:, start:stop]
                 yield partial(self.lists.offer_columns, columns + start, rows, part)
 
-    def candidates(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """What may be among the k nearest, k at most the length of the shortlists.
-
-        Returns:
-            Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
-            squared distance to all others.
-        """
-        for tiles in (self.queries, self.targets):
-            tiles.forget()
-        places, order = _places(self.queries.order), self.targets.order
-        slack = self._slack()
-        candidates = np.empty((self.lists.n, self.lists.count), np.int32)
-        unseen = np.empty(self.lists.n)
-
-        def select(rows: slice) -> int:
-            bounds, names, unseen[rows] = self.lists.results(places[rows])
-            # Beyond what a true k-th distance can be, a bound alone rules a point out.
-            kept = bounds <= (bounds[:, k - 1] * _WIDENED + slack[rows])[:, None]
-            candidates[rows] = np.where(kept & (names >= 0), order[names], -1)
-            lengths = kept.sum(axis=1)
-            cut = np.flatnonzero(lengths < self.lists.count)
-            unseen[rows][cut] = np.minimum(unseen[rows][cut], bounds[cut, lengths[cut]])
-            return int(lengths.max())
-
-        parts = [slice(start, start + _SELECTED) for start in range(0, self.lists.n, _SELECTED)]
-        widths = in_order([partial(select, part) for part in parts], workers=workers_for(None))
-        return candidates[:, : max(widths)], unseen
-
-    def _slack(self) -> np.ndarray:
+    def slack(self) -> np.ndarray:
         """How far half a squared distance can lie above its bound, ``[n]``."""
         lengths, moved = self.queries.sizes()
         others, shares = self.targets.sizes()
@@ -347,10 +320,33 @@ class _Scan:
         )
 
 
-def _narrow(bounds: jax.Array) -> np.ndarray:
-    """Bounds as float32, none of them above what it was."""
-    wide = np.asarray(bounds)
-    return wide if wide.dtype == np.float32 else (wide * (1 - 2.0**-24)).astype(np.float32)
+def _candidates(scan: HostScan | _DeviceScan, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """What may be among the k nearest, k at most the length of the shortlists.
+
+    Returns:
+        Candidates ``[n, c]`` int32 with -1 for nobody, and lower bounds ``[n]`` of half the
+        squared distance to all others.
+    """
+    for tiles in (scan.queries, scan.targets):
+        tiles.forget()
+    places, order, lists = _places(scan.queries.order), scan.targets.order, scan.lists
+    slack = scan.slack()
+    candidates = np.empty((lists.n, lists.count), np.int32)
+    unseen = np.empty(lists.n)
+
+    def select(rows: slice) -> int:
+        bounds, names, unseen[rows] = lists.results(places[rows])
+        # Beyond what a true k-th distance can be, a bound alone rules a point out.
+        kept = bounds <= (bounds[:, k - 1] * _WIDENED + slack[rows])[:, None]
+        candidates[rows] = np.where(kept & (names >= 0), order[names], -1)
+        lengths = kept.sum(axis=1)
+        cut = np.flatnonzero(lengths < lists.count)
+        unseen[rows][cut] = np.minimum(unseen[rows][cut], bounds[cut, lengths[cut]])
+        return int(lengths.max())
+
+    parts = [slice(start, start + _SELECTED) for start in range(0, lists.n, _SELECTED)]
+    widths = in_order([partial(select, part) for part in parts], workers=workers_for(None))
+    return candidates[:, : max(widths)], unseen
 
 
 def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:

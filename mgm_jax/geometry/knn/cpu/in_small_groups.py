@@ -69,10 +69,10 @@ def _write(results: Nearest, points: np.ndarray, rows: np.ndarray, *, k: int) ->
     step = max(1, _BLOCK_BYTES // (8 * size * features))
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
-        places, distances = _nearest(_distances(points, part), k=min(k, size - 1))
-        kept = slice(0, places.shape[2])
+        positions, distances = _nearest(_distances(points, part), k=min(k, size - 1))
+        kept = slice(0, positions.shape[2])
         results.distances[part, kept] = distances
-        results.indices[part, kept] = np.take_along_axis(part[:, None], places, axis=2)
+        results.indices[part, kept] = np.take_along_axis(part[:, None], positions, axis=2)
 
 
 def _distances(points: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -27,9 +27,9 @@ _BLOCK_BYTES = 2**26
 _MAX_ROWS = 2**15
 # Pairs of a call, and of a thread's turn.
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
-# Pairs measured together, the most of narrow points: few enough for their differences to stay in
-# the cache of a core, with enough values for a step of the loop not to count.
-_TOGETHER, _MAX_TOGETHER, _VALUES_TOGETHER = 64, 1024, 2**15
+# Pairs measured together, the most of narrow points: few enough for their points to stay in the
+# second cache of a core, with enough values for a step of the loop not to count.
+_TOGETHER, _MAX_TOGETHER, _VALUES_TOGETHER = 64, 1024, 2**17
 # Points that are taken together, of the second cache of a core.
 _PART_BYTES, _MAX_PARTS = 2**19, 256
 
@@ -159,18 +159,23 @@ def _distances(
     def measure(number: jax.Array, distances: jax.Array) -> jax.Array:
         start = number * together
         a, b = (jax.lax.dynamic_slice_in_dim(side, start, together) for side in (first, second))
-        values = exact_distances(queries.take(a), targets.take(b), metric=metric)
+        values = exact_distances(_rows(queries, a), _rows(targets, b), metric=metric)
         return jax.lax.dynamic_update_slice_in_dim(distances, values, start, 0)
 
     empty = jnp.zeros(first.shape, jnp.float32)
     return jax.lax.fori_loop(0, -(-count // together), measure, empty)
 
 
+def _rows(points: Points, rows: jax.Array) -> Points:
+    """Rows that there are: looking whether they are would cost as much as what is computed."""
+    return Points(*(part.at[rows].get(mode="promise_in_bounds") for part in points))
+
+
 def _pairs_together(features: int) -> int:
     """How many pairs are measured at once, a power of two.
 
     >>> _pairs_together(64), _pairs_together(300), _pairs_together(2048)
-    (512, 64, 64)
+    (1024, 256, 64)
     """
     pairs = min(max(_VALUES_TOGETHER // features, _TOGETHER), _MAX_TOGETHER)
     return 1 << (pairs.bit_length() - 1)

@@ -52,7 +52,7 @@ class Shortlists:
         Args:
             first_row: row of the lists that the tile starts at.
             first_name: index of the point of its first column.
-            bounds: ``[r, c]`` float32, at least 0; infinity where there is no point.
+            bounds: ``[r, c]`` float32; below 0 counts as 0; infinity where there is no point.
         """
         rows = slice(first_row, first_row + len(bounds))
         self._seen[rows] += bounds.shape[1]
@@ -62,12 +62,13 @@ class Shortlists:
         first = fresh.size == len(bounds) and bounds.shape[1] >= rank
         if first:
             # The usual case: a first tile, of which few scores can be among the best.
-            limits = np.nextafter(rough_limits(bounds, rank), np.float32(np.inf))
+            limits = np.maximum(rough_limits(bounds, rank), np.float32(0))
+            limits = np.nextafter(limits, np.float32(np.inf))
         elif fresh.size:
             self._add_best(fresh + first_row, first_name, bounds[fresh])
             limits[fresh] = -1
         columns = bounds.shape[1]
-        names = np.flatnonzero(bounds < limits[:, None])
+        names = np.flatnonzero(bounds < _strict(limits)[:, None])
         starts = np.arange(len(bounds) + 1) * columns
         counts = np.diff(np.searchsorted(names, starts))
         entered = bounds.reshape(-1)[names]
@@ -83,7 +84,7 @@ class Shortlists:
         Args:
             first_row: row of the lists that the first column of the tile is.
             first_name: index of the point of its first row.
-            bounds: ``[c, r]`` float32, at least 0; infinity where there is no point.
+            bounds: ``[c, r]`` float32; below 0 counts as 0; infinity where there is no point.
         """
         self._seen[first_row : first_row + bounds.shape[1]] += len(bounds)
         limits = self._limits[first_row : first_row + bounds.shape[1]].copy()
@@ -92,7 +93,7 @@ class Shortlists:
             self._add_best(fresh + first_row, first_name, bounds[:, fresh].T)
             limits[fresh] = -1
         columns = bounds.shape[1]
-        row = np.flatnonzero(bounds < limits)
+        row = np.flatnonzero(bounds < _strict(limits))
         starts = np.arange(len(bounds) + 1) * columns
         names = np.repeat(np.arange(len(bounds)), np.diff(np.searchsorted(row, starts)))
         row -= names * columns
@@ -145,9 +146,9 @@ class Shortlists:
         slots = np.repeat(np.arange(first, first + counts.size) * width + filled - start, counts)
         slots += np.arange(names.size)
         # Below a limit, hence not infinite.
-        self._keys.reshape(-1)[slots] = pack_keys(bounds, names)
+        self._keys.reshape(-1)[slots] = pack_keys(_at_least_0(bounds), names)
         filled += counts
-        self._cut(np.flatnonzero(filled > self.count + self._surplus) + first)
+        self._cut(np.flatnonzero(filled > self._rank(first) + self._surplus) + first)
 
     def _add_many(
         self,
@@ -186,10 +187,12 @@ class Shortlists:
     def _cut(self, rows: np.ndarray) -> None:
         """Cut lists back to their best, which tightens their limits."""
         if rows.size:
-            self._keep(rows, self._keys[rows])
+            # What is beyond the fullest of them is empty.
+            width = max(int(self._filled[rows].max()), self._rank(rows[0]))
+            self._keep(rows, self._keys[rows, :width])
 
     def _keep(self, rows: np.ndarray, keys: np.ndarray) -> None:
-        """Make lists of the best of the keys ``[rows, c]``, c at least ``count``."""
+        """Make lists of the best of the keys ``[rows, c]``, c at least what is kept of them."""
         rank = self._rank(rows[0])
         best = np.partition(keys, rank - 1, axis=1)[:, :rank]
         self._keys[rows, rank:] = EMPTY
@@ -201,7 +204,17 @@ class Shortlists:
 
 def _keys_of(bounds: np.ndarray, names: np.ndarray) -> np.ndarray:
     """Keys of points; of those with an infinite bound, the empty one."""
-    return np.where(np.isinf(bounds), EMPTY, pack_keys(bounds, names))
+    return np.where(np.isinf(bounds), EMPTY, pack_keys(_at_least_0(bounds), names))
+
+
+def _at_least_0(bounds: np.ndarray) -> np.ndarray:
+    # The sum turns a negative zero, whose bits are those of a large number, into zero.
+    return np.maximum(bounds, 0) + np.float32(0)
+
+
+def _strict(limits: np.ndarray) -> np.ndarray:
+    """Limits that nothing below 0 passes where nothing of at least 0 does."""
+    return np.where(limits > 0, limits, -np.float32(np.inf))
 
 
 def rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:

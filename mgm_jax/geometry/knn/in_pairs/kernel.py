@@ -139,11 +139,11 @@ def _rank_kernel(
             return part if filled >= LANES else jnp.where(lanes < np.int32(filled), part, 0)
 
         def add(group: int, piece: range, of_query: list[tuple[jax.Array, ...]]) -> None:
-            here = slice(group * _SUBLANES, (group + 1) * _SUBLANES)
-            near = fetched[slot].at[here]
+            block = slice(group * _SUBLANES, (group + 1) * _SUBLANES)
+            near = fetched[slot].at[block]
             fresh = sums_of([tile(near, t) for t in piece], of_query, steps)
             for number, part in enumerate(fresh):
-                kept[number, here] = kept[number, here] + part if piece.start else part
+                kept[number, block] = kept[number, block] + part if piece.start else part
 
         pieces = pieces_of(plan)
         for number, piece in enumerate(pieces):
@@ -174,9 +174,9 @@ def _rank_kernel(
         results = jnp.zeros((_SUBLANES, LANES), jnp.float32)
         for number, part in enumerate((*squared, entry(LANES - 2), entry(LANES - 1))):
             for group in range(groups):
-                here = part[group * _SUBLANES : (group + 1) * _SUBLANES]
+                block = part[group * _SUBLANES : (group + 1) * _SUBLANES]
                 lane = np.int32(number * _GROUPS + group)
-                results = jnp.where(lanes == lane, here, results)
+                results = jnp.where(lanes == lane, block, results)
         out[row] = results
 
     def rank_two(pair: Any, carried: Any) -> Any:

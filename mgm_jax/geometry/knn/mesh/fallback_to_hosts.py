@@ -101,12 +101,12 @@ def _in_full_on_hosts(
     best = Best(rows.size, k)
     for start in range(0, rows.size, _AT_ONCE):
         index = slice(start, start + _AT_ONCE)
-        some = rows[index]
-        mine, every = Best(some.size, k), np.arange(some.size)
-        queries = _fetch_points(search.queries, some, metric)
+        subset = rows[index]
+        mine, every = Best(subset.size, k), np.arange(subset.size)
+        queries = _fetch_points(search.queries, subset, metric)
         with on_host():
             for first, points, present in shares:
-                own = some - first if search.own else np.full(some.size, -1)
+                own = subset - first if search.own else np.full(subset.size, -1)
                 asked = Search(
                     queries=queries,
                     own=own.astype(np.int32),
@@ -171,10 +171,10 @@ def _scan_shares(
         mask &= start + jnp.arange(blocks.size) >= number * blocks.size
         first = home + start
         itself = rows - first if own else jnp.full_like(rows, -1)
-        bounds, places = scan(
+        bounds, positions = scan(
             centred, itself, table(part, present=mask), count=count, tile=blocks.size
         )
-        return merge_smallest(best, (bounds, jnp.where(places < 0, -1, places + first)))
+        return merge_smallest(best, (bounds, jnp.where(positions < 0, -1, positions + first)))
 
     shape = rows.size, count
     best = jnp.full(shape, jnp.inf, jnp.float32), jnp.full(shape, -1, jnp.int32)
@@ -182,8 +182,8 @@ def _scan_shares(
     # All lists side by side, [q, devices * c].
     gather = partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
     bounds, names = map(gather, best)
-    negative, places = jax.lax.top_k(-bounds, count)
-    names = jnp.take_along_axis(names, places, axis=1)
+    negative, positions = jax.lax.top_k(-bounds, count)
+    names = jnp.take_along_axis(names, positions, axis=1)
     return names, unseen_distance_in_single(centred, -negative[:, -1], metric=metric)
 
 

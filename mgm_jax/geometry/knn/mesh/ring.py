@@ -225,10 +225,10 @@ def _scan_turn(
             rows = start + jnp.arange(tiles.size, dtype=jnp.int32)
             own = home + rows - visitor.first if plan.own else jnp.full_like(rows, -1)
             tile, old = _slice((queries, lists), start, tiles.size)
-            bounds, places = scan(
+            bounds, positions = scan(
                 tile, own.astype(jnp.int32), table, count=plan.count, tile=plan.columns
             )
-            names = jnp.where(places < 0, -1, places + visitor.first)
+            names = jnp.where(positions < 0, -1, positions + visitor.first)
             new = merge_smallest(old, (bounds, names))
             # The last tile reaches back over queries that have met this visitor already.
             met = (rows < t * tiles.size)[:, None]
@@ -291,12 +291,12 @@ def _rank_turn(
             start, ranked = state
             pairs = start + jnp.arange(_BATCHES * batch, dtype=counter)
             query = jnp.minimum(jnp.searchsorted(ends, pairs, side="right"), share - 1)
-            place = (end[query] - (ends[query] - pairs)).astype(jnp.int32)
+            position = (end[query] - (ends[query] - pairs)).astype(jnp.int32)
             # What is beyond the last pair is written nowhere.
             query_or_none = jnp.where(pairs < total, query, share)
 
             def rank_batch(b: jax.Array, ranked: Ranked) -> Ranked:
-                whose, to, where = _slice((query, query_or_none, place), b * batch, batch)
+                whose, to, where = _slice((query, query_or_none, position), b * batch, batch)
                 local = jnp.clip(names[whose, where] - visitor.first, 0, plan.columns - 1)
                 results = measure(whose, queries.take(whose), visitor.parts.take(local))
                 return jax.tree.map(
@@ -330,15 +330,15 @@ def _measure(
     """What ranks queries ``whose`` against as many other points."""
     if not isinstance(queries, Scaled) or spread is None:
 
-        def in_float64(_: jax.Array, some: Points, others: Points) -> Ranked:
-            return Ranked(exact_distances(some, others, metric=plan.metric), None)
+        def in_float64(_: jax.Array, subset: Points, others: Points) -> Ranked:
+            return Ranked(exact_distances(subset, others, metric=plan.metric), None)
 
         return in_float64
     lanes, farthest = spread
     reach = reach_of(queries.high, unseen, farthest, metric=plan.metric)
 
-    def in_pairs(whose: jax.Array, some: Scaled, others: Scaled) -> Ranked:
-        return Ranked(*distances_in_pairs(some, others, reach[whose], lanes, metric=plan.metric))
+    def in_pairs(whose: jax.Array, subset: Scaled, others: Scaled) -> Ranked:
+        return Ranked(*distances_in_pairs(subset, others, reach[whose], lanes, metric=plan.metric))
 
     return in_pairs
 

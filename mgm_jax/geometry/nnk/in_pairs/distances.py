@@ -215,9 +215,9 @@ def nearest_in_groups(
     squared = pairs.where(far, distances.squared, pairs.ZERO)
     others = mask[:, :, None] & mask[:, None] & ~jnp.eye(m, dtype=bool)
     # One more than asked for, which may be as near as the last.
-    negative, places = lax.top_k(jnp.where(others, -squared.high, -jnp.inf), min(k + 1, m))
+    negative, positions = lax.top_k(jnp.where(others, -squared.high, -jnp.inf), min(k + 1, m))
     real = jnp.isfinite(negative)
-    sorted_low = jnp.take_along_axis(squared.low, places, axis=2)
+    sorted_low = jnp.take_along_axis(squared.low, positions, axis=2)
     values = Pair(jnp.where(real, -negative, 0), jnp.where(real, sorted_low, 0))
     # What is near the bound could be on either side of it, but for copies, which differ by 0.
     near = jnp.abs(distances.squared.high - smallest)
@@ -227,12 +227,12 @@ def nearest_in_groups(
     close = (step > 0) & (step <= _ROUNDING * largest) & real[:, :, 1:]
     blurred = jnp.any(close & (jnp.arange(step.shape[2]) < wanted[:, None, None]), axis=2)
     blurred |= unclear.any(axis=2) | distances.faint
-    places, real = places[:, :, :k], real[:, :, :k]
-    return places.astype(jnp.int32), real & (jnp.arange(k) < wanted[:, None, None]), blurred
+    positions, real = positions[:, :, :k], real[:, :, :k]
+    return positions.astype(jnp.int32), real & (jnp.arange(k) < wanted[:, None, None]), blurred
 
 
 def chosen_in_groups(
-    distances: GroupDistances, places: jax.Array, mask: jax.Array
+    distances: GroupDistances, positions: jax.Array, mask: jax.Array
 ) -> PairCandidates:
     """Take the members at some places as candidates, of all members of g groups.
 
@@ -241,13 +241,13 @@ def chosen_in_groups(
         places: of every member's candidates ``[g, m, k]`` int.
         mask: which of them count ``[g, m, k]`` bool.
     """
-    g, m, k = places.shape
+    g, m, k = positions.shape
 
     def select(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-        rows = jax.vmap(lambda matrix, chosen: matrix[chosen])(part, places)
+        rows = jax.vmap(lambda matrix, chosen: matrix[chosen])(part, positions)
         columns = jnp.swapaxes(rows, 2, 3)
-        block = jnp.take_along_axis(columns, places[..., None], axis=2)
-        to_point = jnp.take_along_axis(part, places, axis=2)
+        block = jnp.take_along_axis(columns, positions[..., None], axis=2)
+        to_point = jnp.take_along_axis(part, positions, axis=2)
         flat = block.reshape(g * m, k, k), to_point.reshape(g * m, k)
         return to_lanes(flat[0]), to_lanes(flat[1])
 

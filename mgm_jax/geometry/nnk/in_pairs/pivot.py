@@ -144,10 +144,10 @@ def pivot_until_done(start: Tableau, *, limit: int) -> Tableau:
 
 def first_best(score: jax.Array) -> jax.Array:
     """Mark the first of the largest scores where it is not negative, both ``[k, *b]``."""
-    places = jnp.arange(score.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (score.ndim - 1))
+    positions = jnp.arange(score.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (score.ndim - 1))
     best = jnp.max(score, axis=0)
-    pivot = jnp.min(jnp.where(score >= best, places, score.shape[0]), axis=0)
-    return (places == pivot) & (best >= 0)
+    pivot = jnp.min(jnp.where(score >= best, positions, score.shape[0]), axis=0)
+    return (positions == pivot) & (best >= 0)
 
 
 def at_marked(at_pivot: jax.Array, values: jax.Array, *, axis: int = 0) -> jax.Array:

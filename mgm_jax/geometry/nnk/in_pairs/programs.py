@@ -25,8 +25,7 @@ from mgm_jax.geometry.nnk.in_pairs.distances import (
 )
 from mgm_jax.geometry.nnk.in_pairs.reduce import reduce_cosine, reduce_gaussian
 from mgm_jax.geometry.nnk.in_pairs.solve import PairSolution, solve_in_pairs
-from mgm_jax.geometry.nnk.kernel import COINCIDENT, KernelName
-from mgm_jax.geometry.nnk.neighbourhood import SEEN
+from mgm_jax.geometry.nnk.kernel import COINCIDENT, SEEN, KernelName
 
 ROWS_AT_ONCE = 1024
 """Points of a large group that are worked on together: those that fill the tiles of a TPU."""
@@ -76,8 +75,8 @@ def group_weights(
     """
     g, m, _ = points.shape
     distances = group_distances(points, mask, normalize=kernel == "cosine")
-    places, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
-    candidates = chosen_in_groups(distances, places, real)
+    positions, real, blurred = nearest_in_groups(distances, mask, k=k, wanted=wanted)
+    candidates = chosen_in_groups(distances, positions, real)
     unit = to_lanes(jnp.broadcast_to(distances.unit[:, None], (g, m)).reshape(-1))
     lengths = to_lanes(distances.squared_length.reshape(-1))
     results = _weights(
@@ -89,7 +88,7 @@ def group_weights(
         rounding=8 * EPSILON * lengths,
     )
     results = jax.tree.map(lambda part: part.reshape(g, m, *part.shape[1:]), results)
-    return jnp.where(real, places, -1), results._replace(refused=results.refused | blurred)
+    return jnp.where(real, positions, -1), results._replace(refused=results.refused | blurred)
 
 
 @partial(jax.jit, static_argnames="kernel")

@@ -61,10 +61,10 @@ def settled_groups(
     Returns:
         What ``fallback`` returns, ``[g, m, ...]`` each, on the host.
     """
-    places, results = call_on_groups(
+    positions, results = call_on_groups(
         group_weights, points, mask, wanted, _split(bandwidth), mesh=mesh, k=k, kernel=kernel
     )
-    columns = (np.array(places), *_columns(results))
+    columns = (np.array(positions), *_columns(results))
     refused = np.asarray(results.refused) & mask
     groups = np.flatnonzero(refused.any(axis=1))
     if groups.size:

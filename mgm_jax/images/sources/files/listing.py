@@ -95,14 +95,14 @@ def source_of_files(listing: FileListing, options: SourceOptions) -> ImageSource
     raws = [listing.paths[i] for i in layout.kept]
     ids = distinct_ids(raws, layout.paths)
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    places = [layout.kept[i] for i in order]
+    positions = [layout.kept[i] for i in order]
     return source_of_contents(
         Contents(
             where=where,
             ids=tuple(ids[i] for i in order),
             labels=layout.labels[order],
             classes=layout.classes,
-            read=lambda position: listing.read(places[position]),
+            read=lambda position: listing.read(positions[position]),
             passed_over=listing.passed_over.result(),
             notes=layout.notes,
         ),

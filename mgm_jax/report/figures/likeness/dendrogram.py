@@ -78,11 +78,11 @@ def tree_traces(tree: Tree, colour_of: dict[str, str]) -> list[dict[str, Any]]:
     )
     lines: dict[str, tuple[list[float | int | None], list[float | int | None]]] = {}
     branches = zip(links["dcoord"], links["icoord"], links["color_list"], strict=True)
-    for heights, places, colour in branches:
+    for heights, positions, colour in branches:
         x, y = lines.setdefault(colour, ([], []))
         x += [*numbers(heights), None]
         # SciPy puts leaf i at 5 + 10 i.
-        y += [*numbers((np.asarray(places) - 5) / 10), None]
+        y += [*numbers((np.asarray(positions) - 5) / 10), None]
     traces = [_line(x, y, {"color": colour, "width": 1.6}) for colour, (x, y) in lines.items()]
     if tree.groups > 1:
         ends = [-0.5, len(tree.order) - 0.5]

@@ -130,13 +130,13 @@ def _edges(columns: list[HeatColumn]) -> tuple[list[float], list[int]]:
 
     Between groups of columns lies an empty cell, narrower than the others.
     """
-    edges, places = [0.0], []
+    edges, positions = [0.0], []
     for index, column in enumerate(columns):
         if index and column.section != columns[index - 1].section:
             edges.append(edges[-1] + _GAP)
-        places.append(len(edges) - 1)
+        positions.append(len(edges) - 1)
         edges.append(edges[-1] + 1.0)
-    return edges, places
+    return edges, positions
 
 
 def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
@@ -145,14 +145,14 @@ def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
     # A constant column has no standardised value: it stays at the middle of the scale.
     safe = np.where(spread > 1e-12 * np.nanmax(np.abs(values), axis=0, initial=0.0), spread, np.inf)
     standardised = (values - rows.mean().to_numpy(np.float64)) / safe
-    edges, places = _edges(columns)
+    edges, positions = _edges(columns)
     shown: list[list[float | int | None]] = []
     hover: list[list[str]] = []
     for model, row, raw in zip(rows.index, standardised, values, strict=True):
         line: list[float | int | None] = [None] * (len(edges) - 1)
         text = [""] * (len(edges) - 1)
         for column, position, z, value in zip(
-            columns, places, numbers(row, digits=3), raw, strict=True
+            columns, positions, numbers(row, digits=3), raw, strict=True
         ):
             line[position] = z
             text[position] = (
@@ -181,7 +181,7 @@ def _cells(rows: pd.DataFrame, columns: list[HeatColumn]) -> dict[str, Any]:
 
 def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -> Layout:
     labels, left = label_margin(names, narrow=False)
-    edges, places = _edges(columns)
+    edges, positions = _edges(columns)
     share = 1 - _TREE if tree else 1.0
     ticks = [define(column.metric).label for column in columns]
     bottom = round(_LETTER * max(map(len, ticks))) + 16
@@ -189,11 +189,11 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -
         "height": max(4, len(names)) * _ROW + _TOP + bottom,
         "margin": {"l": left, "r": _RIGHT, "t": _TOP, "b": bottom},
         **STILL,
-        "annotations": [_section_heading(*item) for item in _sections(columns, edges, places)],
+        "annotations": [_section_heading(*item) for item in _sections(columns, edges, positions)],
         "xaxis": {
             "domain": [_STRIP, share - (0.01 if tree else 0)],
             "range": [0, edges[-1]],
-            **name_ticks([edges[position] + 0.5 for position in places], ticks),
+            **name_ticks([edges[position] + 0.5 for position in positions], ticks),
             "tickangle": -90,
         },
         "yaxis": {
@@ -229,11 +229,11 @@ def _layout(names: list[str], columns: list[HeatColumn], *, tree: Tree | None) -
 
 
 def _sections(
-    columns: list[HeatColumn], edges: list[float], places: list[int]
+    columns: list[HeatColumn], edges: list[float], positions: list[int]
 ) -> list[tuple[str, float]]:
     """Heading and left edge of every group of columns."""
     return [
-        (column.section, edges[places[index]])
+        (column.section, edges[positions[index]])
         for index, column in enumerate(columns)
         if index == 0 or column.section != columns[index - 1].section
     ]

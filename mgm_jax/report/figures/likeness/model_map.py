@@ -208,13 +208,13 @@ def _labels(labels: list[str], pixels: np.ndarray, size: tuple[int, int]) -> lis
     for index, (x, y) in enumerate(pixels):
         length = _LETTER * len(labels[index]) + 4
         # Right of the mark, left of it, above, below: anchor, and shift in pixels.
-        places = (
+        positions = (
             ("left", _MARK, 0, x + _MARK),
             ("right", -_MARK, 0, x - _MARK - length),
             ("center", 0, _MARK + _LINE / 2, x - length / 2),
             ("center", 0, -_MARK - _LINE / 2, x - length / 2),
         )
-        for anchor, across, up, left in places:
+        for anchor, across, up, left in positions:
             box = (left, y + up - _LINE / 2, left + length, y + up + _LINE / 2)
             inside = abs(box[0]) < size[0] / 2 and abs(box[2]) < size[0] / 2
             others = [other for at, other in enumerate(taken) if at != index]

@@ -46,13 +46,13 @@ def test_kernels_are_solved_as_in_float64(kind):
     kernel, target = _problems(kind)
     expected = solve_nnk(kernel, target)
     with arithmetic("pairs"):
-        found = solve_nnk(kernel, target)
-    np.testing.assert_array_equal(found.theta > SUPPORT_WEIGHT, expected.theta > SUPPORT_WEIGHT)
-    np.testing.assert_allclose(found.theta, expected.theta, atol=1e-9)
-    np.testing.assert_allclose(found.residual, expected.residual, atol=1e-12)
-    assert found.kkt.max() <= 4 * CERTIFIED
+        result = solve_nnk(kernel, target)
+    np.testing.assert_array_equal(result.theta > SUPPORT_WEIGHT, expected.theta > SUPPORT_WEIGHT)
+    np.testing.assert_allclose(result.theta, expected.theta, atol=1e-9)
+    np.testing.assert_allclose(result.residual, expected.residual, atol=1e-12)
+    assert result.kkt.max() <= 4 * CERTIFIED
     # Features of a few hundred dimensions need no help; rank 7 leaves float32 in doubt.
-    assert found.fallback.mean() <= (0.25 if kind == "low_dimension" else 0)
+    assert result.fallback.mean() <= (0.25 if kind == "low_dimension" else 0)
 
 
 def test_masks_and_lengths_other_than_one():
@@ -61,28 +61,28 @@ def test_masks_and_lengths_other_than_one():
     spoiled = np.where(mask[:, :, None] & mask[:, None, :], kernel, np.nan)
     expected = solve_nnk(kernel, 3 * target, mask, own=np.full(len(target), 9.0))
     with arithmetic("pairs"):
-        found = solve_nnk(
+        result = solve_nnk(
             spoiled, np.where(mask, 3 * target, np.inf), mask, own=np.full(len(target), 9.0)
         )
-    np.testing.assert_allclose(found.theta, expected.theta, atol=1e-9)
-    np.testing.assert_allclose(found.residual, expected.residual, atol=1e-9)
-    assert not found.fallback.any()
+    np.testing.assert_allclose(result.theta, expected.theta, atol=1e-9)
+    np.testing.assert_allclose(result.residual, expected.residual, atol=1e-9)
+    assert not result.fallback.any()
 
 
 def _compare(x: np.ndarray, *, error: float = 1e-6, **options) -> None:
     expected = nnk_graph(x, **options)
     with arithmetic("pairs"):
-        found = nnk_graph(x, **options)
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_array_equal(found.weights > 0, expected.weights > 0)
-    np.testing.assert_allclose(found.weights, expected.weights, atol=error)
-    np.testing.assert_allclose(found.residual, expected.residual, atol=1e-7)
+        result = nnk_graph(x, **options)
+    np.testing.assert_array_equal(result.indices, expected.indices)
+    np.testing.assert_array_equal(result.weights > 0, expected.weights > 0)
+    np.testing.assert_allclose(result.weights, expected.weights, atol=error)
+    np.testing.assert_allclose(result.residual, expected.residual, atol=1e-7)
     # Of a point whose candidates all coincide with it, rounding alone says how wide they lie.
-    gained = found.resolved & ~expected.resolved
-    assert (found.resolved >= expected.resolved).all()
-    own = np.take_along_axis(squared_gaps(x), np.maximum(found.indices, 0), axis=1).max(axis=1)
+    gained = result.resolved & ~expected.resolved
+    assert (result.resolved >= expected.resolved).all()
+    own = np.take_along_axis(squared_gaps(x), np.maximum(result.indices, 0), axis=1).max(axis=1)
     assert (own[gained] <= COINCIDENT * (x[gained].astype(np.float64) ** 2).sum(axis=1)).all()
-    assert found.kkt.max() <= max(4 * CERTIFIED, 2 * expected.kkt.max())
+    assert result.kkt.max() <= max(4 * CERTIFIED, 2 * expected.kkt.max())
 
 
 # Two programs show all that four do: of a group more or less the kernel does not know.
@@ -141,8 +141,8 @@ def test_exponentials():
     x = -np.abs(np.random.default_rng(0).normal(0, 20, (8, 64)))
     x[0, :4] = [0, -1e-12, -68.9, -80]
     x = join_float64(split_float64(x))
-    found = join_float64(jax.jit(exp)(split_float64(x)))
-    np.testing.assert_allclose(found, np.where(x > -69, np.exp(x), 0), rtol=2e-13)
+    result = join_float64(jax.jit(exp)(split_float64(x)))
+    np.testing.assert_allclose(result, np.where(x > -69, np.exp(x), 0), rtol=2e-13)
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,12 @@ def test_an_archive_is_its_folder(folder: Path, tmp_path: Path, ending: str):
                 archive.write(path, path.relative_to(folder.parent))
     else:
         as_tar(folder, target, {"tar": "", "tgz": "gz"}.get(ending.lower(), ending.split(".")[-1]))
-    found, wanted = open_source(target, warn=False), open_source(folder, warn=False)
-    assert found.name == "some.pets" and found.digest == wanted.digest
-    assert found.ids == wanted.ids and found.labels.tolist() == wanted.labels.tolist()
-    for place in range(len(wanted)):
-        np.testing.assert_array_equal(found.read(place), wanted.read(place))
-    assert [(one.count, one.examples) for one in found.passed_over] == [(1, ("pets/notes.txt",))]
+    result, wanted = open_source(target, warn=False), open_source(folder, warn=False)
+    assert result.name == "some.pets" and result.digest == wanted.digest
+    assert result.ids == wanted.ids and result.labels.tolist() == wanted.labels.tolist()
+    for position in range(len(wanted)):
+        np.testing.assert_array_equal(result.read(position), wanted.read(position))
+    assert [(one.count, one.examples) for one in result.passed_over] == [(1, ("pets/notes.txt",))]
 
 
 def write_zip(path: Path, names: dict[str, bytes]) -> Path:
@@ -131,8 +131,8 @@ def test_links_and_devices_in_a_tar_are_passed_over(tmp_path: Path):
             member = tarfile.TarInfo(name)
             member.size = len(picture())
             archive.addfile(member, io.BytesIO(picture()))
-        for place, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)):
-            member = tarfile.TarInfo(f"a/{place + 2}.png")
+        for position, kind in enumerate((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)):
+            member = tarfile.TarInfo(f"a/{position + 2}.png")
             member.type, member.linkname = kind, "a/1.png"
             archive.addfile(member)
     source = open_source(tmp_path / "x.tar", warn=False)
@@ -148,10 +148,10 @@ def test_a_damaged_or_changed_archive_is_named(folder: Path, tmp_path: Path):
     path = as_tar(folder, tmp_path / "pets.tar", "")
     whole = path.read_bytes()
     source = open_source(path, warn=False)
-    place = whole.index(b"IDAT") + 20
+    position = whole.index(b"IDAT") + 20
     with path.open("r+b") as file:
-        file.seek(place)
-        file.write(bytes([whole[place] ^ 1]))
+        file.seek(position)
+        file.write(bytes([whole[position] ^ 1]))
     changed = 0
     for one in range(len(source)):
         try:

@@ -67,9 +67,9 @@ def test_splits_within_the_classes(tmp_path):
 def test_splits_whose_images_have_no_class():
     flat = find_layout(["train/1.png", "test/2.png"], where="x")
     assert flat.classes == ("all",) and "taken as splits" in flat.notes[0]
-    some = find_layout([*below("train"), "test/9.png"], where="x")
-    assert some.classes == ("ant", "bee") and some.labels.tolist() == [0, 0, 1, 1, -1]
-    assert "test lie in no folder of a class" in some.notes[1]
+    subset = find_layout([*below("train"), "test/9.png"], where="x")
+    assert subset.classes == ("ant", "bee") and subset.labels.tolist() == [0, 0, 1, 1, -1]
+    assert "test lie in no folder of a class" in subset.notes[1]
 
 
 def test_vehicles_may_be_trains_and_doubt_is_said():

@@ -30,20 +30,20 @@ NAMES = {
 def test_every_name_becomes_text_that_can_be_seen_and_stored(tmp_path: Path):
     folder = tmp_path / "set" / "x"
     folder.mkdir(parents=True)
-    for place, raw in enumerate(NAMES):
-        write_picture(tmp_path / "one.png", random_pixels(place))
+    for position, raw in enumerate(NAMES):
+        write_picture(tmp_path / "one.png", random_pixels(position))
         os.rename(tmp_path / "one.png", os.fsencode(folder) + b"/" + raw)
     source = open_source(tmp_path / "set", warn=False)
     assert set(source.ids) == {f"x/{shown}" for shown in NAMES.values()}
-    for place, shown in enumerate(NAMES.values()):
-        found = source.read(source.ids.index(f"x/{shown}"))
-        np.testing.assert_array_equal(found, random_pixels(place))
+    for position, shown in enumerate(NAMES.values()):
+        result = source.read(source.ids.index(f"x/{shown}"))
+        np.testing.assert_array_equal(result, random_pixels(position))
     assert all(one.encode().decode().isprintable() for one in source.ids)
 
 
 def test_one_name_composed_in_two_ways_is_two_images_of_one_class(tmp_path: Path):
-    for place, form in enumerate(("caf\u00e9", "cafe\u0301")):
-        write_picture(tmp_path / "set" / form / "1.png", random_pixels(place))
+    for position, form in enumerate(("caf\u00e9", "cafe\u0301")):
+        write_picture(tmp_path / "set" / form / "1.png", random_pixels(position))
     write_picture(tmp_path / "set" / "tea" / "1.png", random_pixels(2))
     if len(list((tmp_path / "set").iterdir())) < 3:
         pytest.skip("this file system composes names itself")

@@ -35,13 +35,13 @@ def test_shards_of_any_number_and_packing_have_one_digest(files, tmp_path):
     assert one.columns["tags"][3] == ["x", "a/3"]
     three = cut(tmp_path / "three", files, 3)
     packed = cut(tmp_path / "packed", files, 3, ".tar.gz")
-    places = (
+    positions = (
         *(three, f"wds:{three}", three / "*.tar", f"{three}/train-{{000..002}}.tar"),
         *(f"wds:{packed}", f"{cut(tmp_path / 'xz', files, 2, '.tar.xz')}/*.tar.xz"),
     )
-    for place in places:
-        source = open_source(place)
-        assert source.digest == one.digest, place
+    for index in positions:
+        source = open_source(index)
+        assert source.digest == one.digest, index
         assert np.array_equal(source.read(7), one.read(7))
     assert len(open_source(three, split="train")) == 12
     with pytest.raises(InputError, match="no files of the split 'test'"):

@@ -1,0 +1,1 @@
+"""What the scripts measure with: turns, rates of devices, counts of programs, opponents."""

@@ -1,0 +1,1 @@
+"""Conv4 of few-shot code: a spelling a file."""

@@ -1,0 +1,1 @@
+"""ResNets: a spelling a file."""

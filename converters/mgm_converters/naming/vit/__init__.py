@@ -1,0 +1,1 @@
+"""Vision transformers: a spelling a file."""

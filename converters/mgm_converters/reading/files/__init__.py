@@ -1,0 +1,1 @@
+"""Which file is meant, what it is, and how it comes here."""

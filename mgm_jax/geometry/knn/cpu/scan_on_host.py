@@ -1,0 +1,284 @@
+"""Every pair of tiles scored on the host: a task a pair, and each task one thread's.
+
+A bound of half a squared distance is one entry of one product. With ``h`` half a squared length and
+``a = (1 - e) h``, a query ``(-c_i, a_i, 1)`` meets a point ``(c_j, 1, a_j)``, which gives
+``a_i + a_j - c_i'c_j``. The product rounds by at most ``g (|c_i| |c_j| + a_i + a_j)``, that is by
+``2 g (h_i + h_j)``, with ``g`` of a sum of d + 2 products in any order. So no score is passed over
+again, and a tile's scores are entered into the shortlists while a cache of the core holds them.
+
+Tasks run side by side; what a pair enters waits for the pairs before it that have a tile in common
+with it. So the lists fill in one order on any number of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds
+from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
+from mgm_jax.geometry.knn.distance import Points
+from mgm_jax.geometry.knn.tile import PROGRESS_FROM
+from mgm_jax.progress import progress
+
+# Rows of a tile at most, from so many points on: enough for the product to run at full speed; in a
+# small cloud fewer, so that all threads have work and few pairs are scored twice, which those of a
+# tile with itself are.
+_TILES = ((8192, 1024), (0, 640))
+# From so many features on half a product, and another pass, costs less than a whole one.
+_HALVED_FROM = 200
+_KEPT_BYTES = 2**27
+
+
+class HostTable(NamedTuple):
+    """Points as the right side of a product of bounds.
+
+    Attributes:
+        rows: ``(c_j, 1, a_j)`` each, ``[m, d + 2]`` in the type of the scan.
+        half_squares: half the squared lengths ``[m]`` float64.
+    """
+
+    rows: np.ndarray
+    half_squares: np.ndarray
+
+
+def host_table(points: Points, mean: np.ndarray, *, dtype: DTypeLike) -> HostTable:
+    """Centre points and round them once to the type of the scan.
+
+    Args:
+        points: ``[m, d]`` points with scales, on the host.
+        mean: ``[d]`` float64, in scaled units.
+        dtype: float32 or float64.
+    """
+    m, features = points.values.shape
+    centred = points.values.astype(np.float64)
+    centred *= points.scales[:, None]
+    centred -= mean
+    half = np.einsum("md,md->m", centred, centred) / 2
+    rows = np.empty((m, features + 2), dtype)
+    rows[:, :features] = centred
+    rows[:, features] = 1
+    rows[:, features + 1] = half * (1 - host_rounding(dtype, features=features))
+    return HostTable(rows, half)
+
+
+def host_rounding(dtype: DTypeLike, *, features: int) -> float:
+    """The ``e`` above: what a score may be off by, relative to the sum of two half squares."""
+    unit = 2.0**-24 if dtype == np.float32 else 2.0**-53
+    summed = (features + 2) * unit
+    # The 16 covers the rounding of the two points and of what is added to their product.
+    return 2 * summed / (1 - summed) + 16 * unit
+
+
+def host_bounds(
+    queries: HostTable, table: HostTable, *, out: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Lower bounds of half the squared distances ``[r, c]``; below 0 where that is all they say.
+
+    Args:
+        queries: r points.
+        table: c points, centred on the same mean.
+        out: what they are written to, ``[r, c]``.
+        left: room for the left side of the product, ``[r, d + 2]``.
+    """
+    np.negative(queries.rows[:, :-2], out=left[:, :-2])
+    left[:, -2] = queries.rows[:, -1]
+    left[:, -1] = 1
+    return np.matmul(left, table.rows.T, out=out)
+
+
+def host_bounds_within(table: HostTable, *, out: np.ndarray) -> np.ndarray:
+    """:func:`host_bounds` of the points of one table, of which half need be computed.
+
+    Args:
+        table: m points.
+        out: what they are written to, ``[m, m]``.
+    """
+    points, offsets = table.rows[:, :-2], table.rows[:, -1]
+    # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
+    np.matmul(points, points.T, out=out)
+    np.subtract(offsets[:, None], out, out=out)
+    out += offsets
+    return out
+
+
+def even_rows(n: int) -> int:
+    """Rows of a tile for a cloud of n points, all tiles about alike.
+
+    >>> even_rows(100), even_rows(3000), even_rows(10_000)
+    (100, 600, 1000)
+    """
+    largest = next(rows for points, rows in _TILES if n >= points)
+    return -(-n // -(-n // largest))
+
+
+class HostTiles:
+    """Tables of tiles of some points, made when asked for; the latest ones are kept."""
+
+    def __init__(
+        self, points: Points, mean: np.ndarray, order: np.ndarray, *, rows: int, dtype: DTypeLike
+    ) -> None:
+        self.points, self.mean, self.order = points, mean, order
+        self.rows, self.dtype = min(rows, len(order)), dtype
+        self.number = -(-len(order) // self.rows)
+        self.room = max(2, _KEPT_BYTES // (self.rows * self.width * np.dtype(dtype).itemsize))
+        self._kept: dict[int, HostTable] = {}
+        self._lock = threading.Lock()
+        # By the places of the points in the order.
+        self._half_squares = np.zeros(len(order))
+
+    @property
+    def width(self) -> int:
+        """Columns of a table."""
+        return self.points.values.shape[1] + 2
+
+    def __getitem__(self, number: int) -> HostTable:
+        with self._lock:
+            table = self._kept.pop(number, None)
+            if table is not None:
+                self._kept[number] = table
+                return table
+        # Two threads may make the same: that costs less than to wait for each other.
+        part = slice(number * self.rows, (number + 1) * self.rows)
+        table = host_table(self.points.take(self.order[part]), self.mean, dtype=self.dtype)
+        with self._lock:
+            self._half_squares[part] = table.half_squares
+            while len(self._kept) >= self.room:
+                del self._kept[next(iter(self._kept))]
+            self._kept[number] = table
+        return table
+
+    def forget(self) -> None:
+        """Let go of the tables; what is known of the points stays."""
+        self._kept.clear()
+
+    def half_squares(self) -> np.ndarray:
+        """Half the squared lengths of the centred points, ``[n]`` float64."""
+        values = np.empty_like(self._half_squares)
+        values[self.order] = self._half_squares
+        return values
+
+
+class HostScan:
+    """One scan of queries against targets into shortlists, in float32 or float64.
+
+    Args:
+        scaled: queries and targets.
+        own: whether they are the same, each point left out of its own list.
+        dtype: float32 or float64.
+        count: length of the shortlists.
+        tiles: rows and columns scored at once.
+    """
+
+    def __init__(
+        self,
+        scaled: ScaledClouds,
+        *,
+        own: bool,
+        dtype: DTypeLike,
+        count: int,
+        tiles: tuple[int, int],
+    ) -> None:
+        self.own = own
+        n, m = len(scaled.queries.values), len(scaled.targets.values)
+        # In a random order the first tiles tell what limits to expect of all.
+        order = np.random.default_rng(0).permutation(m)
+        self.targets = HostTiles(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
+        self.queries = self.targets
+        if not own:
+            queries = scaled.queries, scaled.mean, np.arange(n)
+            self.queries = HostTiles(*queries, rows=tiles[0], dtype=dtype)
+        self.lists = Shortlists(n, count=count, shuffled=m)
+        self._buffers = threading.local()
+
+    def run(self) -> None:
+        """Score all pairs of tiles and enter them into the shortlists."""
+        n = self.lists.n
+        pairs = list(self._pairs())
+        latest: dict[int, threading.Event] = {}
+        calls: list[partial[None]] = []
+        for i, j in pairs:
+            lists = {i, j} if self.own else {i}
+            before = [latest[tile] for tile in lists if tile in latest]
+            entered = threading.Event()
+            latest |= dict.fromkeys(lists, entered)
+            calls.append(partial(self._enter, i, j, before, entered))
+        total = n if n > PROGRESS_FROM else 0
+        with progress("neighbours", total=total, unit="point") as bar, one_thread_a_product():
+            for done, _ in enumerate(in_order(calls, workers=workers_for(None)), start=1):
+                reached = n * done // len(pairs)
+                if reached > bar.done:
+                    bar.advance(reached - bar.done)
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
+        """Pairs of tiles, each once, neighbours mostly without a tile in common."""
+        rows, columns = self.queries.number, self.targets.number
+        if not self.own:
+            # A visiting tile of the targets needs no room beside the queries, which have their own.
+            for first in range(0, rows, self.queries.room):
+                group = range(first, min(first + self.queries.room, rows))
+                yield from ((i, j) for j in range(columns) for i in group)
+            return
+        # First, each tile with itself: then every row has a limit before the bulk comes.
+        yield from ((i, i) for i in range(rows))
+        # Then group by group, two of which are kept.
+        step = rows if rows <= self.queries.room else max(1, self.queries.room // 2)
+        for low in range(0, rows, step):
+            for high in range(low, rows, step):
+                block = [
+                    (i, j)
+                    for i in range(low, min(low + step, rows))
+                    for j in range(max(high, i + 1), min(high + step, rows))
+                ]
+                # Pairs whose numbers add up to the same have no tile in common.
+                yield from sorted(block, key=lambda pair: ((pair[0] + pair[1]) % step, pair))
+
+    def _enter(
+        self, i: int, j: int, before: list[threading.Event], entered: threading.Event
+    ) -> None:
+        """Score a pair, and enter it when those before it are done."""
+        try:
+            scores = self._scores(i, j)
+            for others in before:
+                others.wait()
+            rows, columns = i * self.queries.rows, j * self.targets.rows
+            self.lists.offer(rows, columns, scores)
+            if self.own and i != j:
+                self.lists.offer_columns(columns, rows, scores)
+        finally:
+            # Whoever fails says so himself; nobody waits for him forever.
+            entered.set()
+
+    def _scores(self, i: int, j: int) -> np.ndarray:
+        queries, table = self.queries[i], self.targets[j]
+        r, c = len(queries.rows), len(table.rows)
+        dtype, width = queries.rows.dtype, self.queries.width
+        # Memory that a thread has already is filled faster than new one.
+        size = self.queries.rows * self.targets.rows
+        if not hasattr(self._buffers, "scores"):
+            self._buffers.scores = np.empty(size, dtype)
+            self._buffers.left = np.empty((self.queries.rows, width), dtype)
+        out = self._buffers.scores[: r * c].reshape(r, c)
+        if self.own and i == j and width >= _HALVED_FROM:
+            scores = host_bounds_within(table, out=out)
+        else:
+            scores = host_bounds(queries, table, out=out, left=self._buffers.left[:r])
+        if self.own and i == j:
+            np.fill_diagonal(scores, np.inf)
+        if dtype == np.float32:
+            return scores
+        # Rounded so that none is above what it was; what is below 0 counts as 0 anyway.
+        return (scores * (1 - 2.0**-24)).astype(np.float32)
+
+    def slack(self) -> np.ndarray:
+        """How far half a squared distance can lie above its bound, ``[n]``."""
+        largest = self.targets.half_squares().max()
+        features = self.queries.width - 2
+        rounding = host_rounding(self.queries.dtype, features=features)
+        return 2 * rounding * (self.queries.half_squares() + largest)
