@@ -2,7 +2,7 @@
 
 Most of a first call is compiling: 8 seconds of ``manifold_metrics``, half of a first look. JAX can
 keep what it compiled, named by the program, its options and the version of the compiler; here that
-is on by default. The folder is one of jaxlib's version and this processor's instructions, because
+is on by default. The folder is one of jaxlib's version and this CPU's instructions, because
 a home directory may be shared by machines that lack each other's instructions.
 
 ``MGM_JAX_CACHE=off`` turns it off, ``MGM_JAX_CACHE=FOLDER`` takes another folder. What JAX was
@@ -24,7 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-#: Bytes of all programs that are kept, those of other versions and processors included.
+#: Bytes of all programs that are kept, those of other versions and CPUs included.
 LIMIT = 2**30
 
 #: Turns the cache off or names its folder.
@@ -42,7 +42,7 @@ _told = False
 
 
 def quieten() -> None:
-    """Keep XLA's notes about processors off the terminal; call it before JAX is imported.
+    """Keep XLA's notes about CPUs off the terminal; call it before JAX is imported.
 
     XLA writes two lines for every program that it reads back, about instructions it would rather
     not use, and takes the level of its notes from the environment while it is loaded. Where JAX
@@ -79,7 +79,7 @@ def keep_programs() -> None:
 
 
 def cache_folder() -> Path:
-    """The folder for programs of this jaxlib and this processor."""
+    """The folder for programs of this jaxlib and this CPU."""
     instructions = hashlib.sha256(_instructions().encode()).hexdigest()[:12]
     return _root() / f"jax-{version('jaxlib')}-{instructions}"
 
@@ -88,7 +88,7 @@ def tidy(folder: Path, *, limit: int = LIMIT, every: float = _DAY) -> bool:
     """Make the folder and, from time to time, remove what is old, too much, or was cut short.
 
     Args:
-        folder: of this jaxlib and processor; those beside it are looked at too.
+        folder: of this jaxlib and CPU; those beside it are looked at too.
         limit: bytes of all programs; the oldest go first.
         every: seconds between two looks.
 
@@ -122,7 +122,7 @@ def _root() -> Path:
 
 
 def _instructions() -> str:
-    """What tells one kind of processor from another."""
+    """What tells one kind of CPU from another."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

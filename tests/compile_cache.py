@@ -1,7 +1,7 @@
 """Programs that tests compile, kept from one run of the suite to the next.
 
 Most of a small test's time is compiling. JAX names a program by its code, its options and the
-version of its compiler; the folder is one of JAX's version and this processor's instructions, so
+version of its compiler; the folder is one of JAX's version and this CPU's instructions, so
 that a folder which moves to another machine is not read there.
 """
 

@@ -19,12 +19,16 @@ from mgm_jax.progress import Bar
 
 @pytest.fixture(autouse=True)
 def usual_handler() -> Iterator[None]:
-    """A suite that a shell started in the background, or under nohup, would ignore the signal."""
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """As a program finds them, whatever a shell, nohup or a library made of them for the suite."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGHUP, hangup)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 class Forgetful:

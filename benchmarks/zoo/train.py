@@ -269,7 +269,7 @@ def _read_log(run: Run) -> list[dict[str, Any]]:
 
 
 def hardware() -> dict[str, str]:
-    """What a run is made with: processor or accelerator, JAX, and the commit of this code."""
+    """What a run is made with: CPU or accelerator, JAX, and the commit of this code."""
     told = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""One, two and eight devices: the same embeddings to the last bit.
+"""One and eight devices: the same embeddings to the last bit.
 
 The check stands in ``many_devices``, which needs a process with simulated devices.
 """

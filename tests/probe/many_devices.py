@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from mgm_jax.parallel.devices import default_mesh, shard_rows
-from mgm_jax.probe.linear import linear_probe
+from mgm_jax.probe.linear import ProbeResult, linear_probe
 from mgm_jax.probe.logistic.path import solve_path
 from mgm_jax.probe.logistic.problem import prepare
 from tests.launch import make_checks
@@ -33,20 +33,22 @@ def objectives() -> None:
 
 
 def choices() -> None:
-    """The probe chooses the same penalty and predicts the same, also for binary losses."""
+    """The probe chooses the same penalty and predicts the same for binary losses."""
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((203, 151, 300))]
     several = [(x, np.stack([y == c for c in range(3)], axis=1).astype(int)) for x, y in sets]
-    for parts, measure, count in ((sets, "top1", 8), (several, "map11", 3)):
-        alone = linear_probe(*parts, l2_penalties=5, measure=measure)
-        devices = jax.devices()[:count]
-        result = linear_probe(*parts, l2_penalties=5, measure=measure, devices=devices)
-        assert result.l2_penalty == alone.l2_penalty
-        # Two objectives as near the least one as they say.
-        room = np.maximum(result.excess, alone.excess) + 1e-6
-        assert (np.abs(result.objective / alone.objective - 1) <= room).all()
-        x = parts[2][0]
-        same = result.logits(x).argmax(axis=1) == alone.logits(x).argmax(axis=1)
-        assert same.all() and result.score == alone.score
+    options = {"l2_penalties": 5, "measure": "map11"}
+    alone = linear_probe(*several, **options)
+    _assert_same(linear_probe(*several, **options, devices=jax.devices()[:3]), alone, sets[2][0])
+
+
+def _assert_same(result: ProbeResult, alone: ProbeResult, x: np.ndarray) -> None:
+    """One choice and one answer to each row of x."""
+    assert result.l2_penalty == alone.l2_penalty
+    # Two objectives as near the least one as they say.
+    room = np.maximum(result.excess, alone.excess) + 1e-6
+    assert (np.abs(result.objective / alone.objective - 1) <= room).all()
+    same = result.logits(x).argmax(axis=1) == alone.logits(x).argmax(axis=1)
+    assert same.all() and result.score == alone.score
 
 
 def read_features() -> None:
@@ -64,7 +66,7 @@ def read_features() -> None:
 
 
 def spread_features() -> None:
-    """Features that are spread already are worked on where they are."""
+    """Features that are spread already are worked on where they are, for the same answer."""
     mesh = default_mesh()
     sets = [blobs(n, apart=0.8, seed=s) for s, n in enumerate((208, 152, 304))]
     spread = [(shard_rows(x, mesh), y) for x, y in sets]
@@ -72,6 +74,7 @@ def spread_features() -> None:
     two = linear_probe(*sets, l2_penalties=3, devices=mesh)
     np.testing.assert_array_equal(one.objective, two.objective)
     np.testing.assert_array_equal(one.weights, two.weights)
+    _assert_same(two, linear_probe(*sets, l2_penalties=3), sets[2][0])
 
 
 if __name__ == "__main__":

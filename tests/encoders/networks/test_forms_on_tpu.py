@@ -38,8 +38,8 @@ def test_equals_that_on_a_cpu(spec: EncoderSpec, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "_AT_ONCE_ON_TPU", 2)
     monkeypatch.setattr(module, "_TOKENS_AT_ONCE_ON_TPU", 2)
     compiled: Any = module.forward
-    afresh = jax.jit(compiled.__wrapped__, static_argnames=("spec", "taps", "dtype", "pooled"))
-    monkeypatch.setattr("mgm_jax.encoders.encoder.forward", afresh)
+    again = jax.jit(compiled.__wrapped__, static_argnames=("spec", "taps", "dtype", "pooled"))
+    monkeypatch.setattr("mgm_jax.encoders.encoder.forward", again)
     found = encoder.activations(views, taps=spec.taps)
     assert found.keys() == expected.keys()
     for tap in expected:
