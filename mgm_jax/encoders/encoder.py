@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, get_args
@@ -12,9 +12,10 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from mgm_jax.encoders.canonical import Params, to_params
-from mgm_jax.encoders.forward import Precision, forward
+from mgm_jax.encoders.forward import Precision, forward, forward_on_cpu, round_params
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
 from mgm_jax.errors import InputError
@@ -221,8 +222,8 @@ class Encoder:
                 "through encoder(images)"
             )
         wanted = (taps,) if isinstance(taps, str) else tuple(taps or (self.default_tap,))
-        return forward(
-            self.params,
+        return self._forward(views)(
+            self._rounded,
             jnp.asarray(views),
             jnp.asarray(self.preprocess.mean, jnp.float32),
             jnp.asarray(self.preprocess.std, jnp.float32),
@@ -231,6 +232,22 @@ class Encoder:
             dtype=self.dtype,
             pooled=pooled,
         )
+
+    @cached_property
+    def _rounded(self) -> Params:
+        """``params`` in the precision of the computation, so that no call rounds them again."""
+        if self.dtype == "float32" or _any_traced(self.params):
+            return self.params
+        # Whatever is traced around this call, they are kept as arrays.
+        with jax.ensure_compile_time_eval():
+            return round_params(self.params, dtype=self.dtype)
+
+    def _forward(self, views: np.ndarray | jax.Array) -> Callable[..., dict[str, jax.Array]]:
+        """A program for CPUs where they are what runs it, and it alone; else one for all."""
+        if _any_traced((views, self.params)):
+            return forward
+        devices = {device for leaf in jax.tree.leaves(self.params) for device in leaf.devices()}
+        return forward_on_cpu if {d.platform for d in devices} == {"cpu"} else forward
 
     @property
     def _channels(self) -> tuple[int, ...]:
@@ -244,6 +261,10 @@ class Encoder:
         if isinstance(self.spec, ViTSpec):
             return all(side and side % self.spec.patch == 0 for side in shape[1:3])
         return shape[1:3] == (self.preprocess.size,) * 2
+
+
+def _any_traced(tree: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def digest_params(params: Params) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax import lax
 from mgm_jax.encoders.canonical import Params
 from mgm_jax.encoders.networks.conv4 import Conv4
 from mgm_jax.encoders.networks.convnext import ConvNeXt
+from mgm_jax.encoders.networks.layers import onednn
 from mgm_jax.encoders.networks.mobilenet import MobileNet
 from mgm_jax.encoders.networks.pixels import Pixels
 from mgm_jax.encoders.networks.resnet import ResNet
@@ -79,7 +80,18 @@ def build_module(spec: EncoderSpec, *, for_tpu: bool = False) -> nn.Module:
     raise InputError(f"there is no module for the family {spec.family}")
 
 
-@partial(jax.jit, static_argnames=("spec", "taps", "dtype", "pooled"))
+@partial(jax.jit, static_argnames="dtype")
+def round_params(params: Params, *, dtype: Precision) -> Params:
+    """Parameters in the precision that :func:`forward` computes with ``dtype`` in."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.astype("float32" if path[0].key in _EXACT else dtype), params
+    )
+
+
+_STATIC = ("spec", "taps", "dtype", "pooled", "by_onednn")
+
+
+@partial(jax.jit, static_argnames=_STATIC)
 def forward(
     params: Params,
     views: jax.Array,
@@ -90,11 +102,13 @@ def forward(
     taps: tuple[str, ...],
     dtype: Precision,
     pooled: bool,
+    by_onednn: bool = False,
 ) -> dict[str, jax.Array]:
     """Run one encoder once and read ``taps``; what no tap needs is not computed.
 
     Args:
-        params: as :func:`~mgm_jax.encoders.canonical.to_params` makes them.
+        params: as :func:`~mgm_jax.encoders.canonical.to_params` makes them, or as
+            :func:`round_params` does, which saves doing it again.
         views: float ``[b, h, w, 3]`` in [0, 1], or ``[b, h, w, 1]`` where ``spec`` takes grey ones,
             which colour ones become.
         mean: ``[c]``, subtracted first.
@@ -103,13 +117,12 @@ def forward(
         taps: names to read.
         dtype: precision of weights and activations; sums are float32 either way.
         pooled: one row ``[b, d]`` a tap (see :func:`pool`) instead of maps or tokens.
+        by_onednn: whether the program is compiled for oneDNN, see :func:`forward_on_cpu`.
 
     Returns:
         float32 arrays by tap.
     """
-    weights = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf.astype("float32" if path[0].key in _EXACT else dtype), params
-    )
+    weights = round_params(params, dtype=dtype)
 
     def read(
         weights: Params, views: jax.Array, *, dtype: Precision, for_tpu: bool = False
@@ -119,7 +132,8 @@ def forward(
             x = grey(x)
         x = ((x - mean) / std).astype(dtype)
         # An accelerator multiplies float32 in fewer bits unless told otherwise.
-        with jax.default_matmul_precision("highest" if dtype == "float32" else "default"):
+        precision = "highest" if dtype == "float32" else "default"
+        with jax.default_matmul_precision(precision), onednn.by_onednn(by_onednn):
             module = build_module(spec, for_tpu=for_tpu)
             activations = cast(dict[str, jax.Array], module.apply({"params": weights}, x))
         outputs = {tap: activations[tap] for tap in taps}
@@ -128,8 +142,8 @@ def forward(
         return {tap: value.astype(jnp.float32) for tap, value in outputs.items()}
 
     def read_on_cpu(weights: Params, views: jax.Array) -> dict[str, jax.Array]:
-        if isinstance(spec, Conv4Spec):
-            # None of its layers is wide enough for products of bfloat16 to be faster there.
+        if isinstance(spec, Conv4Spec) and not by_onednn:
+            # None of its layers is wide enough for XLA's products of bfloat16 to be faster there.
             weights = jax.tree.map(lambda leaf: leaf.astype("float32"), weights)
             part = partial(read, weights, dtype="float32")
         else:
@@ -144,6 +158,26 @@ def forward(
     return lax.platform_dependent(
         weights, views, cpu=read_on_cpu, tpu=read_on_tpu, default=partial(read, dtype=dtype)
     )
+
+
+_as_written: Any = forward
+_forward_by_onednn = partial(
+    jax.jit(_as_written.__wrapped__, static_argnames=_STATIC, compiler_options=onednn.OPTIONS),
+    by_onednn=True,
+)
+
+
+def forward_on_cpu(
+    params: Params, views: jax.Array, *moments: jax.Array, spec: EncoderSpec, **static: Any
+) -> dict[str, jax.Array]:
+    """As :func:`forward`, not to be traced: oneDNN convolves bfloat16 where JAX has it."""
+    convolves = isinstance(spec, Conv4Spec | CifarResNetSpec) or (
+        isinstance(spec, ResNetSpec) and spec.groups == 1
+    )
+    if convolves and static["dtype"] == "bfloat16" and onednn.available():
+        onednn.quiet()
+        return _forward_by_onednn(params, views, *moments, spec=spec, **static)
+    return forward(params, views, *moments, spec=spec, **static)
 
 
 def grey(x: jax.Array) -> jax.Array:

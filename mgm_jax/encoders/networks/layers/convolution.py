@@ -31,6 +31,8 @@ whole ResNet-50 1.12 times as fast in float32. In bfloat16 it pays from 128 chan
 18.1 ms with 128 and 256 channels where shifted products took 66 and 22 and the convolution 38
 (batch 16, time of one core); with 64 channels 55 against 39.
 Where a pool follows it does not pay: its patches would be computed again for every window.
+In a program that leaves bfloat16 to oneDNN (``onednn``) its convolution is the fastest form of all
+sizes above 1x1, and its product of 1x1.
 
 A depthwise convolution is a sum of shifted maps on the CPU, each times one factor a channel: XLA's
 took 16 to 70 times as long there (7x7 on 56x56 with 96 channels, batch 4: 11 and 175 ms; 3x3 on
@@ -56,6 +58,7 @@ from flax import linen as nn
 from jax import lax
 
 from mgm_jax.encoders.networks.layers.beside import kernel_beside
+from mgm_jax.encoders.networks.layers.onednn import is_by_onednn
 from mgm_jax.encoders.networks.layers.product import product, wide_product
 from mgm_jax.encoders.networks.layers.winograd import winograd
 
@@ -127,6 +130,8 @@ def _best_on_cpu(
     pixels = rows * columns
     if size == 1:
         return _as_product
+    if is_by_onednn():
+        return _as_convolution
     bfloat16 = x.dtype == jnp.bfloat16
     if size == 3 and stride == 1 and not pooled:
         channels, least = (
@@ -220,7 +225,9 @@ def _in_float32(
     x: jax.Array, kernel: jax.Array, *, stride: int, pads: Pads, groups: int = 1
 ) -> jax.Array:
     wide = (value.astype(jnp.float32) for value in (x, kernel))
-    return _as_convolution(*wide, stride=stride, pads=pads, groups=groups).astype(x.dtype)
+    y = _as_convolution(*wide, stride=stride, pads=pads, groups=groups)
+    # jaxlib 0.12 fuses the block before an average pool with it, and the fusion gave NaN.
+    return lax.optimization_barrier(y).astype(x.dtype)
 
 
 def _by_winograd(x: jax.Array, kernel: jax.Array, *, stride: int, pads: Pads) -> jax.Array:

@@ -3,8 +3,8 @@
 On the CPU XLA has a fast path for bfloat16 products only where the result is float32: 1576 x 768
 times 768 x 3072 took 67 ms with a bfloat16 result and 31 ms with a float32 one (float32
 throughout: 71 ms; 2 cores, AVX-512 with bfloat16). So the product is asked for in float32 there and
-rounded afterwards; the rounding joins what comes next. Accelerators sum in float32 anyway, and a
-wide result would only be more to move.
+rounded afterwards; the rounding joins what comes next. Accelerators sum in float32 anyway, and so
+does oneDNN (see ``onednn``); a wide result would only be more to move.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from mgm_jax.encoders.networks.layers.onednn import is_by_onednn
+
 
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """``[..., d]`` times ``[d, out]``; sums are float32, the result is of the type of ``x``.
@@ -21,7 +23,7 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     >>> product(jnp.ones((2, 3), jnp.bfloat16), jnp.ones((3, 4), jnp.bfloat16)).dtype
     dtype(bfloat16)
     """
-    if x.dtype == jnp.float32:
+    if x.dtype == jnp.float32 or is_by_onednn():
         return x @ kernel
     return lax.platform_dependent(x, kernel, cpu=_rounded, default=jnp.matmul)
 
