@@ -15,8 +15,9 @@ import numpy as np
 from mgm_jax.geometry.local.subspaces import Axes, orthonormal_basis, smaller_sides
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
-# Points that are made orthonormal together, in as many vectors as the one with most needs.
-_BATCH = 64
+# Points that are sorted by vectors together, and vectors that are made orthonormal together, of as
+# many points at a time as have so many: a basis is read again with each of its vectors.
+_BATCH, _VECTORS = 64, 512
 _COLUMN_STEP = 8
 
 _basis = jax.jit(orthonormal_basis)
@@ -77,6 +78,11 @@ def _batches(mask: np.ndarray, members: np.ndarray) -> Iterator[tuple[np.ndarray
         lot = order[start : start + _BATCH]
         most = max(1, int(count[lot[-1]]))
         columns = min(-(-most // _COLUMN_STEP) * _COLUMN_STEP, members.shape[2])
-        # The last lot is filled up with its last point, so that few shapes compile.
-        lot = np.pad(lot, (0, _BATCH - lot.size), mode="edge")
-        yield group[lot], point[lot], columns
+        together = _BATCH
+        while together > 16 and together * columns > _VECTORS:
+            together //= 2
+        for first in range(0, lot.size, together):
+            part = lot[first : first + together]
+            # The last one is filled up with its last point, so that few shapes compile.
+            part = np.pad(part, (0, together - part.size), mode="edge")
+            yield group[part], point[part], columns
