@@ -6,16 +6,21 @@ of Python's lock meanwhile, so that other threads can keep other cores at work.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 from jax.sharding import Mesh
 
 from mgm_jax.parallel.cpus import available_cpus
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
 
@@ -76,20 +81,59 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
                 left.cancel()
 
 
-def one_thread_a_product() -> AbstractContextManager[object]:
+class _OneThread:
+    """Limits that last from the first who wants them to the last.
+
+    If each caller kept what was in force before him, one of two that run side by side would put
+    back the other's limit, and leave it there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limits = ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._holders:
+                libraries = _libraries()
+                if libraries is not None:
+                    self._limits.enter_context(libraries.limit(limits=1, user_api="blas"))
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    self._limits.close()
+
+
+@cache
+def _libraries() -> ThreadpoolController | None:
+    """The libraries of linear algebra, which take a millisecond to find; None where nothing can."""
+    try:
+        # SciPy brings one of its own, which is loaded with its first use: one that is not there yet
+        # would not be held back, and last bits would depend on who came first.
+        import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+_one_thread = _OneThread()
+
+
+def one_thread_a_product() -> AbstractContextManager[None]:
     """Keep the linear algebra of NumPy and SciPy from starting threads of its own beside ours.
 
-    Its threads wait for each other longer than they work where matrices are small. It takes
-    ``threadpoolctl``, which comes with scikit-learn.
+    Its threads wait for each other longer than they work where matrices are small. Calls may
+    contain each other, or run side by side. It takes ``threadpoolctl``, which comes with
+    scikit-learn.
 
     >>> with one_thread_a_product():
     ...     pass
     """
-    try:
-        # SciPy brings a library of its own, which is loaded with its first use: one that is not
-        # there yet would not be held back, and last bits would depend on who came first.
-        import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    return threadpool_limits(1, user_api="blas")
+    return _one_thread()

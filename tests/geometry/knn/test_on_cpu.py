@@ -68,7 +68,7 @@ def test_half_distances_lie_between_bound_and_slack(kind: str, dtype: type) -> N
 def test_half_distances_lie_between_bound_and_slack_on_the_host(kind: str, dtype: type) -> None:
     x = clouds()[kind].astype(np.float32)
     scaled = scale_on_host(x, None, metric="cosine")
-    table = host_table(scaled.queries, scaled.mean, dtype=dtype)
+    table = host_table(scaled.queries, np.arange(len(x)), scaled.mean, dtype=dtype)
     room = np.empty((len(x), len(x)), dtype), np.empty_like(table.rows)
     bounds = host_bounds(table, table, out=room[0], left=room[1]).astype(np.float64)
     within = host_bounds_within(table, out=np.empty_like(room[0])).astype(np.float64)

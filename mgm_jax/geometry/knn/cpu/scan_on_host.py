@@ -34,6 +34,8 @@ _TILES = ((8192, 1024), (0, 640))
 # From so many features on half a product, and another pass, costs less than a whole one.
 _HALVED_FROM = 200
 _KEPT_BYTES = 2**27
+# Values in float64 that stay in the second cache of a core.
+_BLOCK_VALUES = 2**16
 
 
 class HostTable(NamedTuple):
@@ -48,21 +50,28 @@ class HostTable(NamedTuple):
     half_squares: np.ndarray
 
 
-def host_table(points: Points, mean: np.ndarray, *, dtype: DTypeLike) -> HostTable:
+def host_table(
+    points: Points, chosen: np.ndarray, mean: np.ndarray, *, dtype: DTypeLike
+) -> HostTable:
     """Centre points and round them once to the type of the scan.
 
     Args:
-        points: ``[m, d]`` points with scales, on the host.
+        points: ``[n, d]`` points with scales, on the host.
+        chosen: rows of m of them.
         mean: ``[d]`` float64, in scaled units.
         dtype: float32 or float64.
     """
-    m, features = points.values.shape
-    centred = points.values.astype(np.float64)
-    centred *= points.scales[:, None]
-    centred -= mean
-    half = np.einsum("md,md->m", centred, centred) / 2
-    rows = np.empty((m, features + 2), dtype)
-    rows[:, :features] = centred
+    m, features = len(chosen), points.values.shape[1]
+    rows, half = np.empty((m, features + 2), dtype), np.empty(m)
+    step = max(1, _BLOCK_VALUES // features)
+    for start in range(0, m, step):
+        block = slice(start, start + step)
+        centred = points.values[chosen[block]].astype(np.float64)
+        centred *= points.scales[chosen[block], None]
+        centred -= mean
+        rows[block, :features] = centred
+        np.einsum("md,md->m", centred, centred, out=half[block])
+    half /= 2
     rows[:, features] = 1
     rows[:, features + 1] = half * (1 - host_rounding(dtype, features=features))
     return HostTable(rows, half)
@@ -146,7 +155,7 @@ class HostTiles:
                 return table
         # Two threads may make the same: that costs less than to wait for each other.
         part = slice(number * self.rows, (number + 1) * self.rows)
-        table = host_table(self.points.take(self.order[part]), self.mean, dtype=self.dtype)
+        table = host_table(self.points, self.order[part], self.mean, dtype=self.dtype)
         with self._lock:
             self._half_squares[part] = table.half_squares
             while len(self._kept) >= self.room:
