@@ -6,6 +6,7 @@ of Python's lock meanwhile, so that other threads can keep other cores at work.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 
 # Every worker holds a batch and its matrices.
 _MAX = 16
+# Pools of one size that are kept: of a call, and of one that a call makes.
+_IDLE = 2
 
 
 def workers_for(mesh: Mesh | None) -> int:
@@ -68,7 +71,7 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
             return call()
 
     running: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="mgm-jax") as pool:
+    with threads(workers) as pool:
         try:
             for call in calls:
                 running.append(pool.submit(on_device, call))
@@ -79,6 +82,61 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
         finally:
             for left in running:
                 left.cancel()
+
+
+class _Pools:
+    """Pools of threads that wait for the next who needs one.
+
+    Beside threads of linear algebra that still wait for work, a thread takes a millisecond to
+    start, and a call on a small cloud starts a dozen. A pool is lent to one at a time: calls that
+    wait for calls of their own never wait for a thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[int, list[ThreadPoolExecutor]] = {}
+
+    @contextmanager
+    def borrowed(self, workers: int) -> Iterator[ThreadPoolExecutor]:
+        with self._lock:
+            idle = self._idle.get(workers)
+            pool = idle.pop() if idle else None
+        pool = pool or ThreadPoolExecutor(workers, thread_name_prefix="mgm-jax")
+        try:
+            yield pool
+        except BaseException:
+            # Nobody writes into results any more when the error arrives.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        with self._lock:
+            idle = self._idle.setdefault(workers, [])
+            if len(idle) < _IDLE:
+                idle.append(pool)
+                return
+        pool.shutdown(wait=False)
+
+    def forget(self) -> None:
+        """Drop them without a word, in a child of ``fork``, which has none of the threads."""
+        self._lock = threading.Lock()
+        self._idle = {}
+
+
+_pools = _Pools()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.forget)
+
+
+def threads(workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
+    """A pool of so many threads for the time of a ``with``, kept for the next who asks.
+
+    Like a new ``ThreadPoolExecutor``, it is nobody else's meanwhile, and an error within waits for
+    what is at work and drops the rest.
+
+    >>> with threads(2) as pool:
+    ...     list(pool.map(abs, [-1, 2]))
+    [1, 2]
+    """
+    return _pools.borrowed(workers)
 
 
 class _OneThread:

@@ -13,7 +13,6 @@ results:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ from mgm_jax.geometry.backend.exact_products import gram_in_pairs
 from mgm_jax.geometry.backend.pairs import EPSILON, Pair, join_float64, two_sum
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
-from mgm_jax.geometry.backend.workers import one_thread_a_product
+from mgm_jax.geometry.backend.workers import one_thread_a_product, threads
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.local.spectrum import LocalSpectrum, centred_gram, local_spectrum
@@ -86,7 +85,7 @@ def spectra_of(
         grams, rows = task
         return local_spectrum(grams(table, rows, neighbours[rows]), threshold=threshold)
 
-    with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
+    with one_thread_a_product(), threads(available_cpus()) as pool:
         for (_, rows), results in zip(tasks, pool.map(work, tasks), strict=True):
             yield rows, results
 
@@ -158,7 +157,7 @@ def _on_device(
     together = max(1, min(_TASK_ROWS, 64 * _BLOCK_BYTES // (8 * k * table.shape[1])))
     in_pairs = wide_arithmetic() == "pairs"
     finish: Callable[..., LocalSpectrum] = _finish_pairs if in_pairs else _finish
-    with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
+    with one_thread_a_product(), threads(available_cpus()) as pool:
         waiting = []
         for rows in _parts(np.arange(n)):
             padded = np.pad(rows, (0, _TASK_ROWS - rows.size), mode="edge")

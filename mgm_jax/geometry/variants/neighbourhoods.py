@@ -8,12 +8,11 @@ most), so bases of many features are made for a block of points at a time and th
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import one_thread_a_product
+from mgm_jax.geometry.backend.workers import one_thread_a_product, threads
 from mgm_jax.parallel.cpus import available_cpus
 
 Result = TypeVar("Result")
@@ -48,7 +47,7 @@ def in_blocks(
     """
     step = max(1, _BLOCK_VALUES // max(values_a_row, 1))
     parts = [rows[start : start + step] for start in range(0, rows.size, step)]
-    with one_thread_a_product(), ThreadPoolExecutor(available_cpus()) as pool:
+    with one_thread_a_product(), threads(available_cpus()) as pool:
         return list(pool.map(work, parts))
 
 

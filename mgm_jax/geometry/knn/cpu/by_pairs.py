@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -23,7 +22,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, threads, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
 from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, even_rows
@@ -267,7 +266,7 @@ class _DeviceScan:
         pairs = list(self._pairs())
         with (
             progress("neighbours", total=total, unit="point", compiles=True) as bar,
-            ThreadPoolExecutor(available_cpus()) as pool,
+            threads(available_cpus()) as pool,
         ):
             # While the host is at one pair, the device scores the next.
             scored = (self._bounds(i, j) for i, j in pairs)

@@ -8,7 +8,6 @@ at a time.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
+from mgm_jax.geometry.backend.workers import threads
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
@@ -60,7 +60,7 @@ def rank_candidates(
     indices = np.empty((n, k), np.int32)
     size = _block_rows(queries)
     # A call measures its pairs on one core.
-    with ThreadPoolExecutor(available_cpus()) as pool:
+    with threads(available_cpus()) as pool:
         for start in range(0, n, size):
             left = _on_device(queries, start, size)
             order = _side_by_side(candidates[start : start + size])
