@@ -1,13 +1,27 @@
-"""Libraries of linear algebra are held to one thread, also one that is loaded only later."""
+"""Threads are kept between calls and held to one product each, whoever asks and in what order."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 
+import pytest
 import threadpoolctl
 
-from mgm_jax.geometry.backend.workers import one_thread_a_product
+from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, threads
+
+_AFTER_A_FORK = """
+import os
+from mgm_jax.geometry.backend.workers import in_order
+calls = [lambda i=i: i * i for i in range(8)]
+expected = list(in_order(calls, workers=3))
+child = os.fork()
+if not child:
+    os._exit(0 if list(in_order(calls, workers=3)) == expected else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
 
 _IN_A_NEW_PROCESS = """
 import threadpoolctl
@@ -25,7 +39,7 @@ def test_scipy_keeps_one_thread_though_it_is_first_used_within() -> None:
 
 
 def test_callers_side_by_side_leave_what_they_found() -> None:
-    def threads() -> set[int]:
+    def numbers() -> set[int]:
         found = threadpoolctl.threadpool_info()
         return {one["num_threads"] for one in found if one["user_api"] == "blas"}
 
@@ -37,6 +51,53 @@ def test_callers_side_by_side_leave_what_they_found() -> None:
         second.__enter__()
         # The one that came first goes first, as threads do.
         first.__exit__(None, None, None)
-        assert threads() == {1}
+        assert numbers() == {1}
         second.__exit__(None, None, None)
-        assert threads() == {3}
+        assert numbers() == {3}
+
+
+def _names(workers: int) -> set[str]:
+    """Threads that make some calls, each of which waits until all are at work."""
+    together = threading.Barrier(workers)
+
+    def name() -> str:
+        together.wait(timeout=60)
+        return threading.current_thread().name
+
+    return set(in_order([name] * workers, workers=workers))
+
+
+def test_threads_stay_for_the_next_call() -> None:
+    first = _names(3)
+    assert len(first) == 3
+    assert _names(3) == first
+
+
+def test_calls_within_calls_have_threads_of_their_own() -> None:
+    inner = in_order([lambda: _names(2)] * 4, workers=2)
+    assert [len(names) for names in inner] == [2] * 4
+
+
+def test_an_error_arrives_when_nobody_is_at_work() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.05)
+        ended.set()
+
+    def fails() -> None:
+        begun.wait(timeout=60)
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError, match="no"):
+        list(in_order([fails, slow], workers=2))
+    assert ended.is_set()
+    with pytest.raises(ArithmeticError, match="no"), threads(2) as pool:
+        pool.submit(slow)
+        raise ArithmeticError("no")
+    assert len(_names(2)) == 2
+
+
+def test_a_forked_process_starts_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-c", _AFTER_A_FORK], check=True, timeout=120)
