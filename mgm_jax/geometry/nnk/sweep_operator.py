@@ -27,8 +27,8 @@ def sweep(tableau: jax.Array, pivot: jax.Array, active: jax.Array) -> jax.Array:
         A. E. Beaton, "The use of special matrix operators in statistical calculus", 1964.
 
     Example:
-        >>> place, yes = jnp.array([0]), jnp.array([True])
-        >>> sweep(jnp.array([[[4.0]]]), place, yes).item()
+        >>> index, yes = jnp.array([0]), jnp.array([True])
+        >>> sweep(jnp.array([[[4.0]]]), index, yes).item()
         -0.25
     """
     row = jnp.take_along_axis(tableau, pivot[:, None, None], axis=1)[:, 0]

@@ -46,7 +46,7 @@ def tfds_source(name: str, split: str, *, data_dir: str | Path | None = None) ->
     title = f"{builder.info.name}/{split}"
     labels, fingerprints = _read_facts(records, image_key, label_key, title)
     split_name = split.split("[")[0]
-    ids = tuple(f"{split_name}/{index:07d}" for index in _places(builder, split, len(records)))
+    ids = tuple(f"{split_name}/{index:07d}" for index in _positions(builder, split, len(records)))
 
     def read(position: int) -> np.ndarray:
         content = records[position][image_key]
@@ -185,7 +185,7 @@ def _fingerprint(content: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _places(builder: Any, split: str, count: int) -> range:
+def _positions(builder: Any, split: str, count: int) -> range:
     """Place of each record in its whole split, so that ``train[5:]`` keeps the ids of ``train``."""
     instructions = builder.info.splits[split].file_instructions
     if not instructions:

@@ -69,14 +69,14 @@ def available() -> bool:
         compiled = jax.jit(both, compiler_options=OPTIONS).lower(*given).compile()
         if "__onednn$convolution" not in (compiled.as_text() or ""):
             return False
-        found = compiled(*given)
+        results = compiled(*given)
     except Exception:  # whatever a compiler that does not know the options may raise
         return False
     # Sums of small whole numbers are exact, but for the rounding to bfloat16.
     expected = np.einsum("bijc,ijco->bo", x, kernel), x.reshape(9, 32) @ kernel[0, 0]
     return all(
         np.allclose(np.asarray(got, np.float64).reshape(value.shape), value, rtol=2**-8, atol=0)
-        for got, value in zip(found, expected, strict=True)
+        for got, value in zip(results, expected, strict=True)
     )
 
 

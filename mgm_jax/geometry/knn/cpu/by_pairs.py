@@ -225,15 +225,15 @@ class _Tiles:
         """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
         parts = zip(*(self._sizes[number] for number in range(self.number)), strict=True)
         lengths, moved = (np.concatenate([np.asarray(a) for a in part]) for part in parts)
-        places = _places(self.order)
-        return lengths[places].astype(np.float64), moved[places].astype(np.float64)
+        positions = _positions(self.order)
+        return lengths[positions].astype(np.float64), moved[positions].astype(np.float64)
 
 
-def _places(order: np.ndarray) -> np.ndarray:
+def _positions(order: np.ndarray) -> np.ndarray:
     """Where each point stands in an order of all of them."""
-    places = np.empty_like(order)
-    places[order] = np.arange(order.size)
-    return places
+    positions = np.empty_like(order)
+    positions[order] = np.arange(order.size)
+    return positions
 
 
 class _DeviceScan:
@@ -328,13 +328,13 @@ def _candidates(scan: HostScan | _DeviceScan, k: int) -> tuple[np.ndarray, np.nd
     """
     for tiles in (scan.queries, scan.targets):
         tiles.forget()
-    places, order, lists = _places(scan.queries.order), scan.targets.order, scan.lists
+    positions, order, lists = _positions(scan.queries.order), scan.targets.order, scan.lists
     slack = scan.slack()
     candidates = np.empty((lists.n, lists.count), np.int32)
     unseen = np.empty(lists.n)
 
     def select(rows: slice) -> int:
-        bounds, names, unseen[rows] = lists.results(places[rows])
+        bounds, names, unseen[rows] = lists.results(positions[rows])
         # Beyond what a true k-th distance can be, a bound alone rules a point out.
         kept = bounds <= (bounds[:, k - 1] * _WIDENED + slack[rows])[:, None]
         candidates[rows] = np.where(kept & (names >= 0), order[names], -1)
