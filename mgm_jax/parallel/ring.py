@@ -69,6 +69,41 @@ def cut(share: int, *, most: int, least: int = 1) -> Blocks:
     return Blocks(-(-share // size), size)
 
 
+def over_blocks(
+    function: Callable[..., Any],
+    parts: Any,
+    present: jax.Array,
+    state: Any,
+    *,
+    blocks: Blocks,
+    fresh_only: bool = True,
+) -> Any:
+    """Call ``function(parts, present, start, state)`` for every block of a share, in a program.
+
+    Args:
+        function: takes a block's parts, its presence, its first row and the state; returns the
+            state.
+        parts: arrays ``[share, ...]``.
+        present: ``[share]`` bool.
+        state: what the first call takes.
+        blocks: how the share is cut.
+        fresh_only: rows of the last block, which reaches back, are absent there where an earlier
+            block held them, as sums and lists need it.
+    """
+    last = present.shape[0] - blocks.size
+
+    def step(number: jax.Array, state: Any) -> Any:
+        start = jnp.minimum(number * blocks.size, last)
+        block, mask = jax.tree.map(
+            lambda part: jax.lax.dynamic_slice_in_dim(part, start, blocks.size), (parts, present)
+        )
+        if fresh_only:
+            mask &= start + jnp.arange(blocks.size) >= number * blocks.size
+        return function(block, mask, start, state)
+
+    return jax.lax.fori_loop(0, blocks.count, step, state)
+
+
 def turn(
     shares: Any,
     number: jax.Array,

@@ -40,7 +40,7 @@ from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
 from mgm_jax.geometry.knn.tile import margin
 from mgm_jax.parallel.devices import fetch_rows, pick
 from mgm_jax.parallel.processes import from_all_processes
-from mgm_jax.parallel.ring import cut
+from mgm_jax.parallel.ring import cut, over_blocks
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 if TYPE_CHECKING:
@@ -162,14 +162,10 @@ def _scan_shares(
     centred = table(picked, present=jnp.ones(rows.shape, bool))
     blocks = cut(share, most=max(_BLOCK, count), least=count)
 
-    def scan_block(number: jax.Array, best: tuple) -> tuple[jax.Array, jax.Array]:
-        start = jnp.minimum(number * blocks.size, share - blocks.size).astype(jnp.int32)
-        part, mask = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
-        )
-        # The last block reaches back over rows that an earlier one held.
-        mask &= start + jnp.arange(blocks.size) >= number * blocks.size
-        first = home + start
+    def scan_block(
+        part: Scaled, mask: jax.Array, start: jax.Array, best: tuple
+    ) -> tuple[jax.Array, jax.Array]:
+        first = home + start.astype(jnp.int32)
         itself = rows - first if own else jnp.full_like(rows, -1)
         bounds, positions = scan(
             centred, itself, table(part, present=mask), count=count, tile=blocks.size
@@ -178,7 +174,7 @@ def _scan_shares(
 
     shape = rows.size, count
     best = jnp.full(shape, jnp.inf, jnp.float32), jnp.full(shape, -1, jnp.int32)
-    best = jax.lax.fori_loop(0, blocks.count, scan_block, best)
+    best = over_blocks(scan_block, base, present, best, blocks=blocks)
     # All lists side by side, [q, devices * c].
     gather = partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
     bounds, names = map(gather, best)

@@ -23,7 +23,7 @@ from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 from mgm_jax.geometry.knn.tile import settle
 from mgm_jax.parallel.devices import pick
-from mgm_jax.parallel.ring import cut
+from mgm_jax.parallel.ring import cut, over_blocks
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 # Base points whose float64 table exists at once on a device.
@@ -119,14 +119,8 @@ def _search(
     subset = pick(queries, rows, axis)
     blocks = cut(share, most=_BLOCK, least=k)
 
-    def search_block(number: jax.Array, best: tuple) -> tuple:
-        start = jnp.minimum(number * blocks.size, share - blocks.size).astype(jnp.int32)
-        part, mask = jax.tree.map(
-            lambda a: jax.lax.dynamic_slice_in_dim(a, start, blocks.size), (base, present)
-        )
-        # The last block reaches back over rows that an earlier one held.
-        mask &= start + jnp.arange(blocks.size) >= number * blocks.size
-        first = home + start
+    def search_block(part: Points, mask: jax.Array, start: jax.Array, best: tuple) -> tuple:
+        first = home + start.astype(jnp.int32)
         names = rows - first if own else jnp.full_like(rows, -1)
         if in_full:
             results = rank_all(subset, names, part, mask, k=k, metric=metric)
@@ -145,7 +139,7 @@ def _search(
         jnp.full((rows.size, k), NOBODY, jnp.int32),
         jnp.full(rows.size, jnp.inf, jnp.float32),
     )
-    *lists, unseen = jax.lax.fori_loop(0, blocks.count, search_block, empty)
+    *lists, unseen = over_blocks(search_block, base, present, empty, blocks=blocks)
     # All lists side by side, [r, devices * k].
     gather = partial(jax.lax.all_gather, axis_name=axis, axis=1, tiled=True)
     return *order_by_distance(*map(gather, lists), count=k), jax.lax.pmin(unseen, axis)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.geometry.knn.distance import Metric, Points, ScanTable, scale_points, scan_table
 from mgm_jax.geometry.knn.scaled import Scaled, in_one_scale, mean_unit, near_one_length
-from mgm_jax.parallel.ring import cut
+from mgm_jax.parallel.ring import cut, over_blocks
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
 FLOAT64_TILE = 512
@@ -154,24 +154,9 @@ def _over_tiles(
     *,
     fresh_only: bool = True,
 ) -> Any:
-    """Call ``function(parts, present, start, state)`` for every tile of a share.
-
-    The last tile reaches back to be full; ``fresh_only`` calls rows absent there that an earlier
-    tile held, as sums need it.
-    """
-    share = present.shape[0]
-    tiles = cut(share, most=FLOAT64_TILE)
-
-    def step(t: jax.Array, state: Any) -> Any:
-        start = jnp.minimum(t * tiles.size, share - tiles.size)
-        tile, mask = jax.tree.map(
-            lambda part: jax.lax.dynamic_slice_in_dim(part, start, tiles.size), (parts, present)
-        )
-        if fresh_only:
-            mask &= start + jnp.arange(tiles.size) >= t * tiles.size
-        return function(tile, mask, start, state)
-
-    return jax.lax.fori_loop(0, tiles.count, step, state)
+    """:func:`over_blocks` of a size that float64 has room for."""
+    tiles = cut(present.shape[0], most=FLOAT64_TILE)
+    return over_blocks(function, parts, present, state, blocks=tiles, fresh_only=fresh_only)
 
 
 def _write(whole: Any, parts: Any, start: jax.Array) -> Any:
