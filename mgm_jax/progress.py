@@ -38,6 +38,11 @@ class Bar:
         self.done += units
         stop_if_asked()
 
+    def advance_to(self, done: int) -> None:
+        """Report that ``done`` units are finished in all; nothing where they were before."""
+        if done > self.done:
+            self.advance(done - self.done)
+
     def describe(self, text: str) -> None:
         """Replace the text before the bar."""
 

@@ -25,7 +25,7 @@ from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import in_order, threads, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
-from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, even_rows
+from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, both_sides, even_rows
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -47,7 +47,7 @@ from mgm_jax.geometry.knn.tile import (
     pad_points,
 )
 from mgm_jax.parallel.cpus import available_cpus
-from mgm_jax.progress import Bar, progress
+from mgm_jax.progress import progress
 
 # Rows of a tile: large enough for the product to run at full speed, small enough for a pair's
 # bounds to stay in the cache; few sizes, so that few are compiled.
@@ -249,14 +249,8 @@ class _DeviceScan:
         tiles: tuple[int, int],
     ) -> None:
         self.own = own
+        self.queries, self.targets = both_sides(_Tiles, scaled, own=own, tiles=tiles, dtype=dtype)
         n, m = len(scaled.queries.values), len(scaled.targets.values)
-        # In a random order the first tiles tell what limits to expect of all.
-        order = np.random.default_rng(0).permutation(m)
-        self.targets = _Tiles(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
-        self.queries = self.targets
-        if not own:
-            queries = scaled.queries, scaled.mean, np.arange(n)
-            self.queries = _Tiles(*queries, rows=tiles[0], dtype=dtype)
         self.lists = Shortlists(n, count=count, shuffled=m)
 
     def run(self) -> None:
@@ -275,7 +269,7 @@ class _DeviceScan:
                 bounds, following = following, next(scored, following)
                 # Whoever fails says so here.
                 list(pool.map(lambda offer: offer(), self._offers(i, j, np.asarray(bounds))))
-                _advance(bar, n * done // len(pairs))
+                bar.advance_to(n * done // len(pairs))
 
     def _bounds(self, i: int, j: int) -> jax.Array:
         shift = (i - j) * self.queries.rows if self.own else _NOT_THERE
@@ -351,8 +345,3 @@ def _candidates(scan: HostScan | _DeviceScan, k: int) -> tuple[np.ndarray, np.nd
 def _spans(size: int, parts: int) -> Iterator[tuple[int, int]]:
     step = max(_MIN_ROWS, -(-size // parts))
     yield from ((start, min(start + step, size)) for start in range(0, size, step))
-
-
-def _advance(bar: Bar, done: int) -> None:
-    if done > bar.done:
-        bar.advance(done - bar.done)

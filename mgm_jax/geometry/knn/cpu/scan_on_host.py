@@ -13,9 +13,9 @@ with it. So the lists fill in one order on any number of threads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -26,6 +26,8 @@ from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import Points
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM
 from mgm_jax.progress import progress
+
+Tiles = TypeVar("Tiles")
 
 # Rows of a tile at most, from so many points on: enough for the product to run at full speed; in a
 # small cloud fewer, so that all threads have work and few pairs are scored twice, which those of a
@@ -174,6 +176,32 @@ class HostTiles:
         return values
 
 
+def both_sides(
+    make: Callable[..., Tiles],
+    scaled: ScaledClouds,
+    *,
+    own: bool,
+    tiles: tuple[int, int],
+    dtype: DTypeLike,
+) -> tuple[Tiles, Tiles]:
+    """Tiles of queries and of targets, which in a self graph are the same.
+
+    Args:
+        make: of points, their mean, an order, and the size and type of a tile.
+        scaled: queries and targets.
+        own: whether they are the same.
+        tiles: rows of a tile of the queries, and of the targets.
+        dtype: what the points are rounded to.
+    """
+    # In a random order the first tiles tell what limits to expect of all.
+    order = np.random.default_rng(0).permutation(len(scaled.targets.values))
+    targets = make(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
+    if own:
+        return targets, targets
+    order = np.arange(len(scaled.queries.values))
+    return make(scaled.queries, scaled.mean, order, rows=tiles[0], dtype=dtype), targets
+
+
 class HostScan:
     """One scan of queries against targets into shortlists, in float32 or float64.
 
@@ -195,14 +223,10 @@ class HostScan:
         tiles: tuple[int, int],
     ) -> None:
         self.own = own
+        self.queries, self.targets = both_sides(
+            HostTiles, scaled, own=own, tiles=tiles, dtype=dtype
+        )
         n, m = len(scaled.queries.values), len(scaled.targets.values)
-        # In a random order the first tiles tell what limits to expect of all.
-        order = np.random.default_rng(0).permutation(m)
-        self.targets = HostTiles(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
-        self.queries = self.targets
-        if not own:
-            queries = scaled.queries, scaled.mean, np.arange(n)
-            self.queries = HostTiles(*queries, rows=tiles[0], dtype=dtype)
         self.lists = Shortlists(n, count=count, shuffled=m)
         self._buffers = threading.local()
 
@@ -221,9 +245,7 @@ class HostScan:
         total = n if n > PROGRESS_FROM else 0
         with progress("neighbours", total=total, unit="point") as bar, one_thread_a_product():
             for done, _ in enumerate(in_order(calls, workers=workers_for(None)), start=1):
-                reached = n * done // len(pairs)
-                if reached > bar.done:
-                    bar.advance(reached - bar.done)
+                bar.advance_to(n * done // len(pairs))
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
         """Pairs of tiles, each once, neighbours mostly without a tile in common."""
