@@ -84,9 +84,7 @@ class Monitor(Result):
         self.reference_images = reference_images
         self.labels = labels
         images = len(labels) if hasattr(labels, "__len__") else 0
-        self._codes = (
-            None if labels is None else encode_groups(labels, images, name="labels").codes
-        )
+        self._codes = None if labels is None else encode_groups(labels, images, name="labels").codes
         self.history: list[dict[str, float]] = []
         self._file = None if folder is None else Path(folder) / "geometry.csv"
         measure = jax.jit(lambda x, y: snapshot(x, y, k=k, anchors=anchors))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.cloud.effective_rank import POWER_LAW_RANKS, RANK_EPSILON
@@ -87,7 +88,7 @@ def snapshot(
         True
     """
     x = points_of(features)
-    if x.ndim and labels is not None and not isinstance(labels, jax.core.Tracer):
+    if x.ndim and labels is not None and not isinstance(labels, Tracer):
         labels = encode_groups(labels, x.shape[0], name="labels").codes
     if axis_name is not None:
         x = lax.all_gather(x, axis_name, tiled=True)
@@ -125,9 +126,10 @@ def points_of(features: Any) -> jax.Array:
         )
     if isinstance(array, jax.Array):
         return array
-    wide = jax.config.jax_enable_x64 and array.dtype.itemsize > 4
+    # JAX takes neither long doubles nor another order of bytes, and would cut large integers off.
+    kept = array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize <= 8
     with np.errstate(over="ignore"):
-        return jnp.asarray(array.astype(np.float64 if wide else np.float32, copy=False))
+        return jnp.asarray(array if kept else array.astype(np.float64))
 
 
 def _of_cloud(x: jax.Array) -> dict[str, jax.Array]:

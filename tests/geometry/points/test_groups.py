@@ -15,7 +15,6 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.groups import encode_groups, group_batches, padded_size
 
 
-
 class Name(str, Enum):  # noqa: UP042 (what users have, and what str() makes a mess of)
     first = "a"
     second = "b"
