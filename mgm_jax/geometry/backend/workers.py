@@ -43,15 +43,20 @@ def workers_for(mesh: Mesh | None) -> int:
     return min(_MAX, available_cpus())
 
 
-def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator[Result]:
+def in_order(
+    calls: Sequence[Callable[[], Result]], *, workers: int, ahead: int = 1
+) -> Iterator[Result]:
     """Make the calls on some threads and yield their results in the order of the calls.
 
-    No more calls are begun than there are workers and one, so that results do not pile up. The
-    threads use the default device of the one that asks; other settings of JAX a call makes itself.
+    No more calls are begun than there are workers and ``ahead``, so that results do not pile up.
+    The threads use the default device of the one that asks; other settings of JAX a call makes
+    itself.
 
     Args:
         calls: what to call, each without arguments.
         workers: number of threads; with one, no thread is started.
+        ahead: calls that may wait for a thread, or for their turn to be yielded; more of them keep
+            threads at work beside a slow call.
 
     Yields:
         The results; an error of a call is raised when its turn comes, and ends the work.
@@ -75,7 +80,7 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
         try:
             for call in calls:
                 running.append(pool.submit(on_device, call))
-                if len(running) > workers:
+                if len(running) >= workers + ahead:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

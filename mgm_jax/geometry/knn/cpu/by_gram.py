@@ -76,14 +76,12 @@ def suits_gram(n: int, k: int) -> bool:
     return n <= min(_POINTS + _POINTS_A_NEIGHBOUR * k, _MAX_POINTS)
 
 
-def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> CloudGram:
+def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
     """Multiply all pairs of points in float64, on all cores.
 
     Args:
         x: points ``[n, d]``.
         metric: which distance.
-        in_tiles: in tiles of one thread each, where last bits are to be those of any machine; what
-            the search makes of the matrix does not depend on them.
     """
     scaled = scale_on_host(x, None, metric=metric)
     points = scaled.queries
@@ -99,8 +97,8 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> C
     calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
     for _ in in_order(calls, workers=workers_for(None)):
         pass
-    # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-    gram = gram_in_tiles(centred, workers=workers_for(None)) if in_tiles else centred @ centred.T
+    # Threads of a library for linear algebra would stay awake for a while, beside ours.
+    gram = gram_in_tiles(centred, workers=workers_for(None))
     return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
 
 

@@ -25,7 +25,7 @@ from mgm_jax.parallel.cpus import available_cpus
 _BLOCK_BYTES = 2**26
 # Queries of a block: bounds what is held for their candidates.
 _MAX_ROWS = 2**15
-# Pairs of a call, and of a thread's turn.
+# Pairs of a call, and of a thread's turn at most.
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
 # Pairs measured together, the most of narrow points: few enough for their points to stay in the
 # second cache of a core, with enough values for a step of the loop not to count.
@@ -60,13 +60,16 @@ def rank_candidates(
     indices = np.empty((n, k), np.int32)
     size = _block_rows(queries)
     # A call measures its pairs on one core.
-    with threads(available_cpus()) as pool:
+    cpus = available_cpus()
+    with threads(cpus) as pool:
         for start in range(0, n, size):
             left = _on_device(queries, start, size)
             order = _side_by_side(candidates[start : start + size])
             wanted = candidates[start + order]
             keys = np.full(wanted.shape, EMPTY)
-            step = max(1, _PAIRS_A_TURN // width)
+            # As many turns for each thread.
+            turns = -(-order.size * width // (_PAIRS_A_TURN * cpus)) * cpus
+            step = -(-order.size // turns)
             turns = [slice(first, first + step) for first in range(0, len(order), step)]
             whole = queries is targets and n <= size
             for begin in range(0, len(targets.values), _block_rows(targets)):
