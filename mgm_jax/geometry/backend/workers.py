@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 
 # Every worker holds a batch and its matrices.
 _MAX = 16
+# Arrays of fewer values are looked through before a thread has started.
+_WORTH_A_THREAD = 2**21
 # Pools of one size that are kept: of a call, and of one that a call makes.
 _IDLE = 2
 
@@ -41,6 +43,25 @@ def workers_for(mesh: Mesh | None) -> int:
         # The host finishes a batch while the devices work on the next.
         return 2
     return min(_MAX, available_cpus())
+
+
+def workers_for_values(values: int) -> int:
+    """How many threads for a pass or two over so many values of the host.
+
+    >>> workers_for_values(100)
+    1
+    """
+    return workers_for(None) if values >= _WORTH_A_THREAD else 1
+
+
+def even_parts(size: int, *, most: int, workers: int) -> list[slice]:
+    """Consecutive parts of ``size`` rows, of at most ``most`` each, as many for every worker.
+
+    >>> even_parts(10, most=4, workers=2)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    """
+    step = max(1, -(-size // (-(-size // (most * workers)) * workers)))
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 def in_order(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, workers_for, workers_for_values
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
@@ -95,7 +95,7 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
 
     step = max(1, _BLOCK_VALUES // x.shape[1])
     calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
-    for _ in in_order(calls, workers=workers_for(None)):
+    for _ in in_order(calls, workers=workers_for_values(x.size)):
         pass
     # Threads of a library for linear algebra would stay awake for a while, beside ours.
     gram = gram_in_tiles(centred, workers=workers_for(None))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.backend.workers import threads
+from mgm_jax.geometry.backend.workers import even_parts, threads
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
@@ -67,10 +67,7 @@ def rank_candidates(
             order = _side_by_side(candidates[start : start + size])
             wanted = candidates[start + order]
             keys = np.full(wanted.shape, EMPTY)
-            # As many turns for each thread.
-            turns = -(-order.size * width // (_PAIRS_A_TURN * cpus)) * cpus
-            step = -(-order.size // turns)
-            turns = [slice(first, first + step) for first in range(0, len(order), step)]
+            turns = even_parts(len(order), most=max(1, _PAIRS_A_TURN // width), workers=cpus)
             whole = queries is targets and n <= size
             for begin in range(0, len(targets.values), _block_rows(targets)):
                 right = left if whole else _on_device(targets, begin, _block_rows(targets))
