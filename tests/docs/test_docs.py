@@ -10,7 +10,7 @@ import pytest
 
 import mgm_jax
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGES = ("mgm_jax", "mgm_converters", "benchmarks", "tests")
 
