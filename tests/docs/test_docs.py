@@ -34,6 +34,13 @@ def test_files_of_the_worked_lists_are_there() -> None:
         assert "NAME" in name or any(path.endswith(f"/{name}") for path in known), name
 
 
+def test_every_room_has_a_row() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = text.split("## Where things are")[1].split("###")[0]
+    rooms = {path.parent.name for path in (ROOT / "mgm_jax").glob("*/__init__.py")}
+    assert {room for room in rooms if not re.search(rf"[`/]{room}[`/]", rows)} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_dotted_names_are_those_of_modules_or_in_them(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
