@@ -318,7 +318,7 @@ def as_array(x: Any, *, name: str = "x") -> jax.Array | np.ndarray:
     """
     if isinstance(x, jax.Array):
         return x
-    x = off_torch(x)
+    x = off_torch(x, name=name)
     if hasattr(x, "to_numpy") and hasattr(x, "dtypes"):
         x = _without_nullables(x)
     array = _of_numpy(x, name=name)

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as npst
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points import checks as points
 from mgm_jax.geometry.points.checks import check_points, find_duplicates, normalise, sum_of_squares
+from mgm_jax.probe.features import Features
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8])
@@ -141,3 +142,30 @@ def test_fewer_points_may_do(least: int, rows: int) -> None:
     assert check_points(np.ones((rows, 3)), least=least, cosine=True).shape == (rows, 3)
     with pytest.raises(InputError, match=f"at least {least + 1} row"):
         check_points(np.ones((rows, 3)), least=least + 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation")
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "bfloat16", "float16", "qint8"])
+def test_types_that_numpy_has_not_become_float32(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([[1.0, 2.0], [4.0, -8.0]])
+    if kind == "qint8":
+        given_kind = torch.quantize_per_tensor(values, 1.0, 0, torch.qint8)
+    else:
+        given_kind = values.to(getattr(torch, kind))
+    assert np.asarray(check_points(given_kind)).tolist() == values.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("what", ["meta", "sparse", "nested"])
+def test_tensors_without_rows_of_numbers_are_named(what: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.ones(3, 2)
+    tensor = {
+        "meta": lambda: values.to("meta"),
+        "sparse": values.to_sparse,
+        "nested": lambda: torch.nested.nested_tensor([values, values[:1]]),
+    }[what]()
+    for door in (check_points, lambda x: Features.of(x, name="x")):
+        with pytest.raises(InputError, match="x must be a dense tensor"):
+            door(tensor)
