@@ -110,7 +110,7 @@ def _as_labels(groups: Any, *, name: str) -> np.ndarray:
     """Labels as an array that keeps what is missing, and keeps numbers and strings apart."""
     if isinstance(groups, np.ma.MaskedArray):
         _refuse_missing(np.flatnonzero(np.ma.getmaskarray(groups)), name=name)
-    groups = off_torch(groups)
+    groups = off_torch(groups, name=name)
     try:
         labels = np.asarray(groups)
         if labels.dtype.kind in "US" and isinstance(groups, list | tuple):
@@ -128,9 +128,11 @@ def _as_names(labels: np.ndarray, *, name: str) -> np.ndarray:
     """Labels as an integer, boolean, string or bytes array; anything else is refused."""
     if labels.dtype.kind == "O":
         _refuse_missing([row for row, label in enumerate(labels) if _is_missing(label)], name=name)
-        for kind in (str, bytes):
-            if all(isinstance(label, kind) for label in labels):
-                return labels.astype(kind)
+        # Of a subclass, such as an enumeration of strings, NumPy would take what str() says.
+        if all(isinstance(label, str) for label in labels):
+            return np.array([str.__str__(label) for label in labels], dtype=str)
+        if all(isinstance(label, bytes) for label in labels):
+            return labels.astype(bytes)
         if not all(isinstance(label, int | np.integer | np.bool_) for label in labels):
             if all(isinstance(label, int | float | np.number | np.bool_) for label in labels):
                 return _as_names(labels.astype(np.float64), name=name)
