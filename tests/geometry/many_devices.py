@@ -14,8 +14,8 @@ from benchmarks.measuring.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
-from mgm_jax.geometry.knn import in_groups
-from mgm_jax.geometry.knn.mesh import ring_fallback
+from mgm_jax.geometry.knn import buckets, in_groups
+from mgm_jax.geometry.knn.mesh import ring, ring_buckets, ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.metrics import manifold
@@ -216,10 +216,45 @@ def without_float64() -> None:
                 assert not graph.certified.any(), kind
 
 
+def in_buckets() -> None:
+    """The scan of accelerators round the ring: parties, several turns, rests of great features."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8700, 160)) + rng.normal(size=(20, 160))[np.arange(8700) * 20 // 8700]
+    vit_like = x.copy()
+    vit_like[:, [3, 50, 90]] = 40 * x[:, [3, 50, 90]] + 100
+    x, vit_like = np.maximum(x, 0).astype(np.float32), vit_like.astype(np.float32)
+    some = np.r_[:40, 8660:8700]
+    three, eight = meshes()
+    for points, mesh, wide, kernel, chunk, tiles in (
+        (x, eight, "pairs", "interpret", 4096, {}),
+        (vit_like, three, "pairs", "xla", buckets.CHUNK, {}),
+        (x, three, "float64", "xla", buckets.CHUNK, {"tile_columns": 1024}),
+    ):
+        with (
+            patch.object(jax, "default_backend", lambda: "gpu"),
+            arithmetic(wide),
+            patch.object(ring_buckets, "kernel_for", lambda *_, kernel=kernel, **__: kernel),
+            patch.object(ring_buckets, "CHUNK", chunk),
+            patch.object(ring, "scan", _never),
+        ):
+            options = {"k": 8, "precision": "bfloat16", "devices": mesh, **tiles}
+            graph = knn_graph(points[some], base=points, **options)
+            assert graph.certified.mean() > 0.95, (graph, kernel)
+            indices, distances = nearest(points[some], k=8, metric="cosine", base=points)
+            np.testing.assert_array_equal(graph.indices, indices)
+            np.testing.assert_array_equal(graph.distances, distances)
+            if mesh is eight:
+                graph = knn_graph(points, **options)
+                assert graph.certified.mean() > 0.97, graph
+                indices, distances = nearest(points[some], k=9, metric="cosine", base=points)
+                np.testing.assert_array_equal(graph.indices[some], indices[:, 1:])
+                np.testing.assert_array_equal(graph.distances[some], distances[:, 1:])
+
+
 if __name__ == "__main__":
     # What counts compilations comes before what compiles.
     checks = [compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points]
-    checks += [without_float64]
+    checks += [without_float64, in_buckets]
     nightly = [spread_groups, one_spread_cloud]
     asked = {check.__name__ for check in nightly} & set(sys.argv)
     make_checks(*(nightly if asked else checks))
