@@ -287,17 +287,7 @@ def _rows_in_pairs(target: Target, n: int) -> list[Program]:
     """A cloud in ``nnk_graph`` behind its k-NN graph, without float64: points to weights."""
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE, row_weights
 
-    batch = min(n, ROWS_AT_ONCE)
-    rows = target.array(batch, dtype=np.int32)
-    candidates = target.array(batch, K, dtype=np.int32)
-    arguments = target.array(n, WIDTH), rows, candidates, None
-    times = -(-n // batch)
-    options = {"kernel": "cosine"}
-    return [
-        Program(
-            name="rows", function=row_weights, arguments=arguments, options=options, times=times
-        )
-    ]
+    return _rows(target, n, row_weights, at_once=ROWS_AT_ONCE)
 
 
 def _rows_in_float64(target: Target, n: int) -> list[Program]:
@@ -305,15 +295,20 @@ def _rows_in_float64(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.geometry.nnk.graph import _row_weights
 
-    batch = min(n, ROWS_AT_ONCE)
+    return _rows(target, n, _row_weights, at_once=ROWS_AT_ONCE)
+
+
+def _rows(target: Target, n: int, function: Any, *, at_once: int) -> list[Program]:
+    batch = min(n, at_once)
     rows = target.array(batch, dtype=np.int32)
     candidates = target.array(batch, K, dtype=np.int32)
-    arguments = target.array(n, WIDTH), rows, candidates, None
-    times = -(-n // batch)
-    options = {"kernel": "cosine"}
     return [
         Program(
-            name="rows", function=_row_weights, arguments=arguments, options=options, times=times
+            name="rows",
+            function=function,
+            arguments=(target.array(n, WIDTH), rows, candidates, None),
+            options={"kernel": "cosine"},
+            times=-(-n // batch),
         )
     ]
 
