@@ -212,7 +212,12 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     mesh = target.mesh
     if mesh is None:
         raise ValueError("a ring takes several devices")
-    shapes = {"share": n // mesh.size, "k": K, "metric": "cosine", "dtype": "bfloat16"}
+    shapes: dict[str, Any] = {
+        "share": n // mesh.size,
+        "k": K,
+        "metric": "cosine",
+        "dtype": "bfloat16",
+    }
     with arithmetic(arithmetic_of(compilers.devices_of(target.device)[0])):
         plan, blocks = plan_ring(mesh, own=True, **shapes)
     single = plan.in_pairs
@@ -306,17 +311,7 @@ def _rows_in_pairs(target: Target, n: int) -> list[Program]:
     """A cloud in ``nnk_graph`` behind its k-NN graph, without float64: points to weights."""
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE, row_weights
 
-    batch = min(n, ROWS_AT_ONCE)
-    rows = target.array(batch, dtype=np.int32)
-    candidates = target.array(batch, K, dtype=np.int32)
-    arguments = target.array(n, WIDTH), rows, candidates, None
-    times = -(-n // batch)
-    options = {"kernel": "cosine"}
-    return [
-        Program(
-            name="rows", function=row_weights, arguments=arguments, options=options, times=times
-        )
-    ]
+    return _rows(target, n, row_weights, at_once=ROWS_AT_ONCE)
 
 
 def _rows_in_float64(target: Target, n: int) -> list[Program]:
@@ -324,15 +319,20 @@ def _rows_in_float64(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.nnk.candidates import ROWS_AT_ONCE
     from mgm_jax.geometry.nnk.graph import _row_weights
 
-    batch = min(n, ROWS_AT_ONCE)
+    return _rows(target, n, _row_weights, at_once=ROWS_AT_ONCE)
+
+
+def _rows(target: Target, n: int, function: Any, *, at_once: int) -> list[Program]:
+    batch = min(n, at_once)
     rows = target.array(batch, dtype=np.int32)
     candidates = target.array(batch, K, dtype=np.int32)
-    arguments = target.array(n, WIDTH), rows, candidates, None
-    times = -(-n // batch)
-    options = {"kernel": "cosine"}
     return [
         Program(
-            name="rows", function=_row_weights, arguments=arguments, options=options, times=times
+            name="rows",
+            function=function,
+            arguments=(target.array(n, WIDTH), rows, candidates, None),
+            options={"kernel": "cosine"},
+            times=-(-n // batch),
         )
     ]
 
@@ -351,14 +351,15 @@ def _large_group_in_pairs(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.backend.pairs import Pair
     from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE
-    from mgm_jax.metrics.in_pairs.large_groups import PairSubspaces, programs_of
+    from mgm_jax.metrics.in_pairs.large_groups import programs_of
+    from mgm_jax.metrics.in_pairs.subspaces import PairSubspaces
 
     batch = min(n, ROWS_AT_ONCE)
     points, rows = target.array(n, WIDTH), target.array(batch, dtype=np.int32)
     candidates = target.array(batch, K, dtype=np.int32)
     spans = target.like(jax.eval_shape(lambda: PairSubspaces.empty(n, K)))
     partners = target.array(batch, NULL_PAIRS, dtype=np.int32)
-    programs = programs_of(None, kernel="cosine", normalize=True, p=K)
+    programs = programs_of(None, kernel="cosine", normalize=True, k=K)
     arguments = [
         (points,),
         (points, spans, rows, candidates, None),

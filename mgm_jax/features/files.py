@@ -14,6 +14,8 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.files import file_sha256, safetensors_head
+from mgm_jax.found_instead import found_instead
+from mgm_jax.numpy_files import why_not
 
 Block = Callable[[int, int], np.ndarray]
 """From the first row and the one after the last to these rows."""
@@ -24,6 +26,8 @@ LABEL_COLUMNS = ("label", "class", "target")
 
 _SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _PARQUET_ROWS = 8192
+# What files are called where it is told what lies in their place.
+_MEANT = {".parquet": "a Parquet table", ".h5": "an HDF5 file", ".hdf5": "an HDF5 file"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,8 +147,13 @@ def _open(path: Path, key: str | None, content: Callable[[Path], str]) -> Featur
     except InputError:
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        told = (
+            why_not(path, error)
+            if path.suffix.lower() in (".npy", ".npz")
+            else (f": {error}.{found_instead(path, meant=_MEANT.get(path.suffix.lower(), ''))}")
+        )
         raise InputError(
-            f"features: {path} cannot be read as {path.suffix or 'zarr'} ({error})."
+            f"features: {path} cannot be read as {path.suffix or 'zarr'}{told}"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.files import ID_COLUMNS, LABEL_COLUMNS, FeatureFile
 from mgm_jax.images import ImageSource
+from mgm_jax.numpy_files import why_not
+from mgm_jax.text_table import read_text_table
 
 
 def feature_images(
@@ -47,8 +48,10 @@ def feature_images(
     values = file.labels
     if labels is not None:
         values, of_ids = _column(labels, LABEL_COLUMNS, what="labels")
-        if of_ids is not None and found_ids is not None:
-            value_of = dict(zip(map(str, of_ids), values, strict=True))
+        if of_ids is not None and (
+            found_ids is not None or set(map(str, of_ids)) == set(image_ids)
+        ):
+            value_of = _by_id(of_ids, values)
             lacking = [one for one in image_ids if one not in value_of]
             if lacking:
                 raise InputError(
@@ -77,6 +80,18 @@ def feature_images(
         fingerprints=tuple(hashlib.sha256(one.encode()).hexdigest()[:16] for one in image_ids),
         reader=no_pixels,
     )
+
+
+def _by_id(ids: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """Label of each image."""
+    value_of: dict[str, Any] = {}
+    for one, value in zip(map(str, ids), values, strict=True):
+        if _label(value_of.setdefault(one, value)) != _label(value):
+            raise InputError(
+                f"features: labels must be one an image; {one!r} is there with "
+                f"{_label(value_of[one])!r} and {_label(value)!r}. Keep one of the rows."
+            )
+    return value_of
 
 
 def rows_of(file: FeatureFile, images: ImageSource, *, ids: Sequence[str] | None) -> np.ndarray:
@@ -122,16 +137,14 @@ def _column(
     suffix = source.suffix.lower()
     try:
         if suffix == ".npy":
-            return np.load(source, allow_pickle=False).tolist(), None
+            return _npy(source), None
         if suffix == ".txt":
-            return source.read_text(encoding="utf-8").splitlines(), None
+            with source.open(encoding="utf-8-sig") as file:
+                return [line.rstrip("\n") for line in file], None
         if suffix in (".csv", ".tsv"):
-            with source.open(newline="", encoding="utf-8") as file:
-                rows = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
-                columns: dict[str, list[Any]] = {name: [] for name in rows.fieldnames or ()}
-                for row in rows:
-                    for name, values in columns.items():
-                        values.append(row[name])
+            columns: dict[str, list[Any]] = dict(
+                read_text_table(source, where=f"features: {what}: {source}")
+            )
         elif suffix == ".parquet":
             import pyarrow.parquet as pq
 
@@ -156,8 +169,23 @@ def _column(
     return columns[chosen], None if chosen in ID_COLUMNS else beside
 
 
+def _npy(source: Path) -> list[Any]:
+    """Values of an array ``[n]`` or ``[n, 1]`` in a file."""
+    try:
+        values = np.load(source, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"features: {source} cannot be read{why_not(source, error)}") from error
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise InputError(f"features: {source} must hold one value a row; got shape {values.shape}.")
+    return values.tolist()
+
+
 def _label(value: Any) -> str:
     """Name of a class; empty for an image without one."""
     if value is None or value == "" or value != value:
         return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.points.checks import as_array, check_points, is_real
+from mgm_jax.geometry.points.checks import check_points, is_real
 from mgm_jax.geometry.points.rounding import refuse_lost_digits
-from mgm_jax.geometry.points.tensors import is_tensor, off_torch
+from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.parallel.devices import fetch, fetch_rows
 from mgm_jax.probe.logistic.loss import CHUNK
 
@@ -129,10 +129,9 @@ class Features:
         Raises:
             InputError: no rows of features.
         """
-        x = as_array(x, name=name) if is_tensor(x) else x
         if isinstance(x, Features):
             return cls(tuple(replace(part, name=name) for part in x.parts))
-        x = off_torch(x)
+        x = off_torch(x, name=name)
         sliced = all(hasattr(x, one) for one in ("shape", "dtype", "__getitem__"))
         # What looks so, and has rows that NumPy does not read as they are.
         sliced &= not (hasattr(x, "tocsr") or isinstance(x, np.ma.MaskedArray))

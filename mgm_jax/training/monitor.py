@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Monitor(Result):
         every: steps from one measurement to the next.
         reference_images: what ``encode`` is given at each measurement: a fixed batch of images,
             or of views ``[images, views, ...]`` if ``encode`` returns features of that shape.
-        labels: one integer an image, for ``knn_accuracy``; None leaves it out.
+        labels: one integer or string an image, for ``knn_accuracy``; None leaves it out.
         folder: where ``geometry.csv`` and TensorBoard's events are written; None writes none.
         k: candidates of a neighbourhood, as in ``snapshot``.
         anchors: rows whose neighbourhoods are measured, as in ``snapshot``.
@@ -74,7 +74,7 @@ class Monitor(Result):
     ) -> None:
         import jax
 
-        from mgm_jax.training.snapshot import snapshot
+        from mgm_jax.training.snapshot import points_of, snapshot
 
         if every < 1:
             raise InputError(f"every must be at least 1 step; got {every}.")
@@ -83,9 +83,12 @@ class Monitor(Result):
         self.every = every
         self.reference_images = reference_images
         self.labels = labels
+        images = len(labels) if hasattr(labels, "__len__") else 0
+        self._codes = None if labels is None else encode_groups(labels, images, name="labels").codes
         self.history: list[dict[str, float]] = []
         self._file = None if folder is None else Path(folder) / "geometry.csv"
-        self._snapshot = jax.jit(lambda x, y: snapshot(x, y, k=k, anchors=anchors))
+        measure = jax.jit(lambda x, y: snapshot(x, y, k=k, anchors=anchors))
+        self._snapshot = lambda x, y: measure(points_of(x), y)
         self._warned: set[str] = set()
         self._events = _tensorboard(Path(folder)) if tensorboard and folder is not None else None
         self._run = None if wandb is None else _wandb(wandb, folder)
@@ -125,7 +128,7 @@ class Monitor(Result):
         Warns:
             CollapseWarning: once, until the features have recovered.
         """
-        values = self._snapshot(off_torch(features), self.labels)
+        values = self._snapshot(features, self._codes)
         return self.record(step, values)
 
     def record(self, step: int, snapshot: Mapping[str, Any]) -> dict[str, float]:

@@ -6,13 +6,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.cloud.effective_rank import POWER_LAW_RANKS, RANK_EPSILON
 from mgm_jax.geometry.local.polytope import diameter
 from mgm_jax.geometry.nnk.gram_distances import squared_distances
+from mgm_jax.geometry.points.checks import as_array, is_real
 from mgm_jax.geometry.points.choice import choose_rows
+from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.training.neighbourhoods import (
     affinity_excess,
     neighbourhoods,
@@ -43,7 +47,8 @@ def snapshot(
     Args:
         features: ``[n, d]``, one row an image, or ``[images, views, d]``, at least 2 views: then
             the measures of the cloud and of neighbourhoods take the first view of each image.
-        labels: one integer an image ``[n]``, for ``knn_accuracy``; None leaves it out.
+        labels: one integer an image ``[n]``, for ``knn_accuracy``; None leaves it out. Outside of
+            compiled code strings too, and whatever else ``manifold_metrics`` takes for groups.
         k: candidates of each anchor, at most n - 1.
         anchors: rows whose neighbourhoods are measured; at most all are.
         seed: of the draw of the anchors.
@@ -68,8 +73,9 @@ def snapshot(
             effective rank of what tells images apart.
 
     Raises:
-        InputError: shapes that do not fit, fewer than 4 rows. Values are not looked at within
-            compiled code: features that are not finite give NaN.
+        InputError: shapes that do not fit, fewer than 4 rows, no real numbers; outside of
+            compiled code missing labels. Values of features are not looked at: such as are not
+            finite give NaN, and rows without a direction (only zeros) NaN for what needs one.
 
     References:
         As in ``manifold_metrics``, ``rankme``, ``alpha_req``, ``lidar``, ``uniformity``,
@@ -81,7 +87,9 @@ def snapshot(
         >>> 6 < float(result["rankme"]) < 8
         True
     """
-    x = jnp.asarray(features)
+    x = points_of(features)
+    if x.ndim and labels is not None and not isinstance(labels, Tracer):
+        labels = encode_groups(labels, x.shape[0], name="labels").codes
     if axis_name is not None:
         x = lax.all_gather(x, axis_name, tiled=True)
         labels = None if labels is None else lax.all_gather(labels, axis_name, tiled=True)
@@ -99,10 +107,29 @@ def snapshot(
         raise InputError(
             f"labels must be one integer a row, shape {(n,)}; got {jnp.shape(labels)}."
         )
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
     cloud = x[:, 0] if x.ndim == 3 else x
     values = _of_cloud(cloud) | _of_neighbourhoods(cloud, labels, k=k, anchors=anchors, seed=seed)
     return values | (_of_views(x) if x.ndim == 3 else {})
+
+
+def points_of(features: Any) -> jax.Array:
+    """Features of whatever kind as a JAX array; what is traced stays as it is.
+
+    Raises:
+        InputError: nothing that NumPy makes an array of, masked values, no real numbers.
+    """
+    array = as_array(features, name="features")
+    if not is_real(array.dtype):
+        raise InputError(
+            f"features must hold real numbers; got dtype {array.dtype}. Convert them to float32."
+        )
+    if isinstance(array, jax.Array):
+        return array
+    # JAX takes neither long doubles nor another order of bytes, and would cut large integers off.
+    kept = array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize <= 8
+    with np.errstate(over="ignore"):
+        return jnp.asarray(array if kept else array.astype(np.float64))
 
 
 def _of_cloud(x: jax.Array) -> dict[str, jax.Array]:
@@ -149,7 +176,9 @@ def _of_neighbourhoods(
         counts = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
         winner = jnp.take_along_axis(votes, jnp.argmax(counts, axis=1)[:, None], axis=1)[:, 0]
         values["knn_accuracy"] = jnp.mean(winner == jnp.asarray(labels)[chosen])
-    return values
+    # A row without a direction is nearest to all others, as NaN ranks above every cosine.
+    directed = jnp.isfinite(total).all()
+    return {name: jnp.where(directed, value, jnp.nan) for name, value in values.items()}
 
 
 def _of_views(x: jax.Array) -> dict[str, jax.Array]:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +21,8 @@ from mgm_jax.geometry.knn import buckets, in_groups
 from mgm_jax.geometry.knn.mesh import ring, ring_buckets, ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
-from mgm_jax.metrics import manifold
+from mgm_jax.geometry.nnk.candidates import nearest_in_cloud_of
+from mgm_jax.metrics import large_groups, manifold
 from mgm_jax.metrics.in_pairs import large_groups as large_in_pairs
 from mgm_jax.metrics.in_pairs.large_groups import measure_in_three_programs
 from mgm_jax.metrics.options import Options
@@ -159,6 +161,11 @@ def spread_points() -> None:
         graph = knn_graph(x, k=4, groups=halves, devices=mesh)
     expected = nearest(x, k=4, metric="cosine", groups=halves)[0]
     np.testing.assert_array_equal(graph.indices, expected)
+    rows = np.flatnonzero(halves == 0)[3:]
+    half = take_rows(spread, rows, mesh)
+    assert rows.size < len(half), "rows follow that fill up the shares"
+    found = nearest_in_cloud_of(half, k=4, on_sphere=True, mesh=mesh, size=rows.size)
+    np.testing.assert_array_equal(found, nearest(x[rows], k=4, metric="cosine")[0])
     graph = knn_graph(x[:30], k=4, base=spread, devices=mesh)
     expected = nearest(x[:30], k=4, metric="cosine", base=x)[0]
     np.testing.assert_array_equal(graph.indices, expected)
@@ -195,6 +202,25 @@ def one_spread_cloud() -> None:
         result = measure_in_three_programs(shard_rows(x, mesh), *given, mesh, _never)
     for name, column in alone.items():
         np.testing.assert_allclose(result[name], column, atol=1e-6, err_msg=name)
+
+
+def spread_large_groups() -> None:
+    """Metrics of large groups that stay spread, one after the other, where float64 is slow."""
+    x = clouds()["post-ReLU features"][:72, :12]
+    # No group is a multiple of the devices.
+    labels = np.where(np.arange(72) % 7 < 4, 2, 1)
+    spread = shard_rows(x, default_mesh())
+    small = patch.object(manifold, "Options", partial(Options, gram_limit=20))
+    with arithmetic("pairs"), small, patch.object(large_in_pairs, "MAX_DEFECT", 1.0):
+        expected = manifold_metrics(x, k=5, groups=labels)
+        with (
+            patch.object(manifold, "fetch", _never),
+            patch.object(large_groups, "fetch_rows", _never),
+        ):
+            result = manifold_metrics(spread, k=5, groups=labels)
+    for name in expected.columns:
+        one, two = getattr(result, name), getattr(expected, name)
+        np.testing.assert_allclose(one, two, atol=1e-6, err_msg=name)
 
 
 def without_float64() -> None:
@@ -274,6 +300,6 @@ if __name__ == "__main__":
     # What counts compilations comes before what compiles.
     checks = [compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points]
     checks += [without_float64, in_buckets]
-    nightly = [spread_groups, one_spread_cloud, in_buckets_at_length]
+    nightly = [spread_groups, one_spread_cloud, spread_large_groups, in_buckets_at_length]
     asked = {check.__name__ for check in nightly} & set(sys.argv)
     make_checks(*(nightly if asked else checks))

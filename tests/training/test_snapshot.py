@@ -145,13 +145,45 @@ def test_within_a_step_and_under_shard_map(points: np.ndarray, result: dict[str,
     assert float(inside["nnk_degree"]) == pytest.approx(result["nnk_degree"])
 
 
+@pytest.mark.parametrize("wrong", [0.0, np.nan, np.inf])
+def test_a_row_without_a_direction_leaves_no_neighbourhoods(
+    points: np.ndarray, labels: np.ndarray, wrong: float
+) -> None:
+    """NaN ranks above every cosine, so such a row would be nearest to all others."""
+    spoilt = np.where(np.arange(240)[:, None] == 7, wrong, points)
+    result = taken(spoilt, labels, anchors=240)
+    of_neighbours = {"nnk_degree", "relative_diameter", "affinity_excess", "two_nn"}
+    of_neighbours |= {"knn_accuracy", "uniformity", "mean_cosine"}
+    assert of_neighbours <= {name for name, value in result.items() if np.isnan(value)}
+    assert np.isfinite(float(result["rankme"])) == (wrong == 0)
+
+
+def test_features_and_labels_of_any_kind(
+    points: np.ndarray, labels: np.ndarray, result: dict[str, float]
+) -> None:
+    """Names of classes, labels that 32 bits do not hold, and types that JAX does not take."""
+    torch = pytest.importorskip("torch")
+    names = np.array(["ant", "bee", "cat", "dog"])[labels]
+    for features, named in (
+        (points.astype(">f8"), names.tolist()),
+        (points.astype(np.longdouble), labels * 2**32),
+        (torch.tensor(points, requires_grad=True), torch.tensor(labels)),
+    ):
+        given = snapshot(features, named, anchors=240)
+        assert float(given["knn_accuracy"]) == pytest.approx(result["knn_accuracy"])
+        assert float(given["rankme"]) == pytest.approx(result["rankme"], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("features", "labels", "options", "named"),
     [
         (np.ones(8), None, {}, r"got shape \(8,\)"),
         (np.ones((8, 1, 4)), None, {}, "at least 2 views"),
         (np.ones((8, 4)), None, {"k": 8}, "8 rows and k=8"),
-        (np.ones((20, 4)), np.ones(3, int), {}, r"shape \(20,\); got \(3,\)"),
+        (np.ones((20, 4)), np.ones(3, int), {}, r"the 20 points; got shape \(3,\)"),
+        (np.ones((20, 4)), [None] + 19 * ["a"], {}, r"rows 0"),
+        (np.ones((20, 4), complex), None, {}, "dtype complex128"),
+        (np.ma.masked_equal(np.eye(20), 1), None, {}, "masked values in 20 rows"),
     ],
 )
 def test_what_does_not_fit_is_named(

@@ -110,7 +110,7 @@ def _as_labels(groups: Any, *, name: str) -> np.ndarray:
     """Labels as an array that keeps what is missing, and keeps numbers and strings apart."""
     if isinstance(groups, np.ma.MaskedArray):
         _refuse_missing(np.flatnonzero(np.ma.getmaskarray(groups)), name=name)
-    groups = off_torch(groups)
+    groups = off_torch(groups, name=name)
     try:
         labels = np.asarray(groups)
         if labels.dtype.kind in "US" and isinstance(groups, list | tuple):
@@ -128,9 +128,11 @@ def _as_names(labels: np.ndarray, *, name: str) -> np.ndarray:
     """Labels as an integer, boolean, string or bytes array; anything else is refused."""
     if labels.dtype.kind == "O":
         _refuse_missing([row for row, label in enumerate(labels) if _is_missing(label)], name=name)
-        for kind in (str, bytes):
-            if all(isinstance(label, kind) for label in labels):
-                return labels.astype(kind)
+        # Of a subclass, such as an enumeration of strings, NumPy would take what str() says.
+        if all(isinstance(label, str) for label in labels):
+            return np.array([str.__str__(label) for label in labels], dtype=str)
+        if all(isinstance(label, bytes) for label in labels):
+            return labels.astype(bytes)
         if not all(isinstance(label, int | np.integer | np.bool_) for label in labels):
             if all(isinstance(label, int | float | np.number | np.bool_) for label in labels):
                 return _as_names(labels.astype(np.float64), name=name)
@@ -247,3 +249,22 @@ def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
             for row, code in enumerate(chosen):
                 rows[row, : members[code].size] = members[code]
             yield GroupBatch(groups=batch_codes, rows=rows, mask=rows >= 0)
+
+
+def trimmed_batches(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[GroupBatch]:
+    """Leave out the places that no group of a padded size fills, but for a few.
+
+    Work grows with the third power of the places, and groups often have one size.
+
+    >>> groups = encode_groups(np.zeros(33, int), 33)
+    >>> [b.rows.shape for b in trimmed_batches(groups, group_batches(groups, max_points=64))]
+    [(1, 34)]
+    """
+    padded = np.array([padded_size(int(size)) for size in groups.sizes])
+    for batch in batches:
+        most = int(groups.sizes[padded == batch.rows.shape[1]].max())
+        step = 2 if most <= 64 else 8
+        positions = slice(0, -(-most // step) * step)
+        yield GroupBatch(
+            groups=batch.groups, rows=batch.rows[:, positions], mask=batch.mask[:, positions]
+        )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from mgm_jax.found_instead import stands_for_another
+
 #: Formats of Pillow that are never opened, by its own names.
 CLOSED_FORMATS = frozenset(("EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF"))
 
@@ -128,9 +130,6 @@ def why_passed_over(path: str) -> str | None:
 
 # What the first bytes of a file say that is no picture, or none that is opened.
 _HEADS = (
-    (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with `git lfs pull`"),
-    (b"<!doctype html", "a web page, as servers send instead of a file: download it again"),
-    (b"<html", "a web page, as servers send instead of a file: download it again"),
     (b"<svg", f"an SVG drawing: {_CONVERT}"),
     (b"<?xml", "an XML text"),
     (b"%pdf", f"a PDF page: {_CONVERT}"),
@@ -152,10 +151,8 @@ def what_it_is(content: bytes) -> str | None:
     >>> what_it_is(b"")
     'empty (0 bytes)'
     """
-    if not content:
-        return "empty (0 bytes)"
-    if not content.strip(b"\0"):
-        return f"{len(content):,} bytes of zero, as a copy leaves that was not finished"
+    if (stands_for := stands_for_another(content)) is not None:
+        return stands_for
     if content[4:8] == b"ftyp":
         heif = content[8:12] in _HEIF
         return f"HEIF, which Pillow cannot decode: {_CONVERT}" if heif else "a film"

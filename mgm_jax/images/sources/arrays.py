@@ -16,6 +16,7 @@ from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.picture import array_to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.sources.options import SourceOptions
+from mgm_jax.numpy_files import why_not
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")
@@ -101,6 +102,8 @@ def encode_labels(
     if labels is None:
         return np.full(n, -1, np.int32), ()
     given = np.asarray(labels)
+    if given.shape == (n, 1):
+        given = given[:, 0]
     if given.shape != (n,):
         raise InputError(f"{name}: expected one label for each of {n} images; got {given.shape}.")
     if given.dtype.kind not in "iubU":
@@ -155,7 +158,7 @@ def _load(path: Path, *, split: str | None, limits: Limits) -> np.ndarray | dict
     except InputError:
         raise
     except Exception as error:  # a damaged zip or header raises one of many types
-        raise InputError(f"{path} cannot be read as NumPy arrays: {error}") from error
+        raise InputError(f"{path} cannot be read as NumPy arrays{why_not(path, error)}") from error
 
 
 def _keys(known: list[str], path: Path, split: str | None) -> dict[str, str]:

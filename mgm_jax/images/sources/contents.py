@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mgm_jax.errors import InputError
+from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
 from mgm_jax.images.decode.picture import decode_image, deep_span
 from mgm_jax.images.image_source import ImageChanged, ImageSource, PassedOver
+from mgm_jax.images.sources.files.names import look_alikes
 from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.progress import progress
 
@@ -105,7 +106,11 @@ def source_of_contents(contents: Contents, options: SourceOptions) -> ImageSourc
         reader=read,
         columns=contents.columns,
         passed_over=contents.passed_over,
-        notes=(*contents.notes, *_deep_notes(facts, value_range)),
+        notes=(
+            *contents.notes,
+            *_alike_notes(contents.classes),
+            *_deep_notes(facts, value_range),
+        ),
     )
 
 
@@ -153,6 +158,14 @@ def _read_again(read: Callable[[int], bytes], index: int, fingerprint: str, titl
             "is back, and begins anew with the new one."
         )
     return content
+
+
+def _alike_notes(classes: Sequence[str]) -> list[str]:
+    """Classes that a person may take for one, such as ``Cat``, ``cat`` and ``cat`` with a blank."""
+    return [
+        f"classes that look alike are kept apart: {name_some(map(ascii, names))}"
+        for names in look_alikes(classes)
+    ]
 
 
 def _deep_notes(facts: Sequence[_Facts], value_range: ValueRange | None) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
@@ -54,7 +55,10 @@ def read_idx(path: Path, *, limits: Limits = LIMITS) -> np.ndarray:
         with gzip.open(path) if zipped else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] != _BYTES:
-                raise InputError(f"{path} is no IDX file of bytes; it begins with {head.hex()}.")
+                raise InputError(
+                    f"{path} is no IDX file of bytes; it begins with {head.hex()}."
+                    + found_instead(path)
+                )
             axes = head[3]
             lengths = file.read(4 * axes)
             shape = tuple(int(size) for size in np.frombuffer(lengths, ">u4")) if axes else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ __all__ = ["ImageSource", "open_source"]
 
 TFDS_PREFIX = "tfds:"
 ROWS_PREFIX = "rows:"
+
+# A place in the network, also after a path has made one slash of two.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/+", re.IGNORECASE)
 
 
 def open_source(
@@ -104,6 +108,8 @@ def open_source(
         value_range=check_value_range(value_range),
         limits=limits,
     )
+    if isinstance(images, str) and not images.strip():
+        raise InputError("images must name a folder, a file or a set; got an empty text.")
     if isinstance(images, str | Path):
         _refuse(str(images), ids=ids, columns=columns, name=name)
         source = _open(images, labels, options)
@@ -138,6 +144,8 @@ def _open(
         _refuse(text, split=split, labels=labels, depth=_deep(depth), value_range=value_range)
         return rows_source(Path(text.removeprefix(ROWS_PREFIX)).expanduser())
     path = Path(path_or_name).expanduser()
+    if _ADDRESS.match(text):
+        raise InputError(f"No images at {text!r}.{_not_these(path)}")
     if opener := _opener_of_files(path):
         _refuse(text, labels=labels)
         return opener(path, options)
@@ -197,7 +205,9 @@ def _opener_of_files(path: Path) -> Callable[[Path, SourceOptions], ImageSource]
 
 
 def _not_these(path: Path) -> str:
-    """More on a file that is there and cannot be a source."""
+    """More on a file that is there and cannot be a source, or on an address."""
+    if _ADDRESS.match(str(path)):
+        return " This is an address: fetch the files first, and name their folder."
     if not path.is_file():
         return ""
     suffix = path.suffix.lower()

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mgm_jax.analysis.transfer.published import unclaimed
 from mgm_jax.analysis.transfer.published_tasks import PUBLISHED_SCORES, published_tasks
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.text_table import read_text_table
 
 #: Kind of these rows in the table ``transfer``, beside ``probe`` and ``score``.
 GIVEN = "given"
@@ -57,7 +59,7 @@ def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:
     if not path.is_file() or path.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"transfer: scores must be a .csv or .parquet file; {path} is none.")
     try:
-        table = pd.read_csv(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+        table = _texts(path) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
     except (ValueError, OSError) as error:
         raise InputError(f"transfer: scores: {path} cannot be read ({error}).") from error
     if not isinstance(table.index, pd.RangeIndex):
@@ -83,6 +85,19 @@ def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:
             f"{name_some(names)}."
         )
     return values.loc[known]
+
+
+def _texts(path: Path) -> pd.DataFrame:
+    """A table whose first column are names, whatever these look like: 007, 1e5, NA."""
+    columns = read_text_table(path, where=f"transfer: scores: {path}")
+    table = pd.DataFrame(columns, dtype=object)
+    for name in table.columns[1:]:
+        values = table[name].str.strip().replace("", np.nan)
+        try:
+            table[name] = pd.to_numeric(values.mask(values.isin(("NA", "NaN", "nan"))))
+        except ValueError:
+            continue
+    return table
 
 
 def given_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as npst
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points import checks as points
 from mgm_jax.geometry.points.checks import check_points, find_duplicates, normalise, sum_of_squares
+from mgm_jax.probe.features import Features
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, np.uint8])
@@ -98,6 +99,18 @@ def test_duplicates_are_the_rows_numpy_finds(x: np.ndarray) -> None:
     np.testing.assert_array_equal(codes, equal.argmax(axis=1))
 
 
+@pytest.mark.parametrize("alike", [40, 5])
+def test_rows_that_share_their_first_columns_are_told_apart(alike: int) -> None:
+    """Many such rows, and few among rows that differ at once, of which some are equal indeed."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(200, 300)).astype(np.float32)
+    rows = rng.permutation(200)[:alike]
+    x[rows, :100] = x[rows[0], :100]
+    x[rows[1::2]] = x[rows[1]]
+    equal = (x[:, None] == x[None]).all(axis=2)
+    np.testing.assert_array_equal(find_duplicates(x), equal.argmax(axis=1))
+
+
 def test_permuted_rows_are_no_duplicates() -> None:
     x = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], np.float32)
     assert find_duplicates(jnp.asarray(x, jnp.bfloat16)).tolist() == [0, 1, 0]
@@ -129,3 +142,30 @@ def test_fewer_points_may_do(least: int, rows: int) -> None:
     assert check_points(np.ones((rows, 3)), least=least, cosine=True).shape == (rows, 3)
     with pytest.raises(InputError, match=f"at least {least + 1} row"):
         check_points(np.ones((rows, 3)), least=least + 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*quantized tensor creation")
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "bfloat16", "float16", "qint8"])
+def test_types_that_numpy_has_not_become_float32(kind: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.tensor([[1.0, 2.0], [4.0, -8.0]])
+    if kind == "qint8":
+        given_kind = torch.quantize_per_tensor(values, 1.0, 0, torch.qint8)
+    else:
+        given_kind = values.to(getattr(torch, kind))
+    assert np.asarray(check_points(given_kind)).tolist() == values.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("what", ["meta", "sparse", "nested"])
+def test_tensors_without_rows_of_numbers_are_named(what: str) -> None:
+    torch = pytest.importorskip("torch")
+    values = torch.ones(3, 2)
+    tensor = {
+        "meta": lambda: values.to("meta"),
+        "sparse": values.to_sparse,
+        "nested": lambda: torch.nested.nested_tensor([values, values[:1]]),
+    }[what]()
+    for door in (check_points, lambda x: Features.of(x, name="x")):
+        with pytest.raises(InputError, match="x must be a dense tensor"):
+            door(tensor)

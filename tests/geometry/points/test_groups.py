@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -11,6 +13,12 @@ from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.groups import encode_groups, group_batches, padded_size
+
+
+class Name(str, Enum):  # noqa: UP042 (what users have, and what str() makes a mess of)
+    first = "a"
+    second = "b"
+
 
 labels = st.lists(st.integers(-5, 5), min_size=1, max_size=60)
 
@@ -54,6 +62,8 @@ def test_no_groups_are_one_group() -> None:
         pd.array([2.0, 1.0, 2.0], dtype="Float64"),
         pd.Index([2, 1, 2]),
         jnp.array([2, 1, 2]),
+        # NumPy would take what str() says, "Name.second", cut to the length of the values.
+        [Name.second, Name.first, Name.second],
     ],
 )
 def test_any_names_will_do(values: object) -> None:

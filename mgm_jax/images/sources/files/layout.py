@@ -16,7 +16,6 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.images.decode.formats import image_suffixes
-from mgm_jax.images.sources.files.names import look_alikes
 
 #: Names of folders, without case, that stand for a split, by what it is for.
 SPLIT_NAMES = {
@@ -58,6 +57,24 @@ def split_kind(name: str) -> str | None:
     return next((kind for kind, names in SPLIT_NAMES.items() if match[1] in names), None)
 
 
+def _without_common_words(folders: Sequence[str]) -> dict[str, str]:
+    """Names without the words at either end that all of them share: ``seg_train``, ``seg_test``.
+
+    >>> _without_common_words(["seg_train", "seg_test"])
+    {'seg_train': 'train', 'seg_test': 'test'}
+    """
+    words = {folder: re.split(r"[-_. ]+", folder) for folder in folders}
+    if len(words) < 2:
+        return {folder: folder for folder in folders}
+    for end in (0, -1):
+        while len({one[end].lower() for one in words.values()}) == 1:
+            if any(len(one) == 1 for one in words.values()):
+                break
+            for one in words.values():
+                del one[end]
+    return {folder: "_".join(left) for folder, left in words.items()}
+
+
 def find_layout(
     paths: Sequence[str], *, where: str, depth: int = 1, split: str | None = None
 ) -> Layout:
@@ -85,8 +102,8 @@ def find_layout(
         kept, inner = _take_split(kept, inner, split, where=where)
     if not inner:
         raise InputError(
-            f"{where} holds no image files ({', '.join(image_suffixes())}). "
-            "Expected one folder a class, or images side by side."
+            f"{where} holds no image files (.png, .jpg, .webp and {len(image_suffixes()) - 3} "
+            "other endings). Expected one folder a class, or images side by side."
         )
     inner, notes = _unwrapped(inner, depth=depth)
     splits, more = _splits(inner) if split is None else ([], [])
@@ -96,10 +113,8 @@ def find_layout(
         notes += more
     else:
         labels, classes = _classes(inner, where=where, depth=depth)
-    notes += [
-        f"classes that look alike are kept apart: {name_some(map(ascii, names))}"
-        for names in look_alikes(classes)
-    ]
+        if split is None and depth == 1:
+            notes += _same_folders_within(inner)
     return Layout(kept, inner, labels, classes, tuple(notes))
 
 
@@ -136,7 +151,8 @@ def _take_split(
         if inside:
             return [kept[i] for i in inside], [paths[i][len(wanted) + 1 :] for i in inside]
         heads = _heads(paths) or sorted({p.split("/", 1)[0] for p in paths if "/" in p})
-        alike = [head for head in heads if same_split(head, wanted)]
+        core = _without_common_words(heads)
+        alike = [one for one in heads if same_split(one, wanted) or same_split(core[one], wanted)]
         if len(alike) > 1:
             raise InputError(
                 f"{where}: split {split!r} may be any of {name_some(alike)}; name one of them."
@@ -170,7 +186,8 @@ def same_split(folder: str, wanted: str) -> bool:
 def _splits(paths: list[str]) -> tuple[list[str], list[str]]:
     """The outermost folders, where they are the splits of one set; and what to say of them."""
     heads = sorted({path.split("/", 1)[0] for path in paths if "/" in path})
-    kinds = {head: kind for head in heads if (kind := split_kind(head))}
+    core = _without_common_words(heads)
+    kinds = {one: kind for one in heads if (kind := split_kind(one) or split_kind(core[one]))}
     if heads and len(kinds) == len(heads) == len(_heads(paths)):
         return heads, [
             f"the folders {', '.join(heads)} are taken as splits of one set, not as classes; "
@@ -189,6 +206,25 @@ def _splits(paths: list[str]) -> tuple[list[str], list[str]]:
             "split: takes one of them"
         ]
     return [], []
+
+
+def _same_folders_within(paths: Sequence[str]) -> list[str]:
+    """What to say where every class holds the same folders, as folds, domains and cameras do."""
+    within: dict[str, set[str]] = {}
+    for path in paths:
+        parts = path.split("/")
+        within.setdefault(parts[0], set()).update(parts[1:2] if len(parts) > 2 else ())
+    shared = set.intersection(*within.values()) if len(within) > 1 else set[str]()
+    if len(shared) < 2 or any(len(shared) <= len(one) / 2 for one in within.values()):
+        return []
+    if any(map(split_kind, shared)):
+        # Splits within the classes are told of already.
+        return []
+    return [
+        f"the folders {name_some(sorted(within), most=3)} are the classes, and each of them holds "
+        f"the folders {name_some(sorted(shared), most=3)}; if these are the classes, split: takes "
+        "one of the outer folders, and depth: 2 makes a class of each pair"
+    ]
 
 
 def _classes_of_splits(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from mgm_jax.errors import InputError
 from mgm_jax.images.decode.formats import DOCUMENT, HARMLESS, STRANGE
 from mgm_jax.images.image_source import ImageSource, PassedOver
 from mgm_jax.images.sources.contents import Contents, source_of_contents
@@ -86,6 +87,13 @@ def source_of_files(listing: FileListing, options: SourceOptions) -> ImageSource
     split = options.split
     where = listing.where if split is None else f"{listing.where}/{split}"
     options.limits.check("files", len(listing.paths), name=listing.where, what="image files")
+    passed_over = listing.passed_over.result()
+    if not listing.paths and passed_over:
+        told = "; ".join(map(str, passed_over[:3]))
+        raise InputError(
+            f"{where} holds no image files. Passed over: {told}. Expected one folder a class, or "
+            "images side by side."
+        )
     layout = find_layout(
         [visible(path) for path in listing.paths],
         where=listing.where,
@@ -103,7 +111,7 @@ def source_of_files(listing: FileListing, options: SourceOptions) -> ImageSource
             labels=layout.labels[order],
             classes=layout.classes,
             read=lambda position: listing.read(positions[position]),
-            passed_over=listing.passed_over.result(),
+            passed_over=passed_over,
             notes=layout.notes,
         ),
         options,

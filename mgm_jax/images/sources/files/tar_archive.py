@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from mgm_jax.errors import InputError
 from mgm_jax.files import out_of_space
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.formats import TAR_SUFFIXES, why_passed_over
 from mgm_jax.images.decode.limits import FREE_BYTES, Limits
 from mgm_jax.images.image_source import ImageSource
@@ -62,6 +63,10 @@ def tar_source(path: Path, options: SourceOptions) -> ImageSource:
         members[inner] = member.offset_data, member.size
         limits.check("files", len(members), name=where, what="image files")
     paths = sorted(members)
+    file.seek(0)
+    if not paths and (instead := found_instead(file.read(4096))):
+        # What begins with zeros is an archive that ends at once.
+        raise InputError(f"{where} cannot be read as a tar archive.{instead}")
 
     def read(position: int) -> bytes:
         start, size = members[paths[position]]
@@ -97,7 +102,10 @@ def tar_members(
                 if inner and not member.isdir():
                     yield inner, member
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise InputError(f"{where} cannot be read as a tar archive: {error}") from error
+        file.seek(start)
+        raise InputError(
+            f"{where} cannot be read as a tar archive: {error}.{found_instead(file.read(4096))}"
+        ) from error
 
 
 def plain_tar(

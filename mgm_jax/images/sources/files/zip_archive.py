@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from mgm_jax.errors import InputError
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.formats import why_passed_over
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files
@@ -38,7 +39,10 @@ def zip_source(path: Path, options: SourceOptions) -> ImageSource:
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"{where} cannot be read as a zip archive: {error}") from error
+        raise InputError(
+            f"{where} cannot be read as a zip archive: {error}."
+            + found_instead(path, meant="a zip archive")
+        ) from error
     passed_over = PassedOverFiles()
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
@@ -169,7 +170,10 @@ def _open_file(file: Path) -> tuple[Any, list[Any]]:
             batches.append(batch)
         return reader.schema, batches
     except (OSError, pa.ArrowException, MemoryError) as error:
-        raise InputError(f"{title} cannot be read as Arrow: {error}") from error
+        raise InputError(
+            f"{title} cannot be read as Arrow: {str(error).removesuffix('.')}."
+            + found_instead(file, meant="an Arrow table")
+        ) from error
 
 
 def _shards(folder: Path) -> list[Path]:

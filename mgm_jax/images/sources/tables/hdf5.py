@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
@@ -61,7 +62,9 @@ def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
         file = h5py.File(path, "r", rdcc_nbytes=_CACHE_BYTES)
         arrays: dict[str, Any] = {one: file[one] for one in _names(file, h5py)}
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise InputError(f"{where} cannot be read as HDF5: {error}") from error
+        raise InputError(
+            f"{where} cannot be read as HDF5: {error}." + found_instead(path, meant="an HDF5 file")
+        ) from error
     known = list(arrays)
     image = _chosen(fields.image, _IMAGE_KEYS, known, split, what="image", where=where)
     if image is None:

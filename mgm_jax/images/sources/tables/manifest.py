@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import read_regular
 from mgm_jax.images.image_source import ImageSource
@@ -30,6 +31,10 @@ from mgm_jax.images.sources.tables.fields import (
     encode_text,
 )
 from mgm_jax.images.sources.tables.rows import rows_of_split
+from mgm_jax.text_table import read_text_table
+
+# A whole number with zeros before it, which is a name.
+_PADDED = re.compile(r"-?0\d+$")
 
 
 def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
@@ -75,7 +80,7 @@ def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
     if split is None and split_column is not None and len(set(table[split_column])) > 1:
         splits = name_some(sorted({str(one) for one in table[split_column]}))
         notes = (f"the rows of the splits {splits} are taken as one set; split: takes one of them",)
-    real = [os.path.join(path.parent, one) for one in paths]
+    real = [_real_path(path.parent, one) for one in paths]
     contents = Contents(
         where=where,
         ids=ids,
@@ -91,6 +96,14 @@ def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
         contents = rows_of_split(contents, table[split_column], split)
     order = sorted(range(len(contents.ids)), key=contents.ids.__getitem__)
     return source_of_contents(contents.take(order), options.called(visible(path.stem)))
+
+
+def _real_path(folder: Path, written: str) -> str:
+    """Where a file lies that a table names, which may have been written on Windows."""
+    plain = os.path.join(folder, written)
+    if "\\" in written and not os.path.lexists(plain):
+        return os.path.join(folder, written.replace("\\", "/"))
+    return plain
 
 
 def _ids(
@@ -119,27 +132,13 @@ def _read(path: Path, where: str, limits: Limits) -> dict[str, Sequence[Any]]:
         return _read_parquet(path, where, limits)
     try:
         limits.check("file_bytes", path.stat().st_size, name=where, what="bytes")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            head = [one.strip() for one in next(reader, [])]
-            rows = []
-            for row in reader:
-                if len(row) not in (0, len(head)):
-                    raise InputError(
-                        f"{where}, line {reader.line_num}: expected {len(head)} values, as in the "
-                        f"head ({name_some(head)}); got {len(row)}."
-                    )
-                if row:
-                    rows.append(row)
-                    limits.check("files", len(rows), name=where, what="rows")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
         raise InputError(f"{where} cannot be read as a table: {error}") from error
-    if not rows or len(set(head)) < len(head):
-        raise InputError(
-            f"{where} must have a head of distinct names and rows below it; got "
-            f"{name_some(head) or 'nothing'} and {len(rows)} rows."
-        )
-    texts = {name: [row[i] for row in rows] for i, name in enumerate(head)}
+    texts = read_text_table(
+        path,
+        where=where,
+        check_rows=lambda count: limits.check("files", count, name=where, what="rows"),
+    )
     return {name: _typed(name, values) for name, values in texts.items()}
 
 
@@ -148,7 +147,9 @@ def _typed(name: str, values: list[str]) -> Sequence[Any]:
     if name in (*PATH_COLUMNS, *ID_COLUMNS):
         return values
     whole = encode_text(values)
-    if not any(isinstance(one, str) for one in whole):
+    # As numbers, classes 01 and 1 would be one.
+    padded = any(_PADDED.match(one) for one in values)
+    if padded or not any(isinstance(one, str) for one in whole):
         return whole
     try:
         return [None if one == "" else float(one) for one in values]
@@ -168,5 +169,8 @@ def _read_parquet(path: Path, where: str, limits: Limits) -> dict[str, Sequence[
         limits.check_ratio(unpacked, path.stat().st_size, name=where)
         table = pq.read_table(path)
     except (OSError, pa.ArrowException, MemoryError) as error:
-        raise InputError(f"{where} cannot be read as Parquet: {error}") from error
+        raise InputError(
+            f"{where} cannot be read as Parquet: {str(error).removesuffix('.')}."
+            + found_instead(path, meant="a Parquet table")
+        ) from error
     return {name: table.column(name).to_pylist() for name in table.column_names}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.contents import source_of_contents
@@ -112,7 +113,10 @@ def parquet_schema(file: Path) -> Any:
     try:
         return pq.read_schema(file)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{visible(str(file))} cannot be read as Parquet: {error}") from error
+        raise InputError(
+            f"{visible(str(file))} cannot be read as Parquet: {str(error).removesuffix('.')}."
+            + found_instead(file, meant="a Parquet table")
+        ) from error
 
 
 def _opened(

@@ -7,7 +7,7 @@ import pytest
 from mgm_jax.errors import InputError
 from mgm_jax.images.sources.files.layout import find_layout, split_kind
 from mgm_jax.images.sources.open_source import open_source
-from tests.images.pictures import write_classes
+from tests.images.pictures import random_pixels, write_classes, write_picture
 
 ANIMALS = [f"{name}/{i}.png" for name in ("ant", "bee") for i in (1, 2)]
 
@@ -97,12 +97,37 @@ def test_what_is_no_layout_is_refused(paths, options, said):
         find_layout(paths, where="x", **options)
 
 
-def test_classes_that_look_alike_are_named():
+@pytest.mark.parametrize("table", [False, True])
+def test_classes_that_look_alike_are_named(tmp_path, table):
     # The second name begins with a Cyrillic letter.
     names = ["cat", "\u0441at", "dog", "Dog", "owl"]
-    layout = find_layout([f"{name}/1.png" for name in names], where="x")
-    assert len(layout.classes) == 5 and len(layout.notes) == 2
-    assert "\\u0441at" in "".join(layout.notes)
+    for name in names:
+        write_picture(tmp_path / "set" / name / "1.png", random_pixels(0))
+    if table:
+        rows = "".join(f"set/{name}/1.png,{name}\n" for name in names)
+        (tmp_path / "set.csv").write_text("path,label\n" + rows, encoding="utf-8")
+    source = open_source(tmp_path / ("set.csv" if table else "set"), warn=False)
+    assert len(source.classes) == 5 and len(source.notes) == 2
+    assert "\\u0441at" in "".join(source.notes)
+
+
+@pytest.mark.parametrize("names", [("seg_train", "seg_test"), ("Pets.val.2", "pets-Train-2")])
+def test_words_that_all_folders_share_hide_no_splits(names):
+    paths = [f"{one}/{inner}" for one in names for inner in below(one)]
+    layout = find_layout(paths, where="x")
+    assert layout.classes == ("ant", "bee") and "taken as splits" in layout.notes[0]
+    train = find_layout(paths, where="x", split="train")
+    assert train.paths == ANIMALS and len({paths[i].split("/")[0] for i in train.kept}) == 1
+
+
+def test_the_same_folders_in_every_class_are_told_of():
+    """Folds, domains, cameras: which of the two levels the classes are is not in the paths."""
+    domains = find_layout(below("photo", "sketch"), where="x")
+    assert domains.classes == ("photo", "sketch")
+    told = "the folders photo, sketch are the classes, and each of them holds the folders ant, bee"
+    assert told in domains.notes[0] and "depth: 2" in domains.notes[0]
+    for own in (["n01/images/1.png", "n02/images/2.png"], [*below("photo"), "sketch/cat/1.png"]):
+        assert find_layout(own, where="x").notes == ()
 
 
 def test_a_wrapped_folder_is_its_zip(tmp_path):
