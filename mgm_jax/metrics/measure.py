@@ -99,8 +99,7 @@ def measure_points(
                 rows = np.flatnonzero(groups.codes == code)
                 own = None if bandwidth is None else bandwidth[rows]
                 partners = _partners(groups, code, options)
-                cloud = points if rows.size == n else fetch_rows(points, rows)
-                write(rows, measure_large_group(cloud, own, partners, options, mesh))
+                write(rows, measure_large_group(points, rows, own, partners, options, mesh))
     # Two points are each other's only neighbour: their two segments are one, and the affinity
     # would be 1 whatever the points are.
     pairs = groups.sizes[groups.codes] == 2
