@@ -51,8 +51,8 @@ _CORE = (
 # tests of other files have the mark themselves; a second of one core is long.
 _SLOW = (
     "test_compile_cache.py",
-    "test_on_device.py",
-    "test_readme.py",
+    "evidence/test_on_device.py",
+    "docs/test_readme.py",
     "converters/verification/test_cifar_accuracy.py",
     "converters/naming/test_convnext.py",
     "converters/foreign/test_foreign.py",

@@ -1,17 +1,17 @@
 """The ``mgm`` commands: thin, each one call into the rooms below and a table for people.
 
-``run`` and the ``stages`` take their ``options`` and end in ``execute``, which opens the folder,
-puts paths for ``data:`` and ``published:`` sources, runs the study and tells in the ``terminal``
-what came of it; ``plan`` says what that would cost. ``convert`` and ``models`` are of encoders,
-``finished`` and ``upkeep`` of folders of results. ``first_look`` makes the study of those who wrote
-none. ``ending`` turns errors into one message and a status.
+The ``commands`` are what a user types. ``run`` and the ``stages`` take their ``options`` and end in
+``execute``, which opens the folder, puts paths for ``data:`` and ``published:`` sources, runs the
+study and tells in the ``terminal`` what came of it; ``plan`` says what that would cost.
+``first_look`` makes the study of those who wrote none. ``ending`` turns errors into one message and
+a status.
 """
 
 from __future__ import annotations
 
 import typer
 
-from mgm_jax.cli import convert, finished, models, plan, run, stages, upkeep
+from mgm_jax.cli.commands import convert, finished, models, plan, run, stages, upkeep
 from mgm_jax.cli.ending import run_command
 
 app = typer.Typer(

@@ -21,7 +21,7 @@ from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.progress import Bar, progress
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.callables.given import AnyEncoder
+    from mgm_jax.encoders.any_encoder import AnyEncoder
     from mgm_jax.images.cache import CanvasCache
     from mgm_jax.images.sources.open_source import ImageSource
 

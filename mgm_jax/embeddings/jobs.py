@@ -16,7 +16,7 @@ from mgm_jax.embeddings.store import EmbeddingStore
 from mgm_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.callables.given import AnyEncoder
+    from mgm_jax.encoders.any_encoder import AnyEncoder
     from mgm_jax.images.sources.open_source import ImageSource
 
 

@@ -20,7 +20,7 @@ from mgm_jax.errors import name_some
 from mgm_jax.progress import Bar
 
 if TYPE_CHECKING:
-    from mgm_jax.encoders.callables.given import AnyEncoder
+    from mgm_jax.encoders.any_encoder import AnyEncoder
 
 Item = TypeVar("Item")
 

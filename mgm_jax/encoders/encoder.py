@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from mgm_jax.encoders.any_encoder import AnyEncoder
 from mgm_jax.encoders.canonical import Params, to_params
 from mgm_jax.encoders.forward import Precision, forward, forward_on_cpu, round_params
-from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import EncoderSpec, Preprocess, ViTSpec
 from mgm_jax.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Encoder:
+class Encoder(AnyEncoder):
     """Images to features, read at any named layer. Make one with :func:`mgm_jax.load_encoder`.
 
     Attributes:
@@ -98,82 +97,18 @@ class Encoder:
         """The same weights, computed in another precision."""
         return replace(self, dtype=dtype)
 
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """Names of every layer that can be read, in the order of the forward pass."""
-        return self.spec.taps
-
-    @property
-    def default_tap(self) -> str:
-        """The layer that is read unless another is named."""
-        return self.spec.default_tap
-
-    def width(self, tap: str | None = None) -> int:
-        """Width d of the feature at ``tap``."""
-        return self.spec.width(tap)
-
     @cached_property
     def weights_sha256(self) -> str:
         """Digest of the names, shapes and values of all weights."""
         return digest_params(self.params)
 
-    @cached_property
-    def digest(self) -> str:
-        """Digest of all that decides a feature: weights, architecture, preprocessing, precision.
-
-        The name and the origin are not part of it.
-        """
-        facts = {
+    def _facts(self) -> dict[str, Any]:
+        return {
             "spec": self.spec.to_dict(),
             "preprocess": self.preprocess.to_dict(),
             "weights": self.weights_sha256,
             "dtype": self.dtype,
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    def __call__(
-        self,
-        images: np.ndarray | jax.Array,
-        tap: str | None = None,
-        *,
-        batch_size: int = 64,
-    ) -> jax.Array:
-        """Features of images at one tap.
-
-        Images are resized and cut as ``preprocess`` says, whatever their size; views that are
-        already cut go through :meth:`features`.
-
-        Args:
-            images: uint8 ``[b, h, w, 3]``; for an encoder of grey images ``[b, h, w, 1]`` as well,
-                which colour ones become.
-            tap: layer to read; the default tap where None. Maps are averaged over positions, of
-                tokens the class token is taken (the mean of the patches where there is none).
-            batch_size: images a forward pass; a larger ``b`` is walked through.
-
-        Returns:
-            float32 ``[b, d]``, d = ``width(tap)``.
-
-        Raises:
-            InputError: other shapes or types, no image, unknown tap.
-        """
-        if images.ndim != 4 or images.shape[-1] not in self._channels or 0 in images.shape:
-            raise InputError(
-                f"images: expected [b, h, w, {self._channels[0]}] with at least one image, got "
-                f"{images.shape}"
-            )
-        if images.dtype != np.uint8:
-            raise InputError(
-                f"images: expected uint8, got {images.dtype}; for views with values in [0, 1] "
-                "call encoder.features"
-            )
-        if batch_size < 1:
-            raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-        (tap,) = self.spec.check_taps((tap or self.default_tap,))
-        rows = [
-            self.features(frame(batch, self.preprocess), taps=(tap,))[tap]
-            for batch in _batches(images, min(batch_size, len(images)))
-        ]
-        return jnp.concatenate(rows)[: len(images)]
 
     def features(
         self, views: np.ndarray | jax.Array, *, taps: Iterable[str] | None = None
@@ -251,8 +186,12 @@ class Encoder:
 
     @property
     def _channels(self) -> tuple[int, ...]:
-        """Channels that images may have; colour becomes grey where the network takes grey."""
         return (self.spec.image_channels, 3)
+
+    def _batches(self, images: np.ndarray | jax.Array, size: int) -> Iterator[jax.Array]:
+        """Batches of one size; the last is filled up with zeros, so that one shape compiles."""
+        for batch in super()._batches(images, size):
+            yield jnp.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0)))
 
     def _takes(self, shape: tuple[int, ...]) -> bool:
         """Whether views of this shape enter as they are."""
@@ -275,10 +214,3 @@ def digest_params(params: Params) -> str:
         digest.update(f"{jax.tree_util.keystr(path)}{value.shape}".encode())
         digest.update(value.data)
     return digest.hexdigest()
-
-
-def _batches(images: np.ndarray | jax.Array, size: int) -> Iterator[jax.Array]:
-    """Batches of one size; the last is filled up with zeros, so that one shape compiles."""
-    for start in range(0, len(images), size):
-        batch = jnp.asarray(images[start : start + size])
-        yield jnp.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0), (0, 0)))

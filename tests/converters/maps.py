@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mgm_jax.encoders import Encoder
+from tests.converters.live import normalised
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 3e-2}
 
@@ -44,11 +45,6 @@ def torch_taps(
     for handle in handles:
         handle.remove()
     return seen
-
-
-def normalised(encoder: Encoder, views: np.ndarray) -> torch.Tensor:
-    mean, std = (np.float32(v) for v in (encoder.preprocess.mean, encoder.preprocess.std))
-    return torch.from_numpy(np.ascontiguousarray(((views - mean) / std).transpose(0, 3, 1, 2)))
 
 
 def assert_parity(

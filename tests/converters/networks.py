@@ -7,6 +7,16 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def busy(network: nn.Module, *, spread: float = 1.0) -> nn.Module:
+    """No weight left at 0 or 1, scales of branches at a size that shows."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            draw = spread * (torch.rand(value.shape, generator=generator) - 0.5)
+            value.copy_(1 + draw if value.ndim == 1 and name.endswith("weight") else draw)
+    return network.eval()
+
+
 def conv4_block(inputs: int, outputs: int) -> nn.Sequential:
     """Convolution, BatchNorm, ReLU, pool."""
     return nn.Sequential(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import mgm_jax as mgm
-from mgm_jax.cli.plan import plan
+from mgm_jax.cli.commands.plan import plan
 from mgm_jax.errors import InputError
 from mgm_jax.images import SETTINGS, open_source, setting_from_config, transforms_from
 from mgm_jax.images.operations import OPERATIONS

@@ -8,16 +8,8 @@ from typing import Any, ClassVar
 import jax
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed
-from benchmarks.zoo.methods.method import (
-    Batch,
-    Momentum,
-    Outcome,
-    Variables,
-    both,
-    forward,
-    halves,
-)
+from benchmarks.zoo.heads import MLP, Headed, Outputs
+from benchmarks.zoo.methods.method import Momentum, halves
 from benchmarks.zoo.methods.simsiam import negative_cosine
 
 
@@ -31,13 +23,9 @@ class BYOL(Momentum):
     def network(self, backbone: nn.Module) -> nn.Module:
         return Headed(backbone=backbone, projector=MLP(), predictor=MLP())
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
+    def compare(self, outputs: Outputs, target: Outputs, memory: Any) -> tuple[jax.Array, Any]:
         first, second = halves(outputs.prediction)
-        target1, target2 = halves(self.of_target(network, memory, batch).projection)
+        target1, target2 = halves(target.projection)
         # |p / |p| - z / |z||^2 = 2 - 2 cos, for both views.
         value = 4.0 + 2.0 * (negative_cosine(first, target2) + negative_cosine(second, target1))
-        return Outcome(value, stats, memory)
+        return value, memory

@@ -9,16 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Prototypes
-from benchmarks.zoo.methods.method import (
-    Batch,
-    Momentum,
-    Outcome,
-    Variables,
-    both,
-    forward,
-    halves,
-)
+from benchmarks.zoo.heads import MLP, Headed, Outputs, Prototypes
+from benchmarks.zoo.methods.method import Momentum, Variables, halves
 from benchmarks.zoo.methods.swav import cross_entropy
 
 
@@ -47,15 +39,11 @@ class DINO(Momentum):
     def start(self, variables: Variables, key: jax.Array) -> Any:
         return {**super().start(variables, key), "centre": jnp.zeros(self.outputs)}
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
-        teacher = self.of_target(network, memory, batch).prediction
+    def compare(self, outputs: Outputs, target: Outputs, memory: Any) -> tuple[jax.Array, Any]:
+        teacher = target.prediction
         sharp = jax.nn.softmax((teacher - memory["centre"]) / self.teacher_temperature, axis=1)
         target1, target2 = halves(sharp)
         first, second = halves(outputs.prediction / self.student_temperature)
         value = 0.5 * (cross_entropy(target2, first) + cross_entropy(target1, second))
         centre = self.centre * memory["centre"] + (1.0 - self.centre) * jnp.mean(teacher, axis=0)
-        return Outcome(value, stats, {**memory, "centre": centre})
+        return value, {**memory, "centre": centre}

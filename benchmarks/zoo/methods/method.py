@@ -93,7 +93,14 @@ class Memoryless(Method):
 
 
 class Momentum(Method):
-    """A method with a second network whose weights are a running mean of the first one's."""
+    """A method with a second network whose weights are a running mean of the first one's.
+
+    Attributes:
+        running: whether the BatchNorm of the second uses the running mean of its statistics and
+            not those of the batch.
+    """
+
+    running: ClassVar[bool] = False
 
     def start(self, variables: Variables, key: jax.Array) -> Any:
         del key
@@ -108,22 +115,28 @@ class Momentum(Method):
         )
         return {**memory, "target": target}
 
-    @staticmethod
-    def of_target(network: nn.Module, memory: Any, batch: Batch, *, running: bool = False) -> Any:
-        """What the second network gives for both views, ``[2 b, ...]``; no gradient reaches it.
+    @abstractmethod
+    def compare(self, outputs: Outputs, target: Outputs, memory: Any) -> tuple[jax.Array, Any]:
+        """Loss of the outputs for both views against the second network's, and the new memory.
 
         Args:
-            network: the first one; the second differs in its weights.
-            memory: holds them.
-            batch: both views.
-            running: whether BatchNorm uses the running mean of its statistics and not those of
-                the batch.
+            outputs: for both views, ``[2 b, ...]`` each.
+            target: likewise; no gradient reaches it.
+            memory: what is remembered.
         """
-        if running:
-            outputs = network.apply(memory["target"], both(batch.views), train=False)
+
+    def loss(
+        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
+    ) -> Outcome:
+        del key
+        views = both(batch.views)
+        outputs, stats = forward(network, variables, views)
+        if self.running:
+            target = network.apply(memory["target"], views, train=False)
         else:
-            outputs, _ = forward(network, memory["target"], both(batch.views))
-        return jax.lax.stop_gradient(outputs)
+            target, _ = forward(network, memory["target"], views)
+        value, memory = self.compare(outputs, jax.lax.stop_gradient(target), memory)
+        return Outcome(value, stats, memory)
 
 
 def both(views: jax.Array) -> jax.Array:

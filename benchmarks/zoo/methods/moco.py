@@ -7,18 +7,9 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, unit
-from benchmarks.zoo.methods.method import (
-    Batch,
-    Momentum,
-    Outcome,
-    Variables,
-    both,
-    forward,
-    halves,
-)
+from benchmarks.zoo.heads import MLP, Outputs, unit
+from benchmarks.zoo.methods.method import Momentum, Variables, halves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +23,9 @@ class MoCo(Momentum):
 
     name: ClassVar[str] = "MoCo"
     paradigm: ClassVar[str] = "contrastive"
+    # Through the statistics of its batch a key could tell which image it is of: MoCo shuffles
+    # batches against that, here the keys do without such statistics.
+    running: ClassVar[bool] = True
     temperature: float = 0.2
     queue: int = 2048
 
@@ -39,21 +33,15 @@ class MoCo(Momentum):
         keys = unit(jax.random.normal(key, (self.queue, MLP().width)))
         return {**super().start(variables, key), "queue": keys}
 
-    def loss(
-        self, network: nn.Module, variables: Variables, memory: Any, batch: Batch, key: jax.Array
-    ) -> Outcome:
-        del key
-        outputs, stats = forward(network, variables, both(batch.views))
-        # Through the statistics of its batch a key could tell which image it is of: MoCo shuffles
-        # batches against that, here the keys do without such statistics.
-        keys = unit(self.of_target(network, memory, batch, running=True).projection)
+    def compare(self, outputs: Outputs, target: Outputs, memory: Any) -> tuple[jax.Array, Any]:
+        keys = unit(target.projection)
         queries, (key1, key2) = halves(unit(outputs.projection)), halves(keys)
         value = 0.5 * sum(
             info_nce(query, other, memory["queue"], temperature=self.temperature)
             for query, other in zip(queries, (key2, key1), strict=True)
         )
         queue = jnp.concatenate([keys, memory["queue"]])[: self.queue]
-        return Outcome(jnp.asarray(value), stats, {**memory, "queue": queue})
+        return jnp.asarray(value), {**memory, "queue": queue}
 
 
 def info_nce(

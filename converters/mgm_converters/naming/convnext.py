@@ -21,10 +21,9 @@ import numpy as np
 
 from mgm_converters.naming.heads import HEADS
 from mgm_converters.naming.rules import Drop, Naming, Rename, Rule
+from mgm_converters.naming.units import layers
 
 State = dict[str, np.ndarray]
-
-_ENDS = r"\.(weight|bias)"
 
 
 def _blocks(
@@ -33,24 +32,19 @@ def _blocks(
     """The rules of one block; its pattern holds the numbers of stage and block as groups."""
     ours = r"stages.\1.blocks.\2"
     parts = {conv: "conv_dw", norm: "norm", first: "mlp.fc1", second: "mlp.fc2"}
+    flat = {
+        rf"{grn}\.(?:weight|gamma)": "mlp.grn.weight",
+        rf"{grn}\.(?:bias|beta)": "mlp.grn.bias",
+        gamma: "gamma",
+    }
     return (
+        *layers({rf"{block}\.{theirs}": f"{ours}.{name}" for theirs, name in parts.items()}),
         *(
-            Rename(pattern=rf"{block}\.{theirs}{_ENDS}", target=rf"{ours}.{name}.\3")
-            for theirs, name in parts.items()
+            Rename(
+                pattern=rf"{block}\.{theirs}", target=f"{ours}.{name}", form="flat", optional=True
+            )
+            for theirs, name in flat.items()
         ),
-        Rename(
-            pattern=rf"{block}\.{grn}\.(?:weight|gamma)",
-            target=rf"{ours}.mlp.grn.weight",
-            form="flat",
-            optional=True,
-        ),
-        Rename(
-            pattern=rf"{block}\.{grn}\.(?:bias|beta)",
-            target=rf"{ours}.mlp.grn.bias",
-            form="flat",
-            optional=True,
-        ),
-        Rename(pattern=rf"{block}\.{gamma}", target=rf"{ours}.gamma", form="flat", optional=True),
     )
 
 
@@ -62,7 +56,7 @@ def _finish(state: State) -> State:
     }
 
 
-_STEM_OF_AUTHORS = (Rename(pattern=rf"downsample_layers\.0\.([01]){_ENDS}", target=r"stem.\1.\2"),)
+_STEM_OF_AUTHORS = {r"downsample_layers\.0\.([01])": r"stem.\1"}
 
 AUTHORS = Naming(
     name="ConvNeXt of its authors",
@@ -73,10 +67,11 @@ AUTHORS = Naming(
         "stages.0.0.pwconv1.weight",
     ),
     rules=(
-        *_STEM_OF_AUTHORS,
-        Rename(
-            pattern=rf"downsample_layers\.([1-9])\.([01]){_ENDS}",
-            target=r"stages.\1.downsample.\2.\3",
+        *layers(
+            {
+                **_STEM_OF_AUTHORS,
+                r"downsample_layers\.([1-9])\.([01])": r"stages.\1.downsample.\2",
+            }
         ),
         *_blocks(
             r"stages\.(\d+)\.(\d+)",
@@ -87,7 +82,7 @@ AUTHORS = Naming(
             grn="grn",
             gamma="gamma",
         ),
-        Rename(pattern=rf"norm{_ENDS}", target=r"norm.\1", optional=True),
+        *layers({"norm": "norm"}, optional=True),
         Drop(pattern=r"norms\..*", reason="norms of single stages, for dense tasks"),
         Drop(pattern=r"(?:proj|pred)\..*", reason="the decoder of a masked autoencoder"),
         *HEADS,
@@ -114,31 +109,28 @@ def _dense(state: State) -> State:
     return {name: one(name, value) for name, value in state.items()}
 
 
+def _sparse(theirs: str, ours: str) -> tuple[Rule, ...]:
+    """A sparse convolution, whose weight is called its kernel."""
+    leaves = {"kernel": "weight", "bias": "bias"}
+    return tuple(
+        Rename(pattern=rf"{theirs}\.{leaf}", target=f"{ours}.{name}")
+        for leaf, name in leaves.items()
+    )
+
+
 SPARSE = Naming(
     name="ConvNeXt of its authors, sparse as in masked pretraining",
     family="convnext",
     signature=("downsample_layers.0.0.weight", "stages.0.0.dwconv.kernel"),
     rules=(
-        *_STEM_OF_AUTHORS,
-        Rename(
-            pattern=rf"downsample_layers\.([1-9])\.0\.ln{_ENDS}",
-            target=r"stages.\1.downsample.0.\2",
+        *layers(
+            {
+                **_STEM_OF_AUTHORS,
+                r"downsample_layers\.([1-9])\.0\.ln": r"stages.\1.downsample.0",
+            }
         ),
-        Rename(
-            pattern=r"downsample_layers\.([1-9])\.1\.kernel",
-            target=r"stages.\1.downsample.1.weight",
-        ),
-        Rename(
-            pattern=r"downsample_layers\.([1-9])\.1\.bias", target=r"stages.\1.downsample.1.bias"
-        ),
-        Rename(
-            pattern=r"stages\.(\d+)\.(\d+)\.dwconv\.kernel",
-            target=r"stages.\1.blocks.\2.conv_dw.weight",
-        ),
-        Rename(
-            pattern=r"stages\.(\d+)\.(\d+)\.dwconv\.bias",
-            target=r"stages.\1.blocks.\2.conv_dw.bias",
-        ),
+        *_sparse(r"downsample_layers\.([1-9])\.1", r"stages.\1.downsample.1"),
+        *_sparse(r"stages\.(\d+)\.(\d+)\.dwconv", r"stages.\1.blocks.\2.conv_dw"),
         *_blocks(
             r"stages\.(\d+)\.(\d+)",
             conv="never",
@@ -174,7 +166,7 @@ TIMM = Naming(
             grn=r"mlp\.grn",
             gamma="gamma",
         ),
-        Rename(pattern=rf"head\.norm{_ENDS}", target=r"norm.\1", optional=True),
+        *layers({r"head\.norm": "norm"}, optional=True),
         Drop(pattern=r"head\.(?:fc|pre_logits)\..*", reason="a head, not the encoder"),
     ),
     finish=_finish,
@@ -198,8 +190,12 @@ TORCHVISION = Naming(
     family="convnext",
     signature=("features.0.0.weight", "features.1.0.block.5.weight", "features.1.0.layer_scale"),
     rules=(
-        Rename(pattern=rf"features\.0\.([01]){_ENDS}", target=r"stem.\1.\2"),
-        Rename(pattern=rf"features\.([2468])\.([01]){_ENDS}", target=r"stages.\1.downsample.\2.\3"),
+        *layers(
+            {
+                r"features\.0\.([01])": r"stem.\1",
+                r"features\.([2468])\.([01])": r"stages.\1.downsample.\2",
+            }
+        ),
         *_blocks(
             r"features\.([1357])\.(\d+)",
             conv=r"block\.0",
@@ -209,7 +205,7 @@ TORCHVISION = Naming(
             grn="never",
             gamma="layer_scale",
         ),
-        Rename(pattern=rf"classifier\.0{_ENDS}", target=r"norm.\1", optional=True),
+        *layers({r"classifier\.0": "norm"}, optional=True),
         Drop(pattern=r"classifier\.2\..*", reason="a head, not the encoder"),
     ),
     finish=_stages_of_torchvision,
@@ -223,11 +219,12 @@ HUGGINGFACE = Naming(
         "encoder.stages.0.layers.0.dwconv.weight",
     ),
     rules=(
-        Rename(pattern=rf"embeddings\.patch_embeddings{_ENDS}", target=r"stem.0.\1"),
-        Rename(pattern=rf"embeddings\.layernorm{_ENDS}", target=r"stem.1.\1"),
-        Rename(
-            pattern=rf"encoder\.stages\.(\d+)\.downsampling_layer\.([01]){_ENDS}",
-            target=r"stages.\1.downsample.\2.\3",
+        *layers(
+            {
+                r"embeddings\.patch_embeddings": "stem.0",
+                r"embeddings\.layernorm": "stem.1",
+                r"encoder\.stages\.(\d+)\.downsampling_layer\.([01])": r"stages.\1.downsample.\2",
+            }
         ),
         *_blocks(
             r"encoder\.stages\.(\d+)\.layers\.(\d+)",
@@ -238,7 +235,7 @@ HUGGINGFACE = Naming(
             grn="grn",
             gamma="layer_scale_parameter",
         ),
-        Rename(pattern=rf"layernorm{_ENDS}", target=r"norm.\1", optional=True),
+        *layers({"layernorm": "norm"}, optional=True),
         *HEADS,
     ),
 )

@@ -7,16 +7,14 @@ the channels that leave a block change.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
 
 from mgm_converters.naming.heads import HEADS
 from mgm_converters.naming.rules import COUNTERS, Naming, Rename
+from mgm_converters.naming.units import NORM, layers
 
 State = dict[str, np.ndarray]
-
-_NORM = r"(weight|bias|running_mean|running_var)"
 
 MOBILENET_TIMM = Naming(
     name="MobileNetV2 and EfficientNet-Lite of timm",
@@ -26,9 +24,9 @@ MOBILENET_TIMM = Naming(
     absent=("blocks.0.0.se.conv_reduce.weight",),
     rules=(
         Rename(pattern=r"conv_(?:stem|head)\.weight"),
-        Rename(pattern=rf"bn[12]\.{_NORM}"),
+        Rename(pattern=rf"bn[12]\.(?:{NORM})"),
         Rename(pattern=r"blocks\.\d+\.\d+\.conv_(?:pw|dw|pwl)\.weight"),
-        Rename(pattern=rf"blocks\.\d+\.\d+\.bn[123]\.{_NORM}"),
+        Rename(pattern=rf"blocks\.\d+\.\d+\.bn[123]\.(?:{NORM})"),
         COUNTERS,
         *HEADS,
     ),
@@ -60,42 +58,54 @@ def _staged(state: State) -> State:
         number = int(match[1])
         # Behind the last block stands the wide convolution.
         if number not in positions:
-            return rest.replace("outer.0.", "conv_head.").replace("outer.1.", "bn2.")
+            return rest.replace("bn_head.", "bn2.")
         return f"{positions[number]}.{rest}"
 
     return {renamed(name): value for name, value in state.items()}
 
 
-_OUTER = (
-    Rename(pattern=r"features\.(?!0\.)(\d+)\.0\.weight", target=r"numbered.\1.outer.0.weight"),
-    Rename(pattern=rf"features\.(?!0\.)(\d+)\.1\.{_NORM}", target=r"numbered.\1.outer.1.\2"),
-)
+def _renamed(names: dict[str, str], *, optional: bool = False) -> tuple[Rename, ...]:
+    """Rename convolutions, which hold a weight, and the norms ``bn`` behind them."""
+    return tuple(
+        rule
+        for theirs, ours in names.items()
+        for rule in layers(
+            {theirs: ours},
+            leaves=NORM if ours.rpartition(".")[2].startswith("bn") else "weight",
+            optional=optional,
+        )
+    )
+
+
+# The stem, and the wide convolution behind the last block.
+_STEM = {r"features\.0\.0": "conv_stem", r"features\.0\.1": "bn1"}
+_OUTER = {
+    r"features\.(?!0\.)(\d+)\.0": r"numbered.\1.conv_head",
+    r"features\.(?!0\.)(\d+)\.1": r"numbered.\1.bn_head",
+}
 
 MOBILENET_TORCHVISION = Naming(
     name="MobileNetV2 of torchvision",
     family="mobilenet",
     signature=("features.0.0.weight", "features.1.conv.0.0.weight", "features.2.conv.1.0.weight"),
     rules=(
-        Rename(pattern=r"features\.0\.0\.weight", target="conv_stem.weight"),
-        Rename(pattern=rf"features\.0\.1\.{_NORM}", target=r"bn1.\1"),
-        # The first block is not widened.
-        Rename(pattern=rf"{_PLAIN}\.0\.0\.weight", target="numbered.1.conv_dw.weight"),
-        Rename(pattern=rf"{_PLAIN}\.0\.1\.{_NORM}", target=r"numbered.1.bn1.\1"),
-        Rename(pattern=rf"{_PLAIN}\.1\.weight", target="numbered.1.last.weight"),
-        Rename(pattern=rf"{_PLAIN}\.2\.{_NORM}", target=r"numbered.1.bn2.\1"),
-        Rename(
-            pattern=rf"{_LATER}\.0\.0\.weight",
-            target=r"numbered.\1.conv_pw.weight",
+        *_renamed(
+            {
+                **_STEM,
+                # The first block is not widened.
+                rf"{_PLAIN}\.0\.0": "numbered.1.conv_dw",
+                rf"{_PLAIN}\.0\.1": "numbered.1.bn1",
+                rf"{_PLAIN}\.1": "numbered.1.last",
+                rf"{_PLAIN}\.2": "numbered.1.bn2",
+                rf"{_LATER}\.0\.0": r"numbered.\1.conv_pw",
+                rf"{_LATER}\.0\.1": r"numbered.\1.bn1",
+                rf"{_WIDE}\.1\.0": r"numbered.\1.conv_dw",
+                rf"{_WIDE}\.1\.1": r"numbered.\1.bn2",
+                rf"{_LATER}\.2": r"numbered.\1.conv_pwl",
+                rf"{_WIDE}\.3": r"numbered.\1.bn3",
+                **_OUTER,
+            }
         ),
-        Rename(pattern=rf"{_LATER}\.0\.1\.{_NORM}", target=r"numbered.\1.bn1.\2"),
-        Rename(pattern=rf"{_WIDE}\.1\.0\.weight", target=r"numbered.\1.conv_dw.weight"),
-        Rename(pattern=rf"{_WIDE}\.1\.1\.{_NORM}", target=r"numbered.\1.bn2.\2"),
-        Rename(
-            pattern=rf"{_LATER}\.2\.weight",
-            target=r"numbered.\1.conv_pwl.weight",
-        ),
-        Rename(pattern=rf"{_WIDE}\.3\.{_NORM}", target=r"numbered.\1.bn3.\2"),
-        *_OUTER,
         COUNTERS,
         *HEADS,
     ),
@@ -109,21 +119,22 @@ MOBILENET_FLAT = Naming(
     family="mobilenet",
     signature=("features.0.0.weight", "features.1.conv.0.weight", "features.2.conv.6.weight"),
     rules=(
-        Rename(pattern=r"features\.0\.0\.weight", target="conv_stem.weight"),
-        Rename(pattern=rf"features\.0\.1\.{_NORM}", target=r"bn1.\1"),
-        Rename(pattern=rf"{_PLAIN}\.0\.weight", target="numbered.1.conv_dw.weight"),
-        Rename(pattern=rf"{_PLAIN}\.1\.{_NORM}", target=r"numbered.1.bn1.\1"),
-        Rename(pattern=rf"{_PLAIN}\.3\.weight", target="numbered.1.last.weight"),
-        Rename(pattern=rf"{_PLAIN}\.4\.{_NORM}", target=r"numbered.1.bn2.\1"),
-        Rename(pattern=rf"{_LATER}\.0\.weight", target=r"numbered.\1.conv_pw.weight"),
-        Rename(pattern=rf"{_LATER}\.1\.{_NORM}", target=r"numbered.\1.bn1.\2"),
-        Rename(pattern=rf"{_LATER}\.3\.weight", target=r"numbered.\1.conv_dw.weight"),
-        Rename(pattern=rf"{_LATER}\.4\.{_NORM}", target=r"numbered.\1.bn2.\2"),
-        Rename(pattern=rf"{_LATER}\.6\.weight", target=r"numbered.\1.conv_pwl.weight"),
-        Rename(pattern=rf"{_LATER}\.7\.{_NORM}", target=r"numbered.\1.bn3.\2"),
-        *(replace(rule, optional=True) for rule in _OUTER),
-        Rename(pattern=r"conv\.0\.weight", target="conv_head.weight", optional=True),
-        Rename(pattern=rf"conv\.1\.{_NORM}", target=r"bn2.\1", optional=True),
+        *_renamed(
+            {
+                **_STEM,
+                rf"{_PLAIN}\.0": "numbered.1.conv_dw",
+                rf"{_PLAIN}\.1": "numbered.1.bn1",
+                rf"{_PLAIN}\.3": "numbered.1.last",
+                rf"{_PLAIN}\.4": "numbered.1.bn2",
+                rf"{_LATER}\.0": r"numbered.\1.conv_pw",
+                rf"{_LATER}\.1": r"numbered.\1.bn1",
+                rf"{_LATER}\.3": r"numbered.\1.conv_dw",
+                rf"{_LATER}\.4": r"numbered.\1.bn2",
+                rf"{_LATER}\.6": r"numbered.\1.conv_pwl",
+                rf"{_LATER}\.7": r"numbered.\1.bn3",
+            }
+        ),
+        *_renamed({**_OUTER, r"conv\.0": "conv_head", r"conv\.1": "bn2"}, optional=True),
         COUNTERS,
         *HEADS,
     ),
@@ -139,23 +150,25 @@ EFFICIENTNET_PYTORCH = Naming(
     # Squeeze-and-excitation: the other EfficientNets.
     absent=("_blocks.0._se_reduce.weight",),
     rules=(
-        Rename(pattern=r"_conv_stem\.weight", target="conv_stem.weight"),
-        Rename(pattern=rf"_bn0\.{_NORM}", target=r"bn1.\1"),
-        # The first block is not widened.
-        Rename(pattern=rf"{_FIRST}\._depthwise_conv\.weight", target="numbered.0.conv_dw.weight"),
-        Rename(pattern=rf"{_FIRST}\._bn1\.{_NORM}", target=r"numbered.0.bn1.\1"),
-        Rename(pattern=rf"{_FIRST}\._project_conv\.weight", target="numbered.0.last.weight"),
-        Rename(pattern=rf"{_FIRST}\._bn2\.{_NORM}", target=r"numbered.0.bn2.\1"),
-        Rename(pattern=rf"{_OTHERS}\._expand_conv\.weight", target=r"numbered.\1.conv_pw.weight"),
-        Rename(pattern=rf"{_OTHERS}\._bn0\.{_NORM}", target=r"numbered.\1.bn1.\2"),
-        Rename(
-            pattern=rf"{_OTHERS}\._depthwise_conv\.weight", target=r"numbered.\1.conv_dw.weight"
+        *_renamed(
+            {
+                "_conv_stem": "conv_stem",
+                "_bn0": "bn1",
+                # The first block is not widened.
+                rf"{_FIRST}\._depthwise_conv": "numbered.0.conv_dw",
+                rf"{_FIRST}\._bn1": "numbered.0.bn1",
+                rf"{_FIRST}\._project_conv": "numbered.0.last",
+                rf"{_FIRST}\._bn2": "numbered.0.bn2",
+                rf"{_OTHERS}\._expand_conv": r"numbered.\1.conv_pw",
+                rf"{_OTHERS}\._bn0": r"numbered.\1.bn1",
+                rf"{_OTHERS}\._depthwise_conv": r"numbered.\1.conv_dw",
+                rf"{_OTHERS}\._bn1": r"numbered.\1.bn2",
+                rf"{_OTHERS}\._project_conv": r"numbered.\1.conv_pwl",
+                rf"{_OTHERS}\._bn2": r"numbered.\1.bn3",
+                "_conv_head": "conv_head",
+                "_bn1": "bn2",
+            }
         ),
-        Rename(pattern=rf"{_OTHERS}\._bn1\.{_NORM}", target=r"numbered.\1.bn2.\2"),
-        Rename(pattern=rf"{_OTHERS}\._project_conv\.weight", target=r"numbered.\1.conv_pwl.weight"),
-        Rename(pattern=rf"{_OTHERS}\._bn2\.{_NORM}", target=r"numbered.\1.bn3.\2"),
-        Rename(pattern=r"_conv_head\.weight", target="conv_head.weight"),
-        Rename(pattern=rf"_bn1\.{_NORM}", target=r"bn2.\1"),
         COUNTERS,
         *HEADS,
     ),

@@ -13,14 +13,16 @@ import numpy as np
 
 from mgm_converters.naming.heads import HEADS
 from mgm_converters.naming.rules import Drop, Naming, Part, Rename, Rule
+from mgm_converters.naming.units import layers
 
 State = dict[str, np.ndarray]
 
-_ENDS = r"\.(weight|bias)"
 _BUFFERS = Drop(
     pattern=r"(?:.*\.)?(?:relative_position_index|attn_mask)",
     reason="follows from the window, not a weight",
 )
+# What torchvision calls as the authors do.
+_SAME = {name.replace(".", r"\."): name for name in ("norm1", "attn.qkv", "attn.proj", "norm2")}
 _TABLE = "attn.relative_position_bias_table"
 
 
@@ -28,10 +30,7 @@ def _block(block: str, names: dict[str, str], *, table: str) -> tuple[Rule, ...]
     """The rules of one block; its pattern holds the numbers of stage and block as groups."""
     ours = r"layers.\1.blocks.\2"
     return (
-        *(
-            Rename(pattern=rf"{block}\.{theirs}{_ENDS}", target=rf"{ours}.{name}.\3")
-            for theirs, name in names.items()
-        ),
+        *layers({rf"{block}\.{theirs}": f"{ours}.{name}" for theirs, name in names.items()}),
         Rename(pattern=rf"{block}\.{table}", target=f"{ours}.{_TABLE}"),
     )
 
@@ -65,14 +64,7 @@ SWIN_AUTHORS = Naming(
         Rename(pattern=r"patch_embed\.(?:proj|norm)\.(?:weight|bias)"),
         *_block(
             r"layers\.(\d+)\.blocks\.(\d+)",
-            {
-                "norm1": "norm1",
-                r"attn\.qkv": "attn.qkv",
-                r"attn\.proj": "attn.proj",
-                "norm2": "norm2",
-                r"mlp\.fc1": "mlp.fc1",
-                r"mlp\.fc2": "mlp.fc2",
-            },
+            {**_SAME, r"mlp\.fc1": "mlp.fc1", r"mlp\.fc2": "mlp.fc2"},
             table=_TABLE.replace(".", r"\."),
         ),
         Rename(pattern=r"layers\.\d+\.downsample\.(?:norm\.(?:weight|bias)|reduction\.weight)"),
@@ -104,18 +96,10 @@ SWIN_TORCHVISION = Naming(
     ),
     absent=("features.1.0.attn.logit_scale",),
     rules=(
-        Rename(pattern=rf"features\.0\.0{_ENDS}", target=r"patch_embed.proj.\1"),
-        Rename(pattern=rf"features\.0\.2{_ENDS}", target=r"patch_embed.norm.\1"),
+        *layers({r"features\.0\.0": "patch_embed.proj", r"features\.0\.2": "patch_embed.norm"}),
         *_block(
             r"features\.([1357])\.(\d+)",
-            {
-                "norm1": "norm1",
-                r"attn\.qkv": "attn.qkv",
-                r"attn\.proj": "attn.proj",
-                "norm2": "norm2",
-                r"mlp\.0": "mlp.fc1",
-                r"mlp\.3": "mlp.fc2",
-            },
+            {**_SAME, r"mlp\.0": "mlp.fc1", r"mlp\.3": "mlp.fc2"},
             table=_TABLE.replace(".", r"\."),
         ),
         Rename(
@@ -149,11 +133,13 @@ def _huggingface(
             first + table.replace("\\", ""),
         ),
         rules=(
-            Rename(
-                pattern=rf"embeddings\.patch_embeddings\.projection{_ENDS}",
-                target=r"patch_embed.proj.\1",
+            *layers(
+                {
+                    r"embeddings\.patch_embeddings\.projection": "patch_embed.proj",
+                    r"embeddings\.norm": "patch_embed.norm",
+                    "layernorm": "norm",
+                }
             ),
-            Rename(pattern=rf"embeddings\.norm{_ENDS}", target=r"patch_embed.norm.\1"),
             Drop(pattern=r"embeddings\.mask_token", reason="used in pretraining alone"),
             *(
                 Part(
@@ -180,7 +166,6 @@ def _huggingface(
                 pattern=r"encoder\.layers\.(\d+)\.downsample\.(norm\.(?:weight|bias)|reduction\.weight)",
                 target=r"layers.\1.downsample.\2",
             ),
-            Rename(pattern=rf"layernorm{_ENDS}", target=r"norm.\1"),
             _BUFFERS,
             *HEADS,
         ),

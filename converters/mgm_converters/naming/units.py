@@ -1,14 +1,39 @@
-"""The two rules of a convolution and the BatchNorm behind it, which most spellings consist of."""
+"""The rules of layers that change their names, each with all arrays that such a layer has."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 from mgm_converters.naming.rules import Rename
+
+#: What a layer holds, as a pattern.
+Leaves = Literal["weight", "weight|bias", "weight|bias|running_mean|running_var"]
+NORM: Leaves = "weight|bias|running_mean|running_var"
+
+
+def layers(
+    names: Mapping[str, str], *, leaves: Leaves = "weight|bias", optional: bool = False
+) -> tuple[Rename, ...]:
+    """Rename layers.
+
+    Args:
+        names: pattern of a layer's name to its canonical name, which may use the pattern's groups.
+        leaves: what each of them holds.
+        optional: whether a file may have none of them.
+    """
+    return tuple(
+        Rename(
+            pattern=rf"{theirs}\.(?P<leaf>{leaves})", target=rf"{ours}.\g<leaf>", optional=optional
+        )
+        for theirs, ours in names.items()
+    )
 
 
 def unit(
     conv: str, norm: str, *, to_conv: str, to_norm: str, bias: bool = False, optional: bool = False
-) -> tuple[Rename, Rename]:
-    """Rename the weights of a convolution and of its norm.
+) -> tuple[Rename, ...]:
+    """Rename a convolution and the BatchNorm behind it.
 
     Args:
         conv: pattern of the convolution's name.
@@ -18,16 +43,7 @@ def unit(
         bias: whether the convolution has one.
         optional: whether there may be none of both.
     """
-    kinds = "weight|bias" if bias else "weight"
     return (
-        Rename(
-            pattern=rf"{conv}\.(?P<kind>{kinds})",
-            target=rf"{to_conv}.\g<kind>",
-            optional=optional,
-        ),
-        Rename(
-            pattern=rf"{norm}\.(?P<kind>weight|bias|running_mean|running_var)",
-            target=rf"{to_norm}.\g<kind>",
-            optional=optional,
-        ),
+        *layers({conv: to_conv}, leaves="weight|bias" if bias else "weight", optional=optional),
+        *layers({norm: to_norm}, leaves=NORM, optional=optional),
     )

@@ -9,11 +9,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mgm_jax.encoders.callables.wrapped import WrappedEncoder, wrap
-from mgm_jax.encoders.encoder import Encoder
+from mgm_jax.encoders.any_encoder import AnyEncoder
+from mgm_jax.encoders.callables.wrapped import wrap
 from mgm_jax.errors import InputError
-
-AnyEncoder = Encoder | WrappedEncoder
 
 
 def as_encoder(name: str, value: Any) -> AnyEncoder:
@@ -24,7 +22,7 @@ def as_encoder(name: str, value: Any) -> AnyEncoder:
     Raises:
         InputError: no encoder, or a callable whose input nobody states.
     """
-    if isinstance(value, Encoder | WrappedEncoder):
+    if isinstance(value, AnyEncoder):
         return value
     config = getattr(value, "pretrained_cfg", None)
     if callable(value) and isinstance(config, Mapping) and config.get("input_size"):
@@ -70,9 +68,7 @@ def encoders_from(spec: str) -> dict[str, AnyEncoder]:
             value = getattr(value, step)
     except (ImportError, AttributeError) as error:
         raise InputError(f"--encoder-from {spec}: {error}") from error
-    if not isinstance(value, Encoder | WrappedEncoder | Mapping) and not hasattr(
-        value, "pretrained_cfg"
-    ):
+    if not isinstance(value, AnyEncoder | Mapping) and not hasattr(value, "pretrained_cfg"):
         try:
             value = value()
         # The function is the user's.

@@ -7,24 +7,22 @@ anything else gets NumPy arrays. All look at the views that a converted encoder 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mgm_jax.encoders.any_encoder import AnyEncoder
 from mgm_jax.encoders.callables.identity import module_digest, program_digest
 from mgm_jax.encoders.callables.pooling import named, pooled
 from mgm_jax.encoders.callables.program import Program, plain_function, program_of
 from mgm_jax.encoders.callables.torch import as_array, module_of, torch_runner
 from mgm_jax.encoders.forward import grey
-from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec.base import EncoderSpec, Family
 from mgm_jax.encoders.spec.preprocess import Interpolation, Preprocess
 from mgm_jax.encoders.spec.shapes import Shapes
@@ -69,7 +67,7 @@ class CallableSpec(EncoderSpec):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class WrappedEncoder:
+class WrappedEncoder(AnyEncoder):
     """An encoder like any other, around a callable. Make one with :func:`wrap`.
 
     Attributes:
@@ -98,53 +96,14 @@ class WrappedEncoder:
             f"{self.width()}-d at {self.default_tap})"
         )
 
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """Names of every layer that can be read."""
-        return self.spec.taps
-
-    @property
-    def default_tap(self) -> str:
-        """The layer that is read unless another is named: the last."""
-        return self.spec.default_tap
-
-    def width(self, tap: str | None = None) -> int:
-        """Width d of the feature at ``tap``."""
-        return self.spec.width(tap)
-
-    @cached_property
-    def digest(self) -> str:
-        """Digest of all that decides a feature; another one in every run without an identity."""
-        facts = {
+    def _facts(self) -> dict[str, Any]:
+        return {
             "kind": self.kind,
             "preprocess": self.preprocess.to_dict(),
             "taps": self.taps,
+            # Another digest in every run.
             "identity": self.identity or f"nobody knows: {uuid.uuid4()}",
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    def __call__(
-        self, images: np.ndarray | jax.Array, tap: str | None = None, *, batch_size: int = 64
-    ) -> jax.Array:
-        """Features ``[b, d]`` of uint8 images ``[b, h, w, 3]`` at one tap.
-
-        Raises:
-            InputError: other shapes or types, no image, unknown tap.
-        """
-        if images.ndim != 4 or images.shape[-1] not in (3, self._channels) or 0 in images.shape:
-            raise InputError(
-                f"images: expected [b, h, w, 3] with at least one image, got {images.shape}"
-            )
-        if images.dtype != np.uint8:
-            raise InputError(f"images: expected uint8, got {images.dtype}")
-        if batch_size < 1:
-            raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-        (tap,) = self.spec.check_taps((tap or self.default_tap,))
-        starts = range(0, len(images), batch_size)
-        parts = [jnp.asarray(images[start : start + batch_size]) for start in starts]
-        return jnp.concatenate(
-            [self.features(frame(part, self.preprocess), taps=(tap,))[tap] for part in parts]
-        )
 
     def features(
         self, views: np.ndarray | jax.Array, *, taps: Iterable[str] | None = None
@@ -164,8 +123,8 @@ class WrappedEncoder:
         side = self.preprocess.size
         if views.ndim != 4 or views.shape[1:3] != (side, side):
             raise InputError(
-                f"views: encoder {self.name} expects [b, {side}, {side}, {self._channels}], "
-                f"got {views.shape}"
+                f"views: encoder {self.name} expects "
+                f"[b, {side}, {side}, {self.spec.image_channels}], got {views.shape}"
             )
         wanted = self.spec.check_taps(tuple(taps or (self.default_tap,)))
         mean, std = (
@@ -176,8 +135,8 @@ class WrappedEncoder:
         return {tap: jnp.asarray(outputs[tap]) for tap in wanted}
 
     @property
-    def _channels(self) -> int:
-        return self.spec.image_channels
+    def _channels(self) -> tuple[int, ...]:
+        return (3, self.spec.image_channels)
 
 
 def wrap(

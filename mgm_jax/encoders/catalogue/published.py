@@ -72,6 +72,14 @@ _TENSORFLOW = (
     "its authors publish TensorFlow weights; convert them to PyTorch with {tool}, then run "
     "`mgm convert FILE --model {name}`"
 )
+_CONVERTERS = {
+    "simclr_v1": "tonylins/simclr-converter",
+    "simclr_v2": "Separius/SimCLRv2-Pytorch",
+}
+_SHA256_OF_RESNETS = {
+    "supervised": "0676ba61",
+    "vicreg": "c843e7652491ff2f712734619fd74d85e5e92ac902615665ad3fd50dc6ada591",
+}
 _PAGE = "the address is a page: fetch the file by hand, then run `mgm convert FILE --model {name}`"
 _GATED = (
     "its licence has to be accepted first, on the page of the address: fetch the file by hand, "
@@ -97,7 +105,7 @@ def _entry(
         spec=how.apply(spec) if isinstance(spec, ViTSpec) else spec,
         preprocess=replace(how.preprocess(size), **preprocess),
         address=address,
-        obstacle=obstacle.format(name=name) if "{tool}" not in obstacle else obstacle,
+        obstacle=obstacle.format(name=name),
         sha256=sha256,
         licence=how.licence,
     )
@@ -105,92 +113,42 @@ def _entry(
 
 def _resnets() -> Iterator[Published]:
     spec = ARCHITECTURES["resnet50"].spec
-    deepcluster = f"{_FB}deepcluster/"
-    listed: list[tuple[str, str, str, dict[str, Any]]] = [
-        ("insdis", "InsDis", f"{_DROPBOX}AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1", {}),
-        (
-            "moco_v1",
-            "MoCo-v1",
-            f"{_FB}moco/moco_checkpoints/moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar",
-            {},
-        ),
-        (
-            "moco_v2",
-            "MoCo-v2",
-            f"{_FB}moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar",
-            {},
-        ),
-        *(
-            (
-                f"pcl_v{i}",
-                f"PCL-v{i}",
-                f"{_STORAGE}sfr-pcl-data-research/PCL_checkpoint/PCL_v{i}_epoch200.pth.tar",
-                {},
-            )
-            for i in (1, 2)
-        ),
-        ("pirl", "PIRL", f"{_DROPBOX}AADN4jKnvTI0U5oT6hTmQZz8a/PIRL.pth?dl=1", {}),
-        (
-            "simclr_v1",
-            "SimCLR-v1",
-            "https://github.com/google-research/simclr",
-            {"obstacle": _TENSORFLOW.format(tool="tonylins/simclr-converter", name="simclr_v1")},
-        ),
-        (
-            "simclr_v2",
-            "SimCLR-v2",
-            "https://github.com/google-research/simclr",
-            {"obstacle": _TENSORFLOW.format(tool="Separius/SimCLRv2-Pytorch", name="simclr_v2")},
-        ),
-        ("sela_v2", "SeLa-v2", f"{deepcluster}selav2_400ep_pretrain.pth.tar", {}),
-        (
-            "infomin",
-            "InfoMin",
-            f"{_DROPBOX}AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1",
-            {},
-        ),
-        ("byol", "BYOL", f"{_STORAGE}deepmind-byol/checkpoints/pretrain_res50x1.pkl", {}),
-        (
-            "deepcluster_v2",
-            "DeepCluster-v2",
-            f"{deepcluster}deepclusterv2_800ep_pretrain.pth.tar",
-            {},
-        ),
-        ("swav", "SwAV", f"{deepcluster}swav_800ep_pretrain.pth.tar", {}),
-        (
-            "supervised",
-            "Supervised",
-            "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-            {"sha256": "0676ba61"},
-        ),
+    moco, deepcluster = f"{_FB}moco/moco_checkpoints/", f"{_FB}deepcluster/"
+    pcl = f"{_STORAGE}sfr-pcl-data-research/PCL_checkpoint/PCL_"
+    for name, method, address in (
+        ("insdis", "InsDis", f"{_DROPBOX}AACcsSIt1_Njv7GsmsuzZ6Sta/InsDis.pth?dl=1"),
+        ("moco_v1", "MoCo-v1", f"{moco}moco_v1_200ep/moco_v1_200ep_pretrain.pth.tar"),
+        ("moco_v2", "MoCo-v2", f"{moco}moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"),
+        ("pcl_v1", "PCL-v1", f"{pcl}v1_epoch200.pth.tar"),
+        ("pcl_v2", "PCL-v2", f"{pcl}v2_epoch200.pth.tar"),
+        ("pirl", "PIRL", f"{_DROPBOX}AADN4jKnvTI0U5oT6hTmQZz8a/PIRL.pth?dl=1"),
+        ("simclr_v1", "SimCLR-v1", "https://github.com/google-research/simclr"),
+        ("simclr_v2", "SimCLR-v2", "https://github.com/google-research/simclr"),
+        ("sela_v2", "SeLa-v2", f"{deepcluster}selav2_400ep_pretrain.pth.tar"),
+        ("infomin", "InfoMin", f"{_DROPBOX}AAAzMTynP3Qc8mIE4XWkgILUa/InfoMin_800.pth?dl=1"),
+        ("byol", "BYOL", f"{_STORAGE}deepmind-byol/checkpoints/pretrain_res50x1.pkl"),
+        ("deepcluster_v2", "DeepCluster-v2", f"{deepcluster}deepclusterv2_800ep_pretrain.pth.tar"),
+        ("swav", "SwAV", f"{deepcluster}swav_800ep_pretrain.pth.tar"),
+        ("supervised", "Supervised", "https://download.pytorch.org/models/resnet50-0676ba61.pth"),
         (
             "barlow_twins",
             "Barlow Twins",
             f"{_FB}barlowtwins/ep1000_bs2048_lrw0.2_lrb0.0048_lambd0.0051/resnet50.pth",
-            {},
         ),
-        (
-            "vicreg",
-            "VICReg",
-            f"{_FB}vicreg/resnet50.pth",
-            {"sha256": "c843e7652491ff2f712734619fd74d85e5e92ac902615665ad3fd50dc6ada591"},
-        ),
-        ("simsiam", "SimSiam", f"{_FB}simsiam/models/100ep/pretrain/checkpoint_0099.pth.tar", {}),
-        (
-            "moco_v3_resnet50",
-            "MoCo-v3",
-            f"{_FB}moco-v3/r-50-1000ep/r-50-1000ep.pth.tar",
-            {},
-        ),
-        (
-            "dino_resnet50",
-            "DINO",
-            f"{_FB}dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth",
-            {},
-        ),
-    ]
-    for name, method, address, options in listed:
-        yield _entry(name, method, spec, address, **options)
+        ("vicreg", "VICReg", f"{_FB}vicreg/resnet50.pth"),
+        ("simsiam", "SimSiam", f"{_FB}simsiam/models/100ep/pretrain/checkpoint_0099.pth.tar"),
+        ("moco_v3_resnet50", "MoCo-v3", f"{_FB}moco-v3/r-50-1000ep/r-50-1000ep.pth.tar"),
+        ("dino_resnet50", "DINO", f"{_FB}dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth"),
+    ):
+        tool = _CONVERTERS.get(name)
+        yield _entry(
+            name,
+            method,
+            spec,
+            address,
+            obstacle="" if tool is None else _TENSORFLOW.format(tool=tool, name=name),
+            sha256=_SHA256_OF_RESNETS.get(name, ""),
+        )
 
 
 def _vit(size: str, patch: int, *, image_size: int = 224, **changes: Any) -> ViTSpec:
@@ -325,45 +283,19 @@ def _clips() -> Iterator[Published]:
         base, changes = towers[size]
         return _vit(base, patch, image_size=pixels, pre_norm=True, patch_bias=False, **changes)
 
-    for name, size, patch, pixels, sha256, file in (
-        (
-            "clip_vitb32",
-            "b",
-            32,
-            224,
-            "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-            "ViT-B-32.pt",
-        ),
-        (
-            "clip_vitb16",
-            "b",
-            16,
-            224,
-            "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
-            "ViT-B-16.pt",
-        ),
-        (
-            "clip_vitl14",
-            "l",
-            14,
-            224,
-            "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
-            "ViT-L-14.pt",
-        ),
-        (
-            "clip_vitl14_336",
-            "l",
-            14,
-            336,
-            "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02",
-            "ViT-L-14-336px.pt",
-        ),
+    for model, pixels, sha256 in (
+        ("B-32", 224, "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
+        ("B-16", 224, "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
+        ("L-14", 224, "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
+        ("L-14", 336, "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"),
     ):
+        size, patch = model.lower().split("-")
+        larger = pixels > 224
         yield _entry(
-            name,
+            f"clip_vit{size}{patch}" + f"_{pixels}" * larger,
             "CLIP",
-            spec(size, patch, pixels),
-            f"{_CLIP}{sha256}/{file}",
+            spec(size, int(patch), pixels),
+            f"{_CLIP}{sha256}/ViT-{model}{f'-{pixels}px' * larger}.pt",
             size=pixels,
             sha256=sha256,
         )

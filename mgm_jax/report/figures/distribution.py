@@ -11,7 +11,7 @@ from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.strengths import at_reference_strength, setting_heading
 from mgm_jax.report.data.tables import StudyTables
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts, row_height
-from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.figures.figure import Figure, View, metric_choices, numbers
 from mgm_jax.report.figures.legend import Entry, Legend
 from mgm_jax.report.text.labels import hover_name, number
 
@@ -40,8 +40,7 @@ def distribution_figure(tables: StudyTables, legend: Legend) -> Figure | None:
         for images in tables.image_sets
         for metric in metrics
     }
-    options = tuple((name, define(name).label) for name in metrics)
-    choices = (image_choice(tables.image_sets), Choice(label="Metric", options=options))
+    choices = metric_choices(tables.image_sets, metrics)
     return Figure(name="distribution", choices=choices, views=views, scale_switch=True)
 
 

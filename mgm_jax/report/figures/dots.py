@@ -11,7 +11,7 @@ from mgm_jax.report.data.definitions import define
 from mgm_jax.report.data.strengths import at_reference_strength, setting_heading
 from mgm_jax.report.data.tables import StudyTables
 from mgm_jax.report.figures.facets import Panel, axis_names, facet_layouts
-from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.figures.figure import Figure, View, metric_choices, numbers
 from mgm_jax.report.figures.intervals import dots_with_intervals
 from mgm_jax.report.figures.legend import Legend
 from mgm_jax.report.text.labels import hover_name, interval, number, plotly_text, points_counted
@@ -26,10 +26,7 @@ def dot_figure(tables: StudyTables, legend: Legend) -> Figure:
         rows = shown.loc[shown["images"] == images]
         for metric in metrics:
             views[images, metric] = _view(rows, metric, tables.settings, legend)
-    choices = (
-        image_choice(tables.image_sets),
-        Choice(label="Metric", options=tuple((name, define(name).label) for name in metrics)),
-    )
+    choices = metric_choices(tables.image_sets, metrics)
     return Figure(name="dots", choices=choices, views=views, scale_switch=True)
 
 

@@ -159,6 +159,29 @@ def panel_grid(
     return Layout(min_width=width if columns > 1 else 0, layout=layout)
 
 
+def curve_grid(
+    panels: Sequence[Panel], columns: int, *, axis: str, panel_height: int, left: int
+) -> Layout:
+    """Panels of curves over one vertical scale, whose title stands at the left of each line.
+
+    Args:
+        panels: the panels in reading order.
+        columns: panels a line.
+        axis: title of the vertical axis.
+        panel_height: pixels of one panel.
+        left: pixels for the labels of the vertical axis.
+    """
+    grid = panel_grid(panels, columns, panel_height=panel_height, left=left)
+    for index in range(len(panels)):
+        vertical, _ = layout_axes(grid.layout, index)
+        vertical |= {"showticklabels": index % columns == 0, "nticks": 6}
+        if index % columns == 0:
+            vertical["title"] = {"text": axis, "standoff": 8}
+        if index:
+            vertical["matches"] = "y"
+    return grid
+
+
 def layout_axes(layout: dict[str, Any], panel: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """The vertical and the horizontal axis of a panel, to be completed in place."""
     names = axis_names(panel)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mgm_jax.report.data.definitions import define
 from mgm_jax.report.figures.facets import Layout
 from mgm_jax.report.text.labels import short_labels
 
@@ -89,6 +90,12 @@ def _compact(content: Any) -> str:
 def image_choice(image_sets: Sequence[str]) -> Choice:
     """The choice between image sets."""
     return named_choice("Images", image_sets)
+
+
+def metric_choices(image_sets: Sequence[str], metrics: Sequence[str]) -> tuple[Choice, Choice]:
+    """The choices between image sets and between metrics."""
+    options = tuple((name, define(name).label) for name in metrics)
+    return image_choice(image_sets), Choice(label="Metric", options=options)
 
 
 def named_choice(label: str, names: Sequence[str]) -> Choice:

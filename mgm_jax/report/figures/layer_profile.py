@@ -17,10 +17,10 @@ from mgm_jax.report.figures.facets import (
     Panel,
     axis_names,
     column_counts,
+    curve_grid,
     layout_axes,
-    panel_grid,
 )
-from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.figures.figure import Figure, View, metric_choices, numbers
 from mgm_jax.report.figures.legend import Legend
 from mgm_jax.report.text.labels import hover_name, interval, plotly_text
 
@@ -45,8 +45,7 @@ def layer_figure(tables: StudyTables, legend: Legend) -> Figure | None:
         for metric in metrics:
             inside = shown.loc[(shown["images"] == images) & (shown["metric"] == metric)]
             views[images, metric] = _view(inside, metric, [*tables.settings, WHOLE_MODEL], colours)
-    options = tuple((name, define(name).label) for name in metrics)
-    choices = (image_choice(tables.image_sets), Choice(label="Metric", options=options))
+    choices = metric_choices(tables.image_sets, metrics)
     return Figure(name="layers", choices=choices, views=views)
 
 
@@ -142,13 +141,7 @@ def _hover(row: dict[Any, Any]) -> str:
 
 def _layout(settings: list[str], axis: str, columns: int) -> Layout:
     panels = [Panel(heading=setting, axis=_DEPTH) for setting in settings]
-    grid = panel_grid(panels, columns, panel_height=_PANEL_HEIGHT, left=_LEFT)
+    grid = curve_grid(panels, columns, axis=axis, panel_height=_PANEL_HEIGHT, left=_LEFT)
     for index in range(len(panels)):
-        vertical, horizontal = layout_axes(grid.layout, index)
-        horizontal["range"] = [-0.02, 1.02]
-        vertical |= {"showticklabels": index % columns == 0, "nticks": 6}
-        if index % columns == 0:
-            vertical["title"] = {"text": axis, "standoff": 8}
-        if index:
-            vertical["matches"] = "y"
+        layout_axes(grid.layout, index)[1]["range"] = [-0.02, 1.02]
     return grid

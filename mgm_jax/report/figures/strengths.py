@@ -15,10 +15,10 @@ from mgm_jax.report.figures.facets import (
     Panel,
     axis_names,
     column_counts,
+    curve_grid,
     layout_axes,
-    panel_grid,
 )
-from mgm_jax.report.figures.figure import Choice, Figure, View, image_choice, numbers
+from mgm_jax.report.figures.figure import Figure, View, metric_choices, numbers
 from mgm_jax.report.figures.intervals import error_bars
 from mgm_jax.report.figures.legend import Entry, Legend
 from mgm_jax.report.text.labels import hover_name, interval, points_counted
@@ -64,8 +64,7 @@ def strength_figure(tables: StudyTables, legend: Legend) -> Figure | None:
         for images in tables.image_sets
         for metric in tables.key_metrics
     }
-    options = tuple((name, define(name).label) for name in tables.key_metrics)
-    choices = (image_choice(tables.image_sets), Choice(label="Metric", options=options))
+    choices = metric_choices(tables.image_sets, tables.key_metrics)
     return Figure(name="strengths", choices=choices, views=views)
 
 
@@ -150,15 +149,10 @@ def _trace(
 
 def _layout(settings: list[str], axis: str, columns: int, empty: list[int]) -> Layout:
     panels = [Panel(heading=setting, axis="strength (1 = protocol)") for setting in settings]
-    grid = panel_grid(panels, columns, panel_height=_PANEL_HEIGHT, left=_LEFT)
-    for index in range(len(panels)):
-        vertical, horizontal = layout_axes(grid.layout, index)
-        vertical |= {"showticklabels": index % columns == 0, "nticks": 6}
-        if index % columns == 0:
-            vertical["title"] = {"text": axis, "standoff": 8}
-        if index:
-            # Also where nothing is drawn: an axis of its own would run from -1 to 1.
-            vertical["matches"], horizontal["matches"] = "y", "x"
+    grid = curve_grid(panels, columns, axis=axis, panel_height=_PANEL_HEIGHT, left=_LEFT)
+    for index in range(1, len(panels)):
+        # Also where nothing is drawn: an axis of its own would run from -1 to 1.
+        layout_axes(grid.layout, index)[1]["matches"] = "x"
     for panel in empty:
         names = axis_names(panel)
         middle = {"x": 0.5, "y": 0.5, "showarrow": False}

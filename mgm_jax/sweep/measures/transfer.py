@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,10 +17,11 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.few_shot import few_shot_probe
 from mgm_jax.probe.knn import knn_probe
-from mgm_jax.probe.linear import linear_probe
-from mgm_jax.probe.ridge import ridge_probe
+from mgm_jax.probe.linear import ProbeResult, linear_probe
+from mgm_jax.probe.ridge import RidgeResult, ridge_probe
 from mgm_jax.probe.scores.transfer_scores import transfer_scores
 from mgm_jax.probe.scoring import (
+    OF_CLASSES,
     OF_SEVERAL,
     OF_VALUES,
     ScoreName,
@@ -42,8 +45,6 @@ ROW_COLUMNS = (
     *("kind", "measure", "metric", "value", "low", "high", "level", "strength", "converged"),
     *("n_train", "n_test", "classes"),
 )
-
-_METRICS: tuple[ScoreName, ...] = ("top1", "mean_per_class")
 
 
 class Outcome(NamedTuple):
@@ -128,194 +129,157 @@ class TransferCell:
         Raises:
             InputError: the embeddings or the labels do not allow it.
         """
-        ids, labels = self.cell.points()[rows], self.cell.labels()[rows]
-        classes = self.cell.images.source.classes
-        if self.target.values is not None:
-            columns = self.target.values.values[list(self.cell.plan.indices)][rows]
-            return self._run_columns(x, ids.tolist(), columns, transfer, seed, devices)
-        try:
-            if self.measure == "few-shot":
-                known = labels >= 0
+        ids, labels = self.cell.points()[rows].tolist(), self.cell.labels()[rows]
+        known = labels >= 0
+        if self.measure == "few-shot" and self.target.values is None:
+            with _decomposed():
                 return _few_shot(x.take(known).whole(), labels[known], transfer, seed=seed)
-            split = split_target(
-                ids.tolist(),
-                labels,
-                classes=classes,
-                has_test=self.target.has_test,
-                transfer=transfer,
-                seed=seed,
-            )
-            if self.measure == "linear":
-                results = _linear(x, labels, split, transfer, seed, devices)
-            elif self.measure in _PROBES:
-                results = _PROBES[self.measure](x, labels, split, transfer, seed)
-            else:
-                results = _score(x, labels, split, self.measure)
-        # A decomposition of extreme numbers may not converge; the other measures may still do.
-        except (np.linalg.LinAlgError, FloatingPointError) as error:
-            raise InputError(f"the features cannot be decomposed: {error}") from error
-        few = f"classes with too few images, left out: {name_some(split.left_out)}"
-        return Outcome(results, [few] if split.left_out else [])
-
-    def _run_columns(
-        self,
-        x: Features,
-        ids: list[str],
-        columns: np.ndarray,
-        transfer: Transfer,
-        seed: int,
-        devices: Mesh | None,
-    ) -> Outcome:
-        """Measure several labels, or real values, ``[m, c]``."""
-        assert self.target.values is not None
-        kind = self.target.values.kind
-        known = ~np.isnan(columns).any(axis=1)
+        classes, least = self.cell.images.source.classes, {}
+        sought = labels
+        if self.target.values is not None:
+            sought = self.target.values.values[list(self.cell.plan.indices)][rows]
+            labels = np.where(np.isnan(sought).any(axis=1), -1, 0)
+            classes, least = ("all",), {"least_classes": 1}
         split = split_target(
             ids,
-            np.where(known, 0, -1),
-            classes=("all",),
+            labels,
+            classes=classes,
             has_test=self.target.has_test,
             transfer=transfer,
             seed=seed,
-            least_classes=1,
+            **least,
         )
-        learn = np.sort(np.concatenate([split.train, split.validation]))
-        metrics = OF_SEVERAL if kind == "several labels" else OF_VALUES
-        test = x.take(split.test), columns[split.test]
+        sets = _Sets(x, sought, split, transfer, seed, devices)
+        with _decomposed():
+            if self.target.values is not None:
+                kind = self.target.values.kind
+                takes = " and ".join(MEASURES_OF[kind])
+                said = [f"{kind} are measured by {takes} alone; other measures left out"]
+                return Outcome(_columns(self.measure, sets, kind=kind), said)
+            results = _MEASURES.get(self.measure, _score)(self.measure, sets)
+        few = f"classes with too few images, left out: {name_some(split.left_out)}"
+        return Outcome(results, [few] if split.left_out else [])
+
+
+@contextmanager
+def _decomposed() -> Iterator[None]:
+    """A body in which a decomposition of extreme numbers may not converge: no other's fault."""
+    try:
+        yield
+    except (np.linalg.LinAlgError, FloatingPointError) as error:
+        raise InputError(f"the features cannot be decomposed: {error}") from error
+
+
+class _Sets(NamedTuple):
+    """What a measure looks at: features, what is sought of each row, and how they are split."""
+
+    x: Features
+    sought: np.ndarray
+    split: Split
+    transfer: Transfer
+    seed: int
+    devices: Mesh | None
+
+    @property
+    def learn(self) -> np.ndarray:
+        """Rows to learn from, where no penalty is chosen on validation."""
+        return np.sort(np.concatenate([self.split.train, self.split.validation]))
+
+    def of(self, rows: np.ndarray) -> tuple[Features, np.ndarray]:
+        """Features and what is sought of some rows."""
+        return self.x.take(rows), self.sought[rows]
+
+    def fit(self, measure: str, score: ScoreName) -> ProbeResult | RidgeResult:
+        """The linear or the ridge probe."""
         options: dict[str, Any] = {
-            "l2_penalties": transfer.l2_penalties,
-            "measure": metrics[0],
-            "level": transfer.level,
-            "seed": seed,
+            "l2_penalties": self.transfer.l2_penalties,
+            "measure": score,
+            "level": self.transfer.level,
+            "seed": self.seed,
             "memory_limit": MEMORY_OF_A_MEASURE,
         }
-        more: dict[str, Any] = {}
-        try:
-            if self.measure == "linear":
-                train, validation = (
-                    (x.take(part), columns[part]) for part in (split.train, split.validation)
-                )
-                result = linear_probe(train, validation, test, devices=devices, **options)
-                more["converged"] = bool(result.refit_converged)
-            else:
-                result = ridge_probe((x.take(learn), columns[learn]), None, test, **options)
-        except (np.linalg.LinAlgError, FloatingPointError) as error:
-            raise InputError(f"the features cannot be decomposed: {error}") from error
-        logits = result.logits(test[0])
-        results = []
-        for metric in metrics:
-            low, high = score_interval(
-                logits, test[1], score=metric, level=transfer.level, seed=seed
-            )
-            results.append(
-                _row(
-                    kind="probe",
-                    measure=self.measure,
-                    metric=metric,
-                    value=score_of(logits, test[1], score=metric),
-                    low=low,
-                    high=high,
-                    level=transfer.level,
-                    strength=result.l2_penalty,
-                    n_train=len(learn),
-                    n_test=len(split.test),
-                    classes=columns.shape[1],
-                    **more,
-                )
-            )
-        takes = " and ".join(MEASURES_OF[kind])
-        return Outcome(results, [f"{kind} are measured by {takes} alone; other measures left out"])
+        train, validation, test = (self.of(rows) for rows in self.split[:3])
+        if measure == "linear":
+            return linear_probe(train, validation, test, devices=self.devices, **options)
+        # Its penalty is chosen by leaving one out; validation images are images to learn from.
+        return ridge_probe(self.of(self.learn), None, test, **options)
+
+    def rows(
+        self,
+        measure: str,
+        scores: Sequence[ScoreName],
+        scored: Callable[[ScoreName], tuple[float, float, float]],
+        *,
+        classes: int,
+        result: ProbeResult | RidgeResult | None = None,
+    ) -> list[dict[str, Any]]:
+        """A row a score of a probe: its value and the ends of its interval."""
+        same: dict[str, Any] = {
+            "kind": "probe",
+            "measure": measure,
+            "level": self.transfer.level,
+            "n_train": len(self.learn),
+            "n_test": len(self.split.test),
+            "classes": classes,
+        }
+        if result is not None:
+            same["strength"] = result.l2_penalty
+        if isinstance(result, ProbeResult):
+            same["converged"] = bool(result.refit_converged)
+        return [
+            _row(metric=score, **dict(zip(("value", "low", "high"), scored(score), strict=True)))
+            | same
+            for score in scores
+        ]
 
 
-def _linear(
-    x: Features,
-    labels: np.ndarray,
-    split: Split,
-    transfer: Transfer,
-    seed: int,
-    devices: Mesh | None,
-) -> list[dict[str, Any]]:
-    sets = ((x.take(rows), labels[rows]) for rows in split[:3])
-    result = linear_probe(
-        *sets,
-        l2_penalties=transfer.l2_penalties,
-        level=transfer.level,
-        seed=seed,
-        devices=devices,
-        memory_limit=MEMORY_OF_A_MEASURE,
-    )
-    right = result.logits(x.take(split.test)).argmax(axis=1)
-    answers = _answers("linear", result.classes[right], labels, split, transfer, seed)
-    more = {"strength": result.l2_penalty, "converged": bool(result.refit_converged)}
-    return [row | more for row in answers]
+def _columns(measure: str, sets: _Sets, *, kind: str) -> list[dict[str, Any]]:
+    """Several labels, or real values, ``[m, c]``."""
+    scores = OF_SEVERAL if kind == "several labels" else OF_VALUES
+    result = sets.fit(measure, scores[0])
+    x, truth = sets.of(sets.split.test)
+    logits = result.logits(x)
+
+    def scored(score: ScoreName) -> tuple[float, float, float]:
+        ends = score_interval(logits, truth, score=score, level=sets.transfer.level, seed=sets.seed)
+        return score_of(logits, truth, score=score), *ends
+
+    return sets.rows(measure, scores, scored, classes=truth.shape[1], result=result)
 
 
-def _ridge(
-    x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
-) -> list[dict[str, Any]]:
-    # The penalty is chosen by leaving one out; validation images are images to learn from.
-    learn = np.sort(np.concatenate([split.train, split.validation]))
-    result = ridge_probe(
-        (x.take(learn), labels[learn]),
-        None,
-        (x.take(split.test), labels[split.test]),
-        l2_penalties=transfer.l2_penalties,
-        level=transfer.level,
-        seed=seed,
-        memory_limit=MEMORY_OF_A_MEASURE,
-    )
-    right = result.logits(x.take(split.test)).argmax(axis=1)
-    answers = _answers("ridge", result.classes[right], labels, split, transfer, seed)
-    return [row | {"strength": result.l2_penalty} for row in answers]
+def _penalised(measure: str, sets: _Sets) -> list[dict[str, Any]]:
+    result = sets.fit(measure, "top1")
+    best = result.logits(sets.x.take(sets.split.test)).argmax(axis=1)
+    return _answers(measure, result.classes[best], sets, result)
 
 
-def _knn(
-    x: Features, labels: np.ndarray, split: Split, transfer: Transfer, seed: int
-) -> list[dict[str, Any]]:
-    learn = np.sort(np.concatenate([split.train, split.validation]))
+def _knn(measure: str, sets: _Sets) -> list[dict[str, Any]]:
+    (train, labels), (test, truth) = sets.of(sets.learn), sets.of(sets.split.test)
     votes = knn_probe(
-        (x.take(learn).whole(), labels[learn]),
-        (x.take(split.test).whole(), labels[split.test]),
-        k=min(transfer.k, len(learn)),
-        level=transfer.level,
+        (train.whole(), labels),
+        (test.whole(), truth),
+        k=min(sets.transfer.k, len(labels)),
+        level=sets.transfer.level,
     )
     # Of a wrong answer it does not matter which one it is.
-    answers = np.where(votes.correct, labels[split.test], -1)
-    return _answers("knn", answers, labels, split, transfer, seed)
+    return _answers(measure, np.where(votes.correct, truth, -1), sets)
 
 
 def _answers(
     measure: str,
     answers: np.ndarray,
-    labels: np.ndarray,
-    split: Split,
-    transfer: Transfer,
-    seed: int,
+    sets: _Sets,
+    result: ProbeResult | RidgeResult | None = None,
 ) -> list[dict[str, Any]]:
-    """A row a metric of a classifier's answers to the test images."""
-    truth = labels[split.test]
-    _, codes = np.unique(truth, return_inverse=True)
+    """A row a score of a classifier's answers to the test images."""
+    truth = sets.sought[sets.split.test]
+    known, codes = np.unique(truth, return_inverse=True)
     right = answers == truth
-    rows = []
-    for metric in _METRICS:
-        value, low, high = answer_interval(
-            right, codes, score=metric, level=transfer.level, seed=seed
-        )
-        rows.append(
-            _row(
-                kind="probe",
-                measure=measure,
-                metric=metric,
-                value=value,
-                low=low,
-                high=high,
-                level=transfer.level,
-                n_train=len(split.train) + len(split.validation),
-                n_test=len(split.test),
-                classes=len(np.unique(truth)),
-            )
-        )
-    return rows
+
+    def scored(score: ScoreName) -> tuple[float, float, float]:
+        return answer_interval(right, codes, score=score, level=sets.transfer.level, seed=sets.seed)
+
+    return sets.rows(measure, OF_CLASSES, scored, classes=len(known), result=result)
 
 
 def _few_shot(x: np.ndarray, labels: np.ndarray, transfer: Transfer, *, seed: int) -> Outcome:
@@ -357,16 +321,14 @@ def _few_shot(x: np.ndarray, labels: np.ndarray, transfer: Transfer, *, seed: in
     return Outcome(rows, left_out)
 
 
-def _score(x: Features, labels: np.ndarray, split: Split, measure: str) -> list[dict[str, Any]]:
+def _score(measure: str, sets: _Sets) -> list[dict[str, Any]]:
     """A score of the images that probes learn from; test images stay unseen."""
-    learn = np.sort(np.concatenate([split.train, split.validation]))
     name = measure.replace("-", "_")
-    points = x.take(learn).whole()
-    value = transfer_scores(points, labels[learn], scores=(name,)).to_dict()[name]  # type: ignore[arg-type]
-    classes = len(np.unique(labels[learn]))
+    x, labels = sets.of(sets.learn)
+    value = transfer_scores(x.whole(), labels, scores=(name,)).to_dict()[name]  # type: ignore[arg-type]
     return [
         _row(kind="score", measure=name, metric="score", value=value)
-        | {"n_train": len(learn), "n_test": 0, "classes": classes}
+        | {"n_train": len(labels), "n_test": 0, "classes": len(np.unique(labels))}
     ]
 
 
@@ -378,7 +340,7 @@ def _row(**values: Any) -> dict[str, Any]:
     }
 
 
-_PROBES = {"ridge": _ridge, "knn": _knn}
+_MEASURES = {"linear": _penalised, "ridge": _penalised, "knn": _knn}
 _OPTIONS = {
     "linear": ("test_share", "validation_share", "l2_penalties", "level"),
     "ridge": ("test_share", "l2_penalties", "level"),

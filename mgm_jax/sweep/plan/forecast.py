@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mgm_jax.encoders import ARCHITECTURES
-from mgm_jax.encoders.callables.given import AnyEncoder
+from mgm_jax.encoders.any_encoder import AnyEncoder
 from mgm_jax.encoders.catalogue.published import Published
 from mgm_jax.errors import name_some
 from mgm_jax.features import StoredFeatures

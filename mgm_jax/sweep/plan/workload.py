@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from mgm_jax.embeddings import ViewPlan
-from mgm_jax.encoders import Encoder, WrappedEncoder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
 from mgm_jax.images import (
@@ -43,9 +42,10 @@ from mgm_jax.sweep.plan.features import (
     open_feature_sets,
 )
 from mgm_jax.sweep.plan.given_scores import find_scores
+from mgm_jax.sweep.plan.openers import Openers
 from mgm_jax.sweep.plan.target_values import MEASURES_OF
-from mgm_jax.sweep.plan.targets import NOTHING_HELD, Target, open_images, open_targets
-from mgm_jax.sweep.subjects import Convert, OpenModel, Subject, load_subjects
+from mgm_jax.sweep.plan.targets import Target, open_images, open_targets
+from mgm_jax.sweep.subjects import Convert, Subject, load_subjects
 
 #: Folder of the decoded images.
 CANVASES = "canvases"
@@ -58,8 +58,7 @@ class Workload:
     Attributes:
         study: the study.
         out: folder of the results.
-        base: folder that relative paths of the study start from.
-        convert: turns a checkpoint into a folder of Flax weights.
+        openers: what the study's sources were opened with.
         sources: the image sets.
         targets: the image sets that encoders are transferred to.
         cells: all cells that are measured; on each image set those without augmentation first.
@@ -69,14 +68,11 @@ class Workload:
         converted: folders of the converted checkpoints.
         retry_images: embed images again that an earlier run could not read.
         cache: where decoded images are kept; None for nowhere.
-        callables: encoders that were handed over, by name.
-        open_model: opens models of other libraries.
     """
 
     study: Study
     out: Path
-    base: Path
-    convert: Convert | None
+    openers: Openers
     sources: tuple[ImageSet, ...]
     targets: tuple[Target, ...]
     cells: tuple[Cell, ...]
@@ -86,8 +82,6 @@ class Workload:
     converted: tuple[Path, ...] = ()
     retry_images: bool = False
     cache: CanvasCache | None = None
-    callables: Mapping[str, Encoder | WrappedEncoder] = field(default_factory=dict)
-    open_model: OpenModel | None = None
 
     @cached_property
     def embedded(self) -> tuple[Cell, ...]:
@@ -163,14 +157,10 @@ class Workload:
 def prepare(
     study: Study,
     out: Path,
+    openers: Openers,
     *,
-    base: Path,
-    convert: Convert | None,
     retry_images: bool = False,
     cache_limit: int = CACHE_LIMIT,
-    callables: Mapping[str, Encoder | WrappedEncoder] | None = None,
-    open_model: OpenModel | None = None,
-    image_sets: Mapping[str, ImageSource] = NOTHING_HELD,
 ) -> Workload:
     """Open what the study names and lay out its cells.
 
@@ -180,18 +170,15 @@ def prepare(
     Args:
         study: the study.
         out: folder of the results.
-        base: folder that relative paths of the study start from.
-        convert: turns a checkpoint into a folder of Flax weights.
+        openers: what the study's sources are opened with.
         retry_images: embed images again that an earlier run could not read.
         cache_limit: bytes that decoded images may take below ``out``; 0 keeps none.
-        callables: encoders that the study names as ``callable:NAME``.
-        open_model: opens models of other libraries.
-        image_sets: sets of images that the study names as ``held:NAME``.
 
     Raises:
         InputError: something the study names does not exist, or no encoder can be loaded.
     """
-    sources = _open_images(study, base=base, held=image_sets)
+    base, convert, held = openers.base, openers.convert, openers.image_sets
+    sources = _open_images(study, base=base, held=held)
     unloaded: list[Failure] = []
 
     def note(name: str, error: Exception) -> None:
@@ -206,8 +193,8 @@ def prepare(
         cache=out / "encoders",
         convert=None if convert is None else _noting(convert, converted),
         on_failure=note,
-        callables=callables,
-        open_model=open_model,
+        callables=openers.callables,
+        open_model=openers.open_model,
     )
     stored = open_feature_sets(study, base=base, cache=out / "encoders", convert=convert)
     if not subjects and not stored:
@@ -216,12 +203,11 @@ def prepare(
     everything = (*sources, *(one.images for one in stored))
     targets: tuple[Target, ...] = ()
     if study.transfer is not None:
-        targets = open_targets(study.transfer, everything, base=base, held=image_sets)
+        targets = open_targets(study.transfer, everything, base=base, held=held)
     return Workload(
         study=study,
         out=out,
-        base=base,
-        convert=convert,
+        openers=openers,
         sources=everything,
         targets=targets,
         cells=(
@@ -234,8 +220,6 @@ def prepare(
         converted=tuple(converted),
         retry_images=retry_images,
         cache=CanvasCache(folder=out / CANVASES, limit=cache_limit) if cache_limit else None,
-        callables=callables or {},
-        open_model=open_model,
     )
 
 

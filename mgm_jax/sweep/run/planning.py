@@ -13,6 +13,7 @@ from mgm_jax.encoders.catalogue.published import (
 from mgm_jax.images import CACHE_LIMIT
 from mgm_jax.study import EncoderEntry, Study
 from mgm_jax.sweep.plan.forecast import Forecast, forecast
+from mgm_jax.sweep.plan.openers import Openers
 from mgm_jax.sweep.plan.workload import prepare
 from mgm_jax.sweep.run.outputs import refuse_url
 from mgm_jax.sweep.run.trial import trial as measure
@@ -52,14 +53,8 @@ def plan_study(
     names = {one.name for one in missing}
     entries = tuple(one for entry in study.encoders for one in _planned(entry, names))
     planned = study.model_copy(update={"encoders": entries})
-    work = prepare(
-        planned,
-        Path(out),
-        base=Path(base),
-        convert=convert,
-        open_model=open_model,
-        cache_limit=cache_limit,
-    )
+    openers = Openers(base=Path(base), convert=convert, open_model=open_model)
+    work = prepare(planned, Path(out), openers, cache_limit=cache_limit)
     rates, seconds = measure(work) if trial else ({}, 0.0)
     return forecast(work, fetches=missing, rates=rates, cell_seconds=seconds)
 

@@ -37,6 +37,7 @@ from mgm_jax.sweep.output.tables import Measured, Written, write_tables
 from mgm_jax.sweep.output.transfer_records import left_out_of, remove_transfer, write_transfer
 from mgm_jax.sweep.output.upkeep.healing import Checked, say_damaged, set_aside_all_damaged
 from mgm_jax.sweep.plan.cells import MEASURE_VERSION, SEMANTIC, Cell, Failure, ImageSet
+from mgm_jax.sweep.plan.openers import Openers
 from mgm_jax.sweep.plan.targets import NOTHING_HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.comparison import compare_encoders
@@ -129,7 +130,14 @@ def run_study(
             skip such.
     """
     refuse_url(out)
-    out, base = Path(out), Path(base)
+    out = Path(out)
+    openers = Openers(
+        base=Path(base),
+        convert=convert,
+        open_model=open_model,
+        callables=callables or {},
+        image_sets=dict(image_sets),
+    )
     executor = executor or LocalExecutor()
     measured: list[Measured] = []
     references: list[tuple[Cell, Reference]] = []
@@ -146,15 +154,7 @@ def run_study(
                         with whole_file(out / keep) as part:
                             part.write_text(study.to_yaml(), encoding="utf-8")
                 work = prepare(
-                    study,
-                    out,
-                    base=base,
-                    convert=convert,
-                    retry_images=retry_failed,
-                    cache_limit=cache_limit,
-                    callables=callables,
-                    open_model=open_model,
-                    image_sets=image_sets,
+                    study, out, openers, retry_images=retry_failed, cache_limit=cache_limit
                 )
                 if executor.writes:
                     write_layout(work, origin=origin or study.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.embeddings import EmbeddingStore, embed, manifest_for
-from mgm_jax.encoders.callables.given import AnyEncoder
+from mgm_jax.encoders.any_encoder import AnyEncoder
 from mgm_jax.features import StoredFeatures
 from mgm_jax.metrics import manifold_metrics
 from mgm_jax.progress import progress

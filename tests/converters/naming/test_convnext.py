@@ -11,6 +11,7 @@ import pytest
 from mgm_converters import convert
 from mgm_jax.encoders import ConvNeXtSpec, Preprocess
 from tests.converters.maps import assert_parity
+from tests.converters.networks import busy
 
 torch = pytest.importorskip("torch")
 
@@ -19,16 +20,6 @@ BLOCKS, CHANNELS = (1, 2, 1, 1), (8, 12, 16, 20)
 # A map of 9 pixels holds four whole 2x2 patches a side; the last row and column are left out.
 PREPROCESS = Preprocess(size=SIZE, resize=SIZE, mean=(0.4,) * 3, std=(0.3,) * 3)
 OURS = [f"stages.{stage}.{block}" for stage, n in enumerate(BLOCKS) for block in range(n)]
-
-
-def busy(network: Any) -> Any:
-    """No weight left at 0 or 1, scales of branches at a size that shows."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            draw = torch.rand(value.shape, generator=generator) - 0.5
-            value.copy_(1 + draw if value.ndim == 1 and name.endswith("weight") else draw)
-    return network.eval()
 
 
 def of_timm(timm: Any, *, second: bool, **options: Any) -> Any:

@@ -72,13 +72,15 @@ class ViT(nn.Module):
 
 @pytest.fixture(scope="module")
 def params() -> Any:
-    blank = jnp.zeros((1, SIZE, SIZE, 3))
-    drawn = jax.jit(ViT().init)(jax.random.key(0), blank)["params"]
-    keys = iter(jax.random.split(jax.random.key(1), 200))
-    # Biases and norms away from 0 and 1.
-    return jax.tree.map(
-        lambda a: np.asarray(a + 0.1 * jax.random.normal(next(keys), a.shape)), drawn
-    )
+    """Weights of the network, none at its initial 0 or 1."""
+    blank = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
+    shapes = jax.eval_shape(ViT().init, jax.random.key(0), blank)["params"]
+    rng = np.random.default_rng(0)
+
+    def drawn(path: Any, leaf: Any) -> np.ndarray:
+        return rng.normal(float(path[-1].key == "scale"), 0.1, leaf.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(drawn, shapes)
 
 
 def write(params: Any, folder: Path, kind: str) -> Path:

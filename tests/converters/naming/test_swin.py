@@ -10,6 +10,7 @@ import pytest
 from mgm_converters import convert
 from mgm_jax.encoders import Preprocess, SwinSpec
 from tests.converters.maps import assert_parity
+from tests.converters.networks import busy
 
 torch = pytest.importorskip("torch")
 
@@ -22,15 +23,6 @@ OURS = [f"stages.{stage}.{block}" for stage, n in enumerate(BLOCKS) for block in
 
 def at(size: int) -> Preprocess:
     return Preprocess(size=size, resize=size, mean=(0.4,) * 3, std=(0.3,) * 3)
-
-
-def busy(network: Any) -> Any:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            draw = torch.rand(value.shape, generator=generator) - 0.5
-            value.copy_(1 + draw if value.ndim == 1 and name.endswith("weight") else draw)
-    return network.eval()
 
 
 def of_timm(timm: Any, size: int = SIZE) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from mgm_converters import convert
+from tests.converters import networks
 from tests.converters.live import (
     DIM,
     HEADS,
@@ -21,15 +23,8 @@ from tests.converters.live import (
 )
 
 torch = pytest.importorskip("torch")
-
-
-def busy(network: Any) -> Any:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            draw = 0.4 * (torch.rand(value.shape, generator=generator) - 0.5)
-            value.copy_(1 + draw if value.ndim == 1 and name.endswith("weight") else draw)
-    return network.eval()
+# Deep branches, small weights.
+busy = partial(networks.busy, spread=0.4)
 
 
 def assert_parity(encoder: Any, run: Any, *, size: tuple[int, int], bfloat16: bool) -> None:
@@ -41,8 +36,6 @@ def assert_parity(encoder: Any, run: Any, *, size: tuple[int, int], bfloat16: bo
 
 
 def siglip_of_timm(timm: Any) -> Any:
-    from functools import partial
-
     return busy(
         timm.models.vision_transformer.VisionTransformer(
             img_size=SIZE, patch_size=PATCH, embed_dim=DIM, depth=LAYERS, num_heads=HEADS,

@@ -111,7 +111,7 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
     queries, table, _ = tables
     own = jnp.full(ROWS, -1, jnp.int32)
     whole, bound = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
-    monkeypatch.setattr(buckets, "_CHUNK", buckets.COLUMNS)
+    monkeypatch.setattr(buckets, "CHUNK", buckets.COLUMNS)
     jax.clear_caches()
     parts, in_parts = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
     jax.clear_caches()
@@ -123,29 +123,19 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
 
 @pytest.mark.nightly
 def test_graph_of_features_with_great_ones_keeps_their_rests(vit_like):
-    some = vit_like[::18]
-    expected = nearest_by_pairs(
-        some, vit_like, SearchOptions(k=20, metric="cosine", precision="float32")
-    )
-    with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic("pairs"):
-        found = nearest_in_cloud(
-            some, vit_like, SearchOptions(k=20, metric="cosine", precision="bfloat16")
-        )
-    np.testing.assert_array_equal(found.indices, expected.indices)
-    np.testing.assert_array_equal(found.distances, expected.distances)
-    assert found.certified.mean() >= 0.97
+    assert_exact_and_proved(vit_like, k=20, wide="pairs")
 
 
 @pytest.mark.parametrize("wide", ["float64", "pairs"])
 def test_graph_is_that_of_a_cpu_and_nearly_all_rows_are_proved(cloud, wide):
-    some = cloud[::18]
-    expected = nearest_by_pairs(
-        some, cloud, SearchOptions(k=10, metric="cosine", precision="float32")
-    )
+    assert_exact_and_proved(cloud, k=10, wide=wide)
+
+
+def assert_exact_and_proved(cloud, *, k, wide):
+    some, options = cloud[::18], {"k": k, "metric": "cosine"}
+    expected = nearest_by_pairs(some, cloud, SearchOptions(**options, precision="float32"))
     with mock.patch.object(jax, "default_backend", lambda: "gpu"), arithmetic(wide):
-        found = nearest_in_cloud(
-            some, cloud, SearchOptions(k=10, metric="cosine", precision="bfloat16")
-        )
+        found = nearest_in_cloud(some, cloud, SearchOptions(**options, precision="bfloat16"))
     np.testing.assert_array_equal(found.indices, expected.indices)
     np.testing.assert_array_equal(found.distances, expected.distances)
     assert found.certified.mean() >= 0.97

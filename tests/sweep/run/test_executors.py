@@ -20,9 +20,9 @@ from mgm_jax.sweep import run_study
 from mgm_jax.sweep.run.executors.choose import choose_executor
 from mgm_jax.sweep.run.executors.local import LocalExecutor
 from tests.launch import free_port
+from tests.parallel.test_many_hosts import open_mpi, slurm
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
-from tests.test_many_hosts import open_mpi, slurm
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,7 +32,7 @@ PACKAGES = os.pathsep.join([str(ROOT), str(ROOT / "converters")])
 #: Drawn and converted weights, enough encoders for clusters, a probe: every stage of a run. As many
 #: views as in the small study, for which everything is compiled, and few programs: JAX keeps none
 #: of a process that is not the first, so each is compiled anew. That many hosts share the rows of a
-#: linear probe is asked of ``tests/many_hosts.py``.
+#: linear probe is asked of ``tests/parallel/many_hosts.py``.
 STUDY = small_study(
     encoders=[
         {"source": "pixels", "size": 8},

@@ -22,10 +22,10 @@ from mgm_jax.progress import Bar
 from mgm_jax.study import Study
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.plan.cells import Failure
+from mgm_jax.sweep.plan.openers import Openers
 from mgm_jax.sweep.plan.targets import HELD
 from mgm_jax.sweep.plan.workload import Workload, prepare
 from mgm_jax.sweep.run.tasks import Task, do_task, quiet
-from mgm_jax.sweep.subjects import Convert, OpenModel
 
 # A task that is lost with its worker or node is done again elsewhere, so many times.
 _RETRIES = 5
@@ -149,16 +149,14 @@ class _Job:
 
     study: str
     out: Path
-    base: Path
-    convert: Convert | None
-    open_model: OpenModel | None
+    openers: Openers
     retry_images: bool
     cache_limit: int
     digest: str
 
 
 def _job_of(work: Workload) -> _Job:
-    if work.callables or any(one.source.startswith(HELD) for one in work.study.images):
+    if work.openers.callables or any(one.source.startswith(HELD) for one in work.study.images):
         raise InputError(
             "--executor ray: encoders and images that a program hands over cannot be sent to the "
             "workers; run such a study with --executor local"
@@ -166,9 +164,7 @@ def _job_of(work: Workload) -> _Job:
     return _Job(
         study=work.study.model_dump_json(),
         out=work.out,
-        base=work.base,
-        convert=work.convert,
-        open_model=work.open_model,
+        openers=work.openers,
         retry_images=work.retry_images,
         cache_limit=work.cache.limit if work.cache else 0,
         digest=work.digest,
@@ -195,9 +191,7 @@ def _open(job: _Job) -> Workload:
     return prepare(
         Study.model_validate_json(job.study),
         job.out,
-        base=job.base,
-        convert=job.convert,
-        open_model=job.open_model,
+        job.openers,
         retry_images=job.retry_images,
         cache_limit=job.cache_limit,
     )

@@ -44,7 +44,11 @@ def test_two_processes_are_told_of_each_other(tmp_path: Path) -> None:
         "TEST_COORDINATOR": f"127.0.0.1:{free_port()}",
         "TEST_FOLDER": str(tmp_path),
     }
-    run("tests.many_hosts", devices=2, copies=[flags(index) | address for index in range(2)])
+    run(
+        "tests.parallel.many_hosts",
+        devices=2,
+        copies=[flags(index) | address for index in range(2)],
+    )
 
 
 # Gloo waits for half a minute when processes first meet, and for ever afterwards.
@@ -52,7 +56,7 @@ def test_two_processes_are_told_of_each_other(tmp_path: Path) -> None:
 def test_a_process_may_come_late_to_the_first_exchange() -> None:
     address = {"TEST_COORDINATOR": f"127.0.0.1:{free_port()}"}
     copies = [flags(index) | address | {"TEST_LATE": f"{35 * index}"} for index in range(2)]
-    run("tests.many_hosts", "exchange", devices=2, copies=copies)
+    run("tests.parallel.many_hosts", "exchange", devices=2, copies=copies)
 
 
 # Every day test_executors runs a job as Slurm starts it.
@@ -61,4 +65,4 @@ def test_a_process_may_come_late_to_the_first_exchange() -> None:
 def test_two_processes_find_each_other(cluster) -> None:
     job = free_port(least=_FIRST_JOB_PORT) - _FIRST_JOB_PORT
     copies = [cluster(index, job) for index in range(2)]
-    run("tests.many_hosts", "exchange", devices=2, copies=copies)
+    run("tests.parallel.many_hosts", "exchange", devices=2, copies=copies)

@@ -10,7 +10,7 @@ import pytest
 
 import mgm_jax
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGES = ("mgm_jax", "mgm_converters", "benchmarks", "tests")
 
@@ -32,6 +32,13 @@ def test_files_of_the_worked_lists_are_there() -> None:
     known = [path.as_posix() for folder in folders for path in folder.rglob("*.py")]
     for name in set(re.findall(r"`([\w/-]+\.py)`", text)):
         assert "NAME" in name or any(path.endswith(f"/{name}") for path in known), name
+
+
+def test_every_room_has_a_row() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = text.split("## Where things are")[1].split("###")[0]
+    rooms = {path.parent.name for path in (ROOT / "mgm_jax").glob("*/__init__.py")}
+    assert {room for room in rooms if not re.search(rf"[`/]{room}[`/]", rows)} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

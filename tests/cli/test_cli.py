@@ -12,7 +12,7 @@ from mgm_jax.cli import main
 from mgm_jax.study import read_study
 from tests.sweep.run.test_canvases import write_photos
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def mgm(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -34,7 +34,9 @@ def test_impossible_options_are_named(options: dict, words: str) -> None:
 def test_no_cluster_and_no_coordinator_are_said() -> None:
     nobody = f"127.0.0.1:{free_port()}"
     # In a process of its own: a test before this one may have used JAX already.
-    no_cluster, no_coordinator = run("tests.refused_starts", nobody, devices=1)[0].splitlines()
+    no_cluster, no_coordinator = run("tests.parallel.refused_starts", nobody, devices=1)[
+        0
+    ].splitlines()
     assert "found no cluster" in no_cluster
     assert "Pass coordinator, count and index" in no_cluster
     assert f"No coordinator answers at {nobody} within 1 s" in no_coordinator
