@@ -18,7 +18,18 @@ def test_many_devices() -> None:
 
 @pytest.mark.nightly
 def test_metrics_of_what_is_spread() -> None:
-    run("tests.geometry.many_devices", "spread_groups", "one_spread_cloud", devices=8)
+    run(
+        "tests.geometry.many_devices",
+        "spread_groups",
+        "one_spread_cloud",
+        "spread_large_groups",
+        devices=8,
+    )
+
+
+@pytest.mark.nightly
+def test_the_scan_in_buckets_at_length() -> None:
+    run("tests.geometry.many_devices", "in_buckets_at_length", devices=8)
 
 
 @pytest.mark.parametrize("most", [16, 80, 8192])
