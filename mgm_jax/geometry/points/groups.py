@@ -122,7 +122,8 @@ def column_texts(values: Any, *, name: str) -> list[str]:
     """
     given = values
     if isinstance(values, np.ma.MaskedArray):
-        given = np.where(np.ma.getmaskarray(values), None, np.asarray(values, object))
+        given = np.array(values, dtype=object)
+        given[np.ma.getmaskarray(values)] = None
     column = _as_labels(given, name=name)
     if column.ndim != 1:
         got = f"shape {column.shape}" if column.ndim else type(values).__name__
