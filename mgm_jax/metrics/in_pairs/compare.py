@@ -19,8 +19,9 @@ from mgm_jax.metrics.local import Affinity, affinities
 
 # Values of the differences that are gathered at once, of each of two parts: 16 MiB.
 _GATHERED_VALUES = 2**22
-# Polytopes that one is compared with at once.
-_OTHERS = 15
+# Polytopes that one is compared with at once, no fewer: the differences to their neighbours, eight of
+# each, then fill a matrix unit, and a TPU's compiler takes them from memory as it multiplies.
+_OTHERS = 14
 
 _HIGHEST = lax.Precision.HIGHEST
 
@@ -42,7 +43,7 @@ def compare_rows(
         ``[b]``.
     """
     degree = subspaces.degree[rows]
-    near = subspaces.neighbours[rows, :k]
+    near = subspaces.neighbours[rows][:, :k]
     others = jnp.concatenate([near, jnp.maximum(partners, 0)], axis=1)
     counted = jnp.concatenate([jnp.arange(k) < degree[:, None], partners >= 0], axis=1)
     overlap, defect = _overlaps(cloud, subspaces, rows, others, counted, k=k)
@@ -62,7 +63,7 @@ def _overlaps(
 ) -> tuple[jax.Array, jax.Array]:
     """Squared norms of the products of two frames ``[b, c]``, and defects of the first ``[b]``."""
     (b, c), d = others.shape, cloud.high.shape[1]
-    turns = -(-c // _OTHERS)
+    turns = max(1, c // _OTHERS)
     at_once = -(-c // turns)
     most = max(1, min(b, _GATHERED_VALUES // (at_once * CHUNK * d)))
     beside = 1 << most.bit_length() - 1
