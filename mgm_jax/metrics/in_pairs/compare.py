@@ -19,8 +19,8 @@ from mgm_jax.metrics.local import Affinity, affinities
 
 # Values of the differences that are gathered at once, of each of two parts: 16 MiB.
 _GATHERED_VALUES = 2**22
-# Polytopes that one is compared with at once, no fewer: the differences to their neighbours, eight of
-# each, then fill a matrix unit, and a TPU's compiler takes them from memory as it multiplies.
+# Polytopes that one is compared with at once, at least: the differences to their neighbours, eight
+# of each, then fill a matrix unit, and a TPU's compiler takes them from memory as it multiplies.
 _OTHERS = 14
 
 _HIGHEST = lax.Precision.HIGHEST
