@@ -105,26 +105,31 @@ def _overlaps_of_block(
     """Overlaps ``[turns, b, c]`` of b points with c others a turn, whose degrees are ``size``."""
     chunks, beside, at_once = chunks_of(k), len(row), size.shape[2]
 
-    def differences(point: jax.Array, chosen: jax.Array) -> jax.Array:
-        gap = cloud.high[chosen] - cloud.high[point][..., None, :]
-        if cloud.low is not None:
-            gap += cloud.low[chosen] - cloud.low[point][..., None, :]
-        return gap / subspaces.unit[point][..., None, None]
+    def at(points: jax.Array) -> Pair:
+        # Rows of the cloud, all of them: none has to be brought into bounds.
+        return jax.tree.map(lambda part: part.at[points].get(mode="promise_in_bounds"), cloud)
 
-    own = differences(row, subspaces.neighbours[row])
+    def differences(place: Pair, chosen: jax.Array, unit: jax.Array) -> jax.Array:
+        near = at(chosen)
+        gap = near.high - place.high[..., None, :]
+        if cloud.low is not None:
+            gap += near.low - place.low[..., None, :]
+        return gap / unit[..., None, None]
+
+    own = differences(at(row), subspaces.neighbours[row], subspaces.unit[row])
     made_of = jnp.swapaxes(subspaces.coefficients(row, k=k), 1, 2)
     frame, defect = frames_of(made_of, own, subspaces.dimension[row])
 
     def turn(listed: tuple[jax.Array, jax.Array]) -> jax.Array:
         other, widest = listed[0], jnp.max(listed[1])
-        near = subspaces.neighbours[other]
+        near, place, unit = subspaces.neighbours[other], at(other), subspaces.unit[other]
 
         def chunk(number: jax.Array, cross: jax.Array) -> jax.Array:
             first = number * CHUNK
 
             def multiply() -> jax.Array:
                 chosen = lax.dynamic_slice_in_dim(near, first, CHUNK, axis=2)
-                gaps = differences(other, chosen)
+                gaps = differences(place, chosen, unit)
                 part = jnp.einsum("bcpd,bsd->bcps", gaps, frame, precision=_HIGHEST)
                 return lax.dynamic_update_slice_in_dim(cross, part, first, axis=2)
 
