@@ -122,20 +122,21 @@ def _overlaps_of_block(
 
     def turn(listed: tuple[jax.Array, jax.Array]) -> jax.Array:
         other, widest = listed[0], jnp.max(listed[1])
-        near, place, unit = subspaces.neighbours[other], at(other), subspaces.unit[other]
-
-        def chunk(number: jax.Array, cross: jax.Array) -> jax.Array:
-            first = number * CHUNK
-
-            def multiply() -> jax.Array:
-                chosen = lax.dynamic_slice_in_dim(near, first, CHUNK, axis=2)
-                gaps = differences(place, chosen, unit)
-                part = jnp.einsum("bcpd,bsd->bcps", gaps, frame, precision=_HIGHEST)
-                return lax.dynamic_update_slice_in_dim(cross, part, first, axis=2)
-
-            return lax.cond(first < widest, multiply, lambda: cross)
 
         def compare() -> jax.Array:
+            near, place, unit = subspaces.neighbours[other], at(other), subspaces.unit[other]
+
+            def chunk(number: jax.Array, cross: jax.Array) -> jax.Array:
+                first = number * CHUNK
+
+                def multiply() -> jax.Array:
+                    chosen = lax.dynamic_slice_in_dim(near, first, CHUNK, axis=2)
+                    gaps = differences(place, chosen, unit)
+                    part = jnp.einsum("bcpd,bsd->bcps", gaps, frame, precision=_HIGHEST)
+                    return lax.dynamic_update_slice_in_dim(cross, part, first, axis=2)
+
+                return lax.cond(first < widest, multiply, lambda: cross)
+
             cross = jnp.zeros((beside, at_once, chunks * CHUNK, k), jnp.float32)
             cross = lax.fori_loop(0, chunks, chunk, cross)
             made_of = subspaces.coefficients(other, k=k)
