@@ -52,7 +52,7 @@ def rank_candidates(
     Args:
         queries: n points on the host.
         targets: m points on the host; the queries themselves in a self graph.
-        candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
+        candidates: ``[n, c]`` int32 rows of the targets, no one twice in a row; -1 for nobody.
         k: how many to keep, at most c.
         metric: which distance.
 
