@@ -1,8 +1,8 @@
 """What the devices of a ring compute: the programs of an exact k-NN graph over a mesh.
 
 Each is compiled once a shape. The scan and the ranking advance by one turn of the ring a call, so
-that the host can show progress, and only their block travels. Where float64 is slow, candidates are
-ranked in pairs of float32 (``in_pairs``), and rows that this leaves open fall back.
+that the host can show progress, and only their block travels. Accelerators scan in another way
+(``ring_buckets``), and rank in another where float64 is slow (``ring_pairs``).
 """
 
 from __future__ import annotations
