@@ -214,12 +214,8 @@ def _with_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 def _of_cell(summary: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     """The summary of a cell behind columns that say what was measured."""
-    subject = cell.subject
     head = {
-        "encoder": subject.name,
-        "family": subject.family,
-        "architecture": subject.architecture,
-        "paradigm": subject.paradigm,
+        **cell.subject.columns,
         "images": cell.images.name,
         "setting": cell.setting,
         "strength": cell.strength,
@@ -240,10 +236,7 @@ def _models(
     for cell, reference in references:
         subject = cell.subject
         row: dict[str, object] = {
-            "encoder": subject.name,
-            "family": subject.family,
-            "architecture": subject.architecture,
-            "paradigm": subject.paradigm,
+            **subject.columns,
             "seed": subject.seed,
             "images": cell.images.name,
             "tap": cell.tap,
