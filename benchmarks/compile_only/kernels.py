@@ -327,14 +327,15 @@ def _large_group_in_pairs(target: Target, n: int) -> list[Program]:
     from mgm_jax.geometry.backend.pairs import Pair
     from mgm_jax.geometry.local.affinity import NULL_PAIRS
     from mgm_jax.geometry.nnk.in_pairs.programs import ROWS_AT_ONCE
-    from mgm_jax.metrics.in_pairs.large_groups import PairSubspaces, programs_of
+    from mgm_jax.metrics.in_pairs.large_groups import programs_of
+    from mgm_jax.metrics.in_pairs.subspaces import PairSubspaces
 
     batch = min(n, ROWS_AT_ONCE)
     points, rows = target.array(n, WIDTH), target.array(batch, dtype=np.int32)
     candidates = target.array(batch, K, dtype=np.int32)
     spans = target.like(jax.eval_shape(lambda: PairSubspaces.empty(n, K)))
     partners = target.array(batch, NULL_PAIRS, dtype=np.int32)
-    programs = programs_of(None, kernel="cosine", normalize=True, p=K)
+    programs = programs_of(None, kernel="cosine", normalize=True, k=K)
     arguments = [
         (points,),
         (points, spans, rows, candidates, None),

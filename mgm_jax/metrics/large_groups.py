@@ -50,8 +50,9 @@ from mgm_jax.metrics.local import (
     take_block,
 )
 from mgm_jax.metrics.options import Options
-from mgm_jax.parallel.devices import fetch, fetch_rows
+from mgm_jax.parallel.devices import fetch, fetch_rows, pad_rows, shard_rows
 from mgm_jax.parallel.processes import complete, from_all_processes, own_share
+from mgm_jax.parallel.ring import take_rows
 
 # Values of the differences that an accelerator gathers at once: 128 MiB.
 _GATHERED_VALUES = 2**24
@@ -75,6 +76,7 @@ class Subspaces(NamedTuple):
 
 def measure_large_group(
     points: jax.Array | np.ndarray,
+    rows: np.ndarray,
     bandwidth: np.ndarray | None,
     partners: np.ndarray,
     options: Options,
@@ -83,7 +85,8 @@ def measure_large_group(
     """Measure all points of one group.
 
     Args:
-        points: ``[n, d]``, on the host or spread over the mesh.
+        points: of all groups ``[m, d]``, on the host or spread over the mesh.
+        rows: those of this group ``[n]``, ascending.
         bandwidth: of the Gaussian kernel, ``[n]``, or None.
         partners: random rows for the null, ``[n, r]`` int.
         options: what to measure.
@@ -92,15 +95,17 @@ def measure_large_group(
     Returns:
         Columns, each ``[n]``.
     """
-    size = len(points)
+    size = rows.size
     k = candidates_of(size, options.k)
     nearest = partial(nearest_in_cloud_of, k=k, on_sphere=options.normalize, mesh=mesh)
     if wide_arithmetic() == "pairs":
-        candidates = nearest(points)
+        points = _group_where_it_lies(points, rows, mesh)
+        candidates = nearest(points, size=size)
         aside = partial(_some_on_host, points, candidates, bandwidth, partners, options)
         return measure_in_three_programs(
             points, candidates, bandwidth, partners, options, mesh, aside
         )
+    points = points if size == len(points) else fetch_rows(points, rows)
     # Devices search the points where they are.
     candidates = None if mesh is None else nearest(points)
     points = np.asarray(fetch(points), np.float32)
@@ -153,6 +158,18 @@ def measure_large_group(
             write(rows, record)
     complete(columns.values(), mine, mesh)
     return columns
+
+
+def _group_where_it_lies(
+    points: jax.Array | np.ndarray, rows: np.ndarray, mesh: Mesh | None
+) -> jax.Array | np.ndarray:
+    """The points of a group: on the host, or spread over the mesh like all, zeros after them."""
+    if rows.size == len(points):
+        return points
+    if mesh is None or not isinstance(points, jax.Array) or points.is_fully_replicated:
+        return fetch_rows(points, rows)
+    whole, _ = pad_rows(points, multiple=mesh.size)
+    return take_rows(shard_rows(whole, mesh), rows, mesh)
 
 
 def _some_on_host(

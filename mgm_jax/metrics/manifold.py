@@ -187,9 +187,9 @@ def manifold_metrics(
         seed: of the random points of groups of more than 256.
         max_points_per_batch: most points measured at once, for memory; None for a good size.
         devices: mesh of one axis to spread the groups over; None follows x. What is spread over
-            devices is not brought together on a host, but for the rule ``"hurtado"``, a centre, a
-            group of more than 256 points (one after the other), and ``duplicates="drop"``; a
-            single group that is spread stays so where float64 is slow (TPUs).
+            devices is not brought together on a host, but for the rule ``"hurtado"``, a centre,
+            ``duplicates="drop"``, and, where float64 is fast, a group of more than 256 points (one
+            after the other); where it is slow (TPUs) such a group goes from device to device.
 
     Returns:
         A ``ManifoldMetrics`` on the host.

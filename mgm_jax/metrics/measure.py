@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk.candidates import candidates_of
-from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches, padded_size
+from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches, trimmed_batches
 from mgm_jax.metrics.large_groups import measure_large_group
 from mgm_jax.metrics.local import Affinity, Local, LocalPcaColumns
 from mgm_jax.metrics.options import Options
@@ -62,7 +62,7 @@ def measure_points(
         # Enough batches for every process to have some.
         most = min(most, -(-n // jax.process_count()))
     small, large = [], []
-    for batch in _trimmed(groups, group_batches(groups, max_points=most)):
+    for batch in trimmed_batches(groups, group_batches(groups, max_points=most)):
         (small if batch.rows.shape[1] <= options.gram_limit else large).append(batch)
 
     everybody, near = small, own_devices(mesh)
@@ -99,8 +99,7 @@ def measure_points(
                 rows = np.flatnonzero(groups.codes == code)
                 own = None if bandwidth is None else bandwidth[rows]
                 partners = _partners(groups, code, options)
-                cloud = points if rows.size == n else fetch_rows(points, rows)
-                write(rows, measure_large_group(cloud, own, partners, options, mesh))
+                write(rows, measure_large_group(points, rows, own, partners, options, mesh))
     # Two points are each other's only neighbour: their two segments are one, and the affinity
     # would be 1 whatever the points are.
     pairs = groups.sizes[groups.codes] == 2
@@ -122,21 +121,6 @@ def _fetched(
         members = fetch_rows(points, rows.ravel()).astype(np.float32)
         if number in own:
             yield batch, members.reshape(*rows.shape, -1)
-
-
-def _trimmed(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[GroupBatch]:
-    """Leave out the places that no group of a padded size fills, but for a few.
-
-    Work grows with the third power of the places, and groups often have one size.
-    """
-    padded = np.array([padded_size(int(size)) for size in groups.sizes])
-    for batch in batches:
-        most = int(groups.sizes[padded == batch.rows.shape[1]].max())
-        step = 2 if most <= 64 else 8
-        positions = slice(0, -(-most // step) * step)
-        yield GroupBatch(
-            groups=batch.groups, rows=batch.rows[:, positions], mask=batch.mask[:, positions]
-        )
 
 
 def _points_at(points: np.ndarray, rows: np.ndarray) -> np.ndarray:

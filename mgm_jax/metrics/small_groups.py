@@ -28,12 +28,20 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.local.left_out import LeftOut, left_out_grams, left_out_pca, tail_length
+from mgm_jax.geometry.local.polytope import diameter, radius
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
 from mgm_jax.geometry.nnk.candidates import candidates_of
 from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.kernel import KernelName
+from mgm_jax.geometry.nnk.left_out import (
+    are_apart,
+    group_kernels,
+    host_distances,
+    solve_left_out,
+    suits_left_out,
+)
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
     chosen_in_group,
@@ -42,6 +50,7 @@ from mgm_jax.geometry.nnk.neighbourhood import (
     nearest_in_group,
 )
 from mgm_jax.geometry.nnk.settle import settle_groups
+from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.metrics.in_pairs.small_groups import measure_by_one_program
 from mgm_jax.metrics.local import (
     Affinity,
@@ -130,7 +139,7 @@ def _on_cpu(
     axes = principal_axes(gram, width=width)
     if k == mask.shape[1] - 1:
         parts = gram, lengths, mask, bandwidth
-        local, support = _settle(_neighbours_among_all, mesh, options.kernel, mask, *parts)
+        local, support = _measure_among_all(parts, mesh, options.kernel)
         tail = tail_length(gram, axes.values, options.pca_threshold)
         threshold = np.full(len(gram), options.pca_threshold)
         results = _spread(left_out_pca, mesh, tail=tail)(gram, mask, lengths, *axes, threshold)
@@ -138,13 +147,42 @@ def _on_cpu(
     else:
         parts = gram, lengths, mask, bandwidth, wanted
         local, support, pca = _settle(
-            _neighbours_among_nearest, mesh, options.kernel, mask, *parts, k=k
+            _neighbours_among_nearest, mesh, mask, *parts, kernel=options.kernel, k=k
         )
         spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
     support = np.asarray(support)
     overlaps = overlaps_on_host(axes, mask, lengths, support)
     widths = np.full(len(points), float(width))
     return local, _spread(_compare, mesh)(*overlaps, support, mask, widths), spectra
+
+
+def _measure_among_all(
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None],
+    mesh: Mesh | None,
+    kernel: KernelName,
+) -> tuple[Local, np.ndarray]:
+    """Columns ``[g, m]`` and neighbours ``[g, m, m]`` of points with all others as candidates."""
+    gram, lengths, mask, _ = parts
+    step = partial(_settle, _neighbours_among_all, kernel=kernel)
+    if not suits_left_out(kernel):
+        local, support = step(mesh, mask, *parts)
+        return local, np.asarray(support)
+    distance = host_distances(gram)
+    measure = _spread(_neighbours_left_out, mesh)
+    local, support, refused = measure(distance, *group_kernels(distance, mask))
+    # Groups that ask for more than one matrix for all of their points.
+    left = ~are_apart(distance, mask, lengths) | (np.asarray(refused) & mask).any(axis=1)
+    left = np.flatnonzero(left & mask.any(axis=1))
+    if left.size:
+        local, support = jax.tree.map(np.array, (local, support))
+        for group in left:
+            one = [None if part is None else part[group : group + 1] for part in parts]
+            again = step(None, mask[group : group + 1], *one)
+            for whole, new in zip(
+                jax.tree.leaves((local, support)), jax.tree.leaves(again), strict=True
+            ):
+                whole[group] = np.asarray(new)[0]
+    return local, np.asarray(support)
 
 
 def _on_device(
@@ -156,9 +194,9 @@ def _on_device(
     local, affinity, pca, gram = _settle(
         whole_group,
         mesh,
-        options.kernel,
         mask,
         *(points, mask, wanted, bandwidth, threshold),
+        kernel=options.kernel,
         k=k,
         normalize=options.normalize,
     )
@@ -222,9 +260,9 @@ def whole_group(
 def _settle(
     step: Callable[..., Any],
     mesh: Mesh | None,
-    kernel: KernelName,
     mask: np.ndarray,
     *inputs: np.ndarray | None,
+    kernel: KernelName,
     **options: Any,
 ) -> tuple[Any, ...]:
     """Measure groups by a step that flags the points that need the fallback."""
@@ -276,6 +314,36 @@ def _neighbours_among_all(
     """
     candidates = all_in_group(gram, mask, lengths)
     return measure_local(candidates, bandwidth, kernel=kernel, fallback=fallback)
+
+
+def _neighbours_left_out(
+    distance: jax.Array, *kernels: jax.Array
+) -> tuple[Local, jax.Array, jax.Array]:
+    """As :func:`_neighbours_among_all`, of a group without copies, from what its points share.
+
+    Args:
+        distance: squared distances among the members ``[m, m]``.
+        kernels: as for :func:`mgm_jax.geometry.nnk.left_out.solve_left_out`.
+    """
+    *_, mask = kernels
+    solution = solve_left_out(*kernels)
+    others = mask[:, None] & mask[None, :] & ~jnp.eye(len(mask), dtype=bool)
+    support = solution.theta > SUPPORT_WEIGHT
+    degree = jnp.sum(support, axis=1, dtype=jnp.int32)
+    count = jnp.sum(others, axis=1, dtype=jnp.int32)
+    nearest = jnp.min(jnp.where(others, distance, jnp.inf), axis=1)
+    columns = Local(
+        k_effective=count,
+        saturated=(degree == count) & (degree > 0),
+        duplicates=jnp.zeros(len(mask), distance.dtype),
+        nnk_degree=degree,
+        nnk_diameter=diameter(distance, support),
+        nnk_radius=radius(distance, support),
+        nnk_residual=solution.residual,
+        nnk_kkt=solution.kkt,
+        knn_distance=jnp.where(count > 0, jnp.sqrt(nearest), jnp.nan),
+    )
+    return columns, support, solution.fallback
 
 
 def _neighbours_among_nearest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -18,7 +19,8 @@ from mgm_jax.geometry.knn import in_groups
 from mgm_jax.geometry.knn.mesh import ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
-from mgm_jax.metrics import manifold
+from mgm_jax.geometry.nnk.candidates import nearest_in_cloud_of
+from mgm_jax.metrics import large_groups, manifold
 from mgm_jax.metrics.in_pairs import large_groups as large_in_pairs
 from mgm_jax.metrics.in_pairs.large_groups import measure_in_three_programs
 from mgm_jax.metrics.options import Options
@@ -157,6 +159,11 @@ def spread_points() -> None:
         graph = knn_graph(x, k=4, groups=halves, devices=mesh)
     expected = nearest(x, k=4, metric="cosine", groups=halves)[0]
     np.testing.assert_array_equal(graph.indices, expected)
+    rows = np.flatnonzero(halves == 0)[3:]
+    half = take_rows(spread, rows, mesh)
+    assert rows.size < len(half), "rows follow that fill up the shares"
+    found = nearest_in_cloud_of(half, k=4, on_sphere=True, mesh=mesh, size=rows.size)
+    np.testing.assert_array_equal(found, nearest(x[rows], k=4, metric="cosine")[0])
     graph = knn_graph(x[:30], k=4, base=spread, devices=mesh)
     expected = nearest(x[:30], k=4, metric="cosine", base=x)[0]
     np.testing.assert_array_equal(graph.indices, expected)
@@ -195,6 +202,25 @@ def one_spread_cloud() -> None:
         np.testing.assert_allclose(result[name], column, atol=1e-6, err_msg=name)
 
 
+def spread_large_groups() -> None:
+    """Metrics of large groups that stay spread, one after the other, where float64 is slow."""
+    x = clouds()["post-ReLU features"][:72, :12]
+    # No group is a multiple of the devices.
+    labels = np.where(np.arange(72) % 7 < 4, 2, 1)
+    spread = shard_rows(x, default_mesh())
+    small = patch.object(manifold, "Options", partial(Options, gram_limit=20))
+    with arithmetic("pairs"), small, patch.object(large_in_pairs, "MAX_DEFECT", 1.0):
+        expected = manifold_metrics(x, k=5, groups=labels)
+        with (
+            patch.object(manifold, "fetch", _never),
+            patch.object(large_groups, "fetch_rows", _never),
+        ):
+            result = manifold_metrics(spread, k=5, groups=labels)
+    for name in expected.columns:
+        one, two = getattr(result, name), getattr(expected, name)
+        np.testing.assert_allclose(one, two, atol=1e-6, err_msg=name)
+
+
 def without_float64() -> None:
     """The ring that ranks in pairs of float32, as on TPUs."""
     x = clouds()["post-ReLU features"]
@@ -220,6 +246,6 @@ if __name__ == "__main__":
     # What counts compilations comes before what compiles.
     checks = [compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points]
     checks += [without_float64]
-    nightly = [spread_groups, one_spread_cloud]
+    nightly = [spread_groups, one_spread_cloud, spread_large_groups]
     asked = {check.__name__ for check in nightly} & set(sys.argv)
     make_checks(*(nightly if asked else checks))

@@ -18,7 +18,13 @@ def test_many_devices() -> None:
 
 @pytest.mark.nightly
 def test_metrics_of_what_is_spread() -> None:
-    run("tests.geometry.many_devices", "spread_groups", "one_spread_cloud", devices=8)
+    run(
+        "tests.geometry.many_devices",
+        "spread_groups",
+        "one_spread_cloud",
+        "spread_large_groups",
+        devices=8,
+    )
 
 
 @pytest.mark.parametrize("most", [16, 80, 8192])

@@ -141,12 +141,12 @@ def test_groups_of_many_sizes_compile_once_a_padded_size():
         points = random.normal(size=(groups.size, width))
         manifold_metrics(points[order], groups=groups[order], max_points_per_batch=100)
     # Points of another width compile nothing anew.
-    neighbours = partial(small_groups._spread, small_groups._neighbours_among_all, None)
-    find = neighbours(kernel="cosine", fallback=False)
+    find = small_groups._spread(small_groups._neighbours_left_out, None)
     compare = small_groups._spread(small_groups._compare, None)
     assert (find._cache_size(), compare._cache_size()) == (1, 1)
     # Tails of 8, 16 or all 23 eigenvalues, and vectors in eights up to 24.
     assert spread_jit.cache_info().misses <= 2 + 3
     assert subspaces_on_cpu._basis._cache_size() <= 3
     # No point needed the fallback, so it was not compiled.
-    assert neighbours(kernel="cosine", fallback=True)._cache_size() == 0
+    again = partial(small_groups._spread, small_groups._neighbours_among_all, None, kernel="cosine")
+    assert not any(again(fallback=choice)._cache_size() for choice in (False, True))

@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 
 # Every worker holds a batch and its matrices.
 _MAX = 16
+# Arrays of fewer values are looked through before a thread has started.
+_WORTH_A_THREAD = 2**21
 # Pools of one size that are kept: of a call, and of one that a call makes.
 _IDLE = 2
 
@@ -43,15 +45,39 @@ def workers_for(mesh: Mesh | None) -> int:
     return min(_MAX, available_cpus())
 
 
-def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator[Result]:
+def workers_for_values(values: int) -> int:
+    """How many threads for a pass or two over so many values of the host.
+
+    >>> workers_for_values(100)
+    1
+    """
+    return workers_for(None) if values >= _WORTH_A_THREAD else 1
+
+
+def even_parts(size: int, *, most: int, workers: int) -> list[slice]:
+    """Consecutive parts of ``size`` rows, of at most ``most`` each, as many for every worker.
+
+    >>> even_parts(10, most=4, workers=2)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 9, None), slice(9, 10, None)]
+    """
+    step = max(1, -(-size // (-(-size // (most * workers)) * workers)))
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+def in_order(
+    calls: Sequence[Callable[[], Result]], *, workers: int, ahead: int = 1
+) -> Iterator[Result]:
     """Make the calls on some threads and yield their results in the order of the calls.
 
-    No more calls are begun than there are workers and one, so that results do not pile up. The
-    threads use the default device of the one that asks; other settings of JAX a call makes itself.
+    No more calls are begun than there are workers and ``ahead``, so that results do not pile up.
+    The threads use the default device of the one that asks; other settings of JAX a call makes
+    itself.
 
     Args:
         calls: what to call, each without arguments.
         workers: number of threads; with one, no thread is started.
+        ahead: calls that may wait for a thread, or for their turn to be yielded; more of them keep
+            threads at work beside a slow call.
 
     Yields:
         The results; an error of a call is raised when its turn comes, and ends the work.
@@ -75,7 +101,7 @@ def in_order(calls: Sequence[Callable[[], Result]], *, workers: int) -> Iterator
         try:
             for call in calls:
                 running.append(pool.submit(on_device, call))
-                if len(running) > workers:
+                if len(running) >= workers + ahead:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

@@ -39,7 +39,8 @@ def find_neighbours(
     """The k nearest of every point within its group, or among a base.
 
     Args:
-        points: ``[n, d]`` as ``check_points`` returns them.
+        points: ``[n, d]`` as ``check_points`` returns them; on a mesh, where they are their own
+            base, rows may follow that fill up its shares.
         groups: partition of the points, or of the base where there is one.
         k: number of neighbours; places that a group is too small to fill stay open.
         metric: which distance.
@@ -59,6 +60,8 @@ def find_neighbours(
     )
     own = base is None
     rows = None
+    if own and len(points) > groups.codes.size:
+        rows = np.arange(groups.codes.size)
     if distinct is not None:
         groups, rows = distinct.groups, distinct.rows
     if mesh is None or len(groups) > 1:

@@ -91,6 +91,7 @@ def nearest_in_cloud_of(
     on_sphere: bool,
     mesh: Mesh | None,
     gram: CloudGram | None = None,
+    size: int | None = None,
 ) -> np.ndarray:
     """Rows of the k nearest other points of every point of one large group, ``[n, k]`` int32.
 
@@ -103,8 +104,9 @@ def nearest_in_cloud_of(
         mesh: devices to spread the search over; None for one.
         gram: of the points as they are meant, on a CPU where it is at hand: no pair is multiplied
             twice.
+        size: n where rows follow that fill up the shares of the mesh; None for all.
     """
-    together = encode_groups(None, len(points))
+    together = encode_groups(None, len(points) if size is None else size)
     distinct = distinct_rows(points, together)
     metric = "cosine" if on_sphere else "euclidean"
     if gram is not None and mesh is None and distinct is None:

@@ -45,7 +45,7 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
         return None
     if metric == "cosine":
         return _gram_on_sphere(points)
-    return gram_of_cloud(points, metric=metric, in_tiles=True)
+    return gram_of_cloud(points, metric=metric)
 
 
 def _gram_on_sphere(points: np.ndarray) -> CloudGram:

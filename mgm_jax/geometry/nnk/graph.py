@@ -31,8 +31,10 @@ from mgm_jax.geometry.nnk.candidates import (
     tell_about_repeats,
 )
 from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
+from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
 from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
+from mgm_jax.geometry.nnk.left_out import solve_groups_left_out, suits_left_out
 from mgm_jax.geometry.nnk.neighbourhood import (
     are_resolved,
     differences_in_group,
@@ -51,6 +53,7 @@ from mgm_jax.geometry.points.groups import (
     Groups,
     encode_groups,
     group_batches,
+    trimmed_batches,
 )
 from mgm_jax.parallel.devices import fetch, mesh_of
 from mgm_jax.parallel.processes import complete, own_share
@@ -238,7 +241,9 @@ def _solve_groups(
         _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS,
         max(1, _BATCH_VALUES // width),
     )
-    for batch in group_batches(groups, max_points=most):
+    batches = group_batches(groups, max_points=most)
+    # Beside devices that compile for long, a few sizes are worth more than the work.
+    for batch in trimmed_batches(groups, batches) if on_cpu else batches:
         (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
 
     def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
@@ -246,7 +251,11 @@ def _solve_groups(
         inputs = batch.mask, results.k_effective[rows[:, 0]]
         widths = None if bandwidth is None else bandwidth[rows]
         options: dict[str, Any] = {"k": min(columns, batch.rows.shape[1] - 1), "kernel": kernel}
-        if wide_arithmetic() == "pairs":
+        others = np.maximum(batch.mask.sum(axis=1) - 1, 0)
+        if suits_left_out(kernel) and (inputs[1] >= others).all():
+            alone = partial(_group_weights, fallback=True, **options)
+            parts = _left_out_weights(points[rows], *inputs, mesh, alone=alone, k=options["k"])
+        elif wide_arithmetic() == "pairs":
             whole = _in_full(_group_weights)
             parts = settled_groups(whole, points[rows], *inputs, widths, mesh=mesh, **options)
         else:
@@ -272,6 +281,62 @@ def _solve_groups(
                     _solve_cloud(results, points, rows[mask], bandwidth, mesh, kernel=kernel)
                     bar.advance(int(mask.sum()))
     return results
+
+
+def _left_out_weights(
+    points: np.ndarray,
+    mask: np.ndarray,
+    wanted: np.ndarray,
+    mesh: Mesh | None,
+    *,
+    alone: Callable[..., tuple[Any, ...]],
+    k: int,
+) -> tuple[np.ndarray, ...]:
+    """What :func:`_group_weights` returns of groups whose points have all others as candidates.
+
+    Args:
+        points: ``[g, m, d]``.
+        mask: which of them count ``[g, m]`` bool.
+        wanted: candidates of every point ``[g]`` int.
+        mesh: devices to spread the groups over; None for one.
+        alone: :func:`_group_weights` with the fallback, for groups that ask for more.
+        k: columns of the candidates.
+    """
+    distance, solution, settled = solve_groups_left_out(
+        *group_grams_on_host(points, mask, normalize=True), mask, mesh
+    )
+    positions = _by_distance(distance, mask)[:, :, :k]
+    weights = np.take_along_axis(solution.theta, np.maximum(positions, 0), axis=2)
+    weights[(positions < 0) | (weights <= SUPPORT_WEIGHT)] = 0
+    resolved = np.ones(mask.shape, bool)
+    # Copies, to be written to.
+    parts = positions, weights, solution.residual.copy(), solution.kkt.copy(), resolved
+    for group in np.flatnonzero(~settled & mask.any(axis=1)):
+        one = slice(group, group + 1)
+        with double_precision():
+            *again, _ = alone(points[one], mask[one], wanted[one], None)
+        for part, new in zip(parts, again, strict=True):
+            part[group] = np.asarray(new)[0]
+    return parts
+
+
+def _by_distance(distance: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Other members of every member of groups by rising distance, -1 for none, ``[g, m, m]``.
+
+    Distances are compared in float32, and equal ones left in the order of the members, as in
+    :func:`nearest_in_group`.
+    """
+    m = mask.shape[1]
+    others = mask[:, :, None] & mask[:, None, :] & ~np.eye(m, dtype=bool)
+    keys = np.where(others, distance, np.inf).astype(np.float32)
+    order = np.argsort(keys, axis=2).astype(np.int32)
+    sorted_keys = np.take_along_axis(keys, order, axis=2)
+    equal = (sorted_keys[:, :, 1:] == sorted_keys[:, :, :-1]) & np.isfinite(sorted_keys[:, :, 1:])
+    tied = equal.any(axis=2)
+    if tied.any():
+        order[tied] = np.argsort(keys[tied], axis=1, kind="stable")
+    order[~np.isfinite(sorted_keys)] = -1
+    return order
 
 
 def _in_full(program: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:

@@ -8,6 +8,7 @@ kept instead of k^2, and the terms of a few points fit the cache of a CPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -74,6 +75,20 @@ def decrease(
     return jnp.where(violated, value**2 / jnp.abs(slack), -1.0)
 
 
+class Tableau(NamedTuple):
+    """Tableaus of b points as a matrix less rank-one terms, ``T = M - sum_i s_i u_i u_i'``.
+
+    Attributes:
+        pivoted: borders and diagonals.
+        terms: u, block by block ``[b, size + 1, k]`` each.
+        scales: s, 0 where there is no term yet, block by block ``[b, size + 1]`` each.
+    """
+
+    pivoted: Pivoted
+    terms: tuple[jax.Array, ...]
+    scales: tuple[jax.Array, ...]
+
+
 def pivot_greedily(
     kernel: jax.Array,
     target: jax.Array,
@@ -81,10 +96,6 @@ def pivot_greedily(
     start: jax.Array | None = None,
 ) -> Pivoted:
     """Move one candidate a point at a time, that of the largest decrease, until none is worth it.
-
-    Off the diagonal the tableau is ``T = K - sum_i s_i u_i u_i'``. A sweep at p with row r and
-    diagonal t adds ``s = 1 / t`` and ``u = r``, but ``u_p = t - sign(t)``, which turns row p of the
-    sum into ``r / |t|``.
 
     Args:
         kernel: kernel matrices ``[b, k, k]`` float64. Only rows of allowed candidates are read, and
@@ -96,8 +107,50 @@ def pivot_greedily(
     Returns:
         The state after the last pivot, or when there is room for no more terms.
     """
-    points, k = target.shape
+    points = len(target)
     diagonal = jnp.diagonal(kernel, axis1=1, axis2=2)
+    lanes = jnp.arange(points, dtype=jnp.int32)
+
+    def row_of(pivot: jax.Array) -> jax.Array:
+        return kernel.at[lanes, pivot].get(mode="promise_in_bounds")
+
+    nowhere = Pivoted(
+        target,
+        diagonal,
+        jnp.zeros(target.shape, bool),
+        jnp.zeros(points, jnp.int32),
+        jnp.ones(points, bool),
+    )
+    due = None if start is None else start & allowed
+    return pivot_on(row_of, nowhere, diagonal, allowed, due=due).pivoted
+
+
+def pivot_on(
+    row_of: Callable[[jax.Array], jax.Array],
+    begin: Pivoted,
+    diagonal: jax.Array,
+    allowed: jax.Array,
+    *,
+    first: tuple[jax.Array, jax.Array] | None = None,
+    due: jax.Array | None = None,
+) -> Tableau:
+    """Move one candidate a point at a time from a tableau on, as :func:`pivot_greedily` does.
+
+    A sweep at p with row r and diagonal t adds ``s = 1 / t`` and ``u = r``, but
+    ``u_p = t - sign(t)``, which turns row p of the sum into ``r / |t|``.
+
+    Args:
+        row_of: rows ``[b, k]`` of the matrices M at a place for each point ``[b]``.
+        begin: borders and diagonals of the tableaus.
+        diagonal: of the kernel matrices ``[b, k]``.
+        allowed: which candidates may enter ``[b, k]`` bool.
+        first: a term ``[b, k]`` and its scale ``[b]`` that the tableaus have from the beginning.
+        due: candidates to take in before anything else ``[b, k]`` bool; None for none.
+
+    Returns:
+        The tableaus after the last pivot, or when there is room for no more terms.
+    """
+    points, k = allowed.shape
     candidates = jnp.arange(k, dtype=jnp.int32)
     lanes = jnp.arange(points, dtype=jnp.int32)
     blocks, size = blocks_of(k)
@@ -107,10 +160,10 @@ def pivot_greedily(
         return jnp.einsum("bm,bmk->bk", factor, terms)
 
     def nothing(terms: jax.Array, scales: jax.Array, pivot: jax.Array) -> jax.Array:
-        return jnp.zeros_like(target)
+        return jnp.zeros_like(begin.value)
 
     def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        value, slack, inside, terms, scales, pivots, _, count, due = state
+        (value, slack, inside, pivots, _), terms, scales, count, due = state
         score = decrease(value, slack, inside, diagonal, allowed)
         if due is not None:
             due &= independent(slack, diagonal)
@@ -121,7 +174,7 @@ def pivot_greedily(
         active = best >= 0
         ties = score >= (best * (1 - _TIE))[:, None]
         pivot = jnp.min(jnp.where(ties & active[:, None], candidates, k - 1), axis=1)
-        row = kernel.at[lanes, pivot].get(mode="promise_in_bounds")
+        row = row_of(pivot)
         row -= subtrahend(terms[0], scales[0], pivot)
         for block in range(1, blocks):
             begun = count > block * size
@@ -150,34 +203,21 @@ def pivot_greedily(
             for part, column in zip(scales, at, strict=True)
         )
         due = None if due is None else due & ~at_pivot
-        return (
-            value,
-            slack,
-            inside ^ at_pivot,
-            terms,
-            scales,
-            pivots + active,
-            active,
-            count + 1,
-            due,
-        )
+        pivoted = Pivoted(value, slack, inside ^ at_pivot, pivots + active, active)
+        return pivoted, terms, scales, count + 1, due
 
     def unfinished(state: tuple[Any, ...]) -> jax.Array:
-        return jnp.any(state[6]) & (state[7] < blocks * size)
+        return jnp.any(state[0].active) & (state[3] < blocks * size)
 
-    nowhere = (
-        target,
-        diagonal,
-        jnp.zeros((points, k), bool),
-        (jnp.zeros((points, size + 1, k), target.dtype),) * blocks,
-        (jnp.zeros((points, size + 1), target.dtype),) * blocks,
-        jnp.zeros(points, jnp.int32),
-        jnp.ones(points, bool),
-        jnp.zeros((), jnp.int32),
-        None if start is None else start & allowed,
-    )
-    value, slack, inside, _, _, pivots, active, *_ = lax.while_loop(unfinished, advance, nowhere)
-    return Pivoted(value, slack, inside, pivots, active)
+    dtype = begin.value.dtype
+    terms = [jnp.zeros((points, size + 1, k), dtype)] * blocks
+    scales = [jnp.zeros((points, size + 1), dtype)] * blocks
+    if first is not None:
+        terms[0], scales[0] = terms[0].at[:, 0].set(first[0]), scales[0].at[:, 0].set(first[1])
+    count = jnp.asarray(int(first is not None), jnp.int32)
+    nowhere = begin, tuple(terms), tuple(scales), count, due
+    pivoted, kept, factors, *_ = lax.while_loop(unfinished, advance, nowhere)
+    return Tableau(pivoted, kept, factors)
 
 
 def room_for_terms(k: int) -> int:

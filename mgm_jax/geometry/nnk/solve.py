@@ -28,7 +28,7 @@ SUPPORT_WEIGHT = 1e-6
 """Smallest weight that makes a candidate a neighbour."""
 
 # Violation that rounding alone explains, relative to the numbers that it is the difference of.
-_CERTIFIED = 64 * float(np.finfo(np.float64).eps)
+CERTIFIED = 64 * float(np.finfo(np.float64).eps)
 # Bytes of terms of the points that pivot together: about what the cache of a core holds.
 _CACHE = 200_000
 _MAX_LANES = 32
@@ -315,7 +315,7 @@ def _refuses(
     diagonal = jnp.diagonal(kernel, axis1=1, axis2=2)
     scale = jnp.max(jnp.abs(target), axis=1) + jnp.sum(theta * diagonal, axis=1)
     missing = decrease(-slope, slack, jnp.zeros_like(inside), diagonal, mask & ~inside) >= 0
-    beyond = jnp.abs(jnp.minimum(theta, slope)) > _CERTIFIED * scale[:, None]
+    beyond = jnp.abs(jnp.minimum(theta, slope)) > CERTIFIED * scale[:, None]
     refused = jnp.any((missing | inside) & beyond, axis=1)
     # Candidates that coincide are close to the span of each other, which is quicker to see.
     apart = jnp.where(inside, 1 / jnp.abs(slack), slack)

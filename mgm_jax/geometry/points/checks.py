@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, workers_for_values
 from mgm_jax.geometry.points.rounding import (
     less_offset,
     offset_of,
@@ -30,8 +30,9 @@ _SUM_BLOCK = 64
 _BLOCK_VALUES = 2**24
 # Values hashed together: 512 KiB of float32.
 _HASH_VALUES = 2**17
-# An array of fewer values is looked through before a thread has started.
-_WORTH_A_THREAD = 2**20
+# Columns that tell most rows from all others, and the share of the rows that may be copied where
+# these do not.
+_FIRST_COLUMNS, _FEW = 64, 1 / 16
 # Smaller values lose digits in float32, and compilers take them for zero.
 _SMALLEST = np.float32(np.finfo(np.float32).tiny)
 # In a row whose largest value is below this, that costs digits of the row.
@@ -190,6 +191,25 @@ def find_duplicates(x: jax.Array | np.ndarray) -> np.ndarray:
         [0, 1, 0]
     """
     codes = np.arange(x.shape[0], dtype=np.int32)
+    if isinstance(x, np.ndarray) and x.shape[1] > 2 * _FIRST_COLUMNS:
+        alike = _shared(_host_hashes(x[:, :_FIRST_COLUMNS]))
+        if alike.size < _FEW * len(x):
+            if alike.size:
+                codes[alike] = alike[_equal_to(x[alike])]
+            return codes
+    return _equal_to(x)
+
+
+def _shared(hashes: np.ndarray) -> np.ndarray:
+    """Which of some hashes ``[n]`` are there more than once, ascending."""
+    order = np.argsort(hashes, kind="stable")
+    same = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+    return np.union1d(order[same], order[same + 1])
+
+
+def _equal_to(x: jax.Array | np.ndarray) -> np.ndarray:
+    """What :func:`find_duplicates` finds, by hashes of whole rows."""
+    codes = np.arange(x.shape[0], dtype=np.int32)
     _, firsts, classes = np.unique(_hashes(x), return_index=True, return_inverse=True)
     first = firsts[classes.reshape(-1)].astype(np.int32)
     left = np.flatnonzero(first != codes)
@@ -240,7 +260,7 @@ def _host_hashes(x: np.ndarray) -> np.ndarray:
 
 def _on_all_cores(work: Callable[[slice], None], x: np.ndarray) -> None:
     """Call for all rows of an array, in one part a core where there is enough to do."""
-    workers = workers_for(None) if x.size >= _WORTH_A_THREAD else 1
+    workers = workers_for_values(x.size)
     edges = np.linspace(0, len(x), workers + 1).astype(int)
     calls = [partial(work, slice(*ends)) for ends in itertools.pairwise(map(int, edges))]
     for _ in in_order(calls, workers=workers):

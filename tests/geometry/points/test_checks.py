@@ -99,6 +99,18 @@ def test_duplicates_are_the_rows_numpy_finds(x: np.ndarray) -> None:
     np.testing.assert_array_equal(codes, equal.argmax(axis=1))
 
 
+@pytest.mark.parametrize("alike", [40, 5])
+def test_rows_that_share_their_first_columns_are_told_apart(alike: int) -> None:
+    """Many such rows, and few among rows that differ at once, of which some are equal indeed."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(200, 300)).astype(np.float32)
+    rows = rng.permutation(200)[:alike]
+    x[rows, :100] = x[rows[0], :100]
+    x[rows[1::2]] = x[rows[1]]
+    equal = (x[:, None] == x[None]).all(axis=2)
+    np.testing.assert_array_equal(find_duplicates(x), equal.argmax(axis=1))
+
+
 def test_permuted_rows_are_no_duplicates() -> None:
     x = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]], np.float32)
     assert find_duplicates(jnp.asarray(x, jnp.bfloat16)).tolist() == [0, 1, 0]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, workers_for, workers_for_values
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
@@ -76,14 +76,12 @@ def suits_gram(n: int, k: int) -> bool:
     return n <= min(_POINTS + _POINTS_A_NEIGHBOUR * k, _MAX_POINTS)
 
 
-def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> CloudGram:
+def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
     """Multiply all pairs of points in float64, on all cores.
 
     Args:
         x: points ``[n, d]``.
         metric: which distance.
-        in_tiles: in tiles of one thread each, where last bits are to be those of any machine; what
-            the search makes of the matrix does not depend on them.
     """
     scaled = scale_on_host(x, None, metric=metric)
     points = scaled.queries
@@ -97,10 +95,10 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric, in_tiles: bool = False) -> C
 
     step = max(1, _BLOCK_VALUES // x.shape[1])
     calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
-    for _ in in_order(calls, workers=workers_for(None)):
+    for _ in in_order(calls, workers=workers_for_values(x.size)):
         pass
-    # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-    gram = gram_in_tiles(centred, workers=workers_for(None)) if in_tiles else centred @ centred.T
+    # Threads of a library for linear algebra would stay awake for a while, beside ours.
+    gram = gram_in_tiles(centred, workers=workers_for(None))
     return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
-from mgm_jax.geometry.backend.workers import in_order, threads, workers_for
+from mgm_jax.geometry.backend.workers import even_parts, in_order, threads, workers_for
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
 from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, both_sides, even_rows
@@ -64,7 +64,7 @@ _NOT_THERE = 2**30
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
 # Fewer lists than this are not worth a thread of their own; so many are read at once.
-_MIN_ROWS, _SELECTED = 128, 512
+_MIN_ROWS, _SELECTED = 128, 2048
 
 
 def nearest_by_pairs(
@@ -337,7 +337,7 @@ def _candidates(scan: HostScan | _DeviceScan, k: int) -> tuple[np.ndarray, np.nd
         unseen[rows][cut] = np.minimum(unseen[rows][cut], bounds[cut, lengths[cut]])
         return int(lengths.max())
 
-    parts = [slice(start, start + _SELECTED) for start in range(0, lists.n, _SELECTED)]
+    parts = even_parts(lists.n, most=_SELECTED, workers=workers_for(None))
     widths = in_order([partial(select, part) for part in parts], workers=workers_for(None))
     return candidates[:, : max(widths)], unseen
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.backend.workers import threads
+from mgm_jax.geometry.backend.workers import even_parts, threads
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
@@ -25,7 +25,7 @@ from mgm_jax.parallel.cpus import available_cpus
 _BLOCK_BYTES = 2**26
 # Queries of a block: bounds what is held for their candidates.
 _MAX_ROWS = 2**15
-# Pairs of a call, and of a thread's turn.
+# Pairs of a call, and of a thread's turn at most.
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
 # Pairs measured together, the most of narrow points: few enough for their points to stay in the
 # second cache of a core, with enough values for a step of the loop not to count.
@@ -60,14 +60,14 @@ def rank_candidates(
     indices = np.empty((n, k), np.int32)
     size = _block_rows(queries)
     # A call measures its pairs on one core.
-    with threads(available_cpus()) as pool:
+    cpus = available_cpus()
+    with threads(cpus) as pool:
         for start in range(0, n, size):
             left = _on_device(queries, start, size)
             order = _side_by_side(candidates[start : start + size])
             wanted = candidates[start + order]
             keys = np.full(wanted.shape, EMPTY)
-            step = max(1, _PAIRS_A_TURN // width)
-            turns = [slice(first, first + step) for first in range(0, len(order), step)]
+            turns = even_parts(len(order), most=max(1, _PAIRS_A_TURN // width), workers=cpus)
             whole = queries is targets and n <= size
             for begin in range(0, len(targets.values), _block_rows(targets)):
                 right = left if whole else _on_device(targets, begin, _block_rows(targets))

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import in_order, workers_for
+from mgm_jax.geometry.backend.workers import in_order, workers_for_values
 from mgm_jax.geometry.knn.distance import Metric, Points, unit_scales
 
 Result = TypeVar("Result")
@@ -74,4 +74,4 @@ def _of_blocks(function: Callable[[slice, np.ndarray], Result], x: np.ndarray) -
     step = max(1, _BLOCK_VALUES // x.shape[1])
     blocks = [slice(start, start + step) for start in range(0, len(x), step)]
     calls = [partial(lambda rows: function(rows, x[rows].astype(np.float64)), b) for b in blocks]
-    return list(in_order(calls, workers=workers_for(None)))
+    return list(in_order(calls, workers=workers_for_values(x.size)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import combinations
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -29,10 +30,9 @@ from mgm_jax.progress import progress
 
 Tiles = TypeVar("Tiles")
 
-# Rows of a tile at most, from so many points on: enough for the product to run at full speed; in a
-# small cloud fewer, so that all threads have work and few pairs are scored twice, which those of a
-# tile with itself are.
-_TILES = ((8192, 1024), (0, 640))
+# Rows of a tile: enough for the product to run at full speed, and for few calls of NumPy, between
+# which threads wait for each other; in a small cloud so many tiles, so that all threads have work.
+_MIN_ROWS, _MAX_ROWS, _TILES = 512, 1024, 4
 # From so many features on half a product, and another pass, costs less than a whole one.
 _HALVED_FROM = 200
 _KEPT_BYTES = 2**27
@@ -123,10 +123,26 @@ def even_rows(n: int) -> int:
     """Rows of a tile for a cloud of n points, all tiles about alike.
 
     >>> even_rows(100), even_rows(3000), even_rows(10_000)
-    (100, 600, 1000)
+    (100, 750, 1000)
     """
-    largest = next(rows for points, rows in _TILES if n >= points)
+    largest = min(max(-(-n // _TILES), _MIN_ROWS), _MAX_ROWS)
     return -(-n // -(-n // largest))
+
+
+def _tournament(tiles: range) -> list[tuple[int, int]]:
+    """All pairs of some tiles, in rounds that each tile has at most one pair of.
+
+    >>> _tournament(range(4))
+    [(0, 3), (1, 2), (0, 1), (2, 3), (0, 2), (1, 3)]
+    """
+    places = len(tiles) - 1 + len(tiles) % 2
+
+    def turn(pair: tuple[int, int]) -> int:
+        i, j = (tile - tiles.start for tile in pair)
+        # Of an even number of tiles the last one meets who would be left out.
+        return (2 * i if j == places else i + j) % places
+
+    return sorted(combinations(tiles, 2), key=turn)
 
 
 class HostTiles:
@@ -244,7 +260,9 @@ class HostScan:
             calls.append(partial(self._enter, i, j, before, entered))
         total = n if n > PROGRESS_FROM else 0
         with progress("neighbours", total=total, unit="point") as bar, one_thread_a_product():
-            for done, _ in enumerate(in_order(calls, workers=workers_for(None)), start=1):
+            # Nothing comes back that could pile up, and no thread need wait for a slower one.
+            entered = in_order(calls, workers=workers_for(None), ahead=len(calls))
+            for done, _ in enumerate(entered, start=1):
                 bar.advance_to(n * done // len(pairs))
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
@@ -261,14 +279,11 @@ class HostScan:
         # Then group by group, two of which are kept.
         step = rows if rows <= self.queries.room else max(1, self.queries.room // 2)
         for low in range(0, rows, step):
-            for high in range(low, rows, step):
-                block = [
-                    (i, j)
-                    for i in range(low, min(low + step, rows))
-                    for j in range(max(high, i + 1), min(high + step, rows))
-                ]
-                # Pairs whose numbers add up to the same have no tile in common.
-                yield from sorted(block, key=lambda pair: ((pair[0] + pair[1]) % step, pair))
+            yield from _tournament(range(low, min(low + step, rows)))
+            for high in range(low + step, rows, step):
+                for turn in range(step):
+                    block = ((i, high + (turn - i) % step) for i in range(low, low + step))
+                    yield from ((i, j) for i, j in block if j < rows)
 
     def _enter(
         self, i: int, j: int, before: list[threading.Event], entered: threading.Event

@@ -24,7 +24,7 @@ _SURPLUS, _SURPLUS_SHARE = 32, 4
 _DEVIATIONS = 4
 # Keys that are put into crowded lists at once.
 _KEYS_AT_ONCE = 2**20
-# Scores of one pile where a first limit is sought.
+# Piles for each score that a first limit is to let through.
 _DEALT = 4
 
 
@@ -136,6 +136,9 @@ class Shortlists:
         width = self._keys.shape[1]
         over = np.flatnonzero(filled + counts > width)
         if over.size:
+            self._cut(over + first)
+            over = over[(filled + counts)[over] > width]
+        if over.size:
             self._add_many(first, over, counts, names, bounds)
             fit = counts.copy()
             fit[over] = 0
@@ -220,15 +223,15 @@ def _strict(limits: np.ndarray) -> np.ndarray:
 def rough_limits(bounds: np.ndarray, count: int) -> np.ndarray:
     """For every row ``[r, c]`` a number that at least ``count`` scores do not exceed, ``[r]``.
 
-    Columns are dealt into four times fewer piles; the ``count``-th smallest of their minima is a
-    little above the ``count``-th smallest score, and quicker to find.
+    Columns are dealt into piles, no fewer than ``_DEALT * count``; the ``count``-th smallest of
+    their minima is a little above the ``count``-th smallest score, and quicker to find.
 
     Args:
         bounds: scores, of at least ``count`` columns.
         count: how many.
     """
-    piles = bounds.shape[1] // _DEALT
-    if piles < count:
-        return np.partition(bounds, count - 1, axis=1)[:, count - 1]
-    minima = bounds[:, : piles * _DEALT].reshape(len(bounds), _DEALT, piles).min(axis=1)
+    minima = bounds
+    while (piles := minima.shape[1] // 2) >= _DEALT * count:
+        # Of an odd number, the last is left out: nobody may be the least of two piles.
+        minima = np.minimum(minima[:, :piles], minima[:, piles : 2 * piles])
     return np.partition(minima, count - 1, axis=1)[:, count - 1]
