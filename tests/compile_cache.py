@@ -1,4 +1,4 @@
-"""Programs that tests compile, kept from one run of the suite to the next.
+"""How tests compile: quickly where numbers are not the point, and once for many runs.
 
 Most of a small test's time is compiling. JAX names a program by its code, its options and the
 version of its compiler; the folder is one of JAX's version and this CPU's instructions, so
@@ -8,8 +8,15 @@ that a folder which moves to another machine is not read there.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 from mgm_jax.compile_cache import cache_folder, tidy
+
+# Fusions by XLA's older emitters, which take a third of the time. Later versions lack them, and
+# XLA ends a process that names a flag which it does not know.
+_OLDER_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
 def use_compile_cache() -> None:
@@ -25,3 +32,25 @@ def use_compile_cache() -> None:
     # XLA says of each program that it reads which instructions it was compiled for, and tests look
     # at what a program writes to standard error.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+
+def compile_quickly() -> None:
+    """Let this process and those it starts take XLA's older emitters, unless it has flags.
+
+    Before JAX is imported: the flags hold for all that a process compiles.
+    """
+    if "XLA_FLAGS" in os.environ:
+        return
+    answer = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull), ".older_emitters")
+    known = answer.read_text() if answer.is_file() else ""
+    if not known:
+        asked = subprocess.run(
+            [sys.executable, "-c", "import jax; jax.devices()"],
+            env=os.environ | {"XLA_FLAGS": _OLDER_EMITTERS, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+        )
+        known = str(asked.returncode == 0)
+        if answer.parent.is_dir():
+            answer.write_text(known)
+    if known == "True":
+        os.environ["XLA_FLAGS"] = _OLDER_EMITTERS
