@@ -7,6 +7,7 @@ themselves, and nesting without end.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ MAX_BYTES = 2**20
 
 #: Entries that a file may have, aliases unfolded.
 MAX_ENTRIES = 100_000
+
+# Whole numbers that mean another one than they show: 010 is 8 and 1:30 is 90.
+_INTEGER = "tag:yaml.org,2002:int"
+_MISREAD = re.compile(r"[-+]?(0[0-9_]+|[0-9_]+(:[0-9]+)+)$")
 
 #: How deep lists and mappings may stand in each other.
 MAX_DEPTH = 50
@@ -63,7 +68,8 @@ def read_yaml(path: Path, *, what: str) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{where}: is not valid YAML: {error}") from error
+        more = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise InputError(f"{where}: is not valid YAML: {error}{more}") from error
 
 
 def _check_depth(loader: yaml.SafeLoader, where: str) -> None:
@@ -89,6 +95,11 @@ def _check(node: yaml.Node, where: str, *, sizes: dict[int, int], above: set[int
         return sizes[key]
     above.add(key)
     size = 1
+    if isinstance(node, yaml.ScalarNode) and node.tag == _INTEGER and _MISREAD.match(node.value):
+        raise InputError(
+            f"{where}: {_line(node)}: YAML reads {node.value} as another number, to the base of 8 "
+            "or 60; write it without the zeros before it, or in quotes"
+        )
     if isinstance(node, yaml.MappingNode):
         seen: dict[Hashable, yaml.Node] = {}
         for name, value in node.value:

@@ -58,6 +58,11 @@ class _Frozen(BaseModel):
         listed = cast("Iterable[Any]", given) if isinstance(given, list | tuple) else [value]
         if field.annotation is not bool and any(isinstance(one, bool) for one in listed):
             raise ValueError("expected no switch; YAML reads yes, no, on, off, true, false as one")
+        if info.field_name == "source" and any(
+            isinstance(one, str) and not one.strip() for one in listed
+        ):
+            # As a path it would be the folder of the study.
+            raise ValueError("expected a name or a place; a text without letters is none")
         return value
 
 
@@ -583,6 +588,17 @@ def make_study(content: dict[str, Any], *, where: str = "study") -> Study:
         raise InputError(f"{where}: {len(problems)} problem(s)\n" + "\n".join(problems)) from error
 
 
+# What is said of a value of another type, in the words of YAML; of the rest Pydantic speaks.
+_LIST, _MAPPING = "expected a list, such as [a, b]", "expected a mapping, such as {source: digits}"
+_EXPECTED = {
+    "tuple_type": _LIST,
+    "list_type": _LIST,
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "string_type": "expected a text; YAML takes numbers and dates for texts in quotes only",
+}
+
+
 def _problem(keys: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
     """One problem in one line."""
     field = ".".join(str(part) for part in keys) or "the whole"
@@ -592,7 +608,8 @@ def _problem(keys: tuple[int | str, ...], problem: Mapping[str, Any]) -> str:
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"  {field}: no such key; {hint}"
     got = "" if problem["type"] == "missing" else f" (got {repr(problem['input'])[:80]})"
-    return f"  {field}: {problem['msg']}{got}"
+    said = _EXPECTED.get(problem["type"], str(problem["msg"])).removeprefix("Value error, ")
+    return f"  {field}: {said}{got}"
 
 
 def _known_keys(keys: tuple[int | str, ...]) -> list[str]:

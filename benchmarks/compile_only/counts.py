@@ -7,6 +7,7 @@ counter with a constant; a loop that ends by its data counts once and is listed 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,9 @@ from benchmarks.measuring.hlo_counts import COLLECTIVES, TRIPS, computations_of,
 
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
+_OPERAND = re.compile(r"%[\w.-]+")
+_METADATA = re.compile(r"metadata=\{[^}]*\}")
+_LAYOUT = re.compile(r"\{[^}]*\}")
 _INTEGER = re.compile(r"^[su]\d+\[\]")
 # Calls by which a compiler notes facts; nothing is called.
 _NOTES = {
@@ -46,6 +50,7 @@ class Counts:
         calls: calls of kernels that XLA has not written, by name.
         no_estimate: instructions that work but have no estimate of cycles, by kind.
         unestimated: the same by name, each with its kind and how often it runs.
+        alike: of these, what two that are compiled alike have in common, and two of one result.
         kernel: cycles of the Pallas kernel that takes most of them, loops counted.
         host: transfers to or from the host in the program.
         float64: whether the program as it was handed to the compiler has float64 in it.
@@ -61,6 +66,7 @@ class Counts:
     calls: dict[str, int] = field(default_factory=dict)
     no_estimate: dict[str, int] = field(default_factory=dict)
     unestimated: dict[str, tuple[str, int]] = field(default_factory=dict)
+    alike: dict[str, tuple[str, str]] = field(default_factory=dict)
     kernel: int = 0
     host: int = 0
     float64: bool = False
@@ -76,14 +82,22 @@ class Counts:
         >>> counts.cycles, counts.no_estimate
         (30, {})
         """
-        for name in [name for name in self.unestimated if name in bundles]:
+        # Of instructions that are compiled alike, libtpu writes the final program of one.
+        written = {self.alike[name][0]: bundles[name] for name in self.alike if name in bundles}
+        kernels = Counter()
+        for name in list(self.unestimated):
+            text, result = self.alike.get(name, (name, name))
+            one = bundles.get(name, written.get(text))
+            if one is None:
+                continue
             kind, times = self.unestimated.pop(name)
-            self.cycles = (self.cycles or 0) + times * bundles[name]
+            self.cycles = (self.cycles or 0) + times * one
             if kind == "tpu_custom_call":
-                self.kernel = max(self.kernel, times * bundles[name])
+                kernels[result] += times * one
             self.no_estimate[kind] -= times
             if not self.no_estimate[kind]:
                 del self.no_estimate[kind]
+        self.kernel = max([self.kernel, *kernels.values()])
 
     def as_json(self) -> dict[str, Any]:
         """As a dictionary of plain values."""
@@ -161,7 +175,11 @@ def _add(
         if operation in _WORK and not cycles and not (target and target[1] in _NOTES):
             named = target[1] if target else operation
             counts.no_estimate[named] = counts.no_estimate.get(named, 0) + times
-            counts.unestimated[instruction.lstrip("%")] = named, times
+            name = instruction.lstrip("%")
+            counts.unestimated[name] = named, times
+            text = _OPERAND.sub("", _METADATA.sub("", f"{shape} {operation} {rest}"))
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+            counts.alike[name] = digest, _LAYOUT.sub("", shape)
         for other in _called(operation, rest):
             _add(counts, total, computations, other, times)
 

@@ -202,47 +202,71 @@ def _scaling(target: Target, n: int, *, d: int) -> list[Program]:
 def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     from benchmarks.compile_only import compilers
     from mgm_jax.geometry.backend.wide import arithmetic, arithmetic_of
+    from mgm_jax.geometry.knn.buckets import Lists
     from mgm_jax.geometry.knn.fallback import QUERIES
     from mgm_jax.geometry.knn.mesh.fallback_to_hosts import scan_program
     from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring_buckets import Columns, bucket_programs, plan_buckets
     from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
     mesh = target.mesh
     if mesh is None:
         raise ValueError("a ring takes several devices")
+    shapes: dict[str, Any] = {
+        "share": n // mesh.size,
+        "k": K,
+        "metric": "cosine",
+        "dtype": "bfloat16",
+    }
     with arithmetic(arithmetic_of(compilers.devices_of(target.device)[0])):
-        plan, blocks = plan_ring(
-            mesh, share=n // mesh.size, k=K, metric="cosine", dtype="bfloat16", own=True
-        )
+        plan, blocks = plan_ring(mesh, own=True, **shapes)
     single = plan.in_pairs
-    programs = ring_programs(plan)
+    kernel = "pallas" if target.device.platform == "tpu" else "xla"
+    scan = plan_buckets(mesh, width=d, in_pairs=single, kernel=kernel, **shapes)
+    if scan is None:
+        raise ValueError(f"{n} points are too few for a ring of {mesh.size} devices")
+    programs, in_buckets = ring_programs(plan), bucket_programs(scan)
     table = _table(target, n, d, rows=True)
     points = _points(target, n, d, rows=True, single=single)
     present = target.rows(n, dtype=bool)
-    bounds = target.rows(n, plan.count)
-    names = target.rows(n, plan.count, dtype=np.int32)
+    lists = Lists(
+        target.rows(n, scan.count + 1),
+        target.rows(n, scan.count + 1, dtype=np.int32),
+        target.rows(n),
+    )
+    bounds = target.rows(n, scan.count)
+    names = target.rows(n, scan.count, dtype=np.int32)
     number, unseen = target.array(dtype=np.int32), target.rows(n)
     mean = target.array(d, dtype=np.float32 if single else np.float64)
     ranked = Ranked(bounds, bounds if single else None)
     spread = (target.array(128), target.array()) if single else None
-    turns = blocks.count
     scale = place_program(mesh, "cosine", single=single)
+    columns = Columns(table.points, target.rows(n))
+    scanned = table.points, columns, lists, number
     steps = [
         ("scale", scale, ([(points.values, present)],), 1),
-        ("tabulate", programs.tabulate, (points, mean, present), 1),
-        ("scan, a turn", programs.scan_turn, (table, table, (bounds, names), number), turns),
-        ("arrange", programs.arrange, (table, (bounds, names)), 1),
+        ("tabulate", in_buckets.tabulate, (points, mean, present, None), 1),
+        ("columns", in_buckets.terms, (table,), 1),
+        ("scan, a turn", in_buckets.scan_turn, scanned, scan.blocks.count),
+        ("arrange", in_buckets.arrange, (table, lists, target.array()), 1),
         *([("spread", programs.spread, (points,), 1)] if single else []),
         (
             "rank, a turn",
             programs.rank_turn,
             (points, points, spread, names, ranked, unseen, number),
-            turns,
+            blocks.count,
         ),
         ("finish", programs.finish, (ranked, names, unseen), 1),
     ]
     made = [
-        Program(name=name, function=function, arguments=arguments, options={}, times=times)
+        Program(
+            name=name,
+            function=function,
+            arguments=arguments,
+            options={},
+            times=times,
+            flops=_pair_flops(n // mesh.size, m=n, d=d) * (name == "scan, a turn"),
+        )
         for name, function, arguments, times in steps
     ]
     if single:
@@ -569,7 +593,13 @@ KERNELS = [
         product=partial(_pair_flops, m=65536, d=384),
     ),
     Kernel(name="k-NN, scaling, d = 2048", points=65536, make=partial(_scaling, d=WIDTH)),
-    Kernel(name="k-NN over a ring", points=2**20, make=partial(_ring, d=WIDTH), spread=True),
+    Kernel(
+        name="k-NN over a ring",
+        points=2**20,
+        make=partial(_ring, d=WIDTH),
+        product=lambda n: _pair_flops(n, m=n, d=WIDTH),
+        spread=True,
+    ),
     Kernel(name="NNK", points=4096, make=_nnk),
     Kernel(name="NNK in pairs", points=4096, make=_nnk_in_pairs, float64=False),
     Kernel(name="NNK graph of a cloud", points=4096, make=_rows_in_float64),

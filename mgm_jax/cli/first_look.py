@@ -63,7 +63,11 @@ def study_of_features(
     content: dict[str, Any] = {
         "name": "A first look at features",
         "features": [
-            {"source": str(Path(one).expanduser().absolute()), **beside} for one in features
+            {
+                "source": str(Path(one).expanduser().absolute()) if one.strip() else one,
+                **beside,
+            }
+            for one in features
         ],
     }
     if scores:
@@ -73,6 +77,9 @@ def study_of_features(
 
 def _absolute(source: str) -> str:
     """A path as seen from here, so that the written study runs from anywhere; a name as it is."""
+    if not source.strip():
+        # As a path it would be the folder that this is run in.
+        return source
     path = Path(source).expanduser()
     is_path = path.exists() or ("/" in source and ":" not in source)
     return str(path.resolve()) if is_path else source

@@ -59,7 +59,7 @@ def check_state(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> None:
     """Raise one InputError with every problem of ``state``: names, shapes, values.
 
     Missing and unknown names, shapes other than those of :func:`expected_shapes`, NaN or Inf,
-    and a negative ``running_var``.
+    a negative ``running_var``, and kernels that are all zero.
     """
     expected = expected_shapes(spec)
     problems = []
@@ -75,6 +75,9 @@ def check_state(spec: EncoderSpec, state: Mapping[str, np.ndarray]) -> None:
             problems.append(f"{name}: {np.count_nonzero(~np.isfinite(value))} values NaN or Inf")
         elif name.endswith("running_var") and value.min() < 0:
             problems.append(f"{name}: a variance cannot be negative, smallest is {value.min()}")
+    kernels = [value for value in state.values() if np.ndim(value) > 1]
+    if kernels and not any(np.any(value) for value in kernels):
+        problems.append("every weight is zero: the file is damaged, or was written too early")
     if problems:
         raise InputError(
             f"the weights do not fit this {spec.family} encoder:\n  "

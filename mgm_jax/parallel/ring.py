@@ -31,11 +31,13 @@ class Visitor(NamedTuple):
         parts: arrays ``[block, ...]``.
         first: row, among all rows, of the first of the block; int32.
         begin: rows of the block before this one came with an earlier block; int32.
+        step: how many visitors came before in this turn; int32.
     """
 
     parts: Any
     first: jax.Array
     begin: jax.Array
+    step: jax.Array
 
 
 class Blocks(NamedTuple):
@@ -113,6 +115,8 @@ def turn(
     axis: str,
     devices: int,
     size: int,
+    every: int | None = None,
+    after: Callable[[State, jax.Array | int], State] | None = None,
 ) -> State:
     """Take one block of every share round the ring; for use under ``shard_map``.
 
@@ -124,6 +128,8 @@ def turn(
         axis: the mesh axis.
         devices: how many there are.
         size: rows of a block.
+        every: how many visitors are a party; None for all.
+        after: called with the state and the number of a party, from 0, once it has been seen.
 
     Returns:
         The state after the last visitor.
@@ -134,25 +140,46 @@ def turn(
     onward = [(device, (device + 1) % devices) for device in range(devices)]
 
     def receive(parts: Any, step: jax.Array | int, state: State) -> State:
-        owner = (jax.lax.axis_index(axis) - step) % devices
+        owner = owner_at(step, axis=axis, devices=devices)
         parts = jax.tree.map(jax.lax.bitcast_convert_type, parts, types)
-        return visit(state, Visitor(parts, (owner * share + start).astype(jnp.int32), begin))
+        first = (owner * share + start).astype(jnp.int32)
+        return visit(state, Visitor(parts, first, begin, jnp.asarray(step, jnp.int32)))
 
     def step_on(step: jax.Array | int, carry: tuple[Any, State]) -> tuple[Any, State]:
         parts, state = carry
         coming = jax.tree.map(lambda part: jax.lax.ppermute(part, axis, onward), parts)
         return coming, receive(parts, step, state)
 
-    # As bits: CPUs without bfloat16 would send it as float32.
+    # On a CPU as bits: those without bfloat16 would send it as float32.
     types = jax.tree.map(lambda part: part.dtype, shares)
     shares = jax.tree.map(_as_bits, shares)
     parts = jax.tree.map(lambda part: jax.lax.dynamic_slice_in_dim(part, start, size), shares)
-    parts, state = jax.lax.fori_loop(0, devices - 1, step_on, (parts, state))
-    return receive(parts, devices - 1, state)
+    every = devices if every is None else min(every, devices)
+    after = after or (lambda state, _: state)
+
+    def see_some(first: jax.Array | int, count: int, carry: tuple[Any, State]) -> Any:
+        return jax.lax.fori_loop(0, count, lambda i, carry: step_on(first + i, carry), carry)
+
+    def see_party(number: jax.Array, carry: tuple[Any, State]) -> tuple[Any, State]:
+        parts, state = see_some(number * every, every, carry)
+        return parts, after(state, number)
+
+    whole = (devices - 1) // every
+    carry = parts, state
+    if whole:
+        carry = jax.lax.fori_loop(0, whole, see_party, carry)
+    # The last visitor of all goes no further.
+    parts, state = see_some(whole * every, devices - 1 - whole * every, carry)
+    return after(receive(parts, devices - 1, state), whole)
+
+
+def owner_at(step: Any, *, axis: str, devices: int) -> jax.Array:
+    """Whose block visits this device at a step of a turn, from 0; for use under ``shard_map``."""
+    return (jax.lax.axis_index(axis) - step) % devices
 
 
 def _as_bits(part: jax.Array) -> jax.Array:
-    narrow = part.dtype == jnp.bfloat16
+    narrow = part.dtype == jnp.bfloat16 and jax.default_backend() == "cpu"
     return jax.lax.bitcast_convert_type(part, jnp.uint16) if narrow else part
 
 

@@ -64,6 +64,22 @@ def test_problems_are_listed_and_nothing_is_written(write, tmp_path, change, pro
     assert not out.exists()
 
 
+def test_weights_that_are_all_zero_are_refused(write):
+    def emptied(weights):
+        for tensor in weights.values():
+            tensor.zero_()
+
+    with pytest.raises(InputError, match="every weight is zero"):
+        convert(write(damaged(emptied)))
+
+
+def test_a_vit_without_positions_is_not_taken_for_one_that_rotates(write, timm):
+    weights = timm.create_model("vit_tiny_patch16_224", depth=1, num_classes=0).state_dict()
+    del weights["pos_embed"]
+    with pytest.raises(InputError, match="pos_embed is missing: the file holds no positions"):
+        convert(write(weights))
+
+
 def test_all_problems_come_at_once(write):
     def several(weights):
         weights.pop("feature.trunk.2.C.bias")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -15,8 +17,8 @@ from benchmarks.measuring.ring_cost import ring_cost
 from benchmarks.scaling import measure
 from mgm_jax import knn_graph, manifold_metrics, nnk_graph
 from mgm_jax.geometry.backend.wide import arithmetic
-from mgm_jax.geometry.knn import in_groups
-from mgm_jax.geometry.knn.mesh import ring_fallback
+from mgm_jax.geometry.knn import buckets, in_groups
+from mgm_jax.geometry.knn.mesh import ring, ring_buckets, ring_fallback
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk import graph as nnk_module
 from mgm_jax.geometry.nnk.candidates import nearest_in_cloud_of
@@ -242,10 +244,62 @@ def without_float64() -> None:
                 assert not graph.certified.any(), kind
 
 
+def _features(*, n: int = 8700, d: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """Features after a ReLU in 20 classes, sorted by class; and like those of a ViT."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, d)) + rng.normal(size=(20, d))[np.arange(n) * 20 // n]
+    vit_like = x.copy()
+    vit_like[:, [3, 50, 90]] = 40 * x[:, [3, 50, 90]] + 100
+    return np.maximum(x, 0).astype(np.float32), vit_like.astype(np.float32)
+
+
+@contextlib.contextmanager
+def _as_an_accelerator(wide: Any, kernel: str, *, chunk: int = buckets.CHUNK) -> Iterator[None]:
+    """A ring scans in buckets, with as few columns in them as asked."""
+    with (
+        patch.object(jax, "default_backend", lambda: "gpu"),
+        arithmetic(wide),
+        patch.object(ring_buckets, "kernel_for", lambda *_, **__: kernel),
+        patch.object(ring_buckets, "CHUNK", chunk),
+        patch.object(ring, "scan", _never),
+    ):
+        yield
+
+
+def in_buckets() -> None:
+    """The scan of accelerators round a ring: parties of visitors, rests of great features."""
+    mesh, (_, x) = meshes()[0], _features()
+    queries = x[::109]
+    with _as_an_accelerator("pairs", "interpret", chunk=6144):
+        graph = knn_graph(queries, k=8, base=x, precision="bfloat16", devices=mesh)
+    indices, distances = nearest(queries, k=8, metric="cosine", base=x)
+    np.testing.assert_array_equal(graph.indices, indices)
+    np.testing.assert_array_equal(graph.distances, distances)
+    assert graph.certified.mean() > 0.95, graph
+
+
+def in_buckets_at_length() -> None:
+    """The same of points among themselves, in several turns, and with float64."""
+    x, vit_like = _features()
+    rows = np.arange(0, 8700, 109)
+    three, eight = meshes()
+    for points, mesh, wide, kernel, chunk, tiles in (
+        (x, eight, "pairs", "interpret", 4096, {}),
+        (vit_like, three, "pairs", "xla", buckets.CHUNK, {}),
+        (x, three, "float64", "xla", buckets.CHUNK, {"tile_columns": 1024}),
+    ):
+        with _as_an_accelerator(wide, kernel, chunk=chunk):
+            graph = knn_graph(points, k=8, precision="bfloat16", devices=mesh, **tiles)
+        indices, distances = nearest(points[rows], k=9, metric="cosine", base=points)
+        np.testing.assert_array_equal(graph.indices[rows], indices[:, 1:])
+        np.testing.assert_array_equal(graph.distances[rows], distances[:, 1:])
+        assert graph.certified.mean() > 0.97, (graph, kernel)
+
+
 if __name__ == "__main__":
     # What counts compilations comes before what compiles.
     checks = [compilations, neighbours, groups, costs, spread_rows, plain_numpy, spread_points]
-    checks += [without_float64]
-    nightly = [spread_groups, one_spread_cloud, spread_large_groups]
+    checks += [without_float64, in_buckets]
+    nightly = [spread_groups, one_spread_cloud, spread_large_groups, in_buckets_at_length]
     asked = {check.__name__ for check in nightly} & set(sys.argv)
     make_checks(*(nightly if asked else checks))

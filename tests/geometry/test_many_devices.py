@@ -27,6 +27,11 @@ def test_metrics_of_what_is_spread() -> None:
     )
 
 
+@pytest.mark.nightly
+def test_the_scan_in_buckets_at_length() -> None:
+    run("tests.geometry.many_devices", "in_buckets_at_length", devices=8)
+
+
 @pytest.mark.parametrize("most", [16, 80, 8192])
 @pytest.mark.parametrize("least", [1, 15, 16])
 def test_a_cut_covers_a_share(most: int, least: int) -> None:

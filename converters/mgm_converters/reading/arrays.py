@@ -35,8 +35,13 @@ def to_array(tensor: Any) -> np.ndarray:
             raise TypeError(str(tensor.dtype))
         small = jnp.issubdtype(tensor.dtype, jnp.floating) and tensor.dtype.itemsize < 4
         return tensor.astype(np.float32) if small else tensor
-    if tensor.is_quantized or tensor.is_sparse or tensor.is_complex() or tensor.is_meta:
-        raise TypeError(str(tensor.dtype))
+    what = (
+        *(["quantised"] if tensor.is_quantized else []),
+        *([f"of layout {tensor.layout}"] if str(tensor.layout) != "torch.strided" else []),
+        *(["without values (device meta)"] if tensor.is_meta else []),
+    )
+    if what or tensor.is_complex():
+        raise TypeError(", ".join((str(tensor.dtype), *what)))
     if tensor.is_floating_point() and tensor.element_size() < 4:
         tensor = tensor.float()
     return tensor.detach().numpy()

@@ -18,6 +18,7 @@ file that is something else is named as what it is (:mod:`mgm_converters.reading
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import warnings
@@ -32,12 +33,13 @@ from mgm_converters.reading.files.shards import index_of_part, is_index, joined,
 from mgm_converters.reading.jax_files import digest_of, jax_format, read_jax
 from mgm_converters.reading.limits import RAISE, BeyondLimits, Limits, check_archive
 from mgm_converters.reading.partitioned import partition_of_file, partition_of_type
-from mgm_converters.reading.pickles.haiku import read_haiku
+from mgm_converters.reading.pickles.haiku import read_arrays_in_zip, read_haiku
 from mgm_converters.reading.pickles.harmless import DICTIONARIES, is_harmless
 from mgm_converters.reading.pickles.restricted import Inert, RefusedType
 from mgm_converters.reading.pickles.scan import scan_pickles
 from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_converters.reading.torchscript import is_torchscript, read_torchscript
+from mgm_converters.reading.zip_files import damaged_member
 from mgm_jax.errors import InputError
 
 # How every pickle since protocol 2 opens, and how PyTorch's own from before it wrote zips.
@@ -159,13 +161,30 @@ def _read_one(path: Path, limits: Limits) -> Checkpoint:
     # The bytes are anybody's: a damaged stream fails in more ways than can be listed.
     except (Exception, RecursionError) as error:
         raise _damaged(path, kind, error) from error
+    if member := damaged_member(path):
+        raise InputError(
+            f"{path}: cannot be read as a checkpoint: {member} in it is not what its checksum "
+            "says; the file was damaged on a disk or on its way. Fetch it again"
+        )
     if own:
         kind, content = "pickle", _read_own(path, read_haiku, "pickle")
     elif head.startswith(b"PK") and is_torchscript(path):
         kind, content = "torchscript", _read_own(path, read_torchscript, "TorchScript")
     else:
         kind, content = "pytorch", _read_pickle(path, torch, names)
+        if head.startswith(b"PK") and _ARRAYS & {*names} and not _names_tensors(names):
+            # Stand-ins hold nothing of arrays. What reads arrays refuses types of settings and
+            # arrays of objects, and a file with such has its weights elsewhere, or none.
+            with contextlib.suppress(Exception):
+                content = read_arrays_in_zip(path)
     return Checkpoint(path=path, sha256=sha256, format=kind, content=content)
+
+
+_ARRAYS = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_core")}
+
+
+def _names_tensors(names: Iterable[str]) -> bool:
+    return any(name.startswith("torch.") for name in names)
 
 
 def import_torch() -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from mgm_converters.reading.pickles.restricted import Inert, RestrictedUnpickler, Table
+from mgm_converters.reading.zip_files import open_zip
 
 # Tensors lie as deep as modules nest.
 _MAX_DEPTH = 64
@@ -75,7 +76,7 @@ _TYPES: Mapping[str, type] = {
 def is_torchscript(path: Path) -> bool:
     """Whether a zip holds the code of a TorchScript program; a damaged zip is none."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             names = archive.namelist()
     # Directories of damaged zips fail in several ways, not in BadZipFile alone.
     except Exception:
@@ -90,7 +91,7 @@ def read_torchscript(path: Path) -> dict[str, Any]:
         RefusedType: ``data.pkl`` names another type than modules and tensors.
         Exception: a damaged archive fails in many ways.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         pickles = [name for name in archive.namelist() if name.count("/") == 1]
         (data,) = [name for name in pickles if name.endswith("/data.pkl")]
         root = data.removesuffix("data.pkl")

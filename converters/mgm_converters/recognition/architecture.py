@@ -315,6 +315,12 @@ def _optional_parts(state: State) -> dict[str, Any]:
 
 def _positions(state: State) -> str:
     if "pos_embed" not in state:
+        # Some files leave the periods of DINOv3 to a formula; its networks all have registers.
+        if "rope_periods" not in state and "register_tokens" not in state:
+            raise InputError(
+                "pos_embed is missing: the file holds no positions, and nothing says that they "
+                "rotate. Fixed ones (sines and cosines) have to be saved with the weights"
+            )
         return "rope"
     # A gated MLP without layer scales is EVA-02's, which rotates as well.
     gated = "blocks.0.mlp.w12.weight" in state

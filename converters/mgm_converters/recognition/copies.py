@@ -339,9 +339,12 @@ def _fits(rule: CopyRule, evaluated: str, other: str) -> bool:
 
 def _several(candidates: Sequence[Candidate], file: Path) -> InputError:
     listed = "; ".join(f"{one.naming.name} behind {_shown(one)}" for one in candidates)
+    prefixes = [one.prefix.rstrip(".") for one in candidates if one.prefix]
+    keys = [".".join(one.keys) for one in candidates if one.keys]
+    # What tells them apart: names that several share choose none of them.
+    by_prefix = len(set(prefixes)) == len(prefixes) and (bool(prefixes) or not keys)
     ways = " or ".join(
-        [f"--prefix {one.prefix.rstrip('.')}" for one in candidates if one.prefix]
-        or [f"--key {'.'.join(one.keys)}" for one in candidates if one.keys]
+        [f"--prefix {one}" for one in prefixes] if by_prefix else [f"--key {one}" for one in keys]
     )
     return InputError(
         f"{file}: holds several encoders: {listed}. Choose one with {ways or '--model'}, name the "

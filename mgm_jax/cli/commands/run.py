@@ -62,8 +62,12 @@ def run(
     scores: Annotated[
         str | None, typer.Option(help="Known transfer scores of these models: .csv, .parquet.")
     ] = None,
-    views: Annotated[int, typer.Option(help="Views an image, without a study file.")] = 32,
-    count: Annotated[int, typer.Option(help="Images with views, without a study file.")] = 60,
+    views: Annotated[
+        int | None, typer.Option(help="Views an image, without a study file.", show_default="32")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Images with views, without one.", show_default="60")
+    ] = None,
     out: Out = None,
     work: Work = None,
     retry_failed: Annotated[
@@ -140,14 +144,14 @@ def run(
             raise InputError(
                 "give either a study file, or --encoder and --images, or --features, not both"
             )
-        if split:
-            raise InputError("--split goes with --images; in a study file write split: at the set")
+        _refuse_with("a study file", split=split, views=views, count=count)
         context = StudyContext(base=study.parent, file=study, work=work, callables=callables)
         run_and_report(
             read_study(study).with_callables(callables), out, context=context, options=options
         )
         return
     if features and out and not (encoder or encoder_from or images or setting):
+        _refuse_with("--features", split=split, views=views, count=count)
         made = study_of_features(features, labels=labels, scores=scores)
         run_and_report(made, out, context=StudyContext(base=Path.cwd(), work=work), options=options)
         return
@@ -158,9 +162,34 @@ def run(
             "  mgm run --encoder checkpoint.pth --encoder resnet18 --images photos/ -o results/\n"
             "or, of features that are there already, --features and -o"
         )
-    made = quick_study(named, images, setting, views=views, count=count, split=split)
+    made = quick_study(
+        named,
+        images,
+        setting,
+        views=32 if views is None else views,
+        count=60 if count is None else count,
+        split=split,
+    )
     context = StudyContext(base=Path.cwd(), work=work, callables=callables)
     run_and_report(made, out, context=context, options=options)
+
+
+# Where a study file says what an option says.
+_IN_A_STUDY = {
+    "split": "split: at the image set",
+    "views": "views: under augmentation",
+    "count": "images: under augmentation",
+}
+
+
+def _refuse_with(what: str, **options: object) -> None:
+    """Raise InputError for an option that would not be heeded."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"--{name} goes with --images, not with {what}; in a study file write "
+                f"{_IN_A_STUDY[name]}"
+            )
 
 
 def demo(out: Out = "demo_output", work: Work = None) -> None:

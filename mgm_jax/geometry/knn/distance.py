@@ -35,6 +35,7 @@ from mgm_jax.geometry.knn.scaled import (
     mean_unit,
     near_one_length,
     sum_error,
+    total_of,
 )
 from mgm_jax.geometry.knn.selection import (
     INFINITY,
@@ -328,30 +329,50 @@ def lower_bounds(queries: ScanTable, table: ScanTable) -> jax.Array:
     return (1 - f) * table.half_squares - product - (e * queries.lengths)[:, None] * table.lengths
 
 
-def bucket_terms(queries: ScanTable, table: ScanTable) -> tuple[jax.Array, jax.Array]:
-    """What turns products into lower bounds like :func:`lower_bounds`, one number a column or row.
+def moved_as_a_rule(table: ScanTable, *, axis: str | None = None) -> jax.Array:
+    """Share of its length that rounding moves a point by, the root of the mean square.
+
+    Args:
+        table: points of a scan.
+        axis: of the mesh, where they are spread.
+    """
+    squares = total_of(jnp.sum(table.moved * table.moved), axis)
+    real = total_of(jnp.sum(table.lengths > 0, dtype=jnp.int32), axis)
+    # Points that no rounding moves leave nothing to share.
+    return jnp.maximum(jnp.sqrt(squares / jnp.maximum(real, 1).astype(squares.dtype)), 2.0**-20)
+
+
+def column_terms(table: ScanTable, share: jax.Array) -> jax.Array:
+    """What turns products into lower bounds like :func:`lower_bounds`, with :func:`row_terms`.
 
     The errors there are products of a number of the row and one of the column, of which each has
     a share here: for any t > 0, ``2 p |c_i| |c_j| <= p^2 |c_i|^2 / t + t |c_j|^2``, with equality
     where the lengths are alike and t is the share p that rounding moved the point. So t is what it
     moves points of the table by as a rule.
 
+    Args:
+        table: c points.
+        share: t, the same for both terms.
+
     Returns:
-        ``[c]`` and ``[r]``: half a squared distance, less the query's own half square, is at
-        least the first less the product less the second. The first is 1e30 for padding.
+        ``[c]``; half a squared distance, less the query's own half square, is at least this less
+        the product less the term of the row. It is 1e30 for padding.
     """
-    sums, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
-    squares = table.moved * table.moved
-    real = jnp.maximum(jnp.sum(table.lengths > 0), 1).astype(squares.dtype)
-    # Points that no rounding moves leave nothing to share.
-    t = jnp.maximum(jnp.sqrt(jnp.sum(squares) / real), 2.0**-20)
+    _, f = _sum_errors(table.points.dtype, features=table.points.shape[1])
+    offset = (1 - f) * table.half_squares - table.lengths**2 / 2 * _error_share(table, share)
+    return jnp.minimum(offset, 1e30)
 
-    def share(moved: jax.Array) -> jax.Array:
-        # A little more, for what is lost on the way.
-        return (t + moved * moved * (1 / t + 1) + sums) * (1 + 2.0**-16)
 
-    offset = (1 - f) * table.half_squares - table.lengths**2 / 2 * share(table.moved)
-    return jnp.minimum(offset, 1e30), queries.lengths**2 / 2 * share(queries.moved)
+def row_terms(queries: ScanTable, share: jax.Array) -> jax.Array:
+    """``[r]``, see :func:`column_terms`."""
+    return queries.lengths**2 / 2 * _error_share(queries, share)
+
+
+def _error_share(points: ScanTable, share: jax.Array) -> jax.Array:
+    sums, _ = _sum_errors(points.points.dtype, features=points.points.shape[1])
+    squares = points.moved * points.moved
+    # A little more, for what is lost on the way.
+    return (share + squares * (1 / share + 1) + sums) * (1 + 2.0**-16)
 
 
 @jax.jit

@@ -12,13 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mgm_jax.geometry.knn.scaled import total_of
+
 FEATURES = 64
 """How many are kept: their columns are one tile of a TPU."""
 
 # Share of all squares from which it is worth it: points are then moved by less than 0.7 of it.
 _WORTH = 0.5
-# Rows that the squares are taken of.
-_SAMPLE = 8192
+SAMPLE = 8192
+"""Rows that the squares are taken of, at most."""
 
 
 def great_features(points: jax.Array) -> jax.Array | None:
@@ -34,16 +36,29 @@ def great_features(points: jax.Array) -> jax.Array | None:
     """
     if points.shape[1] <= 2 * FEATURES:
         return None
-    great, share = _greatest(points[:: -(-points.shape[0] // _SAMPLE)])
-    return great if float(share) >= _WORTH else None
+    great, share = _greatest(points[:: -(-points.shape[0] // SAMPLE)])
+    return great if is_worth(share) else None
 
 
-@jax.jit
-def _greatest(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    squares = jnp.mean(points.astype(jnp.float32) ** 2, axis=0)
+def is_worth(share: jax.Array | np.ndarray) -> bool:
+    """Whether the rests are to be kept of features that hold this share of all squares."""
+    return float(share) >= _WORTH
+
+
+def greatest(points: jax.Array, *, axis: str | None = None) -> tuple[jax.Array, jax.Array]:
+    """The features ``[FEATURES]`` int32 of the largest squares, and their share of all; pure.
+
+    Args:
+        points: centred ``[n, d]``.
+        axis: of the mesh, where points are spread.
+    """
+    squares = total_of(jnp.sum(points.astype(jnp.float32) ** 2, axis=0), axis)
     largest, great = jax.lax.top_k(squares, FEATURES)
     total = jnp.sum(squares)
     return great, jnp.sum(largest) / jnp.where(total > 0, total, 1)
+
+
+_greatest = jax.jit(greatest)
 
 
 def with_rests(

@@ -23,7 +23,7 @@ from jax import lax
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
 # Directions count down to a singular value of 1e-6 of the largest: its square, of squares.
-_RANK_THRESHOLD = 1e-12
+RANK_THRESHOLD = 1e-12
 # Above this share of the largest squared length along an axis, and so far above the rounding of
 # the points, all members of a group are independent whatever the rule.
 _SAFE_SHARE = 1e-5
@@ -171,7 +171,7 @@ def orthonormal_basis(
     points, p, r = vectors.shape
     vectors = jnp.where(mask[:, :, None], vectors, 0)
     squares = jnp.sum(vectors * vectors, axis=2)
-    smallest = jnp.maximum(_RANK_THRESHOLD * jnp.sum(squares, axis=1), smallest)
+    smallest = jnp.maximum(RANK_THRESHOLD * jnp.sum(squares, axis=1), smallest)
 
     def advance(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         basis, products, distance, dimension, _, count = state

@@ -1,26 +1,67 @@
 """Spans of polytopes on a CPU: as in ``subspaces``, with work made to measure.
 
-The cost of a basis grows with the square of its vectors, and points have very different numbers of
-neighbours. Here the points of all groups of a batch are sorted by that number and taken in lots, so
-that hardly a vector is padding; and NumPy computes one triangle of every symmetric product.
+The cost of a projector grows with the square of its vectors, and points have very different numbers
+of neighbours. Here the points of all groups of a batch are sorted by that number and taken in lots,
+so that hardly a vector is padding, and made orthonormal by the Cholesky factor of their Gram
+matrix. Vectors that are independent whatever the order in which they are taken need no search for
+the next one; the factor says which are, and the others take the greedy way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import threading
 
 import jax
 import numpy as np
 
-from mgm_jax.geometry.local.subspaces import Axes, orthonormal_basis, smaller_sides
+from mgm_jax.geometry.local.subspaces import (
+    RANK_THRESHOLD,
+    Axes,
+    orthonormal_basis,
+    smaller_sides,
+)
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
-# Points that are sorted by vectors together, and vectors that are made orthonormal together, of as
-# many points at a time as have so many: a basis is read again with each of its vectors.
-_BATCH, _VECTORS = 64, 512
-_COLUMN_STEP = 8
+# Points that are made orthonormal together, about, in as many vectors as the one with most has.
+_LOT = 64
+# Rows of a triangular factor that LAPACK inverts at once.
+_BLOCK = 8
+# So far above the smallest distance that counts the rounding of a factor does not matter.
+_SAFE = 1e3
+# Largest deviation from orthonormal vectors whose square is below rounding.
+_NEARLY = 1e-9
+# Vectors of those that take the greedy way, in steps so that few shapes compile, and how many
+# points of these at once.
+_COLUMN_STEP, _GREEDY = 8, 16
+
+# Largest array that a thread keeps for its next call.
+_KEPT_BYTES = 2**22
 
 _basis = jax.jit(orthonormal_basis)
+
+
+class _Room(threading.local):
+    """Arrays that a thread writes to again and again.
+
+    A system clears fresh memory page by page, which takes as long as the work that is done in it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, *shape: int) -> np.ndarray:
+        """An array of float64 with any content, the same memory for the same name."""
+        size = math.prod(shape)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size:
+            kept = np.empty(size)
+            if kept.nbytes <= _KEPT_BYTES:
+                self._kept[name] = kept
+        return kept[:size].reshape(shape)
+
+
+_room = _Room()
 
 
 def overlaps_on_host(
@@ -42,47 +83,149 @@ def overlaps_on_host(
     values, coordinates = axes
     r = values.shape[1]
     members, outside = smaller_sides(support, mask, values, squared_lengths)
+    g, m = mask.shape
     real = np.arange(r) < mask.sum(axis=1)[:, None] - 1
     safe = np.where(values > 0, values, 1)
     gradients = np.where(real[:, None], coordinates / safe[:, None], 0)
-    dimension = np.zeros(mask.shape, np.int32)
+    # Whatever a vector is the difference of: points, or gradients and nothing.
+    table = np.concatenate(
+        [coordinates.reshape(g * m, r), gradients.reshape(g * m, r), np.zeros((1, r))]
+    )
     # Of a symmetric projector its upper triangle, row by row.
     triangle = np.flatnonzero(np.triu(np.ones((r, r), bool)))
     diagonal = np.searchsorted(triangle, np.arange(r) * (r + 1))
-    projectors = np.zeros((*mask.shape, triangle.size))
-    for group, point, p in _batches(mask, members):
-        beyond = outside[group, point]
-        chosen = members[group, point, :p]
-        rows = group[:, None], np.maximum(chosen, 0)
-        vectors = coordinates[rows] - coordinates[group, point][:, None]
-        vectors[beyond] = gradients[rows][beyond]
-        smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[group, point])
-        basis, spanned = map(np.asarray, _basis(vectors, chosen >= 0, smallest))
-        packed = (basis @ basis.transpose(0, 2, 1)).reshape(len(group), -1)[:, triangle]
-        packed[beyond] *= -1
-        packed[np.ix_(beyond, diagonal)] += real[group[beyond]]
-        projectors[group, point] = packed
-        dimension[group, point] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
+    # The members of every group by the number of their vectors.
+    count = (members >= 0).sum(axis=2)
+    order = np.argsort(count, axis=1, kind="stable")
+    projectors = _room.array("projectors", g, m, triangle.size)
+    dimension = np.empty(mask.shape, np.int32)
+    groups = np.arange(g)[:, None]
+    step = -(-_LOT // g)
+    for start in range(0, m, step):
+        lot = slice(start, start + step)
+        point = order[:, lot]
+        group = np.broadcast_to(groups, point.shape).ravel()
+        parts = group, point.ravel()
+        beyond = outside[parts]
+        chosen = members[parts][:, : max(1, int(count[parts].max()))]
+        own = np.where(beyond, 2 * g * m, group * m + parts[1])
+        first = m * (group + g * beyond)
+        index = np.where(chosen < 0, own[:, None], first[:, None] + chosen)
+        vectors = _room.array("vectors", *chosen.shape, r)
+        np.take(table, index, axis=0, out=vectors, mode="clip")
+        vectors -= table[own][:, None]
+        smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[parts])
+        sign = np.where(beyond, -1.0, 1.0)
+        packed, spanned = _projectors(vectors, chosen >= 0, smallest, sign, triangle)
+        # The projector onto what is orthogonal to the members outside.
+        packed[:, diagonal] += beyond[:, None] & real[group]
+        projectors[:, lot] = packed.reshape(*point.shape, -1)
+        spanned = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
+        dimension[:, lot] = spanned.reshape(point.shape)
     on_diagonal = projectors[:, :, diagonal]
     # Every entry off the diagonal stands for two.
     overlaps = 2 * (projectors @ projectors.transpose(0, 2, 1))
-    return overlaps - on_diagonal @ on_diagonal.transpose(0, 2, 1), dimension
+    overlaps -= on_diagonal @ on_diagonal.transpose(0, 2, 1)
+    place = np.argsort(order, axis=1)
+    overlaps = overlaps[groups[:, :, None], place[:, :, None], place[:, None]]
+    return overlaps, np.take_along_axis(dimension, place, axis=1)
 
 
-def _batches(mask: np.ndarray, members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Groups and places of points that need about as many vectors, and how many at most."""
-    group, point = np.nonzero(mask)
-    count = (members[group, point] >= 0).sum(axis=1)
-    order = np.argsort(count, kind="stable")
-    for start in range(0, order.size, _BATCH):
-        lot = order[start : start + _BATCH]
-        most = max(1, int(count[lot[-1]]))
-        columns = min(-(-most // _COLUMN_STEP) * _COLUMN_STEP, members.shape[2])
-        together = _BATCH
-        while together > 16 and together * columns > _VECTORS:
-            together //= 2
-        for first in range(0, lot.size, together):
-            part = lot[first : first + together]
-            # The last one is filled up with its last point, so that few shapes compile.
-            part = np.pad(part, (0, together - part.size), mode="edge")
-            yield group[part], point[part], columns
+def _products(rows: np.ndarray, name: str) -> np.ndarray:
+    """Inner products of the rows of matrices, ``[b, p, r]`` to ``[b, p, p]``, in the room.
+
+    NumPy takes one triangle of a matrix and its own transpose, which is slower where it is small.
+    """
+    b, p, _ = rows.shape
+    copy = _room.array("copy", *rows.shape)
+    copy[:] = rows
+    return np.matmul(rows, copy.transpose(0, 2, 1), out=_room.array(name, b, p, p))
+
+
+def _inverse(factor: np.ndarray) -> np.ndarray:
+    """Inverses of lower triangular matrices ``[b, p, p]``; LAPACK would take them as full."""
+    p = factor.shape[1]
+    if p <= _BLOCK:
+        return np.linalg.inv(factor)
+    half = -(-p // (2 * _BLOCK)) * _BLOCK
+    first, last = slice(0, half), slice(half, p)
+    inverse = np.zeros_like(factor)
+    inverse[:, first, first] = _inverse(factor[:, first, first])
+    inverse[:, last, last] = _inverse(factor[:, last, last])
+    between = factor[:, last, first] @ inverse[:, first, first]
+    inverse[:, last, first] = -(inverse[:, last, last] @ between)
+    return inverse
+
+
+def _projectors(
+    vectors: np.ndarray,
+    real: np.ndarray,
+    smallest: np.ndarray,
+    sign: np.ndarray,
+    triangle: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Projectors onto the spans of vectors, as :func:`orthonormal_basis` counts their directions.
+
+    Args:
+        vectors: ``[b, p, r]``, 0 where they do not count.
+        real: which count, ``[b, p]`` bool.
+        smallest: squared distance that is rounding, ``[b]``.
+        sign: what the projectors are multiplied by ``[b]``.
+        triangle: entries of a projector to keep, ``[t]``.
+
+    Returns:
+        The entries ``[b, t]`` in the room, and dimensions ``[b]``.
+    """
+    b, p, r = vectors.shape
+    gram = _products(vectors, "gram")
+    apart = _SAFE * np.maximum(RANK_THRESHOLD * np.trace(gram, axis1=1, axis2=2), smallest)
+    places = np.arange(p)
+    gram[:, places, places] += ~real
+    try:
+        inverse = _inverse(np.linalg.cholesky(gram))
+    except np.linalg.LinAlgError:
+        return _greedy_projectors(vectors, real, smallest, sign, triangle)
+    # One over the squared distance of each vector to the span of all others, the least that it
+    # is ever to any of them.
+    closeness = np.where(real, np.einsum("bij,bij->bj", inverse, inverse), 0)
+    basis = np.matmul(inverse, vectors, out=_room.array("basis", b, p, r))
+    # What the rounding of the Gram matrix left is taken off, but for its square.
+    deviation = _products(basis, "deviation")
+    deviation[:, places, places] -= real
+    certain = (closeness * apart[:, None] < 1).all(axis=1)
+    certain &= np.abs(deviation).max(axis=(1, 2)) < _NEARLY
+    corrected = np.matmul(deviation, basis, out=_room.array("copy", b, p, r))
+    np.subtract(basis, corrected, out=corrected)
+    corrected *= sign[:, None, None]
+    projectors = _room.array("whole", b, r, r)
+    np.matmul(basis.transpose(0, 2, 1), corrected, out=projectors)
+    packed = _room.array("packed", b, triangle.size)
+    np.take(projectors.reshape(b, -1), triangle, axis=1, out=packed, mode="clip")
+    dimension = real.sum(axis=1)
+    left = np.flatnonzero(~certain)
+    if left.size:
+        parts = vectors[left], real[left], smallest[left], sign[left]
+        packed[left], dimension[left] = _greedy_projectors(*parts, triangle)
+    return packed, dimension
+
+
+def _greedy_projectors(
+    vectors: np.ndarray,
+    real: np.ndarray,
+    smallest: np.ndarray,
+    sign: np.ndarray,
+    triangle: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`_projectors` says, of vectors that may depend on each other."""
+    b, p, _ = vectors.shape
+    packed, dimension = np.empty((b, triangle.size)), np.empty(b, np.int64)
+    # Filled up, so that few shapes compile.
+    vectors = np.pad(vectors, ((0, 0), (0, -p % _COLUMN_STEP), (0, 0)))
+    real = np.pad(real, ((0, 0), (0, -p % _COLUMN_STEP)))
+    for start in range(0, b, _GREEDY):
+        part = np.arange(start, min(start + _GREEDY, b))
+        full = np.pad(part, (0, _GREEDY - part.size), mode="edge")
+        results = _basis(vectors[full], real[full], smallest[full])
+        basis, dimension[part] = (np.asarray(result)[: part.size] for result in results)
+        packed[part] = (basis @ basis.transpose(0, 2, 1)).reshape(part.size, -1)[:, triangle]
+    return packed * sign[:, None], dimension

@@ -172,6 +172,15 @@ def test_two_networks_of_no_relation_are_refused_with_the_way_to_choose(write, n
         convert(write(content))
 
 
+def test_two_networks_of_one_prefix_are_chosen_by_their_keys(write, networks):
+    content = {
+        "state_dict": {f"model.{k}": v for k, v in networks["net"].items()},
+        "callbacks": {"EMA": {"averages": {f"model.{k}": v for k, v in networks["slow"].items()}}},
+    }
+    with pytest.raises(InputError, match=r"--key state_dict or --key callbacks\.EMA\.averages"):
+        convert(write(content), verify=False)
+
+
 def test_a_network_stored_twice_is_one(write, networks, digests):
     content = behind("a", networks["net"]) | behind("b.c", networks["net"])
     conversion = convert(write(content), verify=False)

@@ -79,6 +79,36 @@ def test_harmless_types_become_inert(write, options):
     assert not isinstance(read["setup"], argparse.Namespace)
 
 
+def test_arrays_of_numpy_in_place_of_tensors_are_read(write):
+    weights = {"w": np.arange(6.0).reshape(2, 3), "n": np.array([1, 2], ">i4")}
+    read = read_checkpoint(write({"state_dict": weights, "epoch": 7})).content
+    assert read["epoch"] == 7
+    assert {name: one.tolist() for name, one in read["state_dict"].items()} == {
+        name: one.tolist() for name, one in weights.items()
+    }
+
+
+def test_a_flipped_bit_is_found_where_sums_were_written(write):
+    """PyTorch itself reads on: a weight of another value."""
+    path = write({"w": torch.zeros(10_000)})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert torch.count_nonzero(torch.load(path)["w"]) == 1
+    with pytest.raises(InputError, match="data/0 in it is not what its checksum says"):
+        read_checkpoint(path)
+
+
+def test_files_without_sums_are_read(write):
+    computed = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = write({"w": torch.ones(3)})
+    finally:
+        torch.serialization.set_crc32_options(computed)
+    assert read_checkpoint(path).content["w"].tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("options", [{}, LEGACY], ids=["zip", "legacy"])
 @pytest.mark.parametrize("trap", [Touch, Evaluate])
 def test_malicious_pickle_is_refused_and_not_run(write, tmp_path, trap, options):

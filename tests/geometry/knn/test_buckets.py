@@ -111,7 +111,7 @@ def test_columns_of_many_chunks_are_merged(tables, monkeypatch):
     queries, table, _ = tables
     own = jnp.full(ROWS, -1, jnp.int32)
     whole, bound = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
-    monkeypatch.setattr(buckets, "_CHUNK", buckets.COLUMNS)
+    monkeypatch.setattr(buckets, "CHUNK", buckets.COLUMNS)
     jax.clear_caches()
     parts, in_parts = buckets.scan_in_buckets(queries, own, table, count=COUNT, kernel="xla")
     jax.clear_caches()

@@ -9,7 +9,7 @@ import pytest
 
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision
 from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
-from mgm_jax.geometry.knn.cpu import pair_distances, scan_on_host
+from mgm_jax.geometry.knn.cpu import kept_tiles, pair_distances, scan_on_host
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
@@ -143,7 +143,7 @@ def test_a_cloud_of_which_one_scan_settles_less_than_half() -> None:
 def test_few_kept_tiles_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]
     base = clouds()["post-ReLU features"]
-    monkeypatch.setattr(knn_pairs, "_KEPT_BYTES", 1)
+    monkeypatch.setattr(kept_tiles, "_KEPT_BYTES", 1)
     monkeypatch.setattr(pair_distances, "_BLOCK_BYTES", 20 * 96 * 4)
     for others in (None, base):
         ours = nearest_by_pairs(
@@ -213,6 +213,28 @@ def test_candidates_are_ranked_by_their_exact_distance(
     np.testing.assert_allclose(found, best, rtol=2.0**-23)
     names = np.take_along_axis(candidates, order, axis=1)
     np.testing.assert_array_equal(indices, np.where(np.isinf(best), NOBODY, names))
+
+
+@pytest.mark.parametrize("rows", [7, 2048])
+@pytest.mark.parametrize("bytes_of_a_block", [2**26, 20 * 96 * 4])
+def test_pairs_asked_for_both_ways_round_are_those_measured_twice(
+    rows: int, bytes_of_a_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_distances, "_BLOCK_BYTES", bytes_of_a_block)
+    monkeypatch.setattr(pair_distances, "_MIRRORED_ROWS", rows)
+    rng = np.random.default_rng(5)
+    x = clouds()["post-ReLU features"]
+    others = [rng.permutation(np.delete(np.arange(len(x)), i))[:30] for i in range(len(x))]
+    candidates = np.stack(others).astype(np.int32)
+    candidates[::3, 2] = candidates[5] = -1
+    results = []
+    with double_precision():
+        points = scale_on_host(x, None, metric="cosine").queries
+        for features in (1, 10**6):
+            monkeypatch.setattr(pair_distances, "_MIRRORED_FROM", features)
+            results.append(rank_candidates(points, points, candidates, k=20, metric="cosine"))
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
 def test_bounds_of_a_pair_of_tiles_are_all_that_a_scan_holds() -> None:

@@ -7,6 +7,7 @@ of arrays. Whatever else lies there (target network, optimizer) is named and lef
 
 from __future__ import annotations
 
+import io
 import mmap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from mgm_converters.reading.pickles.restricted import (
     Scalar,
     Table,
 )
+from mgm_converters.reading.zip_files import open_zip
 
 _TYPES: Mapping[str, type] = dict(NUMPY_TYPES) | {
     f"haiku._src.data_structures.{name}": Table
@@ -49,8 +51,23 @@ def read_haiku(path: Path) -> Any:
         Exception: a damaged stream fails in many ways.
     """
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        unpickler = RestrictedUnpickler(cast(BinaryIO, data), types=_TYPES, inert=_INERT)
-        content = unpickler.load()
+        return _read(cast(BinaryIO, data))
+
+
+def read_arrays_in_zip(path: Path) -> Any:
+    """What a file of PyTorch holds that was given arrays of NumPy in place of tensors.
+
+    Raises:
+        RefusedType: the pickle names a type that is neither NumPy's nor of BYOL's states.
+        Exception: a damaged stream fails in many ways.
+    """
+    with open_zip(path) as archive:
+        (name,) = (one for one in archive.namelist() if one.rpartition("/")[2] == "data.pkl")
+        return _read(io.BytesIO(archive.read(name)))
+
+
+def _read(stream: BinaryIO) -> Any:
+    content = RestrictedUnpickler(stream, types=_TYPES, inert=_INERT).load()
     if not isinstance(content, Mapping) or "experiment_state" not in content:
         return _plain(content, depth=0)
     parts = _parts(content["experiment_state"])

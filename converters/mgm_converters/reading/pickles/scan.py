@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
 from mgm_converters.reading.limits import BeyondLimits, Limits
+from mgm_converters.reading.zip_files import open_zip
 
 _PLAIN = (str, bytes, int, float, bool, type(None))
 # Types that hash what they are called with: members of a set, or pairs of key and value.
@@ -100,7 +101,7 @@ def scan_pickles(path: Path, limits: Limits, *, alone: bool = False) -> frozense
         Exception: a damaged pickle fails in many ways.
     """
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             pickles = [name for name in archive.namelist() if name.count("/") <= 1]
             names = [name for name in pickles if name.rpartition("/")[2] == "data.pkl"]
             if not names:

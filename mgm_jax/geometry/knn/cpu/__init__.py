@@ -4,6 +4,7 @@
 |---|---|
 | ``by_pairs`` | one cloud: every pair of tiles once |
 | ``scan_on_host`` | those pairs scored by products of the host |
+| ``kept_tiles`` | their tables, the latest of which are kept |
 | ``by_gram`` | one small cloud: the Gram matrix of all pairs |
 | ``in_small_groups`` | many small groups: one Gram matrix each |
 | ``shortlist`` | the points with the smallest bounds of many rows |

@@ -23,9 +23,10 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import even_parts, in_order, threads, workers_for
+from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides, positions_in
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
-from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, both_sides, even_rows
+from mgm_jax.geometry.knn.cpu.scan_on_host import HostScan, even_rows
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import (
     Metric,
@@ -54,7 +55,6 @@ from mgm_jax.progress import progress
 _TILES = ((1536, 1024), (0, 512))
 # From so many points on, tiles that need no filling are worth compiling.
 _EVEN_FROM = 12_288
-_KEPT_BYTES = 2**27
 # Of the rows that are scanned again, so many bytes are copied at a time.
 _COPIED_BYTES = 2**26
 # Candidates beyond k, as a share of it, where that is more than the margin: the more neighbours,
@@ -191,51 +191,6 @@ def good_rows(n: int) -> int:
     return -(-n // (-(-n // rows) * 8)) * 8
 
 
-class _Tiles:
-    """Centred tiles of some points, made when asked for; the latest ones are kept."""
-
-    def __init__(
-        self, points: Points, mean: np.ndarray, order: np.ndarray, *, rows: int, dtype: DTypeLike
-    ) -> None:
-        self.points, self.mean, self.order = points, mean, order
-        self.rows, self.dtype = rows, dtype
-        self.number = -(-len(points.values) // rows)
-        size = rows * points.values.shape[1] * np.dtype(dtype).itemsize
-        self.room = max(2, _KEPT_BYTES // size)
-        self._kept: dict[int, ScanTable] = {}
-        self._sizes: dict[int, tuple[jax.Array, jax.Array]] = {}
-
-    def __getitem__(self, number: int) -> ScanTable:
-        table = self._kept.pop(number, None)
-        if table is None:
-            if len(self._kept) >= self.room:
-                del self._kept[next(iter(self._kept))]
-            part = self.points.take(self.order[number * self.rows : (number + 1) * self.rows])
-            part, present = pad_points(part, multiple=self.rows)
-            table = scan_table(part, self.mean, present, dtype=self.dtype)
-        self._kept[number] = table
-        self._sizes[number] = table.lengths, table.moved
-        return table
-
-    def forget(self) -> None:
-        """Let go of the tiles; their sizes stay."""
-        self._kept.clear()
-
-    def sizes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lengths of the centred points and how far rounding moved them, each ``[n]``."""
-        parts = zip(*(self._sizes[number] for number in range(self.number)), strict=True)
-        lengths, moved = (np.concatenate([np.asarray(a) for a in part]) for part in parts)
-        positions = _positions(self.order)
-        return lengths[positions].astype(np.float64), moved[positions].astype(np.float64)
-
-
-def _positions(order: np.ndarray) -> np.ndarray:
-    """Where each point stands in an order of all of them."""
-    positions = np.empty_like(order)
-    positions[order] = np.arange(order.size)
-    return positions
-
-
 class _DeviceScan:
     """One scan of queries against targets into shortlists, scored by XLA."""
 
@@ -248,8 +203,21 @@ class _DeviceScan:
         count: int,
         tiles: tuple[int, int],
     ) -> None:
-        self.own = own
-        self.queries, self.targets = both_sides(_Tiles, scaled, own=own, tiles=tiles, dtype=dtype)
+        self.own, self.dtype = own, dtype
+        self.features = scaled.targets.values.shape[1]
+
+        def make(points: Points, chosen: np.ndarray, rows: int) -> ScanTable:
+            part, present = pad_points(points.take(chosen), multiple=rows)
+            return scan_table(part, scaled.mean, present, dtype=dtype)
+
+        self.queries, self.targets = both_sides(
+            make,
+            lambda table: (table.lengths, table.moved),
+            scaled,
+            own=own,
+            tiles=tiles,
+            row_bytes=self.features * np.dtype(dtype).itemsize,
+        )
         n, m = len(scaled.queries.values), len(scaled.targets.values)
         self.lists = Shortlists(n, count=count, shuffled=m)
 
@@ -308,8 +276,8 @@ class _DeviceScan:
             moved,
             longest=others.max(),
             most_moved=shares.max(),
-            dtype=self.queries.dtype,
-            features=self.queries.points.values.shape[1],
+            dtype=self.dtype,
+            features=self.features,
         )
 
 
@@ -322,7 +290,7 @@ def _candidates(scan: HostScan | _DeviceScan, k: int) -> tuple[np.ndarray, np.nd
     """
     for tiles in (scan.queries, scan.targets):
         tiles.forget()
-    positions, order, lists = _positions(scan.queries.order), scan.targets.order, scan.lists
+    positions, order, lists = positions_in(scan.queries.order), scan.targets.order, scan.lists
     slack = scan.slack()
     candidates = np.empty((lists.n, lists.count), np.int32)
     unseen = np.empty(lists.n)

@@ -2,13 +2,15 @@
 
 What takes the time is to fetch the points of a pair, not to compute with them. So rows that share a
 candidate come one after the other, and the candidates of such rows are taken part by part: most
-points are then in the cache of a core when they are wanted. Two blocks of points are on the device
-at a time.
+points are then in the cache of a core when they are wanted. In a self graph such rows are mostly
+each other's candidates, and a pair that one thread finds both ways round is measured once. Two
+blocks of points are on the device at a time.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +29,9 @@ _BLOCK_BYTES = 2**26
 _MAX_ROWS = 2**15
 # Pairs of a call, and of a thread's turn at most.
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
+# From so many features on a distance costs more than to find out that it is asked for twice, among
+# so many rows.
+_MIRRORED_FROM, _MIRRORED_ROWS = 256, 2048
 # Pairs measured together, the most of narrow points: few enough for their points to stay in the
 # second cache of a core, with enough values for a step of the loop not to count.
 _TOGETHER, _MAX_TOGETHER, _VALUES_TOGETHER = 64, 1024, 2**17
@@ -67,8 +72,15 @@ def rank_candidates(
             order = _side_by_side(candidates[start : start + size])
             wanted = candidates[start + order]
             keys = np.full(wanted.shape, EMPTY)
-            turns = even_parts(len(order), most=max(1, _PAIRS_A_TURN // width), workers=cpus)
             whole = queries is targets and n <= size
+            wide = queries is targets and queries.values.shape[1] >= _MIRRORED_FROM
+            most = _MIRRORED_ROWS if wide else max(1, _PAIRS_A_TURN // width)
+            turns = even_parts(len(order), most=most, workers=cpus)
+            mirrors = [_NO_MIRRORS] * len(turns)
+            if wide:
+                positions = np.full(n, -1)
+                positions[start + order] = np.arange(len(order))
+                mirrors = list(pool.map(partial(_take_mirrors, wanted, positions), turns))
             for begin in range(0, len(targets.values), _block_rows(targets)):
                 right = left if whole else _on_device(targets, begin, _block_rows(targets))
                 measure = partial(
@@ -79,13 +91,55 @@ def rank_candidates(
                 del measure, right
             del left
 
-            def finish(rows: slice, start: int, order: np.ndarray, keys: np.ndarray) -> None:
+            def finish(rows: slice, mirrors: _Mirrors, names: np.ndarray, keys: np.ndarray) -> None:
+                flat = keys[rows].reshape(-1)
+                values, _ = unpack_keys(flat[mirrors.measured], nobody=NOBODY)
+                others = names[rows][mirrors.measured // width]
+                flat[mirrors.entries] = pack_keys(values, others)
                 best = np.sort(keys[rows], axis=1)[:, :k]
-                index = start + order[rows]
-                distances[index], indices[index] = unpack_keys(best, nobody=NOBODY)
+                distances[names[rows]], indices[names[rows]] = unpack_keys(best, nobody=NOBODY)
 
-            list(pool.map(partial(finish, start=start, order=order, keys=keys), turns))
+            list(pool.map(partial(finish, names=start + order, keys=keys), turns, mirrors))
     return distances, indices
+
+
+class _Mirrors(NamedTuple):
+    """Pairs of points that are each other's candidates, by their entries in some rows ``[r, c]``.
+
+    Attributes:
+        entries: ``[p]`` of a pair as the row of its later point asks for it, flat.
+        measured: ``[p]`` as the row of its earlier point does.
+    """
+
+    entries: np.ndarray
+    measured: np.ndarray
+
+
+_NO_MIRRORS = _Mirrors(np.arange(0), np.arange(0))
+
+
+def _take_mirrors(wanted: np.ndarray, positions: np.ndarray, rows: slice) -> _Mirrors:
+    """Take pairs that some rows ask for twice from the later row, one row of ``wanted`` a point.
+
+    Args:
+        wanted: ``[n, c]`` int32 candidates; -1 for nobody.
+        positions: row of ``wanted`` of every point, -1 where it has none.
+        rows: which rows to look at.
+    """
+    names = wanted[rows]
+    r, c = names.shape
+    # Nobody has the position of the last point, for all that matters here.
+    other = positions[names] - rows.start
+    entries = np.flatnonzero((other >= 0) & (other < r) & (names >= 0))
+    row, other = entries // c, other.reshape(-1)[entries]
+    asked = np.zeros(r * r, bool)
+    asked[row * r + other] = True
+    twice = asked[other * r + row]
+    later, earlier = (np.flatnonzero(twice & side) for side in (row > other, row < other))
+    # Both in the order of the later point; in which order its pairs come is of no matter.
+    earlier = earlier[np.argsort(other[earlier].astype(np.uint16), kind="stable")]
+    names.reshape(-1)[entries[later]] = -1
+    return _Mirrors(entries[later], entries[earlier])
 
 
 def _block_rows(points: Points) -> int:

@@ -13,29 +13,27 @@ with it. So the lists fill in one order on any number of threads.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import combinations
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
 from mgm_jax.geometry.knn.distance import Points
 from mgm_jax.geometry.knn.tile import PROGRESS_FROM
 from mgm_jax.progress import progress
 
-Tiles = TypeVar("Tiles")
-
 # Rows of a tile: enough for the product to run at full speed, and for few calls of NumPy, between
 # which threads wait for each other; in a small cloud so many tiles, so that all threads have work.
 _MIN_ROWS, _MAX_ROWS, _TILES = 512, 1024, 4
 # From so many features on half a product, and another pass, costs less than a whole one.
 _HALVED_FROM = 200
-_KEPT_BYTES = 2**27
 # Values in float64 that stay in the second cache of a core.
 _BLOCK_VALUES = 2**16
 
@@ -145,79 +143,6 @@ def _tournament(tiles: range) -> list[tuple[int, int]]:
     return sorted(combinations(tiles, 2), key=turn)
 
 
-class HostTiles:
-    """Tables of tiles of some points, made when asked for; the latest ones are kept."""
-
-    def __init__(
-        self, points: Points, mean: np.ndarray, order: np.ndarray, *, rows: int, dtype: DTypeLike
-    ) -> None:
-        self.points, self.mean, self.order = points, mean, order
-        self.rows, self.dtype = min(rows, len(order)), dtype
-        self.number = -(-len(order) // self.rows)
-        self.room = max(2, _KEPT_BYTES // (self.rows * self.width * np.dtype(dtype).itemsize))
-        self._kept: dict[int, HostTable] = {}
-        self._lock = threading.Lock()
-        # By the places of the points in the order.
-        self._half_squares = np.zeros(len(order))
-
-    @property
-    def width(self) -> int:
-        """Columns of a table."""
-        return self.points.values.shape[1] + 2
-
-    def __getitem__(self, number: int) -> HostTable:
-        with self._lock:
-            table = self._kept.pop(number, None)
-            if table is not None:
-                self._kept[number] = table
-                return table
-        # Two threads may make the same: that costs less than to wait for each other.
-        part = slice(number * self.rows, (number + 1) * self.rows)
-        table = host_table(self.points, self.order[part], self.mean, dtype=self.dtype)
-        with self._lock:
-            self._half_squares[part] = table.half_squares
-            while len(self._kept) >= self.room:
-                del self._kept[next(iter(self._kept))]
-            self._kept[number] = table
-        return table
-
-    def forget(self) -> None:
-        """Let go of the tables; what is known of the points stays."""
-        self._kept.clear()
-
-    def half_squares(self) -> np.ndarray:
-        """Half the squared lengths of the centred points, ``[n]`` float64."""
-        values = np.empty_like(self._half_squares)
-        values[self.order] = self._half_squares
-        return values
-
-
-def both_sides(
-    make: Callable[..., Tiles],
-    scaled: ScaledClouds,
-    *,
-    own: bool,
-    tiles: tuple[int, int],
-    dtype: DTypeLike,
-) -> tuple[Tiles, Tiles]:
-    """Tiles of queries and of targets, which in a self graph are the same.
-
-    Args:
-        make: of points, their mean, an order, and the size and type of a tile.
-        scaled: queries and targets.
-        own: whether they are the same.
-        tiles: rows of a tile of the queries, and of the targets.
-        dtype: what the points are rounded to.
-    """
-    # In a random order the first tiles tell what limits to expect of all.
-    order = np.random.default_rng(0).permutation(len(scaled.targets.values))
-    targets = make(scaled.targets, scaled.mean, order, rows=tiles[1], dtype=dtype)
-    if own:
-        return targets, targets
-    order = np.arange(len(scaled.queries.values))
-    return make(scaled.queries, scaled.mean, order, rows=tiles[0], dtype=dtype), targets
-
-
 class HostScan:
     """One scan of queries against targets into shortlists, in float32 or float64.
 
@@ -238,11 +163,21 @@ class HostScan:
         count: int,
         tiles: tuple[int, int],
     ) -> None:
-        self.own = own
-        self.queries, self.targets = both_sides(
-            HostTiles, scaled, own=own, tiles=tiles, dtype=dtype
-        )
+        self.own, self.dtype = own, np.dtype(dtype)
         n, m = len(scaled.queries.values), len(scaled.targets.values)
+        self.features = scaled.targets.values.shape[1]
+
+        def make(points: Points, chosen: np.ndarray, _: int) -> HostTable:
+            return host_table(points, chosen, scaled.mean, dtype=dtype)
+
+        self.queries, self.targets = both_sides(
+            make,
+            lambda table: (table.half_squares,),
+            scaled,
+            own=own,
+            tiles=(min(tiles[0], n), min(tiles[1], m)),
+            row_bytes=(self.features + 2) * self.dtype.itemsize,
+        )
         self.lists = Shortlists(n, count=count, shuffled=m)
         self._buffers = threading.local()
 
@@ -304,12 +239,12 @@ class HostScan:
     def _scores(self, i: int, j: int) -> np.ndarray:
         queries, table = self.queries[i], self.targets[j]
         r, c = len(queries.rows), len(table.rows)
-        dtype, width = queries.rows.dtype, self.queries.width
+        width = self.features + 2
         # Memory that a thread has already is filled faster than new one.
         size = self.queries.rows * self.targets.rows
         if not hasattr(self._buffers, "scores"):
-            self._buffers.scores = np.empty(size, dtype)
-            self._buffers.left = np.empty((self.queries.rows, width), dtype)
+            self._buffers.scores = np.empty(size, self.dtype)
+            self._buffers.left = np.empty((self.queries.rows, width), self.dtype)
         out = self._buffers.scores[: r * c].reshape(r, c)
         if self.own and i == j and width >= _HALVED_FROM:
             scores = host_bounds_within(table, out=out)
@@ -317,14 +252,13 @@ class HostScan:
             scores = host_bounds(queries, table, out=out, left=self._buffers.left[:r])
         if self.own and i == j:
             np.fill_diagonal(scores, np.inf)
-        if dtype == np.float32:
+        if self.dtype == np.float32:
             return scores
         # Rounded so that none is above what it was; what is below 0 counts as 0 anyway.
         return (scores * (1 - 2.0**-24)).astype(np.float32)
 
     def slack(self) -> np.ndarray:
         """How far half a squared distance can lie above its bound, ``[n]``."""
-        largest = self.targets.half_squares().max()
-        features = self.queries.width - 2
-        rounding = host_rounding(self.queries.dtype, features=features)
-        return 2 * rounding * (self.queries.half_squares() + largest)
+        (squares,), (others,) = self.queries.sizes(), self.targets.sizes()
+        rounding = host_rounding(self.dtype, features=self.features)
+        return 2 * rounding * (squares + others.max())

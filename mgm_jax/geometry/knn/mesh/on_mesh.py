@@ -7,13 +7,23 @@ No device holds more than its share, the candidates of its share, and two blocks
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
-from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
+from mgm_jax.geometry.knn.mesh.ring import Ranked, RingPlan, plan_ring, ring_programs
+from mgm_jax.geometry.knn.mesh.ring_buckets import (
+    BucketPlan,
+    great_on_mesh,
+    plan_buckets,
+    scan_on_mesh,
+)
 from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
 from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
 from mgm_jax.geometry.knn.tile import (
@@ -62,9 +72,10 @@ def nearest_on_mesh(
             mine, None if base is None else others, mesh, metric=metric, single=ranks_in_pairs()
         )
         search = Spread(queries, targets, others.present, mean, base is None)
+        share = others.present.shape[0] // mesh.size
         plan, blocks = plan_ring(
             mesh,
-            share=others.present.shape[0] // mesh.size,
+            share=share,
             k=k,
             metric=metric,
             dtype=dtype,
@@ -72,7 +83,26 @@ def nearest_on_mesh(
             tile_rows=options.tile_rows,
             tile_columns=options.tile_columns,
         )
-        distances, indices, unseen = _search_ring(search, plan, blocks.count)
+        in_buckets = partial(
+            plan_buckets,
+            mesh,
+            share=share,
+            k=k,
+            metric=metric,
+            dtype=dtype,
+            in_pairs=plan.in_pairs,
+            query_share=None if base is None else mine.present.shape[0] // mesh.size,
+            tile_rows=options.tile_rows,
+            tile_columns=options.tile_columns,
+        )
+        scan, great = in_buckets(width=x.shape[1]), None
+        if scan is not None:
+            great = great_on_mesh(targets, mean, others.present, mesh)
+            if great is not None:
+                scan = in_buckets(width=x.shape[1] + 2 * great.size)
+        distances, indices, unseen = _search_ring(
+            search, plan, blocks.count, present=mine.present, scan=scan, great=great
+        )
         # Results are handed over before anything else is computed from them.
         distances, indices, unseen = (
             np.array(fetch(part)[: mine.rows]) for part in (distances, indices, unseen)
@@ -89,36 +119,62 @@ def nearest_on_mesh(
 
 
 def _search_ring(
-    search: Spread, plan: RingPlan, blocks: int
+    search: Spread,
+    plan: RingPlan,
+    blocks: int,
+    *,
+    present: jax.Array,
+    scan: BucketPlan | None,
+    great: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank; distances, names and the least unseen distance, spread over the mesh."""
     programs = ring_programs(plan)
     n = search.queries.values.shape[0]
     shown = n > PROGRESS_FROM and jax.process_index() == 0
-    with progress(
-        "neighbours", total=2 * blocks if shown else 0, unit="block", compiles=True
-    ) as bar:
-        table = programs.tabulate(search.base, search.mean, search.present)
-        centred = table
-        if not search.own:
-            everybody = shard_rows(np.ones(n, bool), plan.mesh)
-            centred = programs.tabulate(search.queries, search.mean, everybody)
-        lists = programs.begin(centred)
-        for number in range(blocks):
-            lists = programs.scan_turn(centred, table, lists, np.int32(number))
-            jax.block_until_ready(lists)
+    turns = blocks + (blocks if scan is None else scan.blocks.count)
+    with progress("neighbours", total=turns if shown else 0, unit="block", compiles=True) as bar:
+
+        def after_turn(results: Any) -> None:
+            jax.block_until_ready(results)
             bar.advance(1)
-        names, ranked, unseen = programs.arrange(centred, lists)
-        # The table has done its work; what follows needs its room.
-        del table, centred, lists
+
+        if scan is None:
+            names, ranked, unseen = _scan_in_tiles(search, plan, blocks, after_turn)
+        else:
+            names, unseen = scan_on_mesh(
+                scan,
+                search.queries,
+                search.base,
+                (present, search.present),
+                search.mean,
+                great=great,
+                after_turn=after_turn,
+            )
+            names, ranked = programs.begin_ranking(names)
         spread = programs.spread(search.base) if plan.in_pairs else None
         for number in range(blocks):
             ranked = programs.rank_turn(
                 search.queries, search.base, spread, names, ranked, unseen, np.int32(number)
             )
-            jax.block_until_ready(ranked)
-            bar.advance(1)
+            after_turn(ranked)
         return programs.finish(ranked, names, unseen)
+
+
+def _scan_in_tiles(
+    search: Spread, plan: RingPlan, blocks: int, after_turn: Callable[[Any], None]
+) -> tuple[jax.Array, Ranked, jax.Array]:
+    """What ``RingPrograms.arrange`` returns; the tables have done their work and are gone."""
+    programs = ring_programs(plan)
+    table = programs.tabulate(search.base, search.mean, search.present)
+    centred = table
+    if not search.own:
+        everybody = shard_rows(np.ones(search.queries.values.shape[0], bool), plan.mesh)
+        centred = programs.tabulate(search.queries, search.mean, everybody)
+    lists = programs.begin(centred)
+    for number in range(blocks):
+        lists = programs.scan_turn(centred, table, lists, np.int32(number))
+        after_turn(lists)
+    return programs.arrange(centred, lists)
 
 
 def _spread(

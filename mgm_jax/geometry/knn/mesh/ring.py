@@ -52,7 +52,7 @@ class RingPlan(NamedTuple):
         mesh: the devices, one axis.
         metric: which distance.
         k: number of neighbours.
-        count: candidates kept in the scan.
+        count: candidates kept in a scan in tiles.
         dtype: type of the scan, by name.
         rows: queries scanned at once.
         columns: rows of a block: base points scored at once and sent at once.
@@ -140,6 +140,7 @@ class RingPrograms(NamedTuple):
         spread: ``(base,)`` to what ranking in pairs must know of all of it.
         arrange: ``(table of queries, lists)`` to names by rising row, :class:`Ranked` without
             distances, and the distance that no point outside the lists can fall below.
+        begin_ranking: ``(names,)`` of another scan to the first two of these.
         rank_turn: ``(queries, base, spread or None, names, ranked, unseen distance, block number)``
             to the distances.
         finish: ``(ranked, names, unseen distance)`` to distances and names ``[n, k]`` in order, and
@@ -151,6 +152,7 @@ class RingPrograms(NamedTuple):
     scan_turn: Callable[..., tuple[jax.Array, jax.Array]]
     spread: Callable[..., tuple[jax.Array, jax.Array]]
     arrange: Callable[..., tuple[jax.Array, Ranked, jax.Array]]
+    begin_ranking: Callable[..., tuple[jax.Array, Ranked]]
     rank_turn: Callable[..., Ranked]
     finish: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
 
@@ -171,6 +173,7 @@ def ring_programs(plan: RingPlan) -> RingPrograms:
         scan_turn=compiled(_scan_turn, SPREAD, SPREAD, SPREAD, WHOLE, donate=(2,)),
         spread=compiled(_spread, SPREAD, outputs=WHOLE),
         arrange=compiled(_arrange, SPREAD, SPREAD),
+        begin_ranking=compiled(_begin_ranking, SPREAD),
         rank_turn=compiled(
             _rank_turn, SPREAD, SPREAD, WHOLE, SPREAD, SPREAD, SPREAD, WHOLE, donate=(4,)
         ),
@@ -254,9 +257,13 @@ def _arrange(
     bounds, names = lists
     certificate = unseen_distance_in_single if plan.in_pairs else unseen_distance
     unseen = certificate(queries, bounds[:, -1], metric=plan.metric)
+    return *_begin_ranking(names, plan=plan), unseen
+
+
+def _begin_ranking(names: jax.Array, *, plan: RingPlan) -> tuple[jax.Array, Ranked]:
     names = jnp.sort(jnp.where(names < 0, NOBODY, names), axis=1)
     empty = jnp.full(names.shape, jnp.inf, jnp.float32)
-    return names, Ranked(empty, jnp.copy(empty) if plan.in_pairs else None), unseen
+    return names, Ranked(empty, jnp.copy(empty) if plan.in_pairs else None)
 
 
 def _rank_turn(

@@ -132,16 +132,23 @@ def _mean(total: jax.Array, present: jax.Array, axis: str) -> jax.Array:
 
 
 def tabulate(
-    points: Points | Scaled, mean: jax.Array, present: jax.Array, *, dtype: str
+    points: Points | Scaled,
+    mean: jax.Array,
+    present: jax.Array,
+    *,
+    dtype: str,
+    great: jax.Array | None = None,
+    of_queries: bool = False,
 ) -> ScanTable:
     """``scan_table`` of one device's share, for use under ``shard_map``."""
+    make = partial(scan_table, dtype=dtype, great=great, of_queries=of_queries)
 
     def one_tile(
         points: Points | Scaled, mask: jax.Array, start: jax.Array, table: ScanTable
     ) -> ScanTable:
-        return _write(table, scan_table(points, mean, mask, dtype=dtype), start)
+        return _write(table, make(points, mean, mask), start)
 
-    form = jax.eval_shape(partial(scan_table, dtype=dtype), points, mean, present)
+    form = jax.eval_shape(make, points, mean, present)
     empty = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), form)
     return _over_tiles(one_tile, points, present, empty, fresh_only=False)
 
