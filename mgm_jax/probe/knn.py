@@ -170,16 +170,14 @@ def knn_probe(
 def _accuracy(
     voted: np.ndarray, truth: np.ndarray, classes: np.ndarray, *, k: int, level: float
 ) -> KnnAccuracy:
-    from scipy.stats import binomtest
-
     correct = voted == truth
-    ends = binomtest(int(correct.sum()), correct.size).proportion_ci(level, method="wilson")
+    low, high = wilson_interval(int(correct.sum()), correct.size, level=level)
     sizes = np.bincount(truth, minlength=classes.size)
     hits = np.bincount(truth, weights=correct, minlength=classes.size)
     return KnnAccuracy(
         accuracy=float(correct.mean()),
-        low=float(ends.low),
-        high=float(ends.high),
+        low=low,
+        high=high,
         level=level,
         classes=classes,
         per_class=np.divide(hits, sizes, out=np.full(classes.size, np.nan), where=sizes > 0),
@@ -211,3 +209,23 @@ def majority(votes: np.ndarray) -> np.ndarray:
         first = np.argmax(counts, axis=1)
         winners[start : start + step] = part[np.arange(len(part)), first]
     return winners
+
+
+def wilson_interval(successes: int, trials: int, *, level: float) -> tuple[float, float]:
+    """Interval for the share of successes in independent trials (Wilson 1927).
+
+    With z the normal quantile of the level, the shares p with
+    ``|successes / trials - p| <= z sqrt(p (1 - p) / trials)``.
+
+    Example:
+        >>> tuple(round(end, 3) for end in wilson_interval(5, 10, level=0.95))
+        (0.237, 0.763)
+    """
+    from statistics import NormalDist
+
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    half = z * ((share * (1 - share) + z * z / (4 * trials)) / trials) ** 0.5
+    scale = 1 + z * z / trials
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)

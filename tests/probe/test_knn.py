@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.knn.graph import knn_graph
-from mgm_jax.probe.knn import knn_accuracy, knn_probe, majority
+from mgm_jax.probe.knn import knn_accuracy, knn_probe, majority, wilson_interval
 
 
 def cloud(n: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +46,14 @@ def test_many_rows_are_counted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     whole = majority(votes)
     monkeypatch.setattr("mgm_jax.probe.knn._VOTES_AT_ONCE", 60)
     np.testing.assert_array_equal(majority(votes), whole)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 5), (5, 10), (97, 100), (7, 7)])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_interval_is_wilsons(successes: int, trials: int, level: float) -> None:
+    expected = binomtest(successes, trials).proportion_ci(level, method="wilson")
+    results = wilson_interval(successes, trials, level=level)
+    assert results == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_classes_may_have_any_names() -> None:
