@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from mgm_jax.compile_cache import cache_folder, tidy
@@ -41,7 +42,8 @@ def compile_quickly() -> None:
     """
     if "XLA_FLAGS" in os.environ:
         return
-    answer = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull), ".older_emitters")
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull)
+    answer = Path(folder, f".older_emitters-{version('jaxlib')}")
     known = answer.read_text() if answer.is_file() else ""
     if not known:
         asked = subprocess.run(
