@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 from mgm_jax.compile_cache import cache_folder, tidy
@@ -20,8 +19,13 @@ from mgm_jax.compile_cache import cache_folder, tidy
 _OLDER_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
 
 
-def use_compile_cache() -> None:
-    """Let this process and those it starts share what they compile, unless a folder is set."""
+def use_compile_cache(*, quickly: bool) -> None:
+    """Let this process and those it starts share what they compile, unless a folder is set.
+
+    Args:
+        quickly: whether XLA's older emitters will do; the flag holds for all that a process
+            compiles, so before JAX is imported.
+    """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     folder = cache_folder()
@@ -33,26 +37,18 @@ def use_compile_cache() -> None:
     # XLA says of each program that it reads which instructions it was compiled for, and tests look
     # at what a program writes to standard error.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if quickly and "XLA_FLAGS" not in os.environ and _has_older_emitters(folder):
+        os.environ["XLA_FLAGS"] = _OLDER_EMITTERS
 
 
-def compile_quickly() -> None:
-    """Let this process and those it starts take XLA's older emitters, unless it has flags.
-
-    Before JAX is imported: the flags hold for all that a process compiles.
-    """
-    if "XLA_FLAGS" in os.environ:
-        return
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull)
-    answer = Path(folder, f".older_emitters-{version('jaxlib')}")
-    known = answer.read_text() if answer.is_file() else ""
-    if not known:
+def _has_older_emitters(folder: Path) -> bool:
+    """Whether this XLA knows the flag; asked once, and kept beside the programs."""
+    answer = folder / ".older_emitters"
+    if not answer.is_file():
         asked = subprocess.run(
             [sys.executable, "-c", "import jax; jax.devices()"],
             env=os.environ | {"XLA_FLAGS": _OLDER_EMITTERS, "JAX_PLATFORMS": "cpu"},
             capture_output=True,
         )
-        known = str(asked.returncode == 0)
-        if answer.parent.is_dir():
-            answer.write_text(known)
-    if known == "True":
-        os.environ["XLA_FLAGS"] = _OLDER_EMITTERS
+        answer.write_text(str(asked.returncode == 0))
+    return answer.read_text() == "True"

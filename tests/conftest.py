@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.compile_cache import compile_quickly, use_compile_cache
+from tests.compile_cache import use_compile_cache
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -24,10 +24,9 @@ _OPTIMISED = {"knn", "hard", "compile_only"}
 _ALL_OPTIMISED = bool(os.environ.get("MGM_TESTS_OPTIMISED"))
 
 # Before JAX is imported anywhere. Workers have the environment of the process that started them.
-use_compile_cache()
-_as_users = _ALL_OPTIMISED or any(_OPTIMISED & set(Path(one).parts) for one in sys.argv)
-if not (_as_users or "PYTEST_XDIST_WORKER" in os.environ):
-    compile_quickly()
+use_compile_cache(
+    quickly=not (_ALL_OPTIMISED or any(_OPTIMISED & set(Path(one).parts) for one in sys.argv))
+)
 
 # What may differ with the versions of Python and of the libraries, a piece of each room.
 _CORE = (
