@@ -10,9 +10,8 @@ import pytest
 
 from mgm_jax.cli import main
 from mgm_jax.study import read_study
+from tests.launch import ROOT
 from tests.sweep.run.test_canvases import write_photos
-
-ROOT = Path(__file__).parents[2]
 
 
 def mgm(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
