@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mgm_jax.errors import InputError
-from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.points.checks import as_array, is_real
+from mgm_jax.geometry.points.groups import column_texts
 from mgm_jax.shown.result import Result
 
 if TYPE_CHECKING:
@@ -111,8 +113,8 @@ def study(
             set with items, what :func:`mgm_jax.open_source` gives, or names to several of these.
         settings: augmentation settings that encoders are measured under; None for those of a
             study, an empty list for none.
-        labels: one label an image of the features, or of images in memory; None makes
-            one cloud of all images.
+        labels: one label an image of the features, or of images in memory, or a file of those of
+            the features; None makes one cloud of all images.
         ids: one name an image; None counts them.
         scores: known scores of transfer, a row a model (the index, or the first column of a file)
             and a column a task; None predicts nothing, unless there are probes.
@@ -142,22 +144,41 @@ def study(
     from mgm_jax.study import make_study
     from mgm_jax.sweep import run_study
 
-    features = features or {}
+    features = {} if features is None else features
+    if not isinstance(features, Mapping):
+        raise InputError(
+            "features must be names of models to their features, such as {'mine': x}; got "
+            f"{type(features).__name__}."
+        )
     if not features and not encoders:
         raise InputError("features or encoders must name at least one model; got none.")
     if bool(encoders) != (images is not None):
         raise InputError("encoders and images go together: each needs the other.")
+    models = {*map(str, features), *(map(str, encoders) if isinstance(encoders, Mapping) else ())}
+    for what, named in (("families", families), ("paradigms", paradigms)):
+        if models and (unknown := [one for one in named or () if str(one) not in models]):
+            raise InputError(
+                f"{what} must be of models of the study, {name_some(sorted(models))}; got also "
+                f"{name_some(unknown)}."
+            )
     folder = Path(out)
     inputs = folder / "inputs"
-    inputs.mkdir(parents=True, exist_ok=True)
+    try:
+        inputs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out must be a folder that can be written to: {error}.") from error
     written = {one: _file(inputs, one, value) for one, value in features.items()}
     beside = {
-        key: str(_column(inputs / f"{key}.csv", key[:-1], values))
+        key: str(
+            Path(values).resolve()
+            if isinstance(values, str | Path)
+            else _column(inputs / f"{key}.csv", key[:-1], values)
+        )
         for key, values in (("labels", labels), ("ids", ids))
         if values is not None
     }
     entries = [
-        {"name": one, "source": str(path.resolve()), **beside}
+        {"name": str(one), "source": str(path.resolve()), **beside}
         | ({"family": families[one]} if families and one in families else {})
         | ({"paradigm": paradigms[one]} if paradigms and one in paradigms else {})
         for one, path in written.items()
@@ -182,7 +203,7 @@ def study(
         transfer["score_table"] = str(_scores(inputs, scores))
     if transfer:
         content["transfer"] = transfer | content.get("transfer", {})
-    run_study(
+    result = run_study(
         make_study(content, where="study"),
         folder,
         base=Path.cwd(),
@@ -191,7 +212,10 @@ def study(
         open_model=open_model,
         image_sets=held,
     )
+    result.refuse_nothing()
     page = write_report(folder)
+    for failure in result.failures:
+        warnings.warn(f"not measured: {failure.where}: {failure.what}", stacklevel=2)
     headline = headline_of_results(folder)
     return StudyResults(
         folder=folder,
@@ -287,12 +311,17 @@ def _file(folder: Path, name: str, value: Any) -> Path:
 
     if isinstance(value, str | Path):
         return Path(value)
-    array = np.asarray(off_torch(value))
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise InputError(f"features[{name!r}] must hold numbers; got {array.dtype}.")
+    array = np.asarray(as_array(value, name=f"features[{name!r}]"))
+    if not is_real(array.dtype) and array.dtype != bool:
+        raise InputError(
+            f"features[{name!r}] must hold real numbers; got {array.dtype}. Convert it to float32."
+        )
+    # What float32 holds of wider numbers is looked at where all features are read.
+    exact = array.dtype.itemsize <= (2 if array.dtype.kind in "iu" else 4)
+    kept = np.float32 if exact else np.float64
     path = folder / f"{safe_name(str(name))}.npy"
     with whole_file(path) as part:
-        np.save(part, np.ascontiguousarray(array, np.float32), allow_pickle=False)
+        np.save(part, np.ascontiguousarray(array, kept), allow_pickle=False)
     return path
 
 
@@ -302,7 +331,7 @@ def _column(path: Path, name: str, values: Any) -> Path:
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name])
-        writer.writerows([["" if value is None else value] for value in list(off_torch(values))])
+        writer.writerows([[one] for one in column_texts(values, name=f"{name}s")])
     return path
 
 
@@ -313,6 +342,11 @@ def _scores(folder: Path, scores: Any) -> Path | str:
         return scores
     if isinstance(scores, str | Path):
         return Path(scores).resolve()
+    if not hasattr(scores, "to_csv"):
+        raise InputError(
+            "scores must be a data frame, a row a model and a column a task, or a file of one; got "
+            f"{type(scores).__name__}."
+        )
     path = folder / "scores.csv"
     with whole_file(path) as part:
         scores.to_csv(part, index_label="model")

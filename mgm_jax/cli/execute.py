@@ -35,11 +35,7 @@ def run_and_report(
 
     with stoppable(), _folder(study, out, context=context, options=options) as folder:
         result = _stages(study, folder, context=context, options=options)
-        if not result.cells:
-            first = result.failures[0] if result.failures else None
-            raise InputError(
-                "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
-            )
+        result.refuse_nothing()
         if not result.writes:
             return
         page = write_report(result.out)

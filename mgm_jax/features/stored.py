@@ -13,6 +13,7 @@ import numpy as np
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.files import FeatureFile
+from mgm_jax.geometry.points.rounding import refuse_lost_digits
 
 SETTING = "views"
 """Name of the setting of features ``[images, views, d]``."""
@@ -96,7 +97,8 @@ def copy_features(model: StoredFeatures, tap: str, store: EmbeddingStore) -> Non
     Of features ``[images, views, d]`` a store with one row an image takes the first view.
 
     Raises:
-        InputError: rows that hold NaN or Inf, which are named.
+        InputError: rows that hold NaN or Inf, which are named; float64 whose differences float32
+            loses.
     """
     file = model.layers[tap]
     views = store.manifest.views
@@ -109,7 +111,8 @@ def copy_features(model: StoredFeatures, tap: str, store: EmbeddingStore) -> Non
         block = _read(file, images, in_order=in_order)
         if block.ndim == 3:
             block = block[:, :views].reshape(-1, block.shape[-1])
-        wide = np.asarray(block, np.float32)
+        with np.errstate(over="ignore"):
+            wide = np.asarray(block, np.float32)
         bad = np.flatnonzero(~np.isfinite(wide).all(axis=1))
         if bad.size:
             positions = images[bad // views]
@@ -117,6 +120,7 @@ def copy_features(model: StoredFeatures, tap: str, store: EmbeddingStore) -> Non
                 f"features: {file.path} must hold finite numbers; rows "
                 f"{name_some(positions.tolist())} hold NaN or Inf. Leave these images out."
             )
+        refuse_lost_digits(block, wide, name=f"features: {file.path}")
         store.write(chunk, wide)
 
 

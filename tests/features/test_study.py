@@ -135,7 +135,9 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     ("change", "named"),
     [
         ({"m1": np.ones((50, 16), "f4")}, "50 rows, and images has 60"),
-        ({"m1": np.array([["a"]])}, "must hold numbers"),
+        ({"m1": np.array([["a"]])}, "must hold real numbers"),
+        ({"m1": np.ma.masked_equal(np.eye(60, 16), 1)}, "masked values in 16 rows"),
+        ({"m1": "absent.npy"}, "does not exist"),
     ],
 )
 def test_other_images_are_refused(
@@ -148,10 +150,34 @@ def test_other_images_are_refused(
 def test_rows_that_are_not_finite_cost_their_model_alone(tmp_path: Path) -> None:
     x = models(3)
     x["m1"][7, 2] = np.nan
-    result = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
-    assert set(result.summary["encoder"]) == {"m0", "m2"}
+    # Offsets that float32 loses are as good as noise, and are not measured either.
+    x["m2"] = 1e7 + x["m2"].astype(np.float64)
+    with pytest.warns(UserWarning) as told:
+        result = mgm.study(features=x, labels=LABELS, out=tmp_path, **OPTIONS)
+    assert set(result.summary["encoder"]) == {"m0"}
+    said = [str(one.message) for one in told]
+    assert any("m1" in one and "rows 7 hold NaN" in one for one in said)
+    assert any("m2" in one and "differences float32 loses" in one for one in said)
     account = json.loads((tmp_path / "study.json").read_text())
     assert any("rows 7 hold NaN" in what for _, what in account["failed_cells"])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"features": [np.ones((60, 16))]}, r"names of models to their features.*got list"),
+        ({"families": {"m7": "vit"}}, "families must be of models of the study, m0, m1; got also"),
+        ({"labels": {"a": 1}}, "labels must hold one value a row; got dict"),
+        ({"scores": {"cars": 1}}, "scores must be a data frame"),
+        ({"out": __file__}, "out must be a folder"),
+        ({"features": {"m0": np.zeros((60, 16))}}, "nothing could be measured; m0 .*only zeros"),
+    ],
+)
+def test_what_no_study_can_be_made_of_is_named(
+    given: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(mgm.InputError, match=named):
+        mgm.study(**{"features": models(2), "labels": LABELS, "out": tmp_path, **OPTIONS, **given})  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

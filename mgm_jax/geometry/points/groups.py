@@ -106,6 +106,41 @@ def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
     )
 
 
+def column_texts(values: Any, *, name: str) -> list[str]:
+    """Labels or ids as texts, whatever holds them; empty where one is missing.
+
+    Args:
+        values: as ``encode_groups`` takes them, and missing ones, or numbers beside strings.
+        name: what the caller names the argument, for the error message.
+
+    Raises:
+        InputError: not one value a row.
+
+    Example:
+        >>> column_texts([2.0, None, "a", b"b"], name="labels")
+        ['2', '', 'a', 'b']
+    """
+    given = values
+    if isinstance(values, np.ma.MaskedArray):
+        given = np.array(values, dtype=object)
+        given[np.ma.getmaskarray(values)] = None
+    column = _as_labels(given, name=name)
+    if column.ndim != 1:
+        got = f"shape {column.shape}" if column.ndim else type(values).__name__
+        raise InputError(f"{name} must hold one value a row; got {got}.")
+    return [_text(one) for one in column.tolist()]
+
+
+def _text(label: Any) -> str:
+    if _is_missing(label):
+        return ""
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "backslashreplace")
+    if isinstance(label, str):
+        return str.__str__(label)
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
 def _as_labels(groups: Any, *, name: str) -> np.ndarray:
     """Labels as an array that keeps what is missing, and keeps numbers and strings apart."""
     if isinstance(groups, np.ma.MaskedArray):
@@ -121,6 +156,9 @@ def _as_labels(groups: Any, *, name: str) -> np.ndarray:
             f"{name} must hold one label a point; NumPy cannot make an array of the "
             f"{type(groups).__name__} that it got: {error}"
         ) from error
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        # A column of a table, or labels as a model of several outputs has them.
+        labels = labels[:, 0]
     return labels.astype(object) if labels.dtype.kind == "T" else labels
 
 
@@ -268,3 +306,15 @@ def trimmed_batches(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[G
         yield GroupBatch(
             groups=batch.groups, rows=batch.rows[:, positions], mask=batch.mask[:, positions]
         )
+
+
+def points_of_batches_on_cpu(n: int, *, workers: int) -> int:
+    """Most points of a batch that is the work of one core: 256, 512 or 1024.
+
+    Large ones take fewer calls, and small ones share a few points well among the cores.
+
+    >>> [points_of_batches_on_cpu(n, workers=2) for n in (100, 5000, 50000)]
+    [256, 512, 1024]
+    """
+    share = n // (4 * workers)
+    return 256 if share < 512 else 512 if share < 1024 else 1024

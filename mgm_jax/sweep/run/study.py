@@ -83,6 +83,14 @@ class StudyResult:
     writes: bool = True
     notes: tuple[str, ...] = ()
 
+    def refuse_nothing(self) -> None:
+        """Raise InputError where nothing was measured, with the first of the reasons."""
+        if not self.cells:
+            first = self.failures[0] if self.failures else None
+            raise InputError(
+                "nothing could be measured" + (f"; {first.where}: {first.what}" if first else "")
+            )
+
 
 def run_study(
     study: Study,

@@ -12,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.points.groups import encode_groups, group_batches, padded_size
+from mgm_jax.geometry.points.groups import (
+    column_texts,
+    encode_groups,
+    group_batches,
+    padded_size,
+)
 
 
 class Name(str, Enum):  # noqa: UP042 (what users have, and what str() makes a mess of)
@@ -64,10 +69,27 @@ def test_no_groups_are_one_group() -> None:
         jnp.array([2, 1, 2]),
         # NumPy would take what str() says, "Name.second", cut to the length of the values.
         [Name.second, Name.first, Name.second],
+        np.array([[2], [1], [2]]),
+        pd.DataFrame({"class": ["b", "a", "b"]}),
     ],
 )
 def test_any_names_will_do(values: object) -> None:
     assert encode_groups(values, 3).codes.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([2.0, 1.0, np.nan], ["2", "1", ""]),
+        (["01", None, Name.first], ["01", "", "a"]),
+        (np.array([b"a", b"\xff"]), ["a", "\\xff"]),
+        (np.ma.masked_array([3, 4], mask=[False, True]), ["3", ""]),
+        (pd.Series([1, None], dtype="Int64"), ["1", ""]),
+        (list(jnp.array([1, 0])), ["1", "0"]),
+    ],
+)
+def test_texts_are_what_a_person_would_write(values: object, texts: list[str]) -> None:
+    assert column_texts(values, name="labels") == texts
 
 
 @pytest.mark.parametrize(

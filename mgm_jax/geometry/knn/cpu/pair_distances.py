@@ -31,7 +31,7 @@ _MAX_ROWS = 2**15
 _PAIRS, _PAIRS_A_TURN = 2**14, 2**16
 # From so many features on a distance costs more than to find out that it is asked for twice, among
 # so many rows.
-_MIRRORED_FROM, _MIRRORED_ROWS = 256, 2048
+_MIRRORED_FROM, _MIRRORED_ROWS = 256, 1024
 # Pairs measured together, the most of narrow points: few enough for their points to stay in the
 # second cache of a core, with enough values for a step of the loop not to count.
 _TOGETHER, _MAX_TOGETHER, _VALUES_TOGETHER = 64, 1024, 2**17
@@ -52,7 +52,7 @@ def rank_candidates(
     Args:
         queries: n points on the host.
         targets: m points on the host; the queries themselves in a self graph.
-        candidates: ``[n, c]`` int32 rows of the targets; -1 for nobody.
+        candidates: ``[n, c]`` int32 rows of the targets, no one twice in a row; -1 for nobody.
         k: how many to keep, at most c.
         metric: which distance.
 
@@ -139,7 +139,7 @@ def _take_mirrors(wanted: np.ndarray, positions: np.ndarray, rows: slice) -> _Mi
     # Both in the order of the later point; in which order its pairs come is of no matter.
     earlier = earlier[np.argsort(other[earlier].astype(np.uint16), kind="stable")]
     names.reshape(-1)[entries[later]] = -1
-    return _Mirrors(entries[later], entries[earlier])
+    return _Mirrors(entries[later].astype(np.int32), entries[earlier].astype(np.int32))
 
 
 def _block_rows(points: Points) -> int:
