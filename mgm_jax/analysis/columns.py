@@ -46,10 +46,11 @@ def as_table(metrics: Any, *, name: str) -> pd.DataFrame:
         return metrics.to_frame("value" if metrics.name is None else metrics.name)
     if not isinstance(metrics, pd.DataFrame):
         raise InputError(
-            f"{name} must be a data frame with one row a model, or a series with one value a "
-            f"model; got {type(metrics).__name__}."
+            f"{name} must be a data frame of pandas with one row a model, or a series with one "
+            f"value a model; got {type(metrics).__name__}."
         )
-    return metrics
+    # Frames that were filled row by row hold numbers as objects.
+    return metrics.infer_objects()
 
 
 def check_models(metrics: pd.DataFrame, *, name: str) -> tuple[str, ...]:
@@ -65,6 +66,13 @@ def check_models(metrics: pd.DataFrame, *, name: str) -> tuple[str, ...]:
     if twice:
         raise InputError(
             f"{name}: the index must name each model once; given twice: {name_some(twice)}."
+        )
+    columns = [str(column) for column in metrics.columns]
+    repeated = sorted({one for one in columns if columns.count(one) > 1})
+    if repeated:
+        # Of several of one name only the last would be looked at.
+        raise InputError(
+            f"{name}: each column must have a name of its own; given twice: {name_some(repeated)}."
         )
     textual = [
         str(column)

@@ -13,6 +13,7 @@ from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.nnk.among_others import nnk_among
 from mgm_jax.geometry.nnk.kernel import KernelName
+from mgm_jax.geometry.points.counts import whole_number
 
 
 class _Graph(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -116,6 +117,7 @@ class KNNGraph(_Graph):
             InputError: unusable points, or k not below the number of fitted ones.
         """
         points = self._checked(X)
-        graph = knn_graph(points, k=self.k + 1, metric=self.metric, base=self._fit_X)
+        k = whole_number(self.k, name="k")
+        graph = knn_graph(points, k=k + 1, metric=self.metric, base=self._fit_X)
         kept = np.ones(graph.indices.shape, bool)
         return self._sparse(graph.distances.astype(np.float64), graph.indices, kept)

@@ -75,3 +75,14 @@ def test_where_two_functions_name_different_numbers_of_groups_the_reason_is_told
             assert f"largest for {by_silhouette.groups} groups" in result._repr_html_()
         told.append(same)
     assert 0 < sum(told) < 40
+
+
+def test_columns_of_one_name_are_refused_and_objects_are_numbers() -> None:
+    """Of two columns of one name only the last would be looked at."""
+    twice = pd.concat([SPLIT, SPLIT], axis=1)
+    for call in (cluster_models, lambda t: cluster_stability(t, resamples=10)):
+        with pytest.raises(InputError, match=r"given twice: crop\.nnk_degree"):
+            call(twice)
+    assert cluster_models(SPLIT.astype(object)).labels.tolist() == [1, 1, 1, 2, 2, 2]
+    with pytest.raises(InputError, match="got text in name"):
+        cluster_models(SPLIT.assign(name=list("uvwxyz")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -269,3 +271,19 @@ def test_the_matrix_and_what_is_refused():
     graphs = [knn_graph(points["a"], k=k) for k in (3, 4)]
     with pytest.raises(InputError, match="same k"):
         mutual_neighbours(*graphs)
+
+
+@pytest.mark.parametrize(("width", "told"), [(30, True), (6, False)])
+def test_more_directions_than_images_are_told_of(width: int, told: bool) -> None:
+    """Unrelated embeddings then have canonical correlations of 1."""
+    random = np.random.default_rng(0)
+    pair = {name: random.normal(size=(25, width)) for name in "ab"}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        value = model_similarity(pair, measures=["pwcca"]).table["value"][0]
+    assert (value > 0.999) == told
+    messages = [str(one.message) for one in said]
+    # 24 directions each, of the 24 that centred points of 25 images have.
+    assert any("24 canonical correlations of a pair are 1" in one for one in messages) == told
+    with pytest.raises(InputError, match="embeddings must be names of models"):
+        model_similarity(list(pair.values()))

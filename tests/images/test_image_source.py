@@ -90,3 +90,8 @@ def test_wrong_selections_are_named():
         SOURCE.subset([0, 30, -1])
     with pytest.raises(InputError, match="per_class"):
         SOURCE.take(per_class=0)
+
+
+def test_one_picture_is_not_taken_for_grey_ones():
+    with pytest.raises(InputError, match="one picture of three channels"):
+        array_source(PIXELS[0])

@@ -90,3 +90,11 @@ def test_dimensions_are_those_of_the_functions() -> None:
     )
     result = mgm.intrinsic_dimension(x, estimators=["gride"], scales=[4])
     assert Gride(n1=4).fit(x).dimension_ == result.dimension[0]
+
+
+@pytest.mark.parametrize("estimator", [NNKGraph, KNNGraph])
+@pytest.mark.parametrize("k", [0, 2.0, "3"])
+def test_k_must_be_a_whole_number(estimator, k) -> None:
+    points = np.random.default_rng(0).normal(size=(12, 3))
+    with pytest.raises(mgm.InputError, match="k must be a whole number of at least 1"):
+        estimator(k=k).fit(points).transform(points)

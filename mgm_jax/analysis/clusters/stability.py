@@ -14,6 +14,7 @@ from mgm_jax.analysis.clusters.ward import ModelClusters, best_silhouette, clust
 from mgm_jax.analysis.columns import as_table, usable_columns
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.choice import choose_rows
+from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.shown.result import Result
 
 
@@ -227,7 +228,7 @@ def label_agreement(
         A ``LabelAgreement``; ``p_value`` is NaN where all models share a group or a label.
 
     Raises:
-        InputError: arrays of unequal length, or empty.
+        InputError: arrays of unequal length, or empty; a label that is missing.
 
     Reference: Hubert and Arabie, "Comparing partitions", 1985.
 
@@ -241,7 +242,7 @@ def label_agreement(
             f"got {len(groups)} and {len(labels)}."
         )
     distinct, of_group = np.unique(np.asarray(groups), return_inverse=True)
-    named, of_label = np.unique([str(label) for label in labels], return_inverse=True)
+    named, of_label = _codes(labels)
     ari = float(adjusted_rand(of_group[None], of_label[None])[0])
     p_value = float("nan")
     if len(distinct) > 1 and len(named) > 1:
@@ -250,6 +251,12 @@ def label_agreement(
         by_chance = adjusted_rand(np.broadcast_to(of_group, shuffled.shape), shuffled)
         p_value = float((1 + (by_chance >= ari - 1e-12).sum()) / (1 + permutations))
     return LabelAgreement(ari=ari, p_value=p_value, labels=len(named), models=len(of_group))
+
+
+def _codes(labels: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct labels, and the place of each label among them."""
+    encoded = encode_groups(labels, len(labels), name="labels")
+    return encoded.values, encoded.codes
 
 
 def agreement_over_cuts(
@@ -287,7 +294,7 @@ def agreement_over_cuts(
         raise InputError(f"groups must be numbers from 2 to the {n} leaves; got {list(groups)}.")
     if len(labels) != n:
         raise InputError(f"labels must hold one entry for each of {n} leaves; got {len(labels)}.")
-    named, of_label = np.unique([str(label) for label in labels], return_inverse=True)
+    named, of_label = _codes(labels)
     cuts = np.stack([cut_tree(linkage, count) for count in groups])
     ari = adjusted_rand(cuts, np.broadcast_to(of_label, cuts.shape))
     p_value = p_any = np.full(len(cuts), np.nan)

@@ -174,6 +174,11 @@ def model_similarity(
         [1.0, 1.0]
     """
     asked = _check_measures(measures)
+    if not isinstance(embeddings, Mapping):
+        raise InputError(
+            "embeddings must be names of models to their embeddings, such as {'a': x, 'b': y}; got "
+            f"{type(embeddings).__name__}."
+        )
     if not ridge > 0:
         raise InputError(f"ridge must be above 0; got {ridge}.")
     points = {
@@ -198,6 +203,7 @@ def model_similarity(
             if first.graph is not None and second.graph is not None:
                 shares.append(mutual_neighbours(first.graph, second.graph))
             bar.advance()
+    _tell_of_few_images(views, asked, n)
     # All pairs at once, as they are of the same images: the draws cost most.
     intervals = bootstrap_intervals(shares, resamples=resamples, seed=seed, level=level)
     for results, share, interval in zip(compared, shares, intervals, strict=False):
@@ -293,6 +299,28 @@ def _compared(
         if "gulp" in asked:
             results["gulp"] = subspaces.gulp(first, second, joint, ridge=ridge), nan, nan
     return results
+
+
+def _tell_of_few_images(views: Mapping[str, _Views], asked: tuple[Measure, ...], n: int) -> None:
+    """Warn where canonical correlations are 1 because there are no more images than directions."""
+    moments = {name: one.moments for name, one in views.items() if one.moments is not None}
+    for measure in ("svcca", "pwcca"):
+        if measure not in asked:
+            continue
+        kept = {
+            name: one.rank if measure == "pwcca" else one.directions(subspaces.SVCCA_SHARE)
+            for name, one in moments.items()
+        }
+        # Two subspaces of the n - 1 dimensions of centred images meet in what exceeds these.
+        largest = sorted(kept.values())[-2:]
+        forced = sum(largest) - (n - 1)
+        if forced > 0:
+            warnings.warn(
+                f"{measure} of {n} images: models span up to {largest[-1]} directions, so that at "
+                f"least {forced} canonical correlations of a pair are 1 whatever the embeddings "
+                "are. Take several times more images than features, or measure cka.",
+                stacklevel=3,
+            )
 
 
 def _check_measures(measures: Sequence[Measure]) -> tuple[Measure, ...]:

@@ -351,6 +351,8 @@ def load_encoder(
         'resnet18:size=64:seed=3'
     """
     path = Path(path_or_name)
+    if isinstance(path_or_name, str) and not path_or_name.strip():
+        raise InputError("path_or_name must name a folder or an architecture; got an empty text.")
     if is_zoo_source(str(path_or_name)):
         raise InputError(
             f"{path_or_name}: encoders of the zoo are checkpoints and come from the converter: "

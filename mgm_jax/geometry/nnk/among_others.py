@@ -18,6 +18,7 @@ from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import are_resolved, gathered_gram, regress
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
+from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import encode_groups, padded_size
 
@@ -46,6 +47,7 @@ def nnk_among(
         InputError: unusable points, another number of columns, a base of one distinct row.
     """
     check_kernel(kernel)
+    k = None if k is None else whole_number(k, name="k")
     cosine = kernel == "cosine"
     x, base = as_array(x), as_array(base, name="base")
     offset = None if cosine else common_offset(x, base)

@@ -50,6 +50,12 @@ def array_source(
             f"{name}: images must be [n, h, w] or [n, h, w, c] with n of at least 1; "
             f"got {list(images.shape)}."
         )
+    if images.ndim == 3 and images.shape[-1] == 3 and images.shape[1] > 3:
+        raise InputError(
+            f"{name}: got {list(images.shape)}, which is one picture of three channels, or grey "
+            "ones that are three pixels wide; images must be [n, h, w, c]: write images[None], or "
+            "images[..., None]."
+        )
     # One look at the first image finds a wrong shape or type before any work is done.
     value_range = check_value_range(value_range)
     array_to_rgb(images[0], name=f"{name}, image 0", value_range=value_range)

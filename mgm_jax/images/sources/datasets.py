@@ -85,6 +85,8 @@ def held_source(
     n = len(source)
     if labels is not None:
         values = np.asarray(labels).tolist() if not isinstance(labels, list) else labels
+        # Numbers of PyTorch and NumPy in a list.
+        values = [one.item() if getattr(one, "shape", None) == () else one for one in values]
         if len(values) != n:
             raise InputError(f"{name}: labels must hold one an image, {n}; got {len(values)}.")
         codes, classes = encode_classes(values, where=name)

@@ -17,10 +17,11 @@ from mgm_jax.metrics.in_pairs.frames import frames_of
 from mgm_jax.metrics.in_pairs.subspaces import CHUNK, PairSubspaces, chunks_of
 from mgm_jax.metrics.local import Affinity, affinities
 
-# Values of the differences that are gathered at once, of each of two parts: 16 MiB.
-_GATHERED_VALUES = 2**22
-# Polytopes that one is compared with at once.
-_OTHERS = 15
+# Values of the differences that are gathered at once, of each of two parts: 32 MiB.
+_GATHERED_VALUES = 2**23
+# Polytopes that one is compared with at once, at least: the differences to their neighbours, eight
+# of each, then fill a matrix unit, and a TPU's compiler takes them from memory as it multiplies.
+_OTHERS = 14
 
 _HIGHEST = lax.Precision.HIGHEST
 
@@ -42,7 +43,7 @@ def compare_rows(
         ``[b]``.
     """
     degree = subspaces.degree[rows]
-    near = subspaces.neighbours[rows, :k]
+    near = subspaces.neighbours[rows][:, :k]
     others = jnp.concatenate([near, jnp.maximum(partners, 0)], axis=1)
     counted = jnp.concatenate([jnp.arange(k) < degree[:, None], partners >= 0], axis=1)
     overlap, defect = _overlaps(cloud, subspaces, rows, others, counted, k=k)
@@ -62,7 +63,7 @@ def _overlaps(
 ) -> tuple[jax.Array, jax.Array]:
     """Squared norms of the products of two frames ``[b, c]``, and defects of the first ``[b]``."""
     (b, c), d = others.shape, cloud.high.shape[1]
-    turns = -(-c // _OTHERS)
+    turns = max(1, c // _OTHERS)
     at_once = -(-c // turns)
     most = max(1, min(b, _GATHERED_VALUES // (at_once * CHUNK * d)))
     beside = 1 << most.bit_length() - 1
@@ -74,7 +75,8 @@ def _overlaps(
     sizes = jnp.where(counted, subspaces.degree[others], 0)
     column = jnp.broadcast_to(jnp.arange(others.shape[1]), others.shape)
     negative, others, column = lax.sort((-sizes, others, column), num_keys=1)
-    order = jnp.argsort(-subspaces.degree[rows])
+    # Of one degree, those whose neighbours have the most.
+    order = jnp.argsort(negative[:, 0] - (k + 1) * subspaces.degree[rows])
 
     def by_blocks(values: jax.Array) -> jax.Array:
         return values[order].reshape(-1, beside, *values.shape[1:])
@@ -104,32 +106,38 @@ def _overlaps_of_block(
     """Overlaps ``[turns, b, c]`` of b points with c others a turn, whose degrees are ``size``."""
     chunks, beside, at_once = chunks_of(k), len(row), size.shape[2]
 
-    def differences(point: jax.Array, chosen: jax.Array) -> jax.Array:
-        gap = cloud.high[chosen] - cloud.high[point][..., None, :]
-        if cloud.low is not None:
-            gap += cloud.low[chosen] - cloud.low[point][..., None, :]
-        return gap / subspaces.unit[point][..., None, None]
+    def at(points: jax.Array) -> Pair:
+        # Rows of the cloud, all of them: none has to be brought into bounds.
+        return jax.tree.map(lambda part: part.at[points].get(mode="promise_in_bounds"), cloud)
 
-    own = differences(row, subspaces.neighbours[row])
+    def differences(place: Pair, chosen: jax.Array, unit: jax.Array) -> jax.Array:
+        near = at(chosen)
+        gap = near.high - place.high[..., None, :]
+        if cloud.low is not None:
+            gap += near.low - place.low[..., None, :]
+        return gap / unit[..., None, None]
+
+    own = differences(at(row), subspaces.neighbours[row], subspaces.unit[row])
     made_of = jnp.swapaxes(subspaces.coefficients(row, k=k), 1, 2)
     frame, defect = frames_of(made_of, own, subspaces.dimension[row])
 
     def turn(listed: tuple[jax.Array, jax.Array]) -> jax.Array:
         other, widest = listed[0], jnp.max(listed[1])
-        near = subspaces.neighbours[other]
-
-        def chunk(number: jax.Array, cross: jax.Array) -> jax.Array:
-            first = number * CHUNK
-
-            def multiply() -> jax.Array:
-                chosen = lax.dynamic_slice_in_dim(near, first, CHUNK, axis=2)
-                gaps = differences(other, chosen)
-                part = jnp.einsum("bcpd,bsd->bcps", gaps, frame, precision=_HIGHEST)
-                return lax.dynamic_update_slice_in_dim(cross, part, first, axis=2)
-
-            return lax.cond(first < widest, multiply, lambda: cross)
 
         def compare() -> jax.Array:
+            near, place, unit = subspaces.neighbours[other], at(other), subspaces.unit[other]
+
+            def chunk(number: jax.Array, cross: jax.Array) -> jax.Array:
+                first = number * CHUNK
+
+                def multiply() -> jax.Array:
+                    chosen = lax.dynamic_slice_in_dim(near, first, CHUNK, axis=2)
+                    gaps = differences(place, chosen, unit)
+                    part = jnp.einsum("bcpd,bsd->bcps", gaps, frame, precision=_HIGHEST)
+                    return lax.dynamic_update_slice_in_dim(cross, part, first, axis=2)
+
+                return lax.cond(first < widest, multiply, lambda: cross)
+
             cross = jnp.zeros((beside, at_once, chunks * CHUNK, k), jnp.float32)
             cross = lax.fori_loop(0, chunks, chunk, cross)
             made_of = subspaces.coefficients(other, k=k)

@@ -204,3 +204,8 @@ def test_the_search_over_cuts_is_allowed_for():
         best.append(table.loc[table["ari"].idxmax(), ["p_value", "p_any"]].to_numpy(float))
     alone, allowed = np.array(best).T
     assert np.mean(allowed <= 0.2) < 0.3 < np.mean(alone <= 0.2)
+
+
+def test_a_label_that_is_missing_is_named():
+    with pytest.raises(InputError, match=r"labels .* no label in 1 rows \(rows 1\)"):
+        label_agreement([1, 1, 2, 2], ["a", None, "b", "b"])
