@@ -67,15 +67,17 @@ def compiled_ring(
         points, mean = Points(values, column, column), like(d, dtype=jnp.float64)
         table = jax.eval_shape(programs.tabulate, points, mean, present)
         lists = jax.eval_shape(programs.begin, table)
-        names, ranked, unseen = jax.eval_shape(programs.arrange, table, lists)
+        names, _ = jax.eval_shape(programs.arrange, table, lists)
+        _, ranked = jax.eval_shape(programs.begin_ranking, names)
         number = like(dtype=jnp.int32)
         lowered = {
             "place": place_program(mesh, "cosine", single=False).lower([(values, present)]),
             "tabulate": programs.tabulate.lower(points, mean, present),
             "scan": programs.scan_turn.lower(table, table, lists, number),
             "arrange": programs.arrange.lower(table, lists),
-            "rank": programs.rank_turn.lower(points, points, None, names, ranked, unseen, number),
-            "finish": programs.finish.lower(ranked, names, unseen),
+            "names": programs.begin_ranking.lower(names),
+            "rank": programs.rank_turn.lower(points, points, names, ranked, number),
+            "finish": programs.finish.lower(ranked, names),
         }
         return {name: program.compile() for name, program in lowered.items()}, blocks.count
 
@@ -97,6 +99,7 @@ def measure(devices: int, *, n: int, d: int, k: int, **options: Any) -> dict[str
     held = {name: sizes[name].argument_size_in_bytes for name in ("place", "tabulate")}
     held["scan"] = points + sizes["scan"].argument_size_in_bytes - table
     held["arrange"] = held["scan"]
+    held["names"] = points + sizes["names"].argument_size_in_bytes
     held["rank"] = sizes["rank"].argument_size_in_bytes - points
     held["finish"] = points + sizes["finish"].argument_size_in_bytes
     return {

@@ -205,8 +205,9 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     from mgm_jax.geometry.knn.buckets import Lists
     from mgm_jax.geometry.knn.fallback import QUERIES
     from mgm_jax.geometry.knn.mesh.fallback_to_hosts import scan_program
-    from mgm_jax.geometry.knn.mesh.ring import Ranked, plan_ring, ring_programs
+    from mgm_jax.geometry.knn.mesh.ring import plan_ring, ring_programs
     from mgm_jax.geometry.knn.mesh.ring_buckets import Columns, bucket_programs, plan_buckets
+    from mgm_jax.geometry.knn.mesh.ring_pairs import PairPlan
     from mgm_jax.geometry.knn.mesh.ring_points import place_program
 
     mesh = target.mesh
@@ -236,10 +237,8 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
     )
     bounds = target.rows(n, scan.count)
     names = target.rows(n, scan.count, dtype=np.int32)
-    number, unseen = target.array(dtype=np.int32), target.rows(n)
+    number = target.array(dtype=np.int32)
     mean = target.array(d, dtype=np.float32 if single else np.float64)
-    ranked = Ranked(bounds, bounds if single else None)
-    spread = (target.array(128), target.array()) if single else None
     scale = place_program(mesh, "cosine", single=single)
     columns = Columns(table.points, target.rows(n))
     scanned = table.points, columns, lists, number
@@ -249,15 +248,21 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
         ("columns", in_buckets.terms, (table,), 1),
         ("scan, a turn", in_buckets.scan_turn, scanned, scan.blocks.count),
         ("arrange", in_buckets.arrange, (table, lists, target.array()), 1),
-        *([("spread", programs.spread, (points,), 1)] if single else []),
-        (
-            "rank, a turn",
-            programs.rank_turn,
-            (points, points, spread, names, ranked, unseen, number),
-            blocks.count,
-        ),
-        ("finish", programs.finish, (ranked, names, unseen), 1),
     ]
+    if single:
+        ranking = PairPlan(mesh, "cosine", K, d, blocks, kernel)
+        steps += _ranking_in_pairs(target, points, names, ranking)
+    else:
+        steps += [
+            ("names", programs.begin_ranking, (names,), 1),
+            (
+                "rank, a turn",
+                programs.rank_turn,
+                (points, points, names, bounds, number),
+                blocks.count,
+            ),
+            ("finish", programs.finish, (bounds, names), 1),
+        ]
     made = [
         Program(
             name=name,
@@ -284,6 +289,30 @@ def _ring(target: Target, n: int, *, d: int) -> list[Program]:
             )
         )
     return made
+
+
+def _ranking_in_pairs(target: Target, points: Any, names: Any, plan: Any) -> list[tuple]:
+    from mgm_jax.geometry.knn.in_pairs.rank import PAIRS, width_for_ranking
+    from mgm_jax.geometry.knn.mesh.ring_pairs import Order, pair_programs
+
+    n, count = names.shape
+    devices = plan.mesh.size
+    programs = pair_programs(plan, share=n // devices, count=count)
+    rows = target.rows(n, 1, width_for_ranking(plan.features))
+    spread = target.array(128), target.array()
+    pairs, visitors = n * count + devices * PAIRS, plan.blocks.count * devices
+    whole = partial(target.rows, dtype=np.int32)
+    order = Order(whole(pairs), whole(pairs), target.rows(pairs), whole(devices * (visitors + 1)))
+    results = (target.rows(pairs),) * 6
+    reach = unseen = target.rows(n)
+    turned = rows, rows, spread, order, results, target.array(dtype=np.int32)
+    return [
+        ("rows", programs.rows, (points,), 1),
+        ("spread", programs.spread, (points,), 1),
+        ("order", programs.order, (names, points.high, unseen, spread), 1),
+        ("rank, a turn", programs.turn, turned, plan.blocks.count),
+        ("finish", programs.finish, (rows, spread, order, reach, results, names, unseen), 1),
+    ]
 
 
 def _nnk(target: Target, n: int) -> list[Program]:

@@ -244,7 +244,7 @@ def without_float64() -> None:
                 assert not graph.certified.any(), kind
 
 
-def _features(*, n: int = 8700, d: int = 160) -> tuple[np.ndarray, np.ndarray]:
+def classes_of_features(*, n: int = 8700, d: int = 160) -> tuple[np.ndarray, np.ndarray]:
     """Features after a ReLU in 20 classes, sorted by class; and like those of a ViT."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, d)) + rng.normal(size=(20, d))[np.arange(n) * 20 // n]
@@ -254,7 +254,7 @@ def _features(*, n: int = 8700, d: int = 160) -> tuple[np.ndarray, np.ndarray]:
 
 
 @contextlib.contextmanager
-def _as_an_accelerator(wide: Any, kernel: str, *, chunk: int = buckets.CHUNK) -> Iterator[None]:
+def as_an_accelerator(wide: Any, kernel: str, *, chunk: int = buckets.CHUNK) -> Iterator[None]:
     """A ring scans in buckets, with as few columns in them as asked."""
     with (
         patch.object(jax, "default_backend", lambda: "gpu"),
@@ -268,9 +268,9 @@ def _as_an_accelerator(wide: Any, kernel: str, *, chunk: int = buckets.CHUNK) ->
 
 def in_buckets() -> None:
     """The scan of accelerators round a ring: parties of visitors, rests of great features."""
-    mesh, (_, x) = meshes()[0], _features()
+    mesh, (_, x) = meshes()[0], classes_of_features()
     queries = x[::109]
-    with _as_an_accelerator("pairs", "interpret", chunk=6144):
+    with as_an_accelerator("pairs", "interpret", chunk=6144):
         graph = knn_graph(queries, k=8, base=x, precision="bfloat16", devices=mesh)
     indices, distances = nearest(queries, k=8, metric="cosine", base=x)
     np.testing.assert_array_equal(graph.indices, indices)
@@ -280,7 +280,7 @@ def in_buckets() -> None:
 
 def in_buckets_at_length() -> None:
     """The same of points among themselves, in several turns, and with float64."""
-    x, vit_like = _features()
+    x, vit_like = classes_of_features()
     rows = np.arange(0, 8700, 109)
     three, eight = meshes()
     for points, mesh, wide, kernel, chunk, tiles in (
@@ -288,7 +288,7 @@ def in_buckets_at_length() -> None:
         (vit_like, three, "pairs", "xla", buckets.CHUNK, {}),
         (x, three, "float64", "xla", buckets.CHUNK, {"tile_columns": 1024}),
     ):
-        with _as_an_accelerator(wide, kernel, chunk=chunk):
+        with as_an_accelerator(wide, kernel, chunk=chunk):
             graph = knn_graph(points, k=8, precision="bfloat16", devices=mesh, **tiles)
         indices, distances = nearest(points[rows], k=9, metric="cosine", base=points)
         np.testing.assert_array_equal(graph.indices[rows], indices[:, 1:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -22,6 +23,7 @@ from mgm_jax.parallel.processes import complete, from_all_processes, own_share, 
 from mgm_jax.sweep.plan.cells import Failure
 from mgm_jax.sweep.run.executors.across import ProcessesExecutor
 from tests.embeddings.many_devices import fill
+from tests.geometry.many_devices import as_an_accelerator, classes_of_features
 from tests.geometry.neighbour_oracle import clouds, nearest
 from tests.launch import make_checks
 
@@ -104,6 +106,18 @@ def neighbours() -> None:
     refused(lambda: knn_graph(join_rows(my_part(bad), mesh), k=4), "1 rows with NaN (rows 50)")
 
 
+def in_buckets() -> None:
+    """The same, scanned and ranked as accelerators without float64 do it."""
+    x, mesh = classes_of_features()[1], default_mesh()
+    queries = x[::109]
+    with as_an_accelerator("pairs", "xla"):
+        graph = knn_graph(queries, k=8, base=x, precision="bfloat16", devices=mesh)
+    indices, distances = nearest(queries, k=8, metric="cosine", base=x)
+    np.testing.assert_array_equal(graph.indices, indices)
+    np.testing.assert_array_equal(graph.distances, distances)
+    assert graph.certified.mean() > 0.95, graph
+
+
 def arrays_of(result: Any) -> dict[str, np.ndarray]:
     values = {field.name: getattr(result, field.name) for field in fields(result)}
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -173,4 +187,5 @@ if __name__ == "__main__":
     )
     assert ours == (jax.process_index(), jax.process_count()) and ours.count == 2
     time.sleep(float(os.environ.get("TEST_LATE", "0")))
-    make_checks(exchange, failures, neighbours, groups, probes, embeddings)
+    nightly = (in_buckets,) if in_buckets.__name__ in sys.argv else ()
+    make_checks(exchange, failures, neighbours, groups, probes, embeddings, *nightly)

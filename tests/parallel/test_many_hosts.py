@@ -59,6 +59,13 @@ def test_a_process_may_come_late_to_the_first_exchange() -> None:
     run("tests.parallel.many_hosts", "exchange", devices=2, copies=copies)
 
 
+@pytest.mark.nightly
+def test_two_processes_scan_as_accelerators_do() -> None:
+    address = {"TEST_COORDINATOR": f"127.0.0.1:{free_port()}"}
+    copies = [flags(index) | address for index in range(2)]
+    run("tests.parallel.many_hosts", "in_buckets", devices=2, copies=copies)
+
+
 # Every day test_executors runs a job as Slurm starts it.
 @pytest.mark.nightly
 @pytest.mark.parametrize("cluster", [slurm, open_mpi])

@@ -225,7 +225,9 @@ def _compiles_for(device: Any, width: int) -> bool:
 
 @cache
 def _compiles_carrying(device: Any, width: int) -> bool:
-    """Whether it takes the kernel of buckets that are carried on, and that of their best."""
+    """Whether it takes the kernels of a ring: buckets that are carried on, and pairs."""
+    from mgm_jax.geometry.knn.in_pairs.rank import compile_pairs_for
+
     array = partial(_described, jax.sharding.SingleDeviceSharding(device))
 
     def carry(
@@ -243,6 +245,7 @@ def _compiles_carrying(device: Any, width: int) -> bool:
                 array(_ROWS, KEPT * BUCKETS),
                 array(dtype=jnp.int32),
             ).compile()
+        compile_pairs_for(array, width=width)
 
     return _compiles(compile_all, device)
 

@@ -13,8 +13,10 @@ from mgm_jax.geometry.backend.wide import arithmetic
 from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.distance import METRICS, Metric, Points, reported_distance, scale_points
+from mgm_jax.geometry.knn.in_pairs import kernel as kernel_module
 from mgm_jax.geometry.knn.in_pairs.rank import (
     Ranking,
+    pair_parts,
     rank_in_pairs,
     reach_of,
     table_for_ranking,
@@ -138,6 +140,32 @@ def test_the_kernel_of_tpus_computes_the_same(width: int, rows: int) -> None:
     np.testing.assert_array_equal(distances[~left_open], wanted[~left_open])
     np.testing.assert_array_equal(indices[~left_open], order[~left_open])
     assert left_open.mean() <= 0.1
+
+
+def test_the_kernel_of_pairs_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_module, "ROWS", 4)
+    monkeypatch.setattr(kernel_module, "TOGETHER", 16)
+    x = features("post-ReLU")[:100]
+    _, scaled, _ = scale_points(
+        jnp.asarray(x), np.ones(100, bool), None, None, metric="cosine", single=True
+    )
+    table = table_for_ranking(scaled)
+    rng = np.random.default_rng(3)
+    whose, chosen = jnp.asarray(rng.integers(0, 100, (2, 64)), jnp.int32)
+    reach = jnp.asarray(rng.uniform(0.5, 4, 64), jnp.float32)
+    found, again = (
+        pair_parts(
+            table.rows[::-1], table.rows, whose, chosen, reach, table.spread, features=D, kernel=one
+        )
+        for one in ("xla", "interpret")
+    )
+    wide = np.asarray(table.rows[:, 0, :D], np.longdouble)
+    squared = ((wide[chosen] - wide[::-1][whose]) ** 2).sum(axis=1)
+    for parts in (found, again):
+        # In three pieces, of which the last alone is rounded; then lengths in two.
+        np.testing.assert_allclose(sum(map(np.float64, parts[:3])), squared, rtol=2.0**-34)
+        np.testing.assert_array_equal(parts[4], scaled.high[chosen])
+        np.testing.assert_array_equal(parts[5], scaled.low[chosen])
 
 
 def test_candidates_that_are_nobody_come_last() -> None:

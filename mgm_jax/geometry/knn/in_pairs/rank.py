@@ -28,7 +28,13 @@ from mgm_jax.geometry.backend import pairs
 from mgm_jax.geometry.backend.pairs import Pair
 from mgm_jax.geometry.backend.precision import single_precision
 from mgm_jax.geometry.knn.distance import COSINE_FLOOR, RAISED, Metric
-from mgm_jax.geometry.knn.in_pairs.kernel import MOST, ROWS, parts_in_pallas
+from mgm_jax.geometry.knn.in_pairs.kernel import (
+    MOST,
+    ROWS,
+    TOGETHER,
+    pair_parts_in_pallas,
+    parts_in_pallas,
+)
 from mgm_jax.geometry.knn.in_pairs.pieces import (
     LANES,
     Plan,
@@ -46,6 +52,8 @@ from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, order_by_distance
 _GATHERED_VALUES = 2**24
 # Squares below this lose their low parts.
 _SMALLEST = np.float32(2.0**-75)
+PAIRS = ROWS * TOGETHER
+"""Pairs of points that are ranked at once."""
 _PAIR = np.float32(2.0**-44)
 # Points whose spread over the lanes is looked at.
 _SAMPLE = 8192
@@ -105,6 +113,11 @@ def table_for_ranking(points: Scaled, like: Ranking | None = None) -> Ranking:
         like: the points that these are ranked against; None to look at these.
     """
     spread, farthest = spread_of(points) if like is None else like[1:]
+    return Ranking(rows_for_ranking(points), spread, farthest)
+
+
+def rows_for_ranking(points: Scaled) -> jax.Array:
+    """Rows of :class:`Ranking`; pure."""
     features = points.values.shape[1]
     width = width_for_ranking(features)
     filled = jnp.pad(points.rows(), ((0, 0), (0, width - features)))
@@ -112,7 +125,7 @@ def table_for_ranking(points: Scaled, like: Ranking | None = None) -> Ranking:
     column = lax.broadcasted_iota(jnp.int32, filled.shape, 1)
     rows = jnp.where(column == width - 2, points.high[:, None], filled)
     rows = jnp.where(column == width - 1, points.low[:, None], rows)
-    return Ranking(rows[:, None], spread, farthest)
+    return rows[:, None]
 
 
 def reach_of(
@@ -138,31 +151,70 @@ def reach_of(
     return jnp.maximum(squared.astype(jnp.float32), _SMALLEST)
 
 
-def distances_in_pairs(
-    queries: Scaled, others: Scaled, reach: jax.Array, spread: jax.Array, *, metric: Metric
-) -> tuple[jax.Array, jax.Array]:
-    """Reported distances of pairs of points ``[r]``, and how small each could be; pure.
-
-    The second is infinite where rounding has settled the distance.
+def pair_parts(
+    queries: jax.Array,
+    base: jax.Array,
+    whose: jax.Array,
+    chosen: jax.Array,
+    reach: jax.Array,
+    spread: jax.Array,
+    *,
+    features: int,
+    kernel: str,
+) -> tuple[jax.Array, ...]:
+    """Of pairs of points what :func:`report` makes distances of, six arrays ``[p]``; pure.
 
     Args:
-        queries: r points.
-        others: r points.
+        queries: ``[r, 1, w]`` rows of :class:`Ranking`.
+        base: ``[m, 1, w]`` likewise.
+        whose: ``[p]`` int32, which of the queries; p a multiple of :data:`PAIRS`.
+        chosen: ``[p]`` int32, which of the base.
+        reach: ``[p]`` as in :func:`rank_in_pairs`.
+        spread: ``[128]`` as in :class:`Ranking`.
+        features: of the points.
+        kernel: as in :func:`rank_in_pairs`.
+    """
+    plan = plan_for(features)
+    profile = profile_of(spread, plan)
+    if kernel != "xla":
+        points = queries, base, whose, chosen
+        return pair_parts_in_pallas(*points, profile, reach, plan=plan, kernel=kernel)
+    near = base[chosen, 0]
+    exponents = exponents_of(profile, reach[:, None])
+    squared = squared_in_xla(queries[whose, 0], near, exponents, plan)
+    return *(part[:, 0] for part in squared), near[:, -2], near[:, -1]
+
+
+def report(
+    parts: tuple[jax.Array, ...],
+    queries: jax.Array,
+    reach: jax.Array,
+    spread: jax.Array,
+    *,
+    features: int,
+    metric: Metric,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Reported distances of candidates ``[r, c]``, and how small each could be; pure.
+
+    The latter is infinite where rounding has settled the distance.
+
+    Args:
+        parts: ``[r, c]`` each.
+        queries: ``[r, 1, w]`` rows of :class:`Ranking`.
         reach: ``[r]`` as in :func:`rank_in_pairs`.
         spread: ``[128]`` as in :class:`Ranking`.
+        features: of the points.
         metric: which distance.
+
+    Returns:
+        Both, and ``[r]`` bool, rows that are open whatever these are.
     """
-    plan = plan_for(queries.values.shape[1])
-    profile = profile_of(spread, plan)
-    exponents = exponents_of(profile, reach[:, None])
-    near, rows = others.rows(), queries.rows()
-    parts = *squared_in_xla(rows, near, exponents, plan), others.high[:, None], others.low[:, None]
-    step = power_of_two(exponents)
+    plan = plan_for(features)
+    step = power_of_two(exponents_of(profile_of(spread, plan), reach[:, None]))
     steps = jnp.sum(step * step, axis=1, keepdims=True)
-    lengths = Pair(queries.high[:, None], queries.low[:, None])
+    lengths = Pair(queries[:, 0, -2:-1], queries[:, 0, -1:])
     distances, could_be = _reported(parts, lengths, steps, plan, metric=metric)
-    could_be = jnp.where(_is_beyond(rows, step, plan), np.float32(0), could_be[:, 0])
-    return distances[:, 0], could_be
+    return distances, could_be, _is_beyond(queries[:, 0], step, plan)
 
 
 @partial(jax.jit, static_argnames=("features", "k", "metric", "kernel"))
@@ -205,14 +257,13 @@ def rank_in_pairs(
             parts = _parts_in_xla(*arguments, plan=plan)
         else:
             parts = parts_in_pallas(*arguments, plan=plan, kernel=kernel)
-        step = power_of_two(exponents_of(profile, reach[:, None]))
-        steps = jnp.sum(step * step, axis=1, keepdims=True)
-        lengths = Pair(queries.rows[:, 0, -2:-1], queries.rows[:, 0, -1:])
-        distances, could_be = _reported(parts, lengths, steps, plan, metric=metric)
+        distances, could_be, beyond = report(
+            parts, queries.rows, reach, base.spread, features=features, metric=metric
+        )
         distances = jnp.where(real, distances, jnp.inf)
         ordered, who = order_by_distance(distances, jnp.where(real, candidates, NOBODY), count=k)
         left_open = is_open(ordered, jnp.where(real, could_be, jnp.inf))
-        return ordered, who, left_open | _is_beyond(queries.rows[:, 0], step, plan)
+        return ordered, who, left_open | beyond
 
 
 def compile_for(array: Any, *, width: int) -> None:
@@ -238,6 +289,16 @@ def compile_for(array: Any, *, width: int) -> None:
         metric="cosine",
         kernel="pallas",
     ).compile()
+
+
+def compile_pairs_for(array: Any, *, width: int) -> None:
+    """The same for the kernel of pairs."""
+    rows = array(ROWS, 1, width_for_ranking(width))
+    names = array(PAIRS, dtype=jnp.int32)
+    with single_precision():
+        jax.jit(partial(pair_parts, features=width, kernel="pallas")).lower(
+            rows, rows, names, names, array(PAIRS), array(LANES)
+        ).compile()
 
 
 def _is_beyond(rows: jax.Array, step: jax.Array, plan: Plan) -> jax.Array:

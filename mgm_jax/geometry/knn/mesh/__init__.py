@@ -3,7 +3,9 @@
 | file | what |
 |---|---|
 | ``on_mesh`` | the search |
-| ``ring`` | its compiled programs |
+| ``ring`` | its scan in tiles, its ranking in float64 |
+| ``ring_buckets`` | the scan of accelerators |
+| ``ring_pairs`` | the ranking where float64 is slow |
 | ``ring_points`` | spread points, scaled and rounded tile by tile |
 | ``ring_fallback`` | the rows that the scan could not settle |
 | ``fallback_to_hosts`` | the same where float64 is slow |

@@ -17,7 +17,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
-from mgm_jax.geometry.knn.mesh.ring import Ranked, RingPlan, plan_ring, ring_programs
+from mgm_jax.geometry.knn.buckets import kernel_for
+from mgm_jax.geometry.knn.mesh.ring import RingPlan, plan_ring, ring_programs
 from mgm_jax.geometry.knn.mesh.ring_buckets import (
     BucketPlan,
     great_on_mesh,
@@ -25,7 +26,9 @@ from mgm_jax.geometry.knn.mesh.ring_buckets import (
     scan_on_mesh,
 )
 from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
+from mgm_jax.geometry.knn.mesh.ring_pairs import PairPlan, rank_on_mesh
 from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
+from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
     Nearest,
@@ -35,7 +38,7 @@ from mgm_jax.geometry.knn.tile import (
     ranks_in_pairs,
 )
 from mgm_jax.parallel.devices import at_hand, fetch, pad_rows, shard_rows
-from mgm_jax.parallel.ring import take_rows
+from mgm_jax.parallel.ring import Blocks, take_rows
 from mgm_jax.progress import progress
 
 
@@ -83,6 +86,8 @@ def nearest_on_mesh(
             tile_rows=options.tile_rows,
             tile_columns=options.tile_columns,
         )
+        chip = mesh.local_devices[0]
+        kernel = kernel_for(chip, x.shape[1], carries=True) if plan.in_pairs else "xla"
         in_buckets = partial(
             plan_buckets,
             mesh,
@@ -101,7 +106,7 @@ def nearest_on_mesh(
             if great is not None:
                 scan = in_buckets(width=x.shape[1] + 2 * great.size)
         distances, indices, unseen = _search_ring(
-            search, plan, blocks.count, present=mine.present, scan=scan, great=great
+            search, plan, blocks, present=mine.present, scan=scan, great=great, kernel=kernel
         )
         # Results are handed over before anything else is computed from them.
         distances, indices, unseen = (
@@ -121,25 +126,28 @@ def nearest_on_mesh(
 def _search_ring(
     search: Spread,
     plan: RingPlan,
-    blocks: int,
+    blocks: Blocks,
     *,
     present: jax.Array,
     scan: BucketPlan | None,
     great: jax.Array | None,
+    kernel: str,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Scan and rank; distances, names and the least unseen distance, spread over the mesh."""
     programs = ring_programs(plan)
-    n = search.queries.values.shape[0]
+    n, features = search.queries.values.shape
     shown = n > PROGRESS_FROM and jax.process_index() == 0
-    turns = blocks + (blocks if scan is None else scan.blocks.count)
-    with progress("neighbours", total=turns if shown else 0, unit="block", compiles=True) as bar:
+    turns = blocks.count if scan is None else scan.blocks.count
+    with progress(
+        "neighbours", total=turns + blocks.count if shown else 0, unit="block", compiles=True
+    ) as bar:
 
         def after_turn(results: Any) -> None:
             jax.block_until_ready(results)
             bar.advance(1)
 
         if scan is None:
-            names, ranked, unseen = _scan_in_tiles(search, plan, blocks, after_turn)
+            names, unseen = _scan_in_tiles(search, plan, turns, after_turn)
         else:
             names, unseen = scan_on_mesh(
                 scan,
@@ -150,19 +158,29 @@ def _search_ring(
                 great=great,
                 after_turn=after_turn,
             )
-            names, ranked = programs.begin_ranking(names)
-        spread = programs.spread(search.base) if plan.in_pairs else None
-        for number in range(blocks):
+        if isinstance(search.base, Scaled):
+            assert isinstance(search.queries, Scaled)
+            return rank_on_mesh(
+                PairPlan(plan.mesh, plan.metric, plan.k, features, blocks, kernel),
+                search.queries,
+                search.base,
+                names,
+                unseen,
+                own=search.own,
+                after_turn=after_turn,
+            )
+        names, ranked = programs.begin_ranking(names)
+        for number in range(blocks.count):
             ranked = programs.rank_turn(
-                search.queries, search.base, spread, names, ranked, unseen, np.int32(number)
+                search.queries, search.base, names, ranked, np.int32(number)
             )
             after_turn(ranked)
-        return programs.finish(ranked, names, unseen)
+        return *programs.finish(ranked, names), unseen
 
 
 def _scan_in_tiles(
-    search: Spread, plan: RingPlan, blocks: int, after_turn: Callable[[Any], None]
-) -> tuple[jax.Array, Ranked, jax.Array]:
+    search: Spread, plan: RingPlan, turns: int, after_turn: Callable[[Any], None]
+) -> tuple[jax.Array, jax.Array]:
     """What ``RingPrograms.arrange`` returns; the tables have done their work and are gone."""
     programs = ring_programs(plan)
     table = programs.tabulate(search.base, search.mean, search.present)
@@ -171,7 +189,7 @@ def _scan_in_tiles(
         everybody = shard_rows(np.ones(search.queries.values.shape[0], bool), plan.mesh)
         centred = programs.tabulate(search.queries, search.mean, everybody)
     lists = programs.begin(centred)
-    for number in range(blocks):
+    for number in range(turns):
         lists = programs.scan_turn(centred, table, lists, np.int32(number))
         after_turn(lists)
     return programs.arrange(centred, lists)

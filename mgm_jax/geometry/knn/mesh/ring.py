@@ -1,8 +1,8 @@
 """What the devices of a ring compute: the programs of an exact k-NN graph over a mesh.
 
 Each is compiled once a shape. The scan and the ranking advance by one turn of the ring a call, so
-that the host can show progress, and only their block travels. Where float64 is slow, candidates are
-ranked in pairs of float32 (``in_pairs``), and rows that this leaves open fall back.
+that the host can show progress, and only their block travels. Accelerators scan in another way
+(``ring_buckets``), and rank in another where float64 is slow (``ring_pairs``).
 """
 
 from __future__ import annotations
@@ -23,12 +23,6 @@ from mgm_jax.geometry.knn.distance import (
     scan,
     unseen_distance,
     unseen_distance_in_single,
-)
-from mgm_jax.geometry.knn.in_pairs.rank import (
-    distances_in_pairs,
-    is_open,
-    reach_of,
-    spread_of,
 )
 from mgm_jax.geometry.knn.mesh.ring_points import tabulate
 from mgm_jax.geometry.knn.scaled import Scaled
@@ -57,7 +51,7 @@ class RingPlan(NamedTuple):
         rows: queries scanned at once.
         columns: rows of a block: base points scored at once and sent at once.
         own: whether the queries are the base.
-        in_pairs: whether candidates are ranked without float64.
+        in_pairs: whether points do without float64; ``ring_pairs`` ranks them then.
     """
 
     mesh: Mesh
@@ -117,19 +111,6 @@ def plan_ring(
     return RingPlan(mesh, metric, k, count, dtype, rows, blocks.size, own, in_pairs), blocks
 
 
-class Ranked(NamedTuple):
-    """Distances of the candidates so far.
-
-    Attributes:
-        distances: ``[n, count]`` float32, infinity where a candidate has not come by.
-        could_be: ``[n, count]`` float32, how small those could be that rounding has not settled,
-            infinity elsewhere; None in float64.
-    """
-
-    distances: jax.Array
-    could_be: jax.Array | None
-
-
 class RingPrograms(NamedTuple):
     """The compiled programs; "spread" arrays are cut by rows over the mesh.
 
@@ -137,24 +118,21 @@ class RingPrograms(NamedTuple):
         tabulate: ``(points, mean, present)`` to the spread table of the scan.
         begin: ``(table,)`` of the queries to the spread empty lists, bounds and names.
         scan_turn: ``(table of queries, table of base, lists, block number)`` to the lists.
-        spread: ``(base,)`` to what ranking in pairs must know of all of it.
-        arrange: ``(table of queries, lists)`` to names by rising row, :class:`Ranked` without
-            distances, and the distance that no point outside the lists can fall below.
-        begin_ranking: ``(names,)`` of another scan to the first two of these.
-        rank_turn: ``(queries, base, spread or None, names, ranked, unseen distance, block number)``
-            to the distances.
-        finish: ``(ranked, names, unseen distance)`` to distances and names ``[n, k]`` in order, and
-            the unseen distance, -1 where the ranking has left the row open.
+        arrange: ``(table of queries, lists)`` to names, and the distance that no point outside the
+            lists can fall below.
+        begin_ranking: ``(names,)`` to names by rising row, and distances of infinity.
+        rank_turn: ``(queries, base, names, distances, block number)`` to the distances, of what has
+            come by.
+        finish: ``(distances, names)`` to distances and names ``[n, k]`` in order.
     """
 
     tabulate: Callable[..., ScanTable]
     begin: Callable[..., tuple[jax.Array, jax.Array]]
     scan_turn: Callable[..., tuple[jax.Array, jax.Array]]
-    spread: Callable[..., tuple[jax.Array, jax.Array]]
-    arrange: Callable[..., tuple[jax.Array, Ranked, jax.Array]]
-    begin_ranking: Callable[..., tuple[jax.Array, Ranked]]
-    rank_turn: Callable[..., Ranked]
-    finish: Callable[..., tuple[jax.Array, jax.Array, jax.Array]]
+    arrange: Callable[..., tuple[jax.Array, jax.Array]]
+    begin_ranking: Callable[..., tuple[jax.Array, jax.Array]]
+    rank_turn: Callable[..., jax.Array]
+    finish: Callable[..., tuple[jax.Array, jax.Array]]
 
 
 def ring_programs(plan: RingPlan) -> RingPrograms:
@@ -171,13 +149,10 @@ def ring_programs(plan: RingPlan) -> RingPrograms:
         tabulate=compiled(_tabulate, SPREAD, WHOLE, SPREAD),
         begin=compiled(_begin, SPREAD),
         scan_turn=compiled(_scan_turn, SPREAD, SPREAD, SPREAD, WHOLE, donate=(2,)),
-        spread=compiled(_spread, SPREAD, outputs=WHOLE),
         arrange=compiled(_arrange, SPREAD, SPREAD),
         begin_ranking=compiled(_begin_ranking, SPREAD),
-        rank_turn=compiled(
-            _rank_turn, SPREAD, SPREAD, WHOLE, SPREAD, SPREAD, SPREAD, WHOLE, donate=(4,)
-        ),
-        finish=compiled(_finish, SPREAD, SPREAD, SPREAD),
+        rank_turn=compiled(_rank_turn, SPREAD, SPREAD, SPREAD, SPREAD, WHOLE, donate=(3,)),
+        finish=compiled(_finish, SPREAD, SPREAD),
     )
 
 
@@ -195,10 +170,6 @@ def _tabulate(
     points: Points | Scaled, mean: jax.Array, present: jax.Array, *, plan: RingPlan
 ) -> ScanTable:
     return tabulate(points, mean, present, dtype=plan.dtype)
-
-
-def _spread(points: Scaled, *, plan: RingPlan) -> tuple[jax.Array, jax.Array]:
-    return spread_of(points, axis=plan.axis)
 
 
 def _begin(table: ScanTable, *, plan: RingPlan) -> tuple[jax.Array, jax.Array]:
@@ -253,37 +224,33 @@ def _scan_turn(
 
 def _arrange(
     queries: ScanTable, lists: tuple[jax.Array, jax.Array], *, plan: RingPlan
-) -> tuple[jax.Array, Ranked, jax.Array]:
+) -> tuple[jax.Array, jax.Array]:
     bounds, names = lists
     certificate = unseen_distance_in_single if plan.in_pairs else unseen_distance
-    unseen = certificate(queries, bounds[:, -1], metric=plan.metric)
-    return *_begin_ranking(names, plan=plan), unseen
+    return names, certificate(queries, bounds[:, -1], metric=plan.metric)
 
 
-def _begin_ranking(names: jax.Array, *, plan: RingPlan) -> tuple[jax.Array, Ranked]:
+def _begin_ranking(names: jax.Array, *, plan: RingPlan) -> tuple[jax.Array, jax.Array]:
+    del plan
     names = jnp.sort(jnp.where(names < 0, NOBODY, names), axis=1)
-    empty = jnp.full(names.shape, jnp.inf, jnp.float32)
-    return names, Ranked(empty, jnp.copy(empty) if plan.in_pairs else None)
+    return names, jnp.full(names.shape, jnp.inf, jnp.float32)
 
 
 def _rank_turn(
-    queries: Points | Scaled,
-    base: Points | Scaled,
-    spread: tuple[jax.Array, jax.Array] | None,
+    queries: Points,
+    base: Points,
     names: jax.Array,
-    ranked: Ranked,
-    unseen: jax.Array,
+    ranked: jax.Array,
     number: jax.Array,
     *,
     plan: RingPlan,
-) -> Ranked:
-    measure = _measure(queries, spread, unseen, plan)
+) -> jax.Array:
     batch = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS_ON_ACCELERATOR
     share = names.shape[0]
     # TPUs count in 32 bits; not all of their compilers take sums of 64.
     counter = jnp.int32 if names.size + _BATCHES * batch < 2**31 else jnp.int64
 
-    def visit(ranked: Ranked, visitor: Visitor) -> Ranked:
+    def visit(ranked: jax.Array, visitor: Visitor) -> jax.Array:
         # The names of a query rise, so those of this visitor stand side by side. The pairs of all
         # queries are numbered through and ranked in batches: only they cost anything.
         begin = jnp.sum(names < visitor.first + visitor.begin, axis=1, dtype=jnp.int32)
@@ -294,7 +261,7 @@ def _rank_turn(
         def more(state: tuple) -> jax.Array:
             return state[0] < total
 
-        def rank_some(state: tuple) -> tuple[jax.Array, Ranked]:
+        def rank_some(state: tuple) -> tuple[jax.Array, jax.Array]:
             start, ranked = state
             pairs = start + jnp.arange(_BATCHES * batch, dtype=counter)
             query = jnp.minimum(jnp.searchsorted(ends, pairs, side="right"), share - 1)
@@ -302,15 +269,13 @@ def _rank_turn(
             # What is beyond the last pair is written nowhere.
             query_or_none = jnp.where(pairs < total, query, share)
 
-            def rank_batch(b: jax.Array, ranked: Ranked) -> Ranked:
+            def rank_batch(b: jax.Array, ranked: jax.Array) -> jax.Array:
                 whose, to, where = _slice((query, query_or_none, position), b * batch, batch)
                 local = jnp.clip(names[whose, where] - visitor.first, 0, plan.columns - 1)
-                results = measure(whose, queries.take(whose), visitor.parts.take(local))
-                return jax.tree.map(
-                    lambda part, result: part.at[to, where].set(result, mode="drop"),
-                    ranked,
-                    results,
+                distances = exact_distances(
+                    queries.take(whose), visitor.parts.take(local), metric=plan.metric
                 )
+                return ranked.at[to, where].set(distances, mode="drop")
 
             batches = jnp.minimum(-(-(total - start) // batch), _BATCHES)
             return start + _BATCHES * batch, jax.lax.fori_loop(0, batches, rank_batch, ranked)
@@ -328,33 +293,6 @@ def _rank_turn(
     )
 
 
-def _measure(
-    queries: Points | Scaled,
-    spread: tuple[jax.Array, jax.Array] | None,
-    unseen: jax.Array,
-    plan: RingPlan,
-) -> Callable[[jax.Array, Any, Any], Ranked]:
-    """What ranks queries ``whose`` against as many other points."""
-    if not isinstance(queries, Scaled) or spread is None:
-
-        def in_float64(_: jax.Array, subset: Points, others: Points) -> Ranked:
-            return Ranked(exact_distances(subset, others, metric=plan.metric), None)
-
-        return in_float64
-    lanes, farthest = spread
-    reach = reach_of(queries.high, unseen, farthest, metric=plan.metric)
-
-    def in_pairs(whose: jax.Array, subset: Scaled, others: Scaled) -> Ranked:
-        return Ranked(*distances_in_pairs(subset, others, reach[whose], lanes, metric=plan.metric))
-
-    return in_pairs
-
-
-def _finish(
-    ranked: Ranked, names: jax.Array, unseen: jax.Array, *, plan: RingPlan
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    names = jnp.where(jnp.isinf(ranked.distances), NOBODY, names)
-    ordered, who = order_by_distance(ranked.distances, names, count=plan.k)
-    if ranked.could_be is not None:
-        unseen = jnp.where(is_open(ordered, ranked.could_be), jnp.float32(-1), unseen)
-    return ordered, who, unseen
+def _finish(ranked: jax.Array, names: jax.Array, *, plan: RingPlan) -> tuple[jax.Array, jax.Array]:
+    names = jnp.where(jnp.isinf(ranked), NOBODY, names)
+    return order_by_distance(ranked, names, count=plan.k)
