@@ -183,6 +183,19 @@ def gain_interval(
     return float(low), gain, float(high), float(np.mean(np.array(drawn) > 0))
 
 
+def scores_and_knn(transfer: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of the probes and k-NN accuracies, a row an encoder, a column a target each."""
+    scores = task_scores(transfer)
+    neighbours = transfer[(transfer["measure"] == "knn") & (transfer["metric"] == "top1")]
+    knn = neighbours.pivot(index="encoder", columns="images", values="value")
+    # Scores of a target are called ``target · probe``.
+    knn.columns = [
+        next(task for task in scores.columns if task.startswith(f"{name} ·"))
+        for name in knn.columns
+    ]
+    return scores, knn
+
+
 def main(folder: Path) -> dict[str, Any]:
     """Compute all gains, print them as Markdown and write ``results/knn_gain.json``."""
     tables = {
@@ -191,14 +204,7 @@ def main(folder: Path) -> dict[str, Any]:
     }
     raw, centred = (tables[name].set_index("encoder") for name in ("metrics", "centred"))
     transfer = pd.read_parquet(folder / "metrics" / "transfer.parquet")
-    scores = task_scores(transfer)
-    neighbours = transfer[(transfer["measure"] == "knn") & (transfer["metric"] == "top1")]
-    target_knn = neighbours.pivot(index="encoder", columns="images", values="value")
-    # Scores of a target are called ``target · probe``.
-    target_knn.columns = [
-        next(task for task in scores.columns if task.startswith(f"{name} ·"))
-        for name in target_knn.columns
-    ]
+    scores, target_knn = scores_and_knn(transfer)
     families = families_of(raw.index)
     sets = feature_sets(raw, centred.loc[raw.index], tables["layers"])
     result: dict[str, Any] = {

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.knn_gain import gains, markdown
+from benchmarks.knn_gain import gains, markdown, scores_and_knn
 from benchmarks.measuring.timing import hardware
 from mgm_jax import nnk_graph
 from mgm_jax.embeddings.store import EmbeddingStore
@@ -30,7 +30,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.variants.angles import curvature_angles
 from mgm_jax.geometry.variants.components import authors_graph, pca_components
 from mgm_jax.geometry.variants.multiscale import multiscale
-from mgm_jax.sweep.run.prediction import mgm_columns, task_scores
+from mgm_jax.sweep.run.prediction import mgm_columns
 
 RESULT = Path(__file__).parent / "results" / "variants_gain.json"
 
@@ -109,14 +109,7 @@ def study_gains(folder: Path) -> dict[str, Any]:
     """All gains of one study: by what is held out together, and with the width known or not."""
     models = pd.read_parquet(folder / "models.parquet").set_index("encoder")
     transfer = pd.read_parquet(folder / "transfer.parquet")
-    scores = task_scores(transfer)
-    neighbours = transfer[(transfer["measure"] == "knn") & (transfer["metric"] == "top1")]
-    knn = neighbours.pivot(index="encoder", columns="images", values="value")
-    # Scores of a target are called ``target · probe``.
-    knn.columns = [
-        next(task for task in scores.columns if task.startswith(f"{name} ·"))
-        for name in knn.columns
-    ]
+    scores, knn = scores_and_knn(transfer)
     table = measured(folder, models.index, images=str(models["images"].iloc[0]))
     # A collapsed encoder has points of no angle under one bandwidth: NNK neighbours coincide.
     left_out = [str(one) for one in table.index[table.isna().any(axis=1)]]

@@ -31,7 +31,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     >>> unsealed(sealed({"a": 1}))
     {'a': 1}
     """
-    return {**content, _KEY: _digest(content)}
+    return {**content, _KEY: digest_of(content)}
 
 
 def unsealed(content: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def unsealed(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DamagedError(f"expected entries by name, got {type(content).__name__}")
     inner = {name: value for name, value in content.items() if name != _KEY}
-    if content.get(_KEY) != _digest(inner):
+    if content.get(_KEY) != digest_of(inner):
         raise DamagedError("its content does not have the sha256 that stands in it")
     return inner
 
@@ -96,5 +96,6 @@ def check_sum(path: Path) -> None:
         )
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what JSON can say, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -9,9 +9,7 @@ same digest, whatever the order of their keys or the layout of the file.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,6 +29,7 @@ from pydantic import (
 )
 
 from mgm_jax.errors import InputError, note_old_name
+from mgm_jax.seals import digest_of
 from mgm_jax.strict_yaml import read_yaml
 
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]
@@ -545,7 +544,7 @@ class Study(_Frozen):
         if self.transfer is not None:
             # As it was called when digests began.
             content["transfer"]["strengths"] = content["transfer"].pop("l2_penalties")
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return digest_of(content)
 
     def to_yaml(self) -> str:
         """The study as YAML that :func:`read_study` reads back, defaults left out."""

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,13 +17,16 @@ from tests.compile_cache import use_compile_cache
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# Before JAX is imported anywhere.
-use_compile_cache()
-
-# What these rooms promise of rounding is asked of programs as users run them. Elsewhere XLA leaves
-# out what optimises, which spares a third of the compiling, but not in `make test-all`.
+# What these rooms promise of rounding is asked of programs as users run them: `make test` gives
+# them a process of their own. Elsewhere XLA leaves out what optimises and takes its quickest
+# emitters, which spares half of the compiling, but not in `make test-all`.
 _OPTIMISED = {"knn", "hard", "compile_only"}
 _ALL_OPTIMISED = bool(os.environ.get("MGM_TESTS_OPTIMISED"))
+
+# Before JAX is imported anywhere. Workers have the environment of the process that started them.
+use_compile_cache(
+    quickly=not (_ALL_OPTIMISED or any(_OPTIMISED & set(Path(one).parts) for one in sys.argv))
+)
 
 # What may differ with the versions of Python and of the libraries, a piece of each room.
 _CORE = (

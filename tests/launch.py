@@ -44,6 +44,7 @@ def run(
         What each wrote to its standard output.
     """
     flags = [
+        *os.environ.get("XLA_FLAGS", "").split(),
         f"--xla_force_host_platform_device_count={devices}",
         # These programs compile for long and run for a moment.
         "--xla_backend_optimization_level=0",

@@ -9,8 +9,8 @@ import pytest
 from mgm_jax.data_folder import VARIABLE, with_data
 from mgm_jax.errors import InputError
 from mgm_jax.study import Study, make_study, read_study
+from tests.launch import ROOT
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from mgm_jax.interrupts import Stopped, remember_interrupts, stop_if_asked, stoppable
 from mgm_jax.progress import Bar
+from tests.launch import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +119,7 @@ def test_an_error_after_a_signal_is_the_end_that_was_asked_for() -> None:
 def test_a_program_that_is_starting_leaves_at_once(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text("encoders: [{source: conv4}]\nimages: [{source: digits}]\n")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "mgm_jax", "run", str(study), "-o", str(tmp_path / "out")]
     # Told by what it has loaded: the handlers stand before any of it.
     moments = ((signal.SIGINT, "numpy"), (signal.SIGTERM, "jaxlib"), (signal.SIGHUP, "jaxlib"))

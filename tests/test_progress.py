@@ -7,9 +7,9 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.launch import ROOT
+
 JOB = """
 import time
 from mgm_jax.progress import progress

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.zoo.backbones import PIXELS
+from benchmarks.zoo.networks.backbones import PIXELS
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 from mgm_jax.errors import InputError
 from mgm_jax.images import ImageSource, Setting, canvases, image_key, make_views

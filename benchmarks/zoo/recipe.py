@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from benchmarks.zoo.backbones import PIXELS
+from benchmarks.zoo.networks.backbones import PIXELS
 from mgm_jax.images import SETTINGS, Setting
 from mgm_jax.images.operations import Blur
 

@@ -19,10 +19,10 @@ from flax import linen as nn
 from flax import serialization
 
 from benchmarks.measuring import timing
-from benchmarks.zoo.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.images import Images, epoch_order, two_views
 from benchmarks.zoo.methods import METHODS, Batch, Method
 from benchmarks.zoo.names import RunName
+from benchmarks.zoo.networks.backbones import BACKBONES, PIXELS
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.watch import K, features_of, of_backbone, watch
 from benchmarks.zoo.weights import write_weights

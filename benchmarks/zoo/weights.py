@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from benchmarks.zoo.backbones import PIXELS, ResNet, ViT
+from benchmarks.zoo.networks.backbones import PIXELS, ResNet, ViT
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
 from mgm_jax.files import whole_file
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from functools import partial
+from typing import TYPE_CHECKING, get_args
 
 import jax
 import numpy as np
@@ -127,17 +128,26 @@ def embed(
     todo = sum(job.missing_rows for job in jobs)
     skipped = sum(job.own_rows for job in jobs) - todo
     with _shown(bar, plan, todo=todo, skipped=skipped) as bar:
-        _compute(
-            jobs,
-            source,
-            plan,
-            batch_views=batch_views,
-            on_error=on_error,
-            bar=bar,
-            devices=own_devices,
-            cache=cache,
-            save_every=save_every,
-        )
+        for sharing in by_pixels(jobs):
+            batches = view_batches(
+                source,
+                plan,
+                sorted(frozenset().union(*(job.missing for job in sharing))),
+                preprocess=sharing[0].encoder.preprocess,
+                batch_views=batch_views,
+                on_error=on_error,
+                devices=own_devices,
+                cache=cache,
+                wanted=partial(_lack, sharing) if any(job.parts for job in sharing) else None,
+            )
+            one_pass(
+                sharing,
+                batches,
+                devices=own_devices,
+                on_error=on_error,
+                save_every=save_every,
+                bar=bar,
+            )
     # The failures of all chunks are asked for, also of those that others compute.
     _wait_for_all(devices)
     return EmbedReport(rows_done=todo, rows_skipped=skipped, failures=_failures(jobs, source, plan))
@@ -154,43 +164,9 @@ def _shown(bar: Bar | None, plan: ViewPlan, *, todo: int, skipped: int) -> Itera
         yield own
 
 
-def _compute(
-    jobs: Sequence[Job],
-    source: ImageSource,
-    plan: ViewPlan,
-    *,
-    batch_views: int,
-    on_error: OnError,
-    bar: Bar,
-    devices: Sequence[Any],
-    cache: CanvasCache | None,
-    save_every: float,
-) -> None:
-    """Compute and write every missing chunk of every job."""
-    for sharing in by_pixels(jobs):
-
-        def wanted(chunk: int, rows: np.ndarray, jobs: Sequence[Job] = sharing) -> bool:
-            return any(job.lacks(chunk, rows).any() for job in jobs)
-
-        batches = view_batches(
-            source,
-            plan,
-            sorted(frozenset().union(*(job.missing for job in sharing))),
-            preprocess=sharing[0].encoder.preprocess,
-            batch_views=batch_views,
-            on_error=on_error,
-            devices=devices,
-            cache=cache,
-            wanted=wanted if any(job.parts for job in sharing) else None,
-        )
-        one_pass(
-            sharing,
-            batches,
-            devices=devices,
-            on_error=on_error,
-            save_every=save_every,
-            bar=bar,
-        )
+def _lack(jobs: Sequence[Job], chunk: int, rows: np.ndarray) -> bool:
+    """Whether some job lacks some of these rows of a chunk."""
+    return any(job.lacks(chunk, rows).any() for job in jobs)
 
 
 def _failures(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import numpy as np
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import Preprocess
 from mgm_jax.errors import InputError
+from mgm_jax.seals import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -54,7 +53,7 @@ class AnyEncoder(ABC):
     @cached_property
     def digest(self) -> str:
         """Digest of all that decides a feature. The name and the origin are not part of it."""
-        return hashlib.sha256(json.dumps(self._facts(), sort_keys=True).encode()).hexdigest()
+        return digest_of(self._facts())
 
     @abstractmethod
     def _facts(self) -> dict[str, Any]:

@@ -147,11 +147,30 @@ def mean_affinity(
     return _mean(parts[0], mask), _mean(parts[1], mask)
 
 
-def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    counted = mask & ~jnp.isnan(values)
-    total = jnp.sum(jnp.where(counted, values, 0), axis=1)
-    number = jnp.sum(counted, axis=1)
-    return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)
+def affinity_within(
+    overlap: Any, dimension: Any, support: Any, mask: Any, *, width: int
+) -> Affinity:
+    """Compare the polytopes of the points of groups, each with all others of its group.
+
+    Args:
+        overlap: ``||U_i' U_j||_F^2``, ``[..., m, m]``; NumPy stays NumPy.
+        dimension: of the subspaces, ``[..., m]`` int.
+        support: which members are neighbours of which, ``[..., m, m]`` bool.
+        mask: which places are points, ``[..., m]`` bool.
+        width: number of features.
+    """
+    xp = np if isinstance(overlap, np.ndarray) else jnp
+    each, excess = affinity(overlap, dimension[..., :, None], dimension[..., None, :], width=width)
+    rest = mask[..., None, :] & ~xp.eye(mask.shape[-1], dtype=bool)
+    return Affinity(_mean(each, support), _mean(excess, support), _mean(each, rest))
+
+
+def _mean(values: Any, mask: Any) -> Any:
+    xp = np if isinstance(values, np.ndarray) else jnp
+    counted = mask & ~xp.isnan(values)
+    total = xp.sum(xp.where(counted, values, 0), axis=-1)
+    number = xp.sum(counted, axis=-1)
+    return xp.where(number > 0, total / xp.maximum(number, 1), np.nan)
 
 
 @partial(jax.jit, static_argnames="near")

@@ -13,7 +13,13 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
 from mgm_jax.geometry.local.affinity import null_partners
 from mgm_jax.geometry.nnk.candidates import candidates_of
-from mgm_jax.geometry.points.groups import GroupBatch, Groups, group_batches, trimmed_batches
+from mgm_jax.geometry.points.groups import (
+    GroupBatch,
+    Groups,
+    group_batches,
+    points_of_batches_on_cpu,
+    trimmed_batches,
+)
 from mgm_jax.metrics.large_groups import measure_large_group
 from mgm_jax.metrics.local import Affinity, Local, LocalPcaColumns
 from mgm_jax.metrics.options import Options
@@ -27,10 +33,9 @@ MEASURED = (*Local._fields, *LocalPcaColumns._fields, *Affinity._fields)
 
 # Bounds of a batch: 2^21 values of the points are 8 MiB of float32, and the k x k matrices of
 # 1024 points at k = 50 are 20 MiB. Allocators keep blocks of that size instead of asking the
-# system for fresh ones, which is slow. On a CPU a batch is the work of one core, and few sizes of
-# small batches compile.
+# system for fresh ones, which is slow. On a CPU a batch is the work of one core.
 _BATCH_VALUES = 2**21
-_BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
+_BATCH_POINTS = 2**10
 
 
 def measure_points(
@@ -56,7 +61,8 @@ def measure_points(
     columns = {name: np.full(n, np.nan) for name in MEASURED}
     on_cpu = mesh is None and jax.default_backend() == "cpu"
     most = options.max_points or min(
-        _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS, max(1, _BATCH_VALUES // width)
+        points_of_batches_on_cpu(n, workers=workers_for(None)) if on_cpu else _BATCH_POINTS,
+        max(1, _BATCH_VALUES // width),
     )
     if mesh is not None and mesh.is_multi_process:
         # Enough batches for every process to have some.

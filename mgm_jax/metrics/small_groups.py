@@ -56,8 +56,8 @@ from mgm_jax.metrics.local import (
     Affinity,
     Local,
     LocalPcaColumns,
+    affinity_within,
     first_neighbours,
-    mean_affinity,
     measure_local,
     pca_columns,
 )
@@ -152,8 +152,7 @@ def _on_cpu(
         spectra = pca_columns(np.asarray(pca)[mask], threshold=options.pca_threshold)
     support = np.asarray(support)
     overlaps = overlaps_on_host(axes, mask, lengths, support)
-    widths = np.full(len(points), float(width))
-    return local, _spread(_compare, mesh)(*overlaps, support, mask, widths), spectra
+    return local, affinity_within(*overlaps, support, mask, width=width), spectra
 
 
 def _measure_among_all(
@@ -253,7 +252,7 @@ def whole_group(
     members, present = first_neighbours(support, p=k)
     members = jnp.where(present, members, -1)
     overlaps = group_overlaps(*axes, mask, lengths, members, jnp.zeros(m, bool))
-    affinity = _compare(*overlaps, support, mask, jnp.asarray(width, gram.dtype))
+    affinity = affinity_within(*overlaps, support, mask, width=width)
     return local, affinity, pca, gram, refused
 
 
@@ -325,7 +324,7 @@ def _neighbours_left_out(
         distance: squared distances among the members ``[m, m]``.
         kernels: as for :func:`mgm_jax.geometry.nnk.left_out.solve_left_out`.
     """
-    *_, mask = kernels
+    mask = kernels[3]
     solution = solve_left_out(*kernels)
     others = mask[:, None] & mask[None, :] & ~jnp.eye(len(mask), dtype=bool)
     support = solution.theta > SUPPORT_WEIGHT
@@ -370,18 +369,3 @@ def _neighbours_among_nearest(
     )
     support = jnp.zeros(gram.shape, bool).at[jnp.arange(len(mask))[:, None], index].set(chosen)
     return columns, support, centred_gram(differences_in_group(gram, index), known), refused
-
-
-def _compare(
-    overlap: jax.Array,
-    dimension: jax.Array,
-    support: jax.Array,
-    mask: jax.Array,
-    width: jax.Array,
-) -> Affinity:
-    """Compare the polytopes of the points of one group, whose overlaps ``[m, m]`` are known."""
-    others = jnp.broadcast_to(dimension, support.shape)
-    near = mean_affinity(overlap, support, dimension, others, width=width)
-    rest = mask & ~jnp.eye(len(mask), dtype=bool)
-    null, _ = mean_affinity(overlap, rest, dimension, others, width=width)
-    return Affinity(*near, null)

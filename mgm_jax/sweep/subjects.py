@@ -91,6 +91,16 @@ class Subject:
         """The architecture's name, as in ``mgm models``."""
         return str(self.encoder.meta.get("architecture") or self.encoder.spec.family)
 
+    @property
+    def columns(self) -> dict[str, object]:
+        """What tables say of it, in their order."""
+        return {
+            "encoder": self.name,
+            "family": self.family,
+            "architecture": self.architecture,
+            "paradigm": self.paradigm,
+        }
+
 
 def load_subjects(
     entries: tuple[EncoderEntry, ...],

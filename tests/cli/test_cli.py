@@ -10,9 +10,8 @@ import pytest
 
 from mgm_jax.cli import main
 from mgm_jax.study import read_study
+from tests.launch import ROOT
 from tests.sweep.run.test_canvases import write_photos
-
-ROOT = Path(__file__).parents[2]
 
 
 def mgm(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -37,15 +36,16 @@ def within(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 @pytest.mark.slow
 def test_a_first_look_needs_no_study_file(tmp_path: Path, monkeypatch, capsys) -> None:
     photos = write_photos(tmp_path / "photos")
+    # As many views as in the small study, for which everything is compiled.
     done = mgm(
         *("run", "--encoder", "pixels:size=8", "--encoder", "conv4:size=32"),
-        *("--images", str(photos), "--setting", "crop", "--views", "5", "--count", "6"),
+        *("--images", str(photos), "--setting", "crop", "--views", "8", "--count", "6"),
         *("-o", "results"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     out = tmp_path / "results"
-    assert read_study(out / "study.yaml").augmentation.views == 5  # type: ignore[union-attr]
+    assert read_study(out / "study.yaml").augmentation.views == 8  # type: ignore[union-attr]
     for left in ("report.html", "summary.csv", "points.parquet", "models.csv"):
         assert (out / left).stat().st_size > 0
     assert "conv4" in done.stdout and "degree" in done.stdout

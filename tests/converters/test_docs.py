@@ -6,8 +6,7 @@ import tomllib
 from pathlib import Path
 
 from mgm_converters.listing import BEGIN, END, checkpoint_page
-
-ROOT = Path(__file__).parents[2]
+from tests.launch import ROOT
 
 
 def test_the_page_of_inputs_is_generated_from_the_tables():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import mgm_jax
+from tests.launch import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PACKAGES = ("mgm_jax", "mgm_converters", "benchmarks", "tests")
 

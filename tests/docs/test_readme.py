@@ -11,8 +11,8 @@ import yaml
 from mgm_jax.images import find_setting, setting_from_config
 from mgm_jax.metrics import METRIC_COLUMNS
 from mgm_jax.study import make_study, read_study
+from tests.launch import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

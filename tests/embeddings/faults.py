@@ -24,6 +24,15 @@ from mgm_jax.embeddings.store import COMMIT_FOLDER, EmbeddingStore
 TORN = 3
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but temporary ones that a kill left behind."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".part-") and "__lock" not in path.name
+    }
+
+
 def manifest_of(*, chunks: int, dtype: StoreDtype) -> Manifest:
     """A store whose last chunk is short."""
     return Manifest(

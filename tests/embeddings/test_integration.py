@@ -20,8 +20,8 @@ from mgm_jax.encoders import Encoder, load_encoder
 from mgm_jax.errors import InputError
 from mgm_jax.images.settings import SETTINGS
 from mgm_jax.images.sources.open_source import ImageSource, open_source
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.embeddings.faults import files_of
+from tests.launch import ROOT
 
 PLAN = ViewPlan(
     indices=range(3, 43), setting=SETTINGS["translation"], views=2, seed=1, chunk_images=2
@@ -45,15 +45,6 @@ def fill(folder: Path) -> None:
     """Fill the three stores; run in a process of its own, to be killed."""
     encoders, source, stores = make_parts(folder)
     embed(encoders, source, PLAN, stores, batch_views=4)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder but temporary ones that a kill left behind."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".part-") and "__lock" not in path.name
-    }
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +110,7 @@ def test_broken_files_are_named_by_the_real_loader(tmp_path: Path):
 def test_killed_and_resumed_is_bit_identical(whole: Path, tmp_path: Path):
     rng = random.Random(3)
     script = f"from tests.embeddings.test_integration import *; fill(Path({str(tmp_path)!r}))"
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY)
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     wanted = rng.randrange(1, 6)
     while process.poll() is None and len(list(tmp_path.glob("flatten/commits/*.json"))) < wanted:
         time.sleep(0.001)

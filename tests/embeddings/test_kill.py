@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from mgm_jax.embeddings.store import EmbeddingStore
+from tests.launch import ROOT
 
 from . import faults
-
-REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 
@@ -22,22 +21,13 @@ def run_faults(mode: str, folder: Path, dtype: str) -> list[list[str]]:
     """Run the writers that are killed; the words of each line they report."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.embeddings.faults", mode, str(folder), dtype],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()]
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file of a store but temporary ones that a kill left behind."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".part-") and "__lock" not in path.name
-    }
 
 
 # What is certain stands below: a kill before every touch of a file.
@@ -54,7 +44,7 @@ def test_random_kills(tmp_path: Path, dtype):
     assert last == ["0", "150"]
     manifest = faults.manifest_of(chunks=150, dtype=dtype)
     faults.write_missing(tmp_path / "whole", manifest)
-    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+    assert faults.files_of(tmp_path / "killed") == faults.files_of(tmp_path / "whole")
     assert EmbeddingStore.open(tmp_path / "killed", manifest).complete
 
 
@@ -65,6 +55,6 @@ def test_kill_before_every_touch_of_a_file(tmp_path: Path):
     assert len(lines) > 15
     assert {second for _, second in lines} == {"0"}
     faults.write_missing(tmp_path / "whole", faults.manifest_of(chunks=3, dtype="float32"))
-    whole = files_of(tmp_path / "whole")
+    whole = faults.files_of(tmp_path / "whole")
     for folder in sorted((tmp_path / "killed").iterdir()):
-        assert files_of(folder) == whole, f"killed before touch {folder.name}"
+        assert faults.files_of(folder) == whole, f"killed before touch {folder.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -281,24 +282,12 @@ CASES: dict[str, dict] = {
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Folder of a synthetic study by the name of its case; read-only, written once."""
-    folders: dict[str, Path] = {}
-
-    def find(case: str) -> Path:
-        if case not in folders:
-            folders[case] = write_study(tmp_path_factory.mktemp("study"), **CASES[case])
-        return folders[case]
-
-    return find
+    return functools.cache(
+        lambda case: write_study(tmp_path_factory.mktemp("study"), **CASES[case])
+    )
 
 
 @pytest.fixture(scope="session")
 def page_of(study: Callable[[str], Path]) -> Callable[[str], Path]:
     """The page of a case, as :func:`study`: it takes seconds, so it is written once."""
-    pages: dict[str, Path] = {}
-
-    def find(case: str) -> Path:
-        if case not in pages:
-            pages[case] = write_report(study(case))
-        return pages[case]
-
-    return find
+    return functools.cache(lambda case: write_report(study(case)))

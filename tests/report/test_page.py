@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -22,14 +23,7 @@ Study = Callable[[str], Path]
 
 @pytest.fixture(scope="module")
 def rendered(page_of: Study) -> Callable[[str], Page]:
-    pages: dict[str, Page] = {}
-
-    def find(case: str) -> Page:
-        if case not in pages:
-            pages[case] = Page(page_of(case).read_text(encoding="utf-8"))
-        return pages[case]
-
-    return find
+    return functools.cache(lambda case: Page(page_of(case).read_text(encoding="utf-8")))
 
 
 TRANSFER = {"prediction_scores", "prediction_scatter", "features", "probes", "similarity"}

@@ -12,9 +12,8 @@ import pytest
 
 from mgm_converters import convert
 from mgm_jax.encoders import read_encoder
+from tests.launch import ROOT
 from tests.zoo.weights import resnet_state, stated, vit_state, write
-
-ROOT = Path(__file__).parents[2]
 
 # Every import of the name fails, as where it is not installed.
 CODE = """

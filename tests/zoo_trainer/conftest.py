@@ -12,8 +12,8 @@ import pytest
 from flax import linen as nn
 
 from benchmarks.zoo.methods import Batch
+from tests.launch import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LONG = {"test_collapse.py", "test_train.py", "test_methods.py", "test_backbones.py"}
 
 COUNT, PIXELS, CLASSES = 64, 8, 4

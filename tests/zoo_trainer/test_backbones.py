@@ -13,9 +13,9 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.zoo.backbones import BACKBONES, ResNet, ViT
-from benchmarks.zoo.convolution import by_patches, max_pool
 from benchmarks.zoo.export import MAX_BYTES
+from benchmarks.zoo.networks.backbones import BACKBONES, ResNet, ViT
+from benchmarks.zoo.networks.convolution import by_patches, max_pool
 from benchmarks.zoo.weights import state_dict, write_weights
 
 few = settings(max_examples=4, deadline=None)

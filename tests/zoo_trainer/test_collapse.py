@@ -11,10 +11,10 @@ import optax
 import pytest
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs, unit
 from benchmarks.zoo.methods import METHODS, Batch, Method
 from benchmarks.zoo.methods.method import both
 from benchmarks.zoo.methods.simsiam import SimSiam
+from benchmarks.zoo.networks.heads import MLP, Headed, Outputs, unit
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Learner, make_step
 from mgm_jax.geometry.cloud.spectrum import rankme

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.zoo.backbones import ViT
-from benchmarks.zoo.heads import unit
 from benchmarks.zoo.methods import METHODS, Batch, Method, Outcome
 from benchmarks.zoo.methods.mae import MAE
 from benchmarks.zoo.methods.moco import MoCo
 from benchmarks.zoo.methods.simsiam import SimSiam
 from benchmarks.zoo.methods.swav import SwAV
+from benchmarks.zoo.networks.backbones import ViT
+from benchmarks.zoo.networks.heads import unit
 from tests.zoo_trainer.conftest import Tiny
 
 KEY = jax.random.key(3)

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import benchmarks.zoo.train as training
-from benchmarks.zoo.backbones import ViT
 from benchmarks.zoo.export import export_zoo, raw_pixels, table
 from benchmarks.zoo.images import Images, epoch_order, read_images, two_views
+from benchmarks.zoo.networks.backbones import ViT
 from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.train import Run, train
 from mgm_jax.errors import InputError

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import jax
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs
 from benchmarks.zoo.methods.method import Momentum, halves
 from benchmarks.zoo.methods.simsiam import negative_cosine
+from benchmarks.zoo.networks.heads import MLP, Headed, Outputs
 
 
 @dataclass(frozen=True, kw_only=True)

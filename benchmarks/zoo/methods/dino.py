@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs, Prototypes
 from benchmarks.zoo.methods.method import Momentum, Variables, halves
 from benchmarks.zoo.methods.swav import cross_entropy
+from benchmarks.zoo.networks.heads import MLP, Headed, Outputs, Prototypes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.backbones import Block, ViT, to_patches
 from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward
+from benchmarks.zoo.networks.backbones import Block, ViT, to_patches
 
 
 @dataclass(frozen=True, kw_only=True)

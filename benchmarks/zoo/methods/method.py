@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs
+from benchmarks.zoo.networks.heads import MLP, Headed, Outputs
 
 Variables = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from benchmarks.zoo.heads import MLP, Outputs, unit
 from benchmarks.zoo.methods.method import Momentum, Variables, halves
+from benchmarks.zoo.networks.heads import MLP, Outputs, unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from benchmarks.zoo.heads import Outputs, unit
 from benchmarks.zoo.methods.method import Batch, Memoryless, halves
+from benchmarks.zoo.networks.heads import Outputs, unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Outputs, unit
 from benchmarks.zoo.methods.method import Batch, Memoryless, halves
+from benchmarks.zoo.networks.heads import MLP, Headed, Outputs, unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from benchmarks.zoo.heads import Headed, Outputs
 from benchmarks.zoo.methods.method import Batch, Memoryless
+from benchmarks.zoo.networks.heads import Headed, Outputs
 
 
 @dataclass(frozen=True, kw_only=True)

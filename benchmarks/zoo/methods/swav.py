@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.heads import MLP, Headed, Prototypes, unit
 from benchmarks.zoo.methods.method import Batch, Method, Outcome, Variables, both, forward, halves
+from benchmarks.zoo.networks.heads import MLP, Headed, Prototypes, unit
 
 
 @dataclass(frozen=True, kw_only=True)

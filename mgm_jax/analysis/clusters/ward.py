@@ -111,6 +111,8 @@ def cluster_models(
     >>> cluster_models(frame).to_pandas()["group"].nunique()
     2
     """
+    from scipy.cluster import hierarchy
+
     metrics = as_table(metrics, name="metrics")
     models = check_models(metrics, name="metrics")
     if groups is not None and not 1 <= groups <= len(models):
@@ -123,35 +125,6 @@ def cluster_models(
     some_column(columns, left_out)
     values = metrics.set_axis(metrics.columns.map(str), axis=1)[list(columns)].to_numpy(np.float64)
     standardised = (values - values.mean(0)) / values.std(0)
-    return _cut(models, columns, left_out, standardised, groups, most_groups)
-
-
-def _single_model(
-    models: tuple[str, ...], columns: tuple[str, ...], left_out: dict[str, str]
-) -> ModelClusters:
-    return ModelClusters(
-        models=models,
-        columns=columns,
-        left_out=left_out,
-        linkage=np.zeros((0, 4)),
-        order=models,
-        labels=np.ones(1, np.int32),
-        groups=1,
-        silhouette=float("nan"),
-        silhouettes={},
-    )
-
-
-def _cut(
-    models: tuple[str, ...],
-    columns: tuple[str, ...],
-    left_out: dict[str, str],
-    standardised: np.ndarray,
-    groups: int | None,
-    most_groups: int,
-) -> ModelClusters:
-    from scipy.cluster import hierarchy
-
     linkage = hierarchy.linkage(standardised, method="ward", optimal_ordering=True)
     leaves = hierarchy.leaves_list(linkage)
     silhouettes = _silhouettes(standardised, linkage, most_groups)
@@ -169,6 +142,22 @@ def _cut(
         silhouette=silhouettes.get(groups, float("nan")),
         silhouettes=silhouettes,
         chosen_by=chosen_by,
+    )
+
+
+def _single_model(
+    models: tuple[str, ...], columns: tuple[str, ...], left_out: dict[str, str]
+) -> ModelClusters:
+    return ModelClusters(
+        models=models,
+        columns=columns,
+        left_out=left_out,
+        linkage=np.zeros((0, 4)),
+        order=models,
+        labels=np.ones(1, np.int32),
+        groups=1,
+        silhouette=float("nan"),
+        silhouettes={},
     )
 
 

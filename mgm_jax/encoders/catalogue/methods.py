@@ -93,6 +93,12 @@ def _bicubic(**vit: Any) -> dict[str, Any]:
     return {**_BICUBIC, "vit": vit}
 
 
+_OFFSET, _ANTIALIAS = (_bicubic(position_resize=how) for how in ("offset", "antialias"))
+_ROPE = _bicubic(layer_norm_eps=1e-5, positions="rope")
+_QUICK_GELU: Mapping[str, Any] = {**_CLIP, "vit": {**_CLIP_VIT, "gelu": "quick"}}
+_MOCO_V3: Mapping[str, Any] = {"vit": {"position_resize": "antialias"}}
+_TORCHVISION = "He et al. 2016, arXiv 1512.03385; weights of torchvision"
+
 # Kind of training; then name, where it was introduced, licence, and what it fixes.
 _Row = tuple[str, str, str, Mapping[str, Any]]
 _ROWS: Mapping[str, tuple[_Row, ...]] = {
@@ -107,43 +113,18 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ("SimCLR-v1", "Chen et al. 2020, arXiv 2002.05709", "Apache-2.0", _RAW),
         ("SimCLR-v2", "Chen et al. 2020, arXiv 2006.10029", "Apache-2.0", _RAW),
         ("MoBY", "Xie et al. 2021, arXiv 2105.04553", "MIT", _BICUBIC),
-        (
-            "MoCo-v3",
-            "Chen et al. 2021, arXiv 2104.02057",
-            _NONCOMMERCIAL,
-            {"vit": {"position_resize": "antialias"}},
-        ),
+        ("MoCo-v3", "Chen et al. 2021, arXiv 2104.02057", _NONCOMMERCIAL, _MOCO_V3),
     ),
     "non-contrastive": (
         ("BYOL", "Grill et al. 2020, arXiv 2006.07733", "Apache-2.0", _BICUBIC),
         ("Barlow Twins", "Zbontar et al. 2021, arXiv 2103.03230", "MIT", {}),
         ("VICReg", "Bardes et al. 2022, arXiv 2105.04906", "MIT", {}),
         ("SimSiam", "Chen and He 2021, arXiv 2011.10566", _NONCOMMERCIAL, {}),
-        (
-            "DINO",
-            "Caron et al. 2021, arXiv 2104.14294",
-            "Apache-2.0",
-            _bicubic(position_resize="offset"),
-        ),
+        ("DINO", "Caron et al. 2021, arXiv 2104.14294", "Apache-2.0", _OFFSET),
         ("EsViT", "Li et al. 2022, arXiv 2106.09785", "MIT", _BICUBIC),
-        (
-            "DINOv2",
-            "Oquab et al. 2024, arXiv 2304.07193",
-            "Apache-2.0",
-            _bicubic(position_resize="offset"),
-        ),
-        (
-            "DINOv2 with registers",
-            "Darcet et al. 2024, arXiv 2309.16588",
-            "Apache-2.0",
-            _bicubic(position_resize="antialias"),
-        ),
-        (
-            "DINOv3",
-            "Siméoni et al. 2025, arXiv 2508.10104",
-            "DINOv3 License",
-            _bicubic(layer_norm_eps=1e-5, positions="rope"),
-        ),
+        ("DINOv2", "Oquab et al. 2024, arXiv 2304.07193", "Apache-2.0", _OFFSET),
+        ("DINOv2 with registers", "Darcet et al. 2024, arXiv 2309.16588", "Apache-2.0", _ANTIALIAS),
+        ("DINOv3", "Siméoni et al. 2025, arXiv 2508.10104", "DINOv3 License", _ROPE),
     ),
     "clustering": (
         ("SwAV", "Caron et al. 2020, arXiv 2006.09882", _UNCONFIRMED, _SWAV),
@@ -151,12 +132,7 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ("SeLa-v2", "Caron et al. 2020, arXiv 2006.09882", _UNCONFIRMED, _SWAV),
     ),
     "masked": (
-        (
-            "iBOT",
-            "Zhou et al. 2022, arXiv 2111.07832",
-            "Apache-2.0",
-            _bicubic(position_resize="offset"),
-        ),
+        ("iBOT", "Zhou et al. 2022, arXiv 2111.07832", "Apache-2.0", _OFFSET),
         ("MSN", "Assran et al. 2022, arXiv 2204.07141", _UNCONFIRMED, {}),
         ("MAE", "He et al. 2022, arXiv 2111.06377", _NONCOMMERCIAL, _BICUBIC),
         ("EVA-02", "Fang et al. 2024, arXiv 2303.11331", "MIT", _EVA),
@@ -165,24 +141,12 @@ _ROWS: Mapping[str, tuple[_Row, ...]] = {
         ("I-JEPA", "Assran et al. 2023, arXiv 2301.08243", _NONCOMMERCIAL, _BICUBIC),
     ),
     "language": (
-        (
-            "CLIP",
-            "Radford et al. 2021, arXiv 2103.00020",
-            "MIT",
-            {**_CLIP, "vit": {**_CLIP_VIT, "gelu": "quick"}},
-        ),
+        ("CLIP", "Radford et al. 2021, arXiv 2103.00020", "MIT", _QUICK_GELU),
         ("SigLIP", "Zhai et al. 2023, arXiv 2303.15343", "Apache-2.0", _SIGLIP),
         ("SigLIP 2", "Tschannen et al. 2025, arXiv 2502.14786", "Apache-2.0", _SIGLIP),
         ("OpenCLIP", "Cherti et al. 2023, arXiv 2212.07143", "MIT", {**_CLIP, "vit": _CLIP_VIT}),
     ),
-    "supervised": (
-        (
-            "Supervised",
-            "He et al. 2016, arXiv 1512.03385; weights of torchvision",
-            "BSD-3-Clause",
-            {},
-        ),
-    ),
+    "supervised": (("Supervised", _TORCHVISION, "BSD-3-Clause", {}),),
 }
 
 

@@ -175,10 +175,8 @@ def _vits() -> Iterator[Published]:
             f"{_FB}moco-v3/{folder}/{folder}.pth.tar",
         )
     for size, patch, stem in (
-        ("s", 16, "deitsmall16"),
-        ("s", 8, "deitsmall8"),
-        ("b", 16, "vitbase16"),
-        ("b", 8, "vitbase8"),
+        *(("s", patch, f"deitsmall{patch}") for patch in (16, 8)),
+        *(("b", patch, f"vitbase{patch}") for patch in (16, 8)),
     ):
         feature = "cls_last4" if size == "s" else "cls_patch_mean"
         yield _entry(
@@ -196,13 +194,8 @@ def _vits() -> Iterator[Published]:
             "https://github.com/bytedance/ibot",
             obstacle=_PAGE,
         )
-    for size, patch, epochs in (
-        ("s", 16, 800),
-        ("b", 16, 600),
-        ("l", 16, 600),
-        ("b", 4, 300),
-        ("l", 7, 200),
-    ):
+    published = (("s", 16, 800), ("b", 16, 600), ("l", 16, 600), ("b", 4, 300), ("l", 7, 200))
+    for size, patch, epochs in published:
         # The class token in front of the final norm.
         feature = f"blocks.{VIT_SIZES[size][1] - 1}"
         yield _entry(
@@ -385,33 +378,11 @@ def _swins() -> Iterator[Published]:
 
 
 def _towers() -> Iterator[Published]:
-    for version, method, rows in (
-        (
-            "siglip",
-            "SigLIP",
-            (
-                ("b16", "base-patch16", 224),
-                ("b16", "base-patch16", 256),
-                ("b16", "base-patch16", 384),
-                ("b16", "base-patch16", 512),
-                ("l16", "large-patch16", 256),
-                ("l16", "large-patch16", 384),
-                ("so400m14", "so400m-patch14", 224),
-                ("so400m14", "so400m-patch14", 384),
-            ),
-        ),
-        (
-            "siglip2",
-            "SigLIP 2",
-            (
-                ("b16", "base-patch16", 224),
-                ("l16", "large-patch16", 256),
-                ("so400m14", "so400m-patch14", 224),
-                ("so400m14", "so400m-patch14", 384),
-            ),
-        ),
-    ):
-        for size, repository, pixels in rows:
+    words = {"b16": "base-patch16", "l16": "large-patch16", "so400m14": "so400m-patch14"}
+    first = {"b16": (224, 256, 384, 512), "l16": (256, 384), "so400m14": (224, 384)}
+    second = {"b16": (224,), "l16": (256,), "so400m14": (224, 384)}
+    for version, method, sides in (("siglip", "SigLIP", first), ("siglip2", "SigLIP 2", second)):
+        for size, pixels in ((one, side) for one in sides for side in sides[one]):
             spec = ARCHITECTURES[f"siglip_{size}"].spec
             assert isinstance(spec, ViTSpec)
             # A patch of 14 leaves the last pixels of 384 out: 27 patches are 378.
@@ -420,7 +391,7 @@ def _towers() -> Iterator[Published]:
                 f"{version}_{size}_{pixels}",
                 method,
                 replace(spec, image_size=grid),
-                f"{_HUB}google/{version}-{repository}-{pixels}/resolve/main/model.safetensors",
+                f"{_HUB}google/{version}-{words[size]}-{pixels}/resolve/main/model.safetensors",
                 size=grid,
             )
     for size, word in (("ti", "tiny"), ("s", "small"), ("b", "base"), ("l", "large")):

@@ -88,16 +88,14 @@ def pair_overlap(cross: jax.Array, inverse: jax.Array, other_inverse: jax.Array)
     return jnp.sum(left * right, axis=(-2, -1))
 
 
-def affinity(
-    overlap: jax.Array, dimension: jax.Array, other: jax.Array, *, width: int
-) -> tuple[jax.Array, jax.Array]:
+def affinity(overlap: Any, dimension: Any, other: Any, *, width: Any) -> tuple[Any, Any]:
     """Affinity of two subspaces, and its excess over chance.
 
     ``aff = ||U_i' U_j||_F / sqrt(min(d_i, d_j))`` and ``(aff^2 - e) / (1 - e)`` with
     ``e = max(d_i, d_j) / D``, the expected aff^2 of two random subspaces of R^D.
 
     Args:
-        overlap: ``||U_i' U_j||_F^2``, any shape.
+        overlap: ``||U_i' U_j||_F^2``, any shape; NumPy stays NumPy.
         dimension: d_i, same shape.
         other: d_j, same shape.
         width: D, the number of features.
@@ -115,14 +113,15 @@ def affinity(
         >>> [part.item() for part in parts]
         [1.0, 1.0]
     """
-    smaller, larger = jnp.minimum(dimension, other), jnp.maximum(dimension, other)
-    squared = jnp.clip(overlap / jnp.maximum(smaller, 1), 0, 1)
+    xp = np if isinstance(overlap, np.ndarray) else jnp
+    smaller, larger = xp.minimum(dimension, other), xp.maximum(dimension, other)
+    squared = xp.clip(overlap / xp.maximum(smaller, 1), 0, 1)
     chance = larger.astype(squared.dtype) / width
-    excess = (squared - chance) / jnp.where(chance < 1, 1 - chance, 1)
+    excess = (squared - chance) / xp.where(chance < 1, 1 - chance, 1)
     defined = smaller > 0
     return (
-        jnp.where(defined, jnp.sqrt(squared), jnp.nan),
-        jnp.where(defined & (chance < 1), excess, jnp.nan),
+        xp.where(defined, xp.sqrt(squared), np.nan),
+        xp.where(defined & (chance < 1), excess, np.nan),
     )
 
 

@@ -80,6 +80,21 @@ def overlaps_on_host(
     Returns:
         The overlaps ``[g, m, m]``, 0 to min(d_i, d_j), and the dimensions d ``[g, m]`` int32.
     """
+    r = axes.values.shape[1]
+    # As many groups at once as their projectors find room.
+    step = max(1, _KEPT_BYTES // (8 * mask.shape[1] * r * (r + 1) // 2))
+    parts = []
+    for start in range(0, len(mask), step):
+        some = slice(start, start + step)
+        of_some = Axes(axes.values[some], axes.coordinates[some])
+        parts.append(_overlaps(of_some, mask[some], squared_lengths[some], support[some]))
+    overlaps, dimension = map(np.concatenate, zip(*parts, strict=True))
+    return overlaps, dimension
+
+
+def _overlaps(
+    axes: Axes, mask: np.ndarray, squared_lengths: np.ndarray, support: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     values, coordinates = axes
     r = values.shape[1]
     members, outside = smaller_sides(support, mask, values, squared_lengths)

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
-from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
+from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths, tell_of_narrow_kernel
 from mgm_jax.geometry.nnk.candidates import (
     GRAM_LIMIT,
     ROWS_AT_ONCE,
@@ -53,6 +53,7 @@ from mgm_jax.geometry.points.groups import (
     Groups,
     encode_groups,
     group_batches,
+    points_of_batches_on_cpu,
     trimmed_batches,
 )
 from mgm_jax.parallel.devices import fetch, mesh_of
@@ -65,9 +66,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB. On a CPU a
-# batch is the work of one core: small ones share it well, and few sizes of them compile.
+# batch is the work of one core.
 _BATCH_VALUES = 2**21
-_BATCH_POINTS, _CPU_BATCH_POINTS = 2**10, 2**8
+_BATCH_POINTS = 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +214,7 @@ def nnk_graph(
         results = _Rows(*(column[distinct.codes] for column in results))
         named = np.where(results.indices < 0, -1, rows[results.indices]).astype(np.int32)
         results = results._replace(indices=named)
+    tell_of_narrow_kernel((results.weights > 0).sum(axis=1), widths)
     return NnkGraph(**results._asdict(), kernel=kernel)
 
 
@@ -238,7 +240,7 @@ def _solve_groups(
     on_cpu = mesh is None and jax.default_backend() == "cpu"
     small, large = [], []
     most = min(
-        _CPU_BATCH_POINTS if on_cpu else _BATCH_POINTS,
+        points_of_batches_on_cpu(n, workers=workers_for(None)) if on_cpu else _BATCH_POINTS,
         max(1, _BATCH_VALUES // width),
     )
     batches = group_batches(groups, max_points=most)

@@ -36,7 +36,7 @@ _LARGEST_INVERSE = 1e5
 # Squared distance, in squared lengths, from which up neither points nor kernel values are alike.
 _COPY = 8 * COINCIDENT
 # Bytes of terms of the points that pivot together, and how many these are at most.
-_CACHE, _MAX_LANES = 200_000, 32
+_CACHE, _MAX_LANES = 400_000, 32
 
 
 class GroupKernels(NamedTuple):
@@ -47,12 +47,14 @@ class GroupKernels(NamedTuple):
         inverse: its inverse, or 0 where that does not help.
         outward: whether the supports start with all members inside ``[g]`` bool.
         mask: which places are points ``[g, m]`` bool.
+        order: places ``[g, m]`` int32; neighbours in it ask for about as many pivots.
     """
 
     kernel: np.ndarray
     inverse: np.ndarray
     outward: np.ndarray
     mask: np.ndarray
+    order: np.ndarray
 
 
 def suits_left_out(kernel: str) -> bool:
@@ -118,13 +120,14 @@ def group_kernels(distance: np.ndarray, mask: np.ndarray) -> GroupKernels:
     lower = np.tril(inverse, -1)
     inverse = lower + lower.transpose(0, 2, 1)
     # Where the inverse is positive, a weight with all members inside is negative.
-    negative = np.count_nonzero((inverse > 0) & both, axis=(1, 2))
+    negative = np.count_nonzero((inverse > 0) & both, axis=2)
     inverse[:, places, places] = own
     size, largest = mask.sum(axis=1), own.max(axis=1)
     outward = (largest > 0) & (largest < _LARGEST_INVERSE)
-    outward &= negative <= _FEW * size * (size - 1)
+    outward &= negative.sum(axis=1) <= _FEW * size * (size - 1)
     inverse[~outward] = 0
-    return GroupKernels(kernel, inverse, outward, mask)
+    order = np.argsort(negative, axis=1, kind="stable").astype(np.int32)
+    return GroupKernels(kernel, inverse, outward, mask, order)
 
 
 def are_apart(distance: np.ndarray, mask: np.ndarray, squared_lengths: np.ndarray) -> np.ndarray:
@@ -141,7 +144,7 @@ def are_apart(distance: np.ndarray, mask: np.ndarray, squared_lengths: np.ndarra
 
 
 def solve_left_out(
-    kernel: jax.Array, inverse: jax.Array, outward: jax.Array, mask: jax.Array
+    kernel: jax.Array, inverse: jax.Array, outward: jax.Array, mask: jax.Array, order: jax.Array
 ) -> NnkSolution:
     """Weights of all points of one group on its other members; pure, arguments as GroupKernels.
 
@@ -153,17 +156,15 @@ def solve_left_out(
     blocks, size = blocks_of(m)
     most = min(_MAX_LANES, max(4, _CACHE // (8 * m * blocks * (size + 1))))
     lanes = -(-m // -(-m // most))
-    starts = [*range(0, m - lanes, lanes), m - lanes]
-    solve = partial(_solve_lanes, kernel, inverse, outward, mask, lanes=lanes)
-    parts = lax.map(solve, jnp.array(starts, jnp.int32))
-    kept = (len(starts) - 1) * lanes
     # The last points reach back to be as many as the others.
-    return jax.tree.map(
-        lambda part: jnp.concatenate(
-            [part[:-1].reshape(kept, *part.shape[2:]), part[-1, lanes - m + kept :]]
-        ),
-        parts,
-    )
+    starts = np.array([*range(0, m - lanes, lanes), m - lanes])
+    own = order[starts[:, None] + np.arange(lanes)]
+    parts = lax.map(partial(_solve_lanes, kernel, inverse, outward, mask), own)
+    # Where in them each point is.
+    lot = np.minimum(np.arange(m) // lanes, starts.size - 1)
+    lane = jnp.asarray(lot * lanes + np.arange(m) - starts[lot])
+    position = jnp.zeros_like(lane).at[order].set(lane)
+    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[position], parts)
 
 
 def _solve_lanes(
@@ -171,16 +172,12 @@ def _solve_lanes(
     inverse: jax.Array,
     outward: jax.Array,
     mask: jax.Array,
-    first: jax.Array,
-    *,
-    lanes: int,
+    own: jax.Array,
 ) -> NnkSolution:
-    m = mask.shape[0]
-    own = first + jnp.arange(lanes, dtype=jnp.int32)
+    m, lanes = mask.shape[0], own.shape[0]
     at_own = jnp.arange(m, dtype=jnp.int32) == own[:, None]
-    allowed = mask & ~at_own & lax.dynamic_slice_in_dim(mask, first, lanes)[:, None]
-    target = lax.dynamic_slice_in_dim(kernel, first, lanes)
-    term = lax.dynamic_slice_in_dim(inverse, first, lanes)
+    allowed = mask & ~at_own & mask[own][:, None]
+    target, term = kernel[own], inverse[own]
     scale = jnp.where(outward, 1 / jnp.sum(jnp.where(at_own, term, 0), axis=1), 0)
     matrix = jnp.where(outward, -inverse, kernel)
     diagonal = jnp.ones((lanes, m), kernel.dtype)

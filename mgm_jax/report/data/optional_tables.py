@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mgm_jax.analysis.transfer.result import TABLE_COLUMNS
 from mgm_jax.report.data.reading import read_optional_table
 
 # Columns that the page cannot do without, then those it shows where they are.
@@ -26,24 +27,7 @@ _SHOWN = {
     "transfer": ("kind", "low", "high", "tap", "family", "paradigm", "converged", "n_train"),
     "cluster_agreement": ("groups", "stability", "p_any", "chosen"),
     "similarity": ("low", "high"),
-    "prediction": (
-        "models",
-        "features",
-        "r2_low",
-        "r2_high",
-        "spearman",
-        "spearman_low",
-        "spearman_high",
-        "kendall",
-        "kendall_low",
-        "kendall_high",
-        "p_value",
-        "p_holm",
-        "random_r2",
-        "random_r2_high",
-        "worst_model",
-        "worst_share",
-    ),
+    "prediction": tuple(name for name in TABLE_COLUMNS if name not in _NEEDED["prediction"]),
     "features": ("selected", "sign"),
 }
 _TEXT = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from mgm_jax.probe.scoring import (
     score_interval,
     score_of,
 )
+from mgm_jax.seals import digest_of
 from mgm_jax.study import Transfer
 from mgm_jax.sweep.plan.cells import Cell, ImageSet
 from mgm_jax.sweep.plan.target_values import MEASURES_OF
@@ -105,7 +105,7 @@ class TransferCell:
             columns = self.target.values.values[list(self.cell.plan.indices)]
             content["values"] = hashlib.sha256(columns.tobytes()).hexdigest()
             content["kind"] = self.target.values.kind
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+        return digest_of(content)[:24]
 
     def run(
         self,

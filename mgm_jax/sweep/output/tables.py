@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from mgm_jax.analysis.clusters.manifold_draws import condition_name
 from mgm_jax.errors import name_some
 from mgm_jax.files import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, means_and_summary
@@ -35,7 +36,7 @@ from mgm_jax.sweep.measures.directions import LEFT_OUT, lost_directions
 from mgm_jax.sweep.measures.measure import MIN_POINTS, SMALL, VIEWS, Reference
 from mgm_jax.sweep.output.faults import own_files
 from mgm_jax.sweep.output.records import read_table_record
-from mgm_jax.sweep.plan.cells import SEMANTIC, Cell, Failure
+from mgm_jax.sweep.plan.cells import Cell, Failure
 
 #: Columns that say which cell a row belongs to.
 CELL_COLUMNS = ("encoder", "images", "setting", "strength", "tap")
@@ -214,12 +215,8 @@ def _with_cell(table: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 def _of_cell(summary: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     """The summary of a cell behind columns that say what was measured."""
-    subject = cell.subject
     head = {
-        "encoder": subject.name,
-        "family": subject.family,
-        "architecture": subject.architecture,
-        "paradigm": subject.paradigm,
+        **cell.subject.columns,
         "images": cell.images.name,
         "setting": cell.setting,
         "strength": cell.strength,
@@ -240,10 +237,7 @@ def _models(
     for cell, reference in references:
         subject = cell.subject
         row: dict[str, object] = {
-            "encoder": subject.name,
-            "family": subject.family,
-            "architecture": subject.architecture,
-            "paradigm": subject.paradigm,
+            **subject.columns,
             "seed": subject.seed,
             "images": cell.images.name,
             "tap": cell.tap,
@@ -258,7 +252,7 @@ def _models(
             row |= dict(_settings_side_by_side(own))
         for other, values in views:
             if _encoder_columns(other) == _encoder_columns(cell):
-                prefix = _prefix(other.setting, other.strength)
+                prefix = condition_name(other.setting, other.strength)
                 row |= {f"{prefix}.{metric}": value for metric, value in values.items()}
         rows.append(row | reference.panel)
     table = pd.DataFrame(rows)
@@ -270,13 +264,7 @@ def _models(
 def _settings_side_by_side(own: pd.DataFrame) -> Iterator[tuple[str, float]]:
     lines = zip(own["setting"], own["strength"], own["metric"], own["mean"], strict=True)
     for setting, strength, metric, mean in lines:
-        yield f"{_prefix(setting, strength)}.{metric}", mean
-
-
-def _prefix(setting: str, strength: float) -> str:
-    """What the columns of a setting start with."""
-    plain = setting == SEMANTIC or strength == 1.0
-    return setting if plain else f"{setting}@{strength:g}"
+        yield f"{condition_name(setting, strength)}.{metric}", mean
 
 
 def _encoder_columns(cell: Cell) -> tuple[str, str, str]:

@@ -62,12 +62,4 @@ def remove_transfer(out: Path) -> None:
 
 
 def _subject_columns(cell: Cell) -> dict[str, object]:
-    subject = cell.subject
-    return {
-        "encoder": subject.name,
-        "family": subject.family,
-        "architecture": subject.architecture,
-        "paradigm": subject.paradigm,
-        "tap": cell.tap,
-        "images": cell.images.name,
-    }
+    return {**cell.subject.columns, "tap": cell.tap, "images": cell.images.name}

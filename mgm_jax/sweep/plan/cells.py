@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from mgm_jax.embeddings import Manifest, ViewPlan, manifest_for
 from mgm_jax.files import safe_name
 from mgm_jax.images import ImageSource, find_setting
+from mgm_jax.seals import digest_of
 from mgm_jax.study import Augmentation, MetricOptions, Study
 from mgm_jax.sweep.subjects import Subject
 
@@ -121,7 +120,7 @@ class Cell:
             "options": options.model_dump(mode="json"),
             "seed": seed,
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+        return digest_of(content)[:24]
 
 
 def plain_plan(source: ImageSource) -> ViewPlan:

@@ -184,15 +184,9 @@ def run_study(
                 elif executor.writes and until == "probe":
                     rows = write_transfer(outcomes, out=out, given=work.scores, cells=work.cells)
                 if executor.writes:
+                    transfer = {"rows": rows, "left_out": left_out_of(outcomes)}
                     _write_account(
-                        study,
-                        _image_sets(work),
-                        failures,
-                        cells=len(measured),
-                        small=written.small,
-                        transfer={"rows": rows, "left_out": left_out_of(outcomes)},
-                        encoders=encoder_origins([cell.subject for cell in work.cells]),
-                        out=out,
+                        work, failures, cells=len(measured), small=written.small, transfer=transfer
                     )
                 if executor.writes and until == "probe":
                     compare_encoders([cell for cell, _ in references], study=study, out=out)
@@ -337,17 +331,15 @@ def _failed_cells(work: Workload) -> list[Failure]:
 
 
 def _write_account(
-    study: Study,
-    sources: Sequence[ImageSet],
+    work: Workload,
     failures: Sequence[Failure],
     *,
     cells: int,
     small: Sequence[str],
     transfer: dict[str, object],
-    encoders: list[dict[str, object]],
-    out: Path,
 ) -> None:
     """``study.json``: what was asked for, with what, and what could not be done."""
+    study, sources = work.study, _image_sets(work)
     unread = {}
     for one in sources:
         of_set = [f for f in failures if f.is_image and f.images == one.name]
@@ -363,7 +355,7 @@ def _write_account(
         "cells": cells,
         "small_manifolds": list(small),
         "transfer": transfer,
-        "encoders": encoders,
+        "encoders": encoder_origins([cell.subject for cell in work.cells]),
         "failures": unread,
         "passed_over": {
             one.name: [dataclasses.asdict(what) for what in one.source.passed_over]
@@ -374,7 +366,7 @@ def _write_account(
         # The page of a study lists it, so that tables of two versions are told apart.
         "versions": {**dict(library_versions()), "measures": str(MEASURE_VERSION)},
     }
-    with whole_file(out / "study.json") as part:
+    with whole_file(work.out / "study.json") as part:
         text = json.dumps(account, indent=2, ensure_ascii=False) + "\n"
         # The language of the machine may have no letters for the names of a study.
         part.write_text(text, encoding="utf-8")

@@ -24,6 +24,7 @@ from mgm_jax.report.figures.legend import make_legend
 from mgm_jax.report.figures.likeness.heatmap import heatmap_figure
 from mgm_jax.report.figures.strengths import strength_figure
 from mgm_jax.report.text.headline import judge_collapse
+from tests.report.pages import with_colours
 
 Study = Callable[[str], Path]
 
@@ -49,19 +50,10 @@ def test_plotly_accepts_every_view(study: Study, case: str):
         content = json.loads(figure.to_json())
         views = list(content["views"].values())
         for view in views[:: max(1, len(views) - 1)]:
-            data = _with_colours(view["data"])
+            data = with_colours(view["data"])
             for entry in (content["layouts"][position] for position in view["layouts"]):
                 layout = {k: v for k, v in entry["layout"].items() if k != "minimum_width"}
-                go.Figure(data=data, layout=_with_colours(layout))
-
-
-def _with_colours(value):
-    """Plotly's checks know real colours, not the custom properties of the page."""
-    if isinstance(value, dict):
-        return {key: _with_colours(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_colours(item) for item in value]
-    return "#123456" if isinstance(value, str) and value.startswith("--") else value
+                go.Figure(data=data, layout=with_colours(layout))
 
 
 @pytest.mark.slow

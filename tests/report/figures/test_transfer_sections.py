@@ -32,7 +32,7 @@ from mgm_jax.report.figures.transfer.probes import probe_figure
 from mgm_jax.report.figures.transfer.transfer_scatter import scatter_figure
 from mgm_jax.report.text.prediction_table import prediction_tables
 from mgm_jax.report.text.probe_table import probe_tables
-from tests.report.pages import unpack
+from tests.report.pages import unpack, with_colours
 
 Study = Callable[[str], Path]
 
@@ -75,16 +75,8 @@ def test_every_choice_has_a_view_that_plotly_accepts(study: Study, case: str):
         for entry in layouts:
             own = ("minimum_width", "maximum_width")
             layout = {k: v for k, v in entry["layout"].items() if k not in own}
-            go.Figure(data=_with_colours(data), layout=_with_colours(layout))
+            go.Figure(data=with_colours(data), layout=with_colours(layout))
         assert layouts[-1]["min_width"] == 0
-
-
-def _with_colours(value):
-    if isinstance(value, dict):
-        return {key: _with_colours(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_colours(item) for item in value]
-    return "#123456" if isinstance(value, str) and value.startswith("--") else value
 
 
 def test_scatter_holds_every_prediction(tables: StudyTables):

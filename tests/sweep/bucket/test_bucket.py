@@ -29,6 +29,7 @@ from mgm_jax.sweep import (
     upload_results,
 )
 from mgm_jax.sweep.run import tasks
+from tests.launch import ROOT
 from tests.sweep.bucket.bucket_kill import STUDY
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
@@ -36,7 +37,6 @@ from tests.sweep.tables import table_bytes
 # Runs and their copies do not depend on the version of Python; once in .ci/run is enough.
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 URL = "memory://bucket/study"
 
 

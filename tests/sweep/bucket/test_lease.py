@@ -19,6 +19,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.sweep import mirrored
 from mgm_jax.sweep.bucket.lease import Lease, LeaseLost, lease_holder
 from mgm_jax.sweep.bucket.objects import LEASE, Bucket
+from tests.launch import ROOT
 from tests.sweep.small_study import small_study
 
 URL = "memory://leased/study"
@@ -230,7 +231,7 @@ def test_of_two_whole_runs_on_one_address_one_works(tmp_path: Path) -> None:
             subprocess.Popen(
                 [sys.executable, "-c", program, *words],
                 cwd=tmp_path,
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from mgm_jax.sweep import run_study
+from tests.launch import ROOT
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
-
-ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.nightly
 

@@ -17,9 +17,8 @@ from mgm_jax.images import loader
 from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.study import Study
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
+from tests.launch import ROOT
 from tests.sweep.small_study import small_study
-
-ROOT = Path(__file__).parents[3]
 
 #: The pixels are looked at with another filter than the network's, so the images are kept twice.
 ENCODERS = [

@@ -19,12 +19,10 @@ from mgm_jax.parallel.processes import is_one_of_many
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.run.executors.choose import choose_executor
 from mgm_jax.sweep.run.executors.local import LocalExecutor
-from tests.launch import free_port
+from tests.launch import ROOT, free_port
 from tests.parallel.test_many_hosts import open_mpi, slurm
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import table_bytes
-
-ROOT = Path(__file__).parents[3]
 
 #: Where programs that tests start find the packages; weights of the zoo need the converters.
 PACKAGES = os.pathsep.join([str(ROOT), str(ROOT / "converters")])

@@ -20,10 +20,9 @@ from mgm_jax.errors import InputError
 from mgm_jax.sweep import run_study, study_status
 from mgm_jax.sweep.plan import workload
 from mgm_jax.sweep.run import tasks
+from tests.launch import ROOT
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import assert_same_but, table_bytes
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

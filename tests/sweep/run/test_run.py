@@ -23,6 +23,7 @@ from mgm_jax.metrics import METRIC_COLUMNS
 from mgm_jax.sweep import run_study
 from mgm_jax.sweep.output.hold import holder
 from mgm_jax.sweep.plan.cells import spread_over_classes
+from tests.launch import ROOT
 from tests.sweep.small_study import small_study
 from tests.sweep.tables import TABLES, table_bytes
 
@@ -133,7 +134,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_tables(finished: Path, tmp_p
     study.write_text(small_study().to_yaml())
     out = tmp_path / "out"
     command = [sys.executable, "-m", "mgm_jax", "run", str(study), "-o", str(out)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     # Moments told by what is on disk: after so many committed chunks, after so many records.
     for pattern, count in (("embeddings/**/commits/*.json", 2), ("records/*.parquet", 3)):
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
@@ -152,7 +153,7 @@ def test_interrupting_by_hand_says_how_to_go_on(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(small_study().to_yaml())
     out = tmp_path / "out"
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     # A suite that a shell started in the background ignores the signal, and so would its children.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(

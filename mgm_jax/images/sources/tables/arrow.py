@@ -15,17 +15,16 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.found_instead import found_instead
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import SPLIT_COLUMNS
 from mgm_jax.images.sources.tables.rows import (
     ROW,
-    contents_of_rows,
     described,
     fact_columns,
     find_image_column,
+    source_of_rows,
 )
 from mgm_jax.images.sources.tables.shards import shards_of_split, splits_note
 
@@ -130,16 +129,15 @@ def arrow_source(
     paths = None
     if image.has_path:
         paths = [path for part in columns for path in part.field("path").to_pylist()]
-    contents = contents_of_rows(
+    return source_of_rows(
         table if table.num_columns else pa.table({ROW: np.arange(starts[-1])}),
         read,
         paths=paths,
         split=split if has_split else None,
-        fields=options.fields,
+        options=options,
         where=where,
         notes=notes,
     )
-    return source_of_contents(contents, options)
 
 
 def _open_file(file: Path) -> tuple[Any, list[Any]]:

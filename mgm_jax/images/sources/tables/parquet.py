@@ -14,7 +14,6 @@ from mgm_jax.errors import InputError
 from mgm_jax.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
-from mgm_jax.images.sources.contents import source_of_contents
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import SPLIT_COLUMNS
@@ -22,10 +21,10 @@ from mgm_jax.images.sources.tables.groups import RowGroups
 from mgm_jax.images.sources.tables.rows import (
     ROW,
     ImageColumn,
-    contents_of_rows,
     described,
     fact_columns,
     find_image_column,
+    source_of_rows,
 )
 from mgm_jax.images.sources.tables.shards import shards_of_split, splits_note
 
@@ -89,16 +88,15 @@ def parquet_source(files: Sequence[Path], options: SourceOptions, *, where: str)
     if image.has_path:
         paths = [one and one["path"] for one in table.column(image.name).to_pylist()]
         table = table.drop_columns([image.name])
-    contents = contents_of_rows(
+    return source_of_rows(
         table,
         read,
         paths=paths,
         split=split if has_split else None,
-        fields=options.fields,
+        options=options,
         where=where,
         notes=notes,
     )
-    return source_of_contents(contents, options)
 
 
 def parquet_schema(file: Path) -> Any:

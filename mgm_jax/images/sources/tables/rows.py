@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.images.sources.contents import Contents
+from mgm_jax.images.image_source import ImageSource
+from mgm_jax.images.sources.contents import Contents, source_of_contents
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible
+from mgm_jax.images.sources.options import SourceOptions
 from mgm_jax.images.sources.tables.fields import (
     ID_COLUMNS,
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
     SPLIT_COLUMNS,
-    Fields,
     class_names,
     column_for,
     column_of,
@@ -139,16 +140,16 @@ def fact_columns(schema: Any, image: ImageColumn) -> list[str]:
     return [one.name for one in schema if one.name != image.name and is_plain(one.type)]
 
 
-def contents_of_rows(
+def source_of_rows(
     table: Any,
     read: Callable[[int], bytes],
     *,
     paths: Sequence[str | None] | None = None,
     split: str | None = None,
-    fields: Fields,
+    options: SourceOptions,
     where: str,
     notes: Sequence[str] = (),
-) -> Contents:
+) -> ImageSource:
     """Pictures of the rows of an Arrow table, with their labels, ids and further columns.
 
     Args:
@@ -156,7 +157,7 @@ def contents_of_rows(
         read: the picture in a row.
         paths: of the pictures, where the table states them; ids, where they differ.
         split: take the rows alone whose column ``split`` says so.
-        fields: columns that are named.
+        options: columns that are named, and what is said of the pictures.
         where: what an error calls the table.
         notes: what else is to be said of it.
 
@@ -164,7 +165,7 @@ def contents_of_rows(
         InputError: a column that is not there, labels of another kind, ids that repeat, no row of
             the split.
     """
-    rows = table.num_rows
+    rows, fields = table.num_rows, options.fields
     if ROW in table.column_names:
         table = table.drop_columns([ROW])
     said, names = hugging_face_features(table.schema.metadata), table.column_names
@@ -202,10 +203,10 @@ def contents_of_rows(
         columns={name: column_of(listed) for name, listed in values.items()},
         notes=tuple(notes),
     )
-    if split is None:
-        return contents
-    column = next(one for one in SPLIT_COLUMNS if one in names)
-    return rows_of_split(contents, values[column], split)
+    if split is not None:
+        column = next(one for one in SPLIT_COLUMNS if one in names)
+        contents = rows_of_split(contents, values[column], split)
+    return source_of_contents(contents, options)
 
 
 def rows_of_split(contents: Contents, splits: Sequence[Any], split: str) -> Contents:

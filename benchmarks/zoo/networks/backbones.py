@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from benchmarks.zoo.convolution import Conv, max_pool
+from benchmarks.zoo.networks.convolution import Conv, max_pool
 
 PIXELS = 64
 

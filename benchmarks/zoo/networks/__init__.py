@@ -1,0 +1,1 @@
+"""What is trained: backbones, the heads around them, convolutions that a CPU trains fast."""
