@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ FOUND = {
     "": "empty",
     "\0" * 600: "zeros",
 }
-IMAGES = ("zip", "tar", "tar.gz", "npz", "npy", "parquet", "arrow", "h5", "csv", "t10k-ubyte")
-FEATURES = ("npy", "npz", "parquet", "h5")
+HDF5 = ("h5",) if find_spec("h5py") else ()
+IMAGES = ("zip", "tar", "tar.gz", "npz", "npy", "parquet", "arrow", "csv", "t10k-ubyte", *HDF5)
+FEATURES = ("npy", "npz", "parquet", *HDF5)
 
 
 @pytest.mark.parametrize("content", list(FOUND), ids=["pointer", "page", "empty", "zeros"])

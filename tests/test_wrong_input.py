@@ -69,6 +69,7 @@ WRONG = [
     (("run", "--encoder", "", "--images", "digits", "-o", "o"), "expected a name or a place"),
     (("run", "--encoder", "pixels", "--images", "", "-o", "o"), "expected a name or a place"),
     (("run", "study.yaml"), "-o OUT"),
+    (("run", "study.yaml", "-o", ""), "-o must name a folder; got an empty text"),
     (("run", "study.yaml", "-o", "a_file"), "a_file: is no folder"),
     (("run", "study.yaml", "-o", "a_file/o"), "a_file/o: is no folder"),
     (("run", "study.yaml", "-o", "out"), "out: is no folder"),

@@ -9,10 +9,20 @@ a status.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from mgm_jax import __version__
 from mgm_jax.cli.commands import convert, finished, models, plan, run, stages, upkeep
 from mgm_jax.cli.ending import run_command
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mgm_jax {__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="mgm",
@@ -21,6 +31,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say which.")
+    ] = False,
+) -> None:
+    """Measure the geometry of the feature spaces of vision encoders."""
+
 
 for command in (
     run.run,

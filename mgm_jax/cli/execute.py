@@ -67,8 +67,15 @@ def _folder(
     if out is None:
         if study.output is None:
             raise InputError("give -o OUT, or output: in the study file")
-        out = study.output if is_url(study.output) else str(context.base / study.output)
+        out = study.output if is_url(study.output) else _below(context.base, study.output)
+    if not out.strip():
+        # As a path it would be the folder that this is run in.
+        raise InputError("-o must name a folder; got an empty text")
     return output_folder(str(out), say=say, work=context.work, executor=options.executor)
+
+
+def _below(base: Path, output: str) -> str:
+    return str(base / output) if output.strip() else ""
 
 
 def _stages(

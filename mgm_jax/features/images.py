@@ -59,6 +59,9 @@ def feature_images(
                     f"{n} are missing: {name_some(lacking)}."
                 )
             values = [value_of[one] for one in image_ids]
+        if len(values) > n and not any(map(_label, values[n:])):
+            # Blank lines at the end of a file.
+            values = values[:n]
         if len(values) != n:
             raise InputError(
                 f"features: labels must be one a row: {file.path} has {n} rows, and there are "

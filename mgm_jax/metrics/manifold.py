@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError
-from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
+from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths, tell_of_narrow_kernel
 from mgm_jax.geometry.nnk.candidates import check_group_sizes, check_policy, tell_about_repeats
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
@@ -246,6 +246,7 @@ def manifold_metrics(
         columns = measure_points(kept, distinct.groups, part, options, mesh)
         columns = {name: column[distinct.codes] for name, column in columns.items()}
         columns["duplicates"] = _share_dropped(partition, distinct.groups)
+    tell_of_narrow_kernel(columns["nnk_degree"], widths)
     return _record(columns, partition.values[partition.codes], reference_distance)
 
 

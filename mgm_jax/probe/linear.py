@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.parallel.devices import choose_mesh
-from mgm_jax.probe.features import MEMORY_LIMIT
+from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.labelled_sets import check_options, check_sets, penalties_of
 from mgm_jax.probe.linear_answers import logits_of, path_scores
 from mgm_jax.probe.logistic.path import solve_path
@@ -26,6 +27,11 @@ from mgm_jax.probe.scoring import (
 )
 
 _HELD_OUT = 0.2
+# Spreads of features for which the best of the usual penalties is well within them: a penalty of
+# one spread is the square of a factor away from that of another.
+_USUAL = 1e-2, 1e3
+# Rows by which the spread is judged.
+_SAMPLE = 4096
 _MEASURES = (*OF_CLASSES, *OF_SEVERAL)
 
 
@@ -156,7 +162,14 @@ def linear_probe(
             )
     codes = {name: one.codes for name, one in sets.items()}
     options = {"classes": classes.size, "mesh": mesh, "block_rows": rows}
-    solution = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
+    try:
+        solution = solve_path(prepare(sets["train"].x, codes["train"], **options), path)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"features of train must have products that float32 holds; they are spread by "
+            f"{_spread_of(sets['train'].x, rows):.3g}. Divide all features by one number, so that "
+            "they spread by about 1."
+        ) from error
     scores = path_scores(
         sets["validation"].x,
         codes["validation"],
@@ -167,6 +180,16 @@ def linear_probe(
     )
     # Of equally good ones, the strongest leaves least to chance.
     chosen = len(path) - 1 - int(np.nanargmax(scores[::-1]))
+    if chosen in (0, len(path) - 1) and len(path) > 1:
+        spread = _spread_of(sets["train"].x, rows)
+        if not _USUAL[0] < spread < _USUAL[1]:
+            warnings.warn(
+                f"the features of train are spread by {spread:.3g}, and the penalty at the "
+                f"{'weak' if chosen == 0 else 'strong'} end of the path was chosen, "
+                f"{path[chosen]:.3g}: a better one may lie beyond it. Divide all features by one "
+                "number, so that they spread by about 1.",
+                stacklevel=2,
+            )
     together = sets["train"].x.join(sets["validation"].x)
     # The solution on train is where the one on more images is near.
     final = solve_path(
@@ -195,3 +218,9 @@ def linear_probe(
         intercepts=final.intercepts[0],
         classes=classes,
     )
+
+
+def _spread_of(x: Features, rows: int | None) -> float:
+    """Root of the total variance of features, judged by the first of their rows."""
+    first = x.read(0, min(x.shape[0], _SAMPLE if rows is None else rows)).astype(np.float64)
+    return float(np.sqrt(first.var(axis=0).sum()))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mgm_jax
 from mgm_jax.cli import main
 from mgm_jax.study import read_study
 from tests.launch import ROOT
@@ -96,3 +97,11 @@ def test_importing_the_package_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_told(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["mgm", "--version"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    assert capsys.readouterr().out == f"mgm_jax {mgm_jax.__version__}\n"

@@ -31,7 +31,7 @@ def classes_of(folder: Path, name: str, content: bytes | np.ndarray) -> list[str
         ("l.csv", "\ufefflabel\r\n01\r\n1\r\né\r\n1\r\n".encode()),
         ("l.csv", "label;more\n01;\n1;\né;2,5\n1;\n".encode()),
         ("l.csv", "id,label\n3,1\n1,1\n0,01\n2,é\n".encode()),
-        ("l.txt", "\ufeff01\n1\né\n1\n".encode()),
+        ("l.txt", "\ufeff01\n1\né\n1\n\n\n".encode()),
         ("l.npy", np.array([["01"], ["1"], ["é"], ["1"]])),
         ("l.npy", np.array(["01", "1", "é", "1"]).astype(object).astype(str)),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -250,3 +252,20 @@ def test_unusable_sets_are_named() -> None:
         linear_probe(train, None, test, measure="map11")
     with pytest.raises(InputError, match="one label for each of the 60"):
         linear_probe((train[0], train[1][:-1]), None, test)
+
+
+def test_features_on_another_scale_than_the_penalties_are_told_of() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    sets = [(rng.normal(size=(60, 3)) + y[:, None], y) for _ in range(3)]
+    small = [(np.float32(1e-8) * x, labels) for x, labels in sets]
+    with pytest.warns(
+        UserWarning, match=r"spread by 1.\d+e-08, and the penalty at the (weak|strong)"
+    ):
+        linear_probe(*small, l2_penalties=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        linear_probe(*sets, l2_penalties=3)
+    large = [(np.float32(1e20) * x, labels) for x, labels in sets]
+    with pytest.raises(InputError, match=r"products that float32 holds; they are spread by"):
+        linear_probe(*large, l2_penalties=3)

@@ -111,20 +111,27 @@ _SIGLIP = "Zhai et al. 2023, Sigmoid loss for language image pre-training, arXiv
 _SNELL = "Snell et al. 2017, Prototypical networks for few-shot learning, arXiv 1703.05175"
 
 _IMAGENET = Preprocess(size=224, resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+_BICUBIC = replace(_IMAGENET, interpolation="bicubic")
+_CIFAR = replace(_IMAGENET, size=32, resize=32)
 # Networks of TensorFlow take values from -1 to 1.
-_TENSORFLOW = replace(_IMAGENET, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bicubic")
+_TENSORFLOW = replace(_BICUBIC, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 #: What TensorFlow's EfficientNets add to the running variance.
 TENSORFLOW_EPS = 1e-3
 
 
-def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architecture:
-    preprocess = replace(
-        _IMAGENET, size=spec.image_size, resize=max(spec.image_size, spec.image_size * 8 // 7)
-    )
+def _of(
+    spec: EncoderSpec, description: str, citation: str, preprocess: Preprocess = _BICUBIC
+) -> Architecture:
     return Architecture(
         spec=spec, preprocess=preprocess, description=description, citation=citation
     )
+
+
+def _resnet(spec: ResNetSpec, description: str, citation: str = _HE) -> Architecture:
+    size = spec.image_size
+    shorter = replace(_IMAGENET, size=size, resize=max(size, size * 8 // 7))
+    return _of(spec, description, citation, shorter)
 
 
 def _convnexts() -> dict[str, Architecture]:
@@ -136,24 +143,20 @@ def _convnexts() -> dict[str, Architecture]:
         second = prefix == "convnextv2"
         for size in sizes:
             blocks, channels = CONVNEXT_SIZES[size]
-            known[f"{prefix}_{size}"] = Architecture(
-                spec=ConvNeXtSpec(
-                    blocks=blocks, channels=channels, layer_scale=not second, response_norm=second
-                ),
-                preprocess=replace(_IMAGENET, interpolation="bicubic"),
-                description=f"ConvNeXt{' V2' if second else ''}, {size}, 224 px, {channels[-1]}-d",
-                citation=citation,
+            spec = ConvNeXtSpec(
+                blocks=blocks, channels=channels, layer_scale=not second, response_norm=second
             )
+            title = f"ConvNeXt{' V2' if second else ''}, {size}, 224 px, {channels[-1]}-d"
+            known[f"{prefix}_{size}"] = _of(spec, title, citation)
     return known
 
 
 def _swins() -> dict[str, Architecture]:
     return {
-        f"swin_{size}": Architecture(
-            spec=SwinSpec(embed_dim=dim, blocks=blocks, heads=heads),
-            preprocess=replace(_IMAGENET, interpolation="bicubic"),
-            description=f"Swin, {size}, windows of 7, 224 px, {8 * dim}-d",
-            citation=_SWIN,
+        f"swin_{size}": _of(
+            SwinSpec(embed_dim=dim, blocks=blocks, heads=heads),
+            f"Swin, {size}, windows of 7, 224 px, {8 * dim}-d",
+            _SWIN,
         )
         for size, (dim, blocks, heads) in SWIN_SIZES.items()
     }
@@ -167,28 +170,23 @@ def _mobilenets() -> dict[str, Architecture]:
     }
     sides = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
     known = {
-        "mobilenet_v2": Architecture(
-            spec=MobileNetSpec(),
-            preprocess=_IMAGENET,
-            description="MobileNetV2, 224 px, 1280-d",
-            citation=_MOBILENET,
-        )
+        "mobilenet_v2": _of(MobileNetSpec(), "MobileNetV2, 224 px, 1280-d", _MOBILENET, _IMAGENET)
     }
     for name, spec in lites.items():
         side, title = sides[name], name.replace("efficientnet_lite", "EfficientNet-Lite")
         scaled = replace(spec, image_size=side)
-        known[name] = Architecture(
-            spec=scaled,
-            preprocess=replace(_IMAGENET, size=side, resize=side + 32),
-            description=f"{title} as timm trains it, {side} px, 1280-d",
-            citation=_EFFICIENTNET,
+        known[name] = _of(
+            scaled,
+            f"{title} as timm trains it, {side} px, 1280-d",
+            _EFFICIENTNET,
+            replace(_IMAGENET, size=side, resize=side + 32),
         )
-        known[f"tf_{name}"] = Architecture(
-            spec=replace(scaled, padding="tf-same", batch_norm_eps=TENSORFLOW_EPS),
-            preprocess=replace(_TENSORFLOW, size=side, resize=side + 32),
-            description=f"{title} as converted from TensorFlow: its padding, epsilon and input, "
-            f"{side} px, 1280-d",
-            citation=_EFFICIENTNET,
+        known[f"tf_{name}"] = _of(
+            replace(scaled, padding="tf-same", batch_norm_eps=TENSORFLOW_EPS),
+            f"{title} as converted from TensorFlow: its padding, epsilon and input, {side} px, "
+            "1280-d",
+            _EFFICIENTNET,
+            replace(_TENSORFLOW, size=side, resize=side + 32),
         )
     return known
 
@@ -199,20 +197,16 @@ def _lite(channels: tuple[int, ...], repeats: tuple[int, ...]) -> MobileNetSpec:
 
 def _architectures() -> dict[str, Architecture]:
     known = {
-        "conv4": Architecture(
-            spec=Conv4Spec(),
-            preprocess=Preprocess(size=84, resize=96),
-            description="four 3x3 convolutions of 64 channels, 84 px, 1600-d",
-            citation=_SNELL,
+        "conv4": _of(
+            Conv4Spec(),
+            "four 3x3 convolutions of 64 channels, 84 px, 1600-d",
+            _SNELL,
+            Preprocess(size=84, resize=96),
         )
     }
     for depth, blocks in {20: 3, 32: 5, 44: 7, 56: 9}.items():
-        known[f"resnet{depth}"] = Architecture(
-            spec=CifarResNetSpec(blocks=blocks),
-            preprocess=Preprocess(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-            description=f"thin ResNet-{depth} for CIFAR, 32 px, 64-d",
-            citation=_HE,
-        )
+        title = f"thin ResNet-{depth} for CIFAR, 32 px, 64-d"
+        known[f"resnet{depth}"] = _of(CifarResNetSpec(blocks=blocks), title, _HE, _CIFAR)
     for depth, blocks in {
         18: (2, 2, 2, 2),
         34: (3, 4, 6, 3),
@@ -236,12 +230,8 @@ def _architectures() -> dict[str, Architecture]:
                 _WIDE,
             )
     cifar = ResNetSpec(blocks=(2, 2, 2, 2), block="basic", stem="cifar", image_size=32)
-    known["resnet18_cifar"] = Architecture(
-        spec=cifar,
-        preprocess=Preprocess(size=32, resize=32, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-        description="ResNet-18 with a 3x3 stem and no max pool, 32 px, 512-d",
-        citation=_SIMCLR,
-    )
+    title = "ResNet-18 with a 3x3 stem and no max pool, 32 px, 512-d"
+    known["resnet18_cifar"] = _of(cifar, title, _SIMCLR, _CIFAR)
     for depth, groups, group in ((50, 32, 4), (101, 32, 8), (101, 64, 4)):
         base = known[f"resnet{depth}"].spec
         assert isinstance(base, ResNetSpec)
@@ -253,18 +243,15 @@ def _architectures() -> dict[str, Architecture]:
     known |= _convnexts() | _swins() | _mobilenets()
     for size, (dim, layers, heads) in VIT_SIZES.items():
         for patch in (8, 14, 16, 32):
-            known[f"vit_{size}{patch}"] = Architecture(
-                spec=ViTSpec(
-                    patch=patch, embed_dim=dim, layers=layers, heads=heads, mlp_dim=4 * dim
-                ),
-                preprocess=replace(_IMAGENET, interpolation="bicubic"),
-                description=f"ViT-{size.capitalize()}/{patch}, {layers} layers, 224 px, {dim}-d",
-                citation=_DEIT if size in ("ti", "s") else _VIT,
+            known[f"vit_{size}{patch}"] = _of(
+                ViTSpec(patch=patch, embed_dim=dim, layers=layers, heads=heads, mlp_dim=4 * dim),
+                f"ViT-{size.capitalize()}/{patch}, {layers} layers, 224 px, {dim}-d",
+                _DEIT if size in ("ti", "s") else _VIT,
             )
     for size in ("ti", "s", "b", "l"):
         dim, layers, heads = VIT_SIZES[size]
-        known[f"eva02_{size}14"] = Architecture(
-            spec=ViTSpec(
+        known[f"eva02_{size}14"] = _of(
+            ViTSpec(
                 patch=14,
                 embed_dim=dim,
                 layers=layers,
@@ -277,14 +264,13 @@ def _architectures() -> dict[str, Architecture]:
                 final_norm=False,
                 fc_norm=True,
             ),
-            preprocess=replace(_IMAGENET, interpolation="bicubic"),
-            description=f"EVA-02-{size.capitalize()}/14, {layers} layers, 224 px, {dim}-d",
-            citation=_EVA,
+            f"EVA-02-{size.capitalize()}/14, {layers} layers, 224 px, {dim}-d",
+            _EVA,
         )
     for name, size, patch in (("b16", "b", 16), ("l16", "l", 16), ("so400m14", "so400m", 14)):
         dim, layers, heads = (1152, 27, 16) if size == "so400m" else VIT_SIZES[size]
-        known[f"siglip_{name}"] = Architecture(
-            spec=ViTSpec(
+        known[f"siglip_{name}"] = _of(
+            ViTSpec(
                 patch=patch,
                 embed_dim=dim,
                 layers=layers,
@@ -295,23 +281,21 @@ def _architectures() -> dict[str, Architecture]:
                 attention_pool=True,
                 position_resize="antialias",
             ),
-            preprocess=Preprocess(
-                size=224, resize=224, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
-            ),
-            description=f"image tower of SigLIP, {layers} layers, 224 px, {dim}-d",
-            citation=_SIGLIP,
+            f"image tower of SigLIP, {layers} layers, 224 px, {dim}-d",
+            _SIGLIP,
+            replace(_TENSORFLOW, resize=224),
         )
-    known["vit_mini"] = Architecture(
-        spec=ViTSpec(image_size=64, patch=8, embed_dim=192, layers=6, heads=3, mlp_dim=768),
-        preprocess=replace(_IMAGENET, size=64, resize=73),
-        description="small ViT for first looks, patch 8, 6 layers, 64 px, 192-d",
-        citation=_VIT,
+    known["vit_mini"] = _of(
+        ViTSpec(image_size=64, patch=8, embed_dim=192, layers=6, heads=3, mlp_dim=768),
+        "small ViT for first looks, patch 8, 6 layers, 64 px, 192-d",
+        _VIT,
+        replace(_IMAGENET, size=64, resize=73),
     )
-    known["pixels"] = Architecture(
-        spec=PixelsSpec(),
-        preprocess=Preprocess(size=28, resize=32),
-        description="the pixels themselves, flattened, 28 px, 2352-d",
-        citation="none: the control",
+    known["pixels"] = _of(
+        PixelsSpec(),
+        "the pixels themselves, flattened, 28 px, 2352-d",
+        "none: the control",
+        Preprocess(size=28, resize=32),
     )
     return known
 

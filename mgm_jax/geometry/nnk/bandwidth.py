@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import jax
@@ -51,6 +52,27 @@ def bandwidths(
     check_bandwidth(1.0, len(points), kernel=kernel)
     seen = fetch(normalise(points)) if normalize else points
     return hurtado_bandwidth(seen, groups=groups.codes)
+
+
+def tell_of_narrow_kernel(
+    degree: np.ndarray, widths: np.ndarray | None, *, stacklevel: int = 3
+) -> None:
+    """Warn where a kernel of a width that was given vanishes at every candidate of points.
+
+    Args:
+        degree: NNK neighbours of every point, ``[n]``.
+        widths: its bandwidth ``[n]``; None where each point got its own, which always reaches one.
+        stacklevel: as in :func:`warnings.warn`.
+    """
+    lonely = int(np.sum(degree == 0))
+    if widths is None or not lonely:
+        return
+    warnings.warn(
+        f"{lonely} of {len(degree)} points have no neighbour: a Gaussian kernel of the bandwidth "
+        f"{np.median(widths):.3g} (the median) vanishes at all their candidates. Scale the points, "
+        "or pass a larger bandwidth, or None for one a point.",
+        stacklevel=stacklevel,
+    )
 
 
 def hurtado_bandwidth(x: Any, *, groups: Any = None) -> np.ndarray:

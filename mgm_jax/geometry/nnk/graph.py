@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
-from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths
+from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths, tell_of_narrow_kernel
 from mgm_jax.geometry.nnk.candidates import (
     GRAM_LIMIT,
     ROWS_AT_ONCE,
@@ -214,6 +214,7 @@ def nnk_graph(
         results = _Rows(*(column[distinct.codes] for column in results))
         named = np.where(results.indices < 0, -1, rows[results.indices]).astype(np.int32)
         results = results._replace(indices=named)
+    tell_of_narrow_kernel((results.weights > 0).sum(axis=1), widths)
     return NnkGraph(**results._asdict(), kernel=kernel)
 
 

@@ -17,8 +17,8 @@ from mgm_jax.metrics.in_pairs.frames import frames_of
 from mgm_jax.metrics.in_pairs.subspaces import CHUNK, PairSubspaces, chunks_of
 from mgm_jax.metrics.local import Affinity, affinities
 
-# Values of the differences that are gathered at once, of each of two parts: 16 MiB.
-_GATHERED_VALUES = 2**22
+# Values of the differences that are gathered at once, of each of two parts: 32 MiB.
+_GATHERED_VALUES = 2**23
 # Polytopes that one is compared with at once, at least: the differences to their neighbours, eight
 # of each, then fill a matrix unit, and a TPU's compiler takes them from memory as it multiplies.
 _OTHERS = 14
@@ -75,7 +75,8 @@ def _overlaps(
     sizes = jnp.where(counted, subspaces.degree[others], 0)
     column = jnp.broadcast_to(jnp.arange(others.shape[1]), others.shape)
     negative, others, column = lax.sort((-sizes, others, column), num_keys=1)
-    order = jnp.argsort(-subspaces.degree[rows])
+    # Of one degree, those whose neighbours have the most.
+    order = jnp.argsort(negative[:, 0] - (k + 1) * subspaces.degree[rows])
 
     def by_blocks(values: jax.Array) -> jax.Array:
         return values[order].reshape(-1, beside, *values.shape[1:])

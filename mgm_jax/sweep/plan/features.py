@@ -152,10 +152,10 @@ def _same_labels(own: ImageSource, images: ImageSet, rows: np.ndarray, file: Fea
 
 
 def _subject(entry: FeaturesEntry, layers: dict[str, FeatureFile], rows: np.ndarray) -> Subject:
-    first = next(iter(layers.values()))
     meta = {"architecture": entry.architecture or "features"}
     model = StoredFeatures(
-        name=entry.name or first.path.stem,
+        # As the user calls the file: what is unpacked of a pickle has a name of the cache.
+        name=entry.name or Path(entry.source[0]).stem,
         layers=layers,
         rows=rows,
         family=entry.family or "features",

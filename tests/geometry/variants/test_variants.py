@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -189,3 +191,17 @@ def test_repeated_points_count_once(points: np.ndarray) -> None:
 def test_impossible_options_are_named(points: np.ndarray, call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call(points)
+
+
+def test_a_kernel_that_reaches_no_neighbour_is_told_of() -> None:
+    """By the authors' rule a bandwidth falls with the square of the scale."""
+    points = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    with pytest.warns(UserWarning, match="of 40 points have no neighbour: .* Scale the points"):
+        graph = nnk_graph(points / 1000, k=5, kernel="gaussian", bandwidth="hurtado")
+    assert not graph.weights.any()
+    with pytest.warns(UserWarning, match="40 of 40 points have no neighbour"):
+        manifold_metrics(points, k=5, kernel="gaussian", normalize=False, bandwidth=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nnk_graph(points, k=5, kernel="gaussian", bandwidth="hurtado")
+        nnk_graph(points / 1000, k=5, kernel="gaussian")

@@ -64,7 +64,7 @@ _NOT_THERE = 2**30
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
 # Fewer lists than this are not worth a thread of their own; so many are read at once.
-_MIN_ROWS, _SELECTED = 128, 2048
+_MIN_ROWS, _SELECTED = 128, 1024
 
 
 def nearest_by_pairs(

@@ -24,7 +24,8 @@ from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import pad_points
 from mgm_jax.parallel.cpus import available_cpus
 
-_BLOCK_BYTES = 2**26
+# Of a block on the device; one that is let go of may still be there when the next one comes.
+_BLOCK_BYTES = 2**25
 # Queries of a block: bounds what is held for their candidates.
 _MAX_ROWS = 2**15
 # Pairs of a call, and of a thread's turn at most.
