@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -23,8 +24,8 @@ from mgm_jax.geometry.local.subspaces import (
 )
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
-# Points that are made orthonormal together, about, in as many vectors as the one with most has.
-_LOT = 64
+# Points that are made orthonormal together at most, and the steps of how many vectors they have.
+_LOT, _STEP = 64, 4
 # Rows of a triangular factor that LAPACK inverts at once.
 _BLOCK = 8
 # So far above the smallest distance that counts the rounding of a factor does not matter.
@@ -109,21 +110,15 @@ def _overlaps(
     # Of a symmetric projector its upper triangle, row by row.
     triangle = np.flatnonzero(np.triu(np.ones((r, r), bool)))
     diagonal = np.searchsorted(triangle, np.arange(r) * (r + 1))
-    # The members of every group by the number of their vectors.
     count = (members >= 0).sum(axis=2)
-    order = np.argsort(count, axis=1, kind="stable")
     projectors = _room.array("projectors", g, m, triangle.size)
-    dimension = np.empty(mask.shape, np.int32)
-    groups = np.arange(g)[:, None]
-    step = -(-_LOT // g)
-    for start in range(0, m, step):
-        lot = slice(start, start + step)
-        point = order[:, lot]
-        group = np.broadcast_to(groups, point.shape).ravel()
-        parts = group, point.ravel()
+    projectors[~mask] = 0
+    dimension = np.zeros(mask.shape, np.int32)
+    for group, point, p in _lots(mask, count, most=members.shape[2]):
+        parts = group, point
         beyond = outside[parts]
-        chosen = members[parts][:, : max(1, int(count[parts].max()))]
-        own = np.where(beyond, 2 * g * m, group * m + parts[1])
+        chosen = members[parts][:, :p]
+        own = np.where(beyond, 2 * g * m, group * m + point)
         first = m * (group + g * beyond)
         index = np.where(chosen < 0, own[:, None], first[:, None] + chosen)
         vectors = _room.array("vectors", *chosen.shape, r)
@@ -134,16 +129,29 @@ def _overlaps(
         packed, spanned = _projectors(vectors, chosen >= 0, smallest, sign, triangle)
         # The projector onto what is orthogonal to the members outside.
         packed[:, diagonal] += beyond[:, None] & real[group]
-        projectors[:, lot] = packed.reshape(*point.shape, -1)
-        spanned = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
-        dimension[:, lot] = spanned.reshape(point.shape)
+        projectors[parts] = packed
+        dimension[parts] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
     on_diagonal = projectors[:, :, diagonal]
     # Every entry off the diagonal stands for two.
     overlaps = 2 * (projectors @ projectors.transpose(0, 2, 1))
     overlaps -= on_diagonal @ on_diagonal.transpose(0, 2, 1)
-    place = np.argsort(order, axis=1)
-    overlaps = overlaps[groups[:, :, None], place[:, :, None], place[:, None]]
-    return overlaps, np.take_along_axis(dimension, place, axis=1)
+    return overlaps, dimension
+
+
+def _lots(
+    mask: np.ndarray, count: np.ndarray, *, most: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Groups and places of points that need about as many vectors, and for how many there is room.
+
+    That depends on the number of the point alone, so that no last bit depends on its company.
+    """
+    group, point = np.nonzero(mask)
+    room = np.minimum(np.maximum(-(-count[group, point] // _STEP), 1) * _STEP, most)
+    for p in np.unique(room):
+        alike = np.flatnonzero(room == p)
+        for start in range(0, alike.size, _LOT):
+            lot = alike[start : start + _LOT]
+            yield group[lot], point[lot], int(p)
 
 
 def _products(rows: np.ndarray, name: str) -> np.ndarray:
@@ -199,6 +207,8 @@ def _projectors(
     try:
         inverse = _inverse(np.linalg.cholesky(gram))
     except np.linalg.LinAlgError:
+        if b > 1:
+            return _one_by_one(vectors, real, smallest, sign, triangle)
         return _greedy_projectors(vectors, real, smallest, sign, triangle)
     # One over the squared distance of each vector to the span of all others, the least that it
     # is ever to any of them.
@@ -221,6 +231,24 @@ def _projectors(
     if left.size:
         parts = vectors[left], real[left], smallest[left], sign[left]
         packed[left], dimension[left] = _greedy_projectors(*parts, triangle)
+    return packed, dimension
+
+
+def _one_by_one(
+    vectors: np.ndarray,
+    real: np.ndarray,
+    smallest: np.ndarray,
+    sign: np.ndarray,
+    triangle: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`_projectors` says, where one of them has no Cholesky factor."""
+    packed, dimension = np.empty((len(vectors), triangle.size)), np.empty(len(vectors), np.int64)
+    # The room is written to again.
+    vectors = vectors.copy()
+    for row in range(len(vectors)):
+        one = slice(row, row + 1)
+        parts = vectors[one], real[one], smallest[one], sign[one]
+        packed[one], dimension[one] = _projectors(*parts, triangle)
     return packed, dimension
 
 

@@ -245,7 +245,8 @@ def _solve_groups(
     )
     batches = group_batches(groups, max_points=most)
     # Beside devices that compile for long, a few sizes are worth more than the work.
-    for batch in trimmed_batches(groups, batches) if on_cpu else batches:
+    trimmed = jax.default_backend() == "cpu"
+    for batch in trimmed_batches(groups, batches) if trimmed else batches:
         (small if batch.rows.shape[1] <= GRAM_LIMIT else large).append(batch)
 
     def solve(batch: GroupBatch) -> tuple[np.ndarray, ...]:
