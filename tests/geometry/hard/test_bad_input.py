@@ -179,7 +179,7 @@ def _last_but(label: object) -> list[object]:
 
 BAD_GROUPS: dict[str, tuple[Any, str]] = {
     "one too few": (LABELS[1:], r"one label for each of the 48 points; got shape \(47,\)"),
-    "two axes": (LABELS[:, None], r"got shape \(48, 1\)"),
+    "two axes": (np.stack([LABELS, LABELS], axis=1), r"got shape \(48, 2\)"),
     "no labels": ([], r"got shape \(0,\)"),
     "one label": ("a", "got str"),
     "a generator": (_letters(), "got generator"),
