@@ -19,16 +19,23 @@ from typing import Any
 from mgm_jax.parallel.cpus import available_cpus
 
 RESULTS = Path(__file__).parents[1] / "results"
+# Threads of OpenBLAS and OpenMP stay awake for tens of milliseconds after a product, and would take
+# the cores of who comes next.
+_REST = 0.1
 _LIBRARIES = ("jax", "numpy", "scipy", "scikit-learn", "faiss-cpu", "torch", "optax")
 
 
 def interleaved(
     contestants: Mapping[str, Callable[[], object]], *, turns: int, uncounted: int = 1
 ) -> dict[str, float]:
-    """Median seconds of each contestant over ``turns`` turns, after some uncounted ones."""
+    """Median seconds of each contestant over ``turns`` turns, after some uncounted ones.
+
+    After each call there is a rest, in which the threads of its libraries go to sleep.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(uncounted + turns):
         for name, call in contestants.items():
+            time.sleep(_REST)
             start = time.perf_counter()
             call()
             if turn >= uncounted:

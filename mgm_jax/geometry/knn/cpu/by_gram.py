@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
-from mgm_jax.geometry.backend.workers import in_order, workers_for, workers_for_values
+from mgm_jax.geometry.backend.workers import even_parts, in_order, workers_for, workers_for_values
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
@@ -29,8 +29,10 @@ from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
 _POINTS, _POINTS_A_NEIGHBOUR, _MAX_POINTS = 1024, 8, 3072
 # Candidates beyond k: a limit in float32 rarely cuts the k-th off, and then the row is done again.
 _MARGIN = 6
-# Scores in float64 that stay in the second cache of a core.
+# Points in float64 that stay in the second cache of a core.
 _BLOCK_VALUES = 2**17
+# Scores of a thread's turn: with fewer, threads wait for Python's lock rather than work.
+_SCORES_A_TURN = 2**19
 _PAIR_VALUES = 2**18
 # How far the rounding of a scale that is not cut to few bits, and of what it scales, moves a point.
 _MOVED = 2.0**-51
@@ -122,12 +124,10 @@ def nearest_by_gram(
     results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
-    step = max(1, _BLOCK_VALUES // n)
-    calls = [
-        partial(_settle, cloud, results, start, min(start + step, n), k=k)
-        for start in range(0, n, step)
-    ]
-    for _ in in_order(calls, workers=workers_for(None)):
+    workers = workers_for(None)
+    turns = even_parts(n, most=max(1, _SCORES_A_TURN // n), workers=workers)
+    calls = [partial(_settle, cloud, results, turn.start, turn.stop, k=k) for turn in turns]
+    for _ in in_order(calls, workers=workers):
         pass
     return results._replace(distances=in_units(results.distances, points, metric=metric))
 
