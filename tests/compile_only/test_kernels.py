@@ -52,12 +52,14 @@ _started: list[float] = []
 #: Kernels that take tens of seconds to trace; what is asked of their trace is asked nightly.
 _LONG_TO_TRACE = frozenset(("ResNet-50", "ViT-B/16", "views -> ResNet-50 -> features"))
 
-#: What the TPU's compiler takes minutes for.
-_LONG_TO_COMPILE = frozenset(("snapshot", "metrics, large group", "metrics, images of 64 views"))
+#: What the TPU's compiler takes a minute or more for.
+_LONG_TO_COMPILE = frozenset(
+    ("snapshot", "metrics, large group", "metrics, images of 64 views", "k-NN over a ring")
+)
 
 
 def _marks(kernel: Kernel, device: str, *, traced: bool) -> list[pytest.MarkDecorator]:
-    long = _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device == "v5e" else frozenset()
+    long = _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device.startswith("v5e") else frozenset()
     return [pytest.mark.nightly] if kernel.name in long else []
 
 

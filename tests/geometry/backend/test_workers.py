@@ -56,26 +56,26 @@ def test_callers_side_by_side_leave_what_they_found() -> None:
         assert numbers() == {3}
 
 
-def _names(workers: int) -> set[str]:
-    """Threads that make some calls, each of which waits until all are at work."""
+def _numbers(workers: int) -> set[int]:
+    """Numbers of the threads that make some calls, each of which waits until all are at work."""
     together = threading.Barrier(workers)
 
-    def name() -> str:
+    def number() -> int:
         together.wait(timeout=60)
-        return threading.current_thread().name
+        return threading.get_ident()
 
-    return set(in_order([name] * workers, workers=workers))
+    return set(in_order([number] * workers, workers=workers))
 
 
 def test_threads_stay_for_the_next_call() -> None:
-    first = _names(3)
+    first = _numbers(3)
     assert len(first) == 3
-    assert _names(3) == first
+    assert _numbers(3) == first
 
 
 def test_calls_within_calls_have_threads_of_their_own() -> None:
-    inner = in_order([lambda: _names(2)] * 4, workers=2)
-    assert [len(names) for names in inner] == [2] * 4
+    inner = in_order([lambda: _numbers(2)] * 4, workers=2)
+    assert [len(numbers) for numbers in inner] == [2] * 4
 
 
 def test_an_error_arrives_when_nobody_is_at_work() -> None:
@@ -96,7 +96,7 @@ def test_an_error_arrives_when_nobody_is_at_work() -> None:
     with pytest.raises(ArithmeticError, match="no"), threads(2) as pool:
         pool.submit(slow)
         raise ArithmeticError("no")
-    assert len(_names(2)) == 2
+    assert len(_numbers(2)) == 2
 
 
 def test_a_forked_process_starts_threads_of_its_own() -> None:
