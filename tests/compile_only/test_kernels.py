@@ -59,7 +59,9 @@ _LONG_TO_COMPILE = frozenset(
 
 
 def _marks(kernel: Kernel, device: str, *, traced: bool) -> list[pytest.MarkDecorator]:
-    long = _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device.startswith("v5e") else frozenset()
+    long = (
+        _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device.startswith("v5e") else frozenset()
+    )
     return [pytest.mark.nightly] if kernel.name in long else []
 
 
