@@ -313,8 +313,8 @@ def points_of_batches_on_cpu(n: int, *, workers: int) -> int:
 
     Large ones take fewer calls, and small ones share a few points well among the cores.
 
-    >>> [points_of_batches_on_cpu(n, workers=2) for n in (100, 5000, 50000)]
+    >>> [points_of_batches_on_cpu(n, workers=2) for n in (1000, 2000, 50000)]
     [256, 512, 1024]
     """
-    share = n // (4 * workers)
-    return 256 if share < 512 else 512 if share < 1024 else 1024
+    share = n // workers
+    return 256 if share < 768 else 512 if share < 4096 else 1024
