@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -126,7 +127,7 @@ def _overlaps(
         vectors -= table[own][:, None]
         smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[parts])
         sign = np.where(beyond, -1.0, 1.0)
-        packed, spanned = _projectors(vectors, chosen >= 0, smallest, sign, triangle)
+        packed, spanned = _projectors(_Lot(vectors, chosen >= 0, smallest, sign), triangle)
         # The projector onto what is orthogonal to the members outside.
         packed[:, diagonal] += beyond[:, None] & real[group]
         projectors[parts] = packed
@@ -180,25 +181,37 @@ def _inverse(factor: np.ndarray) -> np.ndarray:
     return inverse
 
 
-def _projectors(
-    vectors: np.ndarray,
-    real: np.ndarray,
-    smallest: np.ndarray,
-    sign: np.ndarray,
-    triangle: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Projectors onto the spans of vectors, as :func:`orthonormal_basis` counts their directions.
+class _Lot(NamedTuple):
+    """Vectors that span the spaces of b points.
 
-    Args:
+    Attributes:
         vectors: ``[b, p, r]``, 0 where they do not count.
         real: which count, ``[b, p]`` bool.
         smallest: squared distance that is rounding, ``[b]``.
         sign: what the projectors are multiplied by ``[b]``.
+    """
+
+    vectors: np.ndarray
+    real: np.ndarray
+    smallest: np.ndarray
+    sign: np.ndarray
+
+    def take(self, rows: slice | np.ndarray) -> _Lot:
+        """Some of the points."""
+        return _Lot(*(part[rows] for part in self))
+
+
+def _projectors(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Projectors onto the spans of vectors, as :func:`orthonormal_basis` counts their directions.
+
+    Args:
+        lot: vectors of b points.
         triangle: entries of a projector to keep, ``[t]``.
 
     Returns:
         The entries ``[b, t]`` in the room, and dimensions ``[b]``.
     """
+    vectors, real, smallest, sign = lot
     b, p, r = vectors.shape
     gram = _products(vectors, "gram")
     apart = _SAFE * np.maximum(RANK_THRESHOLD * np.trace(gram, axis1=1, axis2=2), smallest)
@@ -208,8 +221,8 @@ def _projectors(
         inverse = _inverse(np.linalg.cholesky(gram))
     except np.linalg.LinAlgError:
         if b > 1:
-            return _one_by_one(vectors, real, smallest, sign, triangle)
-        return _greedy_projectors(vectors, real, smallest, sign, triangle)
+            return _one_by_one(lot, triangle)
+        return _greedy_projectors(lot, triangle)
     # One over the squared distance of each vector to the span of all others, the least that it
     # is ever to any of them.
     closeness = np.where(real, np.einsum("bij,bij->bj", inverse, inverse), 0)
@@ -229,37 +242,25 @@ def _projectors(
     dimension = real.sum(axis=1)
     left = np.flatnonzero(~certain)
     if left.size:
-        parts = vectors[left], real[left], smallest[left], sign[left]
-        packed[left], dimension[left] = _greedy_projectors(*parts, triangle)
+        packed[left], dimension[left] = _greedy_projectors(lot.take(left), triangle)
     return packed, dimension
 
 
-def _one_by_one(
-    vectors: np.ndarray,
-    real: np.ndarray,
-    smallest: np.ndarray,
-    sign: np.ndarray,
-    triangle: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+def _one_by_one(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`_projectors` says, where one of them has no Cholesky factor."""
-    packed, dimension = np.empty((len(vectors), triangle.size)), np.empty(len(vectors), np.int64)
+    b = len(lot.vectors)
+    packed, dimension = np.empty((b, triangle.size)), np.empty(b, np.int64)
     # The room is written to again.
-    vectors = vectors.copy()
-    for row in range(len(vectors)):
+    lot = lot._replace(vectors=lot.vectors.copy())
+    for row in range(b):
         one = slice(row, row + 1)
-        parts = vectors[one], real[one], smallest[one], sign[one]
-        packed[one], dimension[one] = _projectors(*parts, triangle)
+        packed[one], dimension[one] = _projectors(lot.take(one), triangle)
     return packed, dimension
 
 
-def _greedy_projectors(
-    vectors: np.ndarray,
-    real: np.ndarray,
-    smallest: np.ndarray,
-    sign: np.ndarray,
-    triangle: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+def _greedy_projectors(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`_projectors` says, of vectors that may depend on each other."""
+    vectors, real, smallest, sign = lot
     b, p, _ = vectors.shape
     packed, dimension = np.empty((b, triangle.size)), np.empty(b, np.int64)
     # Filled up, so that few shapes compile.
