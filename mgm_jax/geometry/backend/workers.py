@@ -212,6 +212,18 @@ def _libraries() -> ThreadpoolController | None:
     return ThreadpoolController()
 
 
+@cache
+def has_small_products() -> bool:
+    """Whether NumPy multiplies small matrices in float64 without packing them first.
+
+    OpenBLAS does with its kernels for AVX-512: of a few rows twice as fast as their triangle.
+    """
+    libraries = _libraries()
+    kernels = libraries.select(internal_api="openblas").info() if libraries is not None else []
+    names = {library.get("architecture") for library in kernels}
+    return bool(names) and names <= {"SkylakeX", "Cooperlake", "SapphireRapids"}
+
+
 _one_thread = _OneThread()
 
 

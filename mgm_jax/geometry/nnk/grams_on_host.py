@@ -6,25 +6,34 @@ of a symmetric product one triangle is computed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-# Differences that stay in the cache of a core until their product is done.
+from mgm_jax.geometry.backend.workers import has_small_products
+
+# Differences, or groups, that stay near a core until their products are done.
 _BLOCK_BYTES = 2**20
-# Of so few rows a product in full is faster than its triangle.
-_FEW_ROWS = 24
+_GROUPS_BYTES = 2**21
+# Rows of a product of few rows, and how many multiplications such a product may take at once: below
+# a million OpenBLAS multiplies without packing where it has AVX-512.
+_FEW, _SMALL_PRODUCT = 8, 10**6
+# Squared distance on the unit sphere from which up nothing is lost by products about the origin.
+_APART = 2.0**-6
 
 
 def group_grams_on_host(
-    points: np.ndarray, mask: np.ndarray, *, normalize: bool
+    points: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, normalize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`mgm_jax.geometry.nnk.neighbourhood.group_gram` says of many groups.
 
-    A group stays in the cache of a core from the first step to the product. Nothing depends on
-    the padding.
+    A few groups at a time stay in the cache of a core from the first step to the product, and
+    Python says little to each. Nothing depends on the padding.
 
     Args:
-        points: ``[g, m, d]``.
-        mask: which rows are points, ``[g, m]`` bool.
+        points: ``[n, d]``.
+        rows: the points of each group, ``[g, m]`` int.
+        mask: which of the rows count, ``[g, m]`` bool.
         normalize: whether to put the points on the unit sphere first.
 
     Returns:
@@ -34,37 +43,96 @@ def group_grams_on_host(
 
     grams = np.zeros((*mask.shape, mask.shape[1]))
     lengths = np.zeros(mask.shape)
-    room = np.empty(points.shape[1:])
-    (ger,) = get_blas_funcs(("ger",), (room,))
-    for group, (rows, real) in enumerate(zip(points, mask, strict=True)):
-        count = int(np.count_nonzero(real))
-        if not count:
-            continue
-        wide = room[:count]
-        wide[:] = rows if count == len(real) else rows[real]
+    (ger,) = get_blas_funcs(("ger",), dtype=np.float64)
+    for groups, places, wide in _wide_groups(points, rows, mask):
+        count = wide.shape[1]
         squared = np.vecdot(wide, wide)
-        scale = 1 / np.sqrt(np.where(squared > 0, squared, 1)) if normalize else np.ones(count)
+        scale = np.ones_like(squared)
+        if normalize:
+            scale /= np.sqrt(np.where(squared > 0, squared, 1))
         # The points stay as long as they are, and the mean is taken off at the length of each:
         # one pass over them instead of three. Their products are put on the sphere.
-        mean = (scale / count) @ wide
-        ger(-1.0, mean, 1 / scale, a=wide.T, overwrite_a=1)
-        product = _symmetric_product(wide)
-        product *= scale[:, None] * scale
+        means = ((scale / count)[:, None] @ wide)[:, 0]
+        for group, mean, length in zip(wide, means, 1 / scale, strict=True):
+            ger(-1.0, mean, length, a=group.T, overwrite_a=1)
+        products = _symmetric_products(wide)
+        products *= scale[:, :, None] * scale[:, None]
         squared *= scale**2
-        resolved = np.diagonal(product).max() / 4
-        grams[group][np.ix_(real, real)] = product
-        lengths[group] = resolved
-        lengths[group, real] = np.maximum(squared, resolved)
+        resolved = np.diagonal(products, axis1=1, axis2=2).max(axis=1, keepdims=True) / 4
+        grams[groups[:, None, None], places[:, :, None], places[:, None]] = products
+        lengths[groups] = resolved
+        lengths[groups[:, None], places] = np.maximum(squared, resolved)
     return grams, lengths
 
 
-def _symmetric_product(rows: np.ndarray) -> np.ndarray:
-    """Gram matrix of rows, the same above and below the diagonal."""
-    if len(rows) > _FEW_ROWS:
+def unit_grams_on_host(points: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Gram matrices of groups on the unit sphere, each about an origin that keeps the digits.
+
+    Points that are well apart are multiplied as they are. About the mean of their group are those
+    of groups in which two points are near each other.
+
+    Args:
+        points: ``[n, d]``, none of them zero.
+        rows: the points of each group, ``[g, m]`` int.
+        mask: which of the rows count, ``[g, m]`` bool.
+
+    Returns:
+        ``[g, m, m]`` float64, symmetric, 0 where masked.
+    """
+    grams = np.zeros((*mask.shape, mask.shape[1]))
+    near = np.zeros(len(mask), bool)
+    for groups, places, wide in _wide_groups(points, rows, mask):
+        products = _symmetric_products(wide)
+        scale = 1 / np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+        products *= scale[:, :, None] * scale[:, None]
+        pairs = products.reshape(len(products), -1) > 1 - _APART / 2
+        near[groups] = np.count_nonzero(pairs, axis=1) > wide.shape[1]
+        if wide.shape[1] == mask.shape[1]:
+            grams[groups] = products
+        else:
+            grams[groups[:, None, None], places[:, :, None], places[:, None]] = products
+    if near.any():
+        grams[near] = group_grams_on_host(points, rows[near], mask[near], normalize=True)[0]
+    return grams
+
+
+def _wide_groups(
+    points: np.ndarray, rows: np.ndarray, mask: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A few groups of one size at a time: which, the places of their points, these in float64.
+
+    The array of the points is to be written to, and the same at every turn.
+    """
+    sizes = np.count_nonzero(mask, axis=1)
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        groups = np.flatnonzero(sizes == size)
+        places = np.nonzero(mask[groups])[1].reshape(-1, size)
+        step = min(max(1, _GROUPS_BYTES // (8 * size * points.shape[1])), len(groups))
+        room = np.empty((step, size, points.shape[1]))
+        for start in range(0, len(groups), step):
+            part = slice(start, start + step)
+            wide = room[: len(groups[part])]
+            wide[:] = points[rows[groups[part, None], places[part]]]
+            yield groups[part], places[part], wide
+
+
+def _symmetric_products(groups: np.ndarray) -> np.ndarray:
+    """Gram matrices ``[g, m, m]`` of groups ``[g, m, d]``, symmetric to the last bit."""
+    m, width = groups.shape[1:]
+    if not has_small_products() or _FEW * m * width > _SMALL_PRODUCT:
         # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-        return rows @ rows.T
-    product = rows @ rows.copy().T
-    return (product + product.T) / 2
+        return np.matmul(groups, groups.transpose(0, 2, 1))
+    products = np.empty((len(groups), m, m))
+    for start in range(0, m, _FEW):
+        # A column more than the triangle has: the same rows on both sides would be taken for a
+        # whole matrix that meets its own transpose.
+        some, others = slice(start, start + _FEW), slice(max(start - 1, 0), m)
+        np.matmul(
+            groups[:, some], groups[:, others].transpose(0, 2, 1), out=products[:, some, others]
+        )
+    upper = np.triu(products, 1)
+    lower = upper.transpose(0, 2, 1)
+    return np.where(np.eye(m, dtype=bool), products, upper + lower)
 
 
 def gathered_grams_on_host(
