@@ -330,7 +330,8 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
                 lists = batch.column(0)
                 if lists.null_count:
                     raise InputError(f"features: {path}: {columns[0]} has rows without a value.")
-                if pc.count_distinct(pc.list_value_length(lists)).as_py() > 1:
+                lengths = pc.call_function("list_value_length", [lists]).unique()
+                if len(lengths) > 1:
                     raise InputError(
                         f"features: {path}: the lists of {columns[0]} differ in length."
                     )
@@ -390,17 +391,17 @@ def _hdf5(path: Path, key: str | None) -> FeatureFile:
         )
     )
     name = _chosen(path, None if key is None else key.strip("/"), kinds)
-    array = file[name]
+    array: Any = file[name]
     _check_type(path, array.dtype)
-    return _with_stated(
-        path,
-        kinds,
-        name,
-        lambda one: (file[one].asstr() if h5py.check_string_dtype(file[one].dtype) else file[one])[
-            :
-        ],
-        lambda start, stop: np.asarray(array[start:stop]),
-    )
+
+    def whole(one: str) -> Any:
+        values: Any = file[one]
+        return (values.asstr() if h5py.check_string_dtype(values.dtype) else values)[:]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return np.asarray(array[start:stop])
+
+    return _with_stated(path, kinds, name, whole, read)
 
 
 def _zarr(path: Path, key: str | None) -> FeatureFile:
