@@ -159,4 +159,4 @@ def safe_name(text: str, *, most: int = 80) -> str:
     kept = re.sub(r"[^A-Za-z0-9._@=-]+", "-", text).strip(".-") or "unnamed"
     if kept == text and len(kept) <= most:
         return kept
-    return f"{kept[:most]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{kept[:most]}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"

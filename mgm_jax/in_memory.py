@@ -13,6 +13,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import as_array, is_real
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import column_texts
 from mgm_jax.shown.result import Result
 
@@ -161,6 +162,10 @@ def study(
                 f"{what} must be of models of the study, {name_some(sorted(models))}; got also "
                 f"{name_some(unknown)}."
             )
+    tables = [(f"features[{one!r}]", value) for one, value in features.items()]
+    for what, value in [*tables[1:], ("labels", labels), ("ids", ids)]:
+        if tables:
+            refuse_other_order(tables[0][1], value, names=(tables[0][0], what))
     folder = Path(out)
     inputs = folder / "inputs"
     try:

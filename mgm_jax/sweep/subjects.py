@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import re
 from collections import Counter
@@ -181,8 +182,16 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     else:
         raise InputError(
             f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
-            f"architecture or published encoder; `mgm models` lists them"
+            f"architecture or published encoder{_meant(entry.source)}; `mgm models` lists them"
         )
+
+
+def _meant(source: str) -> str:
+    """What a source that stands for nothing may have been to be."""
+    if "$" in source:
+        return "; variables of the shell are not looked up in a study, write their values"
+    near = difflib.get_close_matches(source, [*ARCHITECTURES, *PUBLISHED], n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _told_apart(jobs: list[Job]) -> list[Job]:

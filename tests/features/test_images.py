@@ -31,6 +31,8 @@ def classes_of(folder: Path, name: str, content: bytes | np.ndarray) -> list[str
         ("l.csv", "\ufefflabel\r\n01\r\n1\r\né\r\n1\r\n".encode()),
         ("l.csv", "label;more\n01;\n1;\né;2,5\n1;\n".encode()),
         ("l.csv", "id,label\n3,1\n1,1\n0,01\n2,é\n".encode()),
+        # Row numbers with zeros before or behind, blanks around values, other usual names.
+        ("l.csv", "ID, Labels\n03.0, 1\n01.0, 1 \n00.0, 01\n02.0, é\n".encode()),
         ("l.txt", "\ufeff01\n1\né\n1\n\n\n".encode()),
         ("l.npy", np.array([["01"], ["1"], ["é"], ["1"]])),
         ("l.npy", np.array(["01", "1", "é", "1"]).astype(object).astype(str)),

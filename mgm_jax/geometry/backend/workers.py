@@ -212,16 +212,15 @@ def _libraries() -> ThreadpoolController | None:
     return ThreadpoolController()
 
 
-@cache
-def has_small_products() -> bool:
-    """Whether NumPy multiplies small matrices in float64 without packing them first.
+def blas_architectures() -> list[str]:
+    """What the libraries of OpenBLAS take the processor for; empty where nothing can tell.
 
-    OpenBLAS does with its kernels for AVX-512: of a few rows twice as fast as their triangle.
+    >>> isinstance(blas_architectures(), list)
+    True
     """
     libraries = _libraries()
-    kernels = libraries.select(internal_api="openblas").info() if libraries is not None else []
-    names = {library.get("architecture") for library in kernels}
-    return bool(names) and names <= {"SkylakeX", "Cooperlake", "SapphireRapids"}
+    known = [] if libraries is None else libraries.info()
+    return [one["architecture"] for one in known if one.get("internal_api") == "openblas"]
 
 
 _one_thread = _OneThread()

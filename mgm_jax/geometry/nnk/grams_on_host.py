@@ -10,14 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import has_small_products
+from mgm_jax.geometry.backend.row_products import row_products
 
 # Differences, or groups, that stay near a core until their products are done.
 _BLOCK_BYTES = 2**20
 _GROUPS_BYTES = 2**21
-# Rows of a product of few rows, and how many multiplications such a product may take at once: below
-# a million OpenBLAS multiplies without packing where it has AVX-512.
-_FEW, _SMALL_PRODUCT = 8, 10**6
 # Squared distance on the unit sphere from which up nothing is lost by products about the origin.
 _APART = 2.0**-6
 
@@ -55,7 +52,7 @@ def group_grams_on_host(
         means = ((scale / count)[:, None] @ wide)[:, 0]
         for group, mean, length in zip(wide, means, 1 / scale, strict=True):
             ger(-1.0, mean, length, a=group.T, overwrite_a=1)
-        products = _symmetric_products(wide)
+        products = row_products(wide, np.empty((len(wide), count, count)))
         products *= scale[:, :, None] * scale[:, None]
         squared *= scale**2
         resolved = np.diagonal(products, axis1=1, axis2=2).max(axis=1, keepdims=True) / 4
@@ -82,12 +79,13 @@ def unit_grams_on_host(points: np.ndarray, rows: np.ndarray, mask: np.ndarray) -
     grams = np.zeros((*mask.shape, mask.shape[1]))
     near = np.zeros(len(mask), bool)
     for groups, places, wide in _wide_groups(points, rows, mask):
-        products = _symmetric_products(wide)
+        count = wide.shape[1]
+        products = row_products(wide, np.empty((len(wide), count, count)))
         scale = 1 / np.sqrt(np.diagonal(products, axis1=1, axis2=2))
         products *= scale[:, :, None] * scale[:, None]
         pairs = products.reshape(len(products), -1) > 1 - _APART / 2
-        near[groups] = np.count_nonzero(pairs, axis=1) > wide.shape[1]
-        if wide.shape[1] == mask.shape[1]:
+        near[groups] = np.count_nonzero(pairs, axis=1) > count
+        if count == mask.shape[1]:
             grams[groups] = products
         else:
             grams[groups[:, None, None], places[:, :, None], places[:, None]] = products
@@ -114,25 +112,6 @@ def _wide_groups(
             wide = room[: len(groups[part])]
             wide[:] = points[rows[groups[part, None], places[part]]]
             yield groups[part], places[part], wide
-
-
-def _symmetric_products(groups: np.ndarray) -> np.ndarray:
-    """Gram matrices ``[g, m, m]`` of groups ``[g, m, d]``, symmetric to the last bit."""
-    m, width = groups.shape[1:]
-    if not has_small_products() or _FEW * m * width > _SMALL_PRODUCT:
-        # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-        return np.matmul(groups, groups.transpose(0, 2, 1))
-    products = np.empty((len(groups), m, m))
-    for start in range(0, m, _FEW):
-        # A column more than the triangle has: the same rows on both sides would be taken for a
-        # whole matrix that meets its own transpose.
-        some, others = slice(start, start + _FEW), slice(max(start - 1, 0), m)
-        np.matmul(
-            groups[:, some], groups[:, others].transpose(0, 2, 1), out=products[:, some, others]
-        )
-    upper = np.triu(products, 1)
-    lower = upper.transpose(0, 2, 1)
-    return np.where(np.eye(m, dtype=bool), products, upper + lower)
 
 
 def gathered_grams_on_host(

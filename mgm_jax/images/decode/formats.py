@@ -154,6 +154,8 @@ def what_it_is(content: bytes) -> str | None:
     if (stands_for := stands_for_another(content)) is not None:
         return stands_for
     if content[4:8] == b"ftyp":
+        if content[8:12] in (b"avif", b"avis"):
+            return "AVIF, cut short or damaged: get it again"
         heif = content[8:12] in _HEIF
         return f"HEIF, which Pillow cannot decode: {_CONVERT}" if heif else "a film"
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -6,10 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mgm_jax.geometry.backend import row_products
 from mgm_jax.geometry.backend.precision import double_precision
-from mgm_jax.geometry.nnk import grams_from_cloud, grams_on_host
+from mgm_jax.geometry.nnk import grams_from_cloud
 from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
-from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
+from mgm_jax.geometry.nnk.grams_on_host import (
+    gathered_grams_on_host,
+    group_grams_on_host,
+    unit_grams_on_host,
+)
 from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
@@ -138,9 +143,9 @@ def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
     assert not gram[2].any()
 
 
-@pytest.mark.parametrize("small", [True, False], ids=["in rows", "in triangles"])
+@pytest.mark.parametrize("small", [True, False], ids=["in strips", "in triangles"])
 def test_gram_matrices_on_the_sphere_are_those_of_float64(small, monkeypatch):
-    monkeypatch.setattr(grams_on_host, "has_small_products", lambda: small)
+    monkeypatch.setattr(row_products, "_copies_little", lambda: small)
     random = np.random.default_rng(0)
     points = np.concatenate([random.normal(size=(40, 512)), cloud("views_1e-3", n=40)])
     points = points.astype(np.float32)
@@ -150,7 +155,7 @@ def test_gram_matrices_on_the_sphere_are_those_of_float64(small, monkeypatch):
     points[rows[2, 3]] = points[rows[2, 8]] * (1 + 1e-4 * points[rows[2, 9]])
     mask = np.arange(17) < np.array([17, 15, 17])[:, None]
     mask[0, 4] = False
-    grams = grams_on_host.unit_grams_on_host(points, rows, mask)
+    grams = unit_grams_on_host(points, rows, mask)
     unit = points[rows].astype(np.float64)
     unit /= np.linalg.norm(unit, axis=2, keepdims=True)
     expected = ((unit[:, :, None] - unit[:, None]) ** 2).sum(axis=3)
