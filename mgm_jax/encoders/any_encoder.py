@@ -15,7 +15,7 @@ import numpy as np
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import Preprocess
 from mgm_jax.errors import InputError
-from mgm_jax.seals import digest_of
+from mgm_jax.files.seals import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
