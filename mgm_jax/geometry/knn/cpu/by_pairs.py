@@ -23,6 +23,7 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import even_parts, in_order, threads, workers_for
+from mgm_jax.geometry.knn.cpu.aligned_points import take_on_device
 from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides, positions_in
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
@@ -45,7 +46,6 @@ from mgm_jax.geometry.knn.tile import (
     in_units,
     is_certified,
     margin,
-    pad_points,
 )
 from mgm_jax.parallel.cpus import available_cpus
 from mgm_jax.progress import progress
@@ -207,7 +207,7 @@ class _DeviceScan:
         self.features = scaled.targets.values.shape[1]
 
         def make(points: Points, chosen: np.ndarray, rows: int) -> ScanTable:
-            part, present = pad_points(points.take(chosen), multiple=rows)
+            part, present = take_on_device(points, chosen, rows=rows), np.arange(rows) < len(chosen)
             return scan_table(part, scaled.mean, present, dtype=dtype)
 
         self.queries, self.targets = both_sides(
