@@ -7,5 +7,6 @@
 | ``exact_products`` | Gram matrices in pairs, by matrix units |
 | ``wide`` | whether a device computes wide numbers in float64 or in pairs: the one place |
 | ``workers`` | calls on a few threads of the host, results in order |
+| ``cores`` | threads on cores of their own for the time of a few calls |
 | ``row_sums`` | sums of rows that a CPU adds fast |
 """
