@@ -313,7 +313,8 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 def _file(folder: Path, name: str, value: Any) -> Path:
     """Features in a file: the one that is named, or one that is written."""
-    from mgm_jax.files import safe_name, whole_file
+    from mgm_jax.files.names import safe_name
+    from mgm_jax.files.whole import whole_file
 
     if isinstance(value, str | Path):
         return Path(value)
@@ -332,7 +333,7 @@ def _file(folder: Path, name: str, value: Any) -> Path:
 
 
 def _column(path: Path, name: str, values: Any) -> Path:
-    from mgm_jax.files import whole_file
+    from mgm_jax.files.whole import whole_file
     from mgm_jax.images.sources.files.names import writable
 
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
@@ -345,7 +346,7 @@ def _column(path: Path, name: str, values: Any) -> Path:
 
 
 def _scores(folder: Path, scores: Any) -> Path | str:
-    from mgm_jax.files import whole_file
+    from mgm_jax.files.whole import whole_file
 
     if isinstance(scores, str) and scores.startswith("published:"):
         return scores

@@ -15,7 +15,7 @@ import numpy as np
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import Preprocess
 from mgm_jax.errors import InputError
-from mgm_jax.seals import digest_of
+from mgm_jax.files.seals import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -82,7 +82,7 @@ class AnyEncoder(ABC):
         """
         if hasattr(images, "detach"):
             # A tensor of PyTorch.
-            images = images.detach().cpu().numpy()
+            images = np.asarray(images.detach().cpu())  # type: ignore[union-attr]
         if not isinstance(images, np.ndarray | jax.Array):
             raise InputError(
                 f"images: expected an array [b, h, w, {self._channels[0]}] of uint8, got "

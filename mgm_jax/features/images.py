@@ -13,9 +13,9 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.files import FeatureFile
 from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called
+from mgm_jax.files.numpy_files import why_not
+from mgm_jax.files.text_table import read_text_table
 from mgm_jax.images import ImageSource
-from mgm_jax.numpy_files import why_not
-from mgm_jax.text_table import read_text_table
 
 _MAYBE_FLOAT = re.compile(r"(-?\d+(\.0)?|nan)?", re.IGNORECASE)
 

@@ -9,5 +9,6 @@
 | ``workers`` | calls on a few threads of the host, results in order |
 | ``packed_symmetric`` | symmetric matrices as rectangles of half as many numbers, on a CPU |
 | ``triangular`` | inverses of many small triangular matrices, on a CPU |
+| ``row_products`` | inner products of all rows of small matrices, on a CPU |
 | ``row_sums`` | sums of rows that a CPU adds fast |
 """

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.files.numpy_files import why_not
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.picture import array_to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.sources.options import SourceOptions
-from mgm_jax.numpy_files import why_not
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.text_table import read_text_table
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import read_regular
 from mgm_jax.images.image_source import ImageSource
@@ -31,7 +32,6 @@ from mgm_jax.images.sources.tables.fields import (
     encode_text,
 )
 from mgm_jax.images.sources.tables.rows import rows_of_split
-from mgm_jax.text_table import read_text_table
 
 # A whole number with zeros before it, which is a name.
 _PADDED = re.compile(r"-?0\d+$")
