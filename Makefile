@@ -12,10 +12,13 @@ BIN     := $(VENV)/bin
 ENGINES := $(abspath $(VENV)-engines/bin)
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Bytecode is kept whatever the shell says of it: tests start some hundred programs, and what they
+# are installed with is compiled where it is first imported.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two halves of the list, and who is ready first takes from the other: what a module or a folder of
-# tests shares is made once or twice, and no worker is left with the long files at the end. Bytecode
-# is kept whatever the shell says of it: tests start some hundred programs.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
+# tests shares is made once or twice, and no worker is left with the long files at the end.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo engines test test-all test-fast compile-only lint docs coverage dist bench clean
 
@@ -92,22 +95,34 @@ bench: $(VENV)/.test$(ORACLES)
 clean:
 	rm -rf .venv .venv-* demo_output out site dist
 
+# Each of these is one call of pip where it can be, as each call builds the package anew and looks at
+# all that is there. Only a user's environment is compiled as it is installed: of the tests' two
+# gigabytes most is never imported.
+define venv
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+endef
+
 $(VENV)/.core: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(venv)
 	$(PIP) --editable .
 	touch $@
 
-$(VENV)/.test0: $(VENV)/.core
-	$(PIP) --editable '.[test]'
-	touch $@
+$(VENV)/.test0: pyproject.toml
+	$(venv)
+	$(PIP) --no-compile --editable '.[test]'
+	touch $(VENV)/.core $@
 
 # The oracles are pinned: what a test compares with should not move under it. torchvision goes
 # without its dependencies, because PyTorch's CPU build satisfies them under another name.
-$(VENV)/.test1: $(VENV)/.test0
-	$(PIP) torch==2.13.0
-	$(PIP) --no-deps torchvision==0.28.0
-	$(PIP) --editable '.[test,oracle,convert]'
+$(VENV)/.oracles: pyproject.toml
+	$(venv)
+	$(PIP) --no-compile torch==2.13.0
+	$(PIP) --no-compile --no-deps torchvision==0.28.0
 	touch $@
+
+$(VENV)/.test1: $(VENV)/.oracles
+	$(PIP) --no-compile --editable '.[test,oracle,convert]'
+	touch $(VENV)/.core $(VENV)/.test0 $@
 
 # An environment of its own, because beside libtpu JAX looks for a TPU at every start; all but the
 # compilers comes from that of the tests. Without their dependencies, which are CUDA.
@@ -124,6 +139,7 @@ $(VENV)/.docs: $(VENV)/.core
 	$(PIP) --editable '.[docs]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.test1
-	$(PIP) --editable '.[dev]'
-	touch $@
+# All that `.ci/run` uses of this Python.
+$(VENV)/.dev: $(VENV)/.oracles
+	$(PIP) --no-compile --editable '.[test,oracle,convert,docs,dev]'
+	touch $(addprefix $(VENV)/,.core .docs .test0 .test1) $@

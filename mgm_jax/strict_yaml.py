@@ -95,6 +95,8 @@ def _check(node: yaml.Node, where: str, *, sizes: dict[int, int], above: set[int
         return sizes[key]
     above.add(key)
     size = 1
+    if isinstance(node, yaml.ScalarNode):
+        node.value = _whole_letters(node, where)
     if isinstance(node, yaml.ScalarNode) and node.tag == _INTEGER and _MISREAD.match(node.value):
         raise InputError(
             f"{where}: {_line(node)}: YAML reads {node.value} as another number, to the base of 8 "
@@ -121,6 +123,20 @@ def _check(node: yaml.Node, where: str, *, sizes: dict[int, int], above: set[int
     above.discard(key)
     sizes[key] = size
     return size
+
+
+def _whole_letters(node: yaml.ScalarNode, where: str) -> str:
+    """The text of a scalar, the two halves that JSON writes of a letter such as an emoji joined."""
+    text: str = node.value
+    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: {_line(node)} holds one half of a letter alone ({text!a}); write the letter "
+            "itself, in UTF-8"
+        ) from error
 
 
 def _line(mark: yaml.Node | yaml.Event) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from hypothesis import example, given, settings
@@ -164,3 +166,17 @@ def test_anchors_are_read_and_a_key_of_each_mapping_counts_for_itself(tmp_path) 
     )
     study = read_study(file)
     assert [(one.source, one.size) for one in study.encoders] == [("pixels", 8), ("pixels", 16)]
+
+
+def test_letters_that_json_writes_in_halves_are_whole(tmp_path) -> None:
+    """A name of two halves could be written to no table."""
+    file = tmp_path / "s.yaml"
+    content = {
+        "encoders": [{"source": "pixels", "name": "\U0001f41d"}],
+        "images": [{"source": "d"}],
+    }
+    file.write_text(json.dumps(content))
+    assert read_study(file).encoders[0].name == "\U0001f41d"
+    file.write_text(file.read_text().replace("\\udc1d", ""))
+    with pytest.raises(InputError, match="one half of a letter"):
+        read_study(file)

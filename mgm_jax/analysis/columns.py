@@ -34,6 +34,8 @@ _CONSTANT = 64 * np.finfo(np.float64).eps
 # Spread, in units of 1 or of the largest entry of a table of smaller ones, below which a column
 # holds what rounding left of zeros: metrics are sums of thousands of terms of about 1.
 _NOISE = 2.0**-40
+# Spreads of which float64 holds the squares.
+_SQUARABLE = (1e-150, 1e150)
 
 
 def as_table(metrics: Any, *, name: str) -> pd.DataFrame:
@@ -122,6 +124,8 @@ def usable_columns(
             left_out[name] = "constant"
         elif np.ptp(values) <= _NOISE * unit:
             left_out[name] = f"rounding noise (all within {np.ptp(values):.1g})"
+        elif not _SQUARABLE[0] < np.ptp(values) < _SQUARABLE[1]:
+            left_out[name] = f"spread by {np.ptp(values):.1g}, which has no square; rescale it"
         else:
             usable.append(name)
     return tuple(usable), left_out

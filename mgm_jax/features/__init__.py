@@ -3,6 +3,7 @@
 | file | what |
 |---|---|
 | ``files`` | arrays in files of many formats, read block by block |
+| ``stated`` | ids and labels that lie beside features |
 | ``images`` | which image a row belongs to: ids, labels, agreement between models |
 | ``stored`` | features in the place of an encoder, and the copying of them into a store |
 """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,18 +15,21 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import file_sha256, safetensors_head
-from mgm_jax.found_instead import found_instead
-from mgm_jax.numpy_files import why_not
+from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called, stated_beside
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.numpy_files import why_not
+from mgm_jax.files.safetensors_head import safetensors_head
+from mgm_jax.files.seals import file_sha256
+from mgm_jax.geometry.points.groups import column_texts
 
 Block = Callable[[int, int], np.ndarray]
 """From the first row and the one after the last to these rows."""
 
-# Names of columns that say which image a row belongs to and what it shows.
-ID_COLUMNS = ("id", "image", "path", "file", "filename")
-LABEL_COLUMNS = ("label", "class", "target")
-
-_SAFETENSORS_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+_SAFETENSORS_TYPES = {
+    **{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bfloat16", "BOOL": "?"},
+    **{f"I{8 * size}": f"<i{size}" for size in (1, 2, 4, 8)},
+    **{f"U{8 * size}": f"<u{size}" for size in (1, 2, 4, 8)},
+}
 _PARQUET_ROWS = 8192
 # What files are called where it is told what lies in their place.
 _MEANT = {".parquet": "a Parquet table", ".h5": "an HDF5 file", ".hdf5": "an HDF5 file"}
@@ -115,8 +120,14 @@ def _joined(parts: Sequence[FeatureFile]) -> FeatureFile:
         return np.concatenate(blocks)
 
     total = hashlib.sha256("/".join(part.digest for part in parts).encode())
-    stated = all(part.ids is not None for part in parts)
-    labelled = all(part.labels is not None for part in parts)
+    for what in ("ids", "labels"):
+        lacking = [part.path.name for part in parts if getattr(part, what) is None]
+        if 0 < len(lacking) < len(parts):
+            raise InputError(
+                f"features: shards must all state {what}, or none of them; {name_some(lacking)} "
+                f"of {len(parts)} state none."
+            )
+    stated, labelled = first.ids is not None, first.labels is not None
     return FeatureFile(
         path=first.path,
         shape=(int(ends[-1]), *first.shape[1:]),
@@ -165,22 +176,30 @@ def _npy(path: Path, key: str | None) -> FeatureFile:
 
 
 def _npz(path: Path, key: str | None) -> FeatureFile:
-    with np.load(path, allow_pickle=False) as archive:
-        names = list(archive.files)
-        stated = {name: archive[name] for name in (*ID_COLUMNS, *LABEL_COLUMNS) if name in names}
-    name = _chosen(path, key, [one for one in names if one not in stated])
+    heads = {}
+    with zipfile.ZipFile(path) as archive:
+        for one in archive.namelist():
+            with archive.open(one) as file:
+                heads[one.removesuffix(".npy")] = _npy_header(file)
+    kinds = {one: (shape, dtype) for one, (shape, _, dtype) in heads.items()}
+    name = _chosen(path, key, kinds)
+    shape, fortran, dtype = heads[name]
     member = f"{name}.npy"
-    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-        shape, fortran, dtype = _npy_header(file)
-    if fortran:
-        raise InputError(
-            f"features: {path}: {name} is stored column by column; save a C-ordered array."
-        )
     _check_type(path, dtype)
+
+    def whole(one: str) -> np.ndarray:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[one]
+
     width = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
     state: dict[str, Any] = {"row": 0, "file": None}
 
     def read(start: int, stop: int) -> np.ndarray:
+        if fortran:
+            # Column by column: no row is there before all are.
+            if state["file"] is None:
+                state["file"] = whole(name)
+            return state["file"][start:stop]
         # A compressed member can only be read from its front: go on where the last block ended.
         if state["file"] is None or start < state["row"]:
             archive = zipfile.ZipFile(path)
@@ -196,16 +215,27 @@ def _npz(path: Path, key: str | None) -> FeatureFile:
         state["row"] = stop
         return np.frombuffer(raw, dtype).reshape(stop - start, *shape[1:])
 
-    ids = next((stated[one] for one in ID_COLUMNS if one in stated), None)
-    labels = next((stated[one] for one in LABEL_COLUMNS if one in stated), None)
-    return FeatureFile(
-        path=path,
-        shape=shape,
-        digest=name,
-        read=read,
-        ids=None if ids is None else tuple(str(one) for one in ids.tolist()),
-        labels=None if labels is None else tuple(labels.tolist()),
-    )
+    return _with_stated(path, kinds, name, whole, read)
+
+
+def _with_stated(
+    path: Path,
+    kinds: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]],
+    name: str,
+    whole: Callable[[str], Any],
+    read: Block,
+) -> FeatureFile:
+    """One array of a file that holds several, with the ids and labels among the others."""
+    shape, folder = kinds[name][0], name.rpartition("/")[0]
+    beside = {
+        one: kind[0]
+        for one, kind in kinds.items()
+        if one != name and one.rpartition("/")[0] in ("", folder)
+    }
+    # Those of the same folder come first.
+    beside = dict(sorted(beside.items(), key=lambda one: one[0].rpartition("/")[0] != folder))
+    stated = stated_beside(path, beside, whole, rows=shape[0] if shape else 0)
+    return FeatureFile(path=path, shape=shape, digest=name, read=read, **stated)
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -219,44 +249,81 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _safetensors(path: Path, key: str | None) -> FeatureFile:
+    header, data = safetensors_head(path)
+    texts = header.pop("__metadata__", None) or {}
+    kinds = {
+        one: (tuple(entry["shape"]), _safetensors_type(entry["dtype"]))
+        for one, entry in header.items()
+    }
+    name = _chosen(path, key, kinds)
+    _check_type(path, kinds[name][1])
+
+    def mapped(one: str) -> np.ndarray:
+        shape, dtype = kinds[one]
+        return np.memmap(path, dtype, "r", data + header[one]["data_offsets"][0], shape)
+
+    array = mapped(name)
+    found = _with_stated(
+        path, kinds, name, mapped, lambda start, stop: np.asarray(array[start:stop])
+    )
+    # Texts have no place among tensors; what was unpacked of a pickle keeps them in the head.
+    kept = {
+        what: tuple(json.loads(texts[f"mgm_{what}"]))
+        for what in ("ids", "labels")
+        if f"mgm_{what}" in texts and getattr(found, what) is None
+    }
+    return replace(found, **{what: one for what, one in kept.items() if len(one) == len(found)})
+
+
+def _safetensors_type(name: str) -> np.dtype[Any]:
     import ml_dtypes
 
-    header, data = safetensors_head(path)
-    header.pop("__metadata__", None)
-    name = _chosen(path, key, list(header))
-    entry = header[name]
-    if entry["dtype"] == "BF16":
-        dtype = np.dtype(ml_dtypes.bfloat16)
-    else:
-        dtype = np.dtype(_SAFETENSORS_TYPES.get(entry["dtype"], "O"))
-    _check_type(path, dtype)
-    start, _ = entry["data_offsets"]
-    array = np.memmap(path, dtype, "r", data + start, tuple(entry["shape"]))
-    return _of_array(path, array, name)
+    known = _SAFETENSORS_TYPES.get(name, "O")
+    return np.dtype(ml_dtypes.bfloat16 if known == "bfloat16" else known)
 
 
 def _parquet(path: Path, key: str | None) -> FeatureFile:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)
     schema = file.schema_arrow
 
     def is_vector(kind: Any) -> bool:
-        return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+        lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+        return any(one(kind) for one in lists)
 
     vectors = [one.name for one in schema if is_vector(one.type)]
-    numbers = [one.name for one in schema if pa.types.is_floating(one.type)]
+    # Labels and ids are numbers too, and floating-point ones where pandas lacked one; so is the
+    # index that it keeps. A column y beside x is a feature.
+    usual_labels = [one for one in LABEL_COLUMNS if one != "y"]
+    named = [called(schema.names, usual) for usual in (ID_COLUMNS, usual_labels)]
+    plain = [
+        one for one in schema if one.name not in named and not one.name.startswith("__index_level_")
+    ]
+    numbers = [one.name for one in plain if pa.types.is_floating(one.type)]
+    others = [
+        one.name for one in plain if pa.types.is_integer(one.type) or pa.types.is_decimal(one.type)
+    ]
     if key is not None or len(vectors) == 1:
-        columns = [_chosen(path, key, vectors)]
+        columns = [_chosen_name(path, key, vectors)]
     elif numbers and not vectors:
         columns = numbers
+        if others:
+            warnings.warn(
+                f"features: {path}: columns of integers are taken for no features: "
+                f"{name_some(others)}. Save them as floating-point numbers if they are.",
+                stacklevel=2,
+            )
     else:
         raise InputError(
             f"features: {path} must have a column of lists, or columns of floating-point numbers; "
             f"it has {name_some(schema.names)}. Give key: the name of the column."
         )
     rows = file.metadata.num_rows
+    if not rows:
+        raise InputError(f"features: {path} must have a row an image; it has none.")
 
     def blocks() -> Iterator[np.ndarray]:
         for batch in file.iter_batches(_PARQUET_ROWS, columns=columns):
@@ -264,11 +331,12 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
                 lists = batch.column(0)
                 if lists.null_count:
                     raise InputError(f"features: {path}: {columns[0]} has rows without a value.")
-                flat = lists.flatten().to_numpy(zero_copy_only=False)
-                if len(lists) and len(flat) % len(lists):
+                lengths = pc.call_function("list_value_length", [lists]).unique()
+                if len(lengths) > 1:
                     raise InputError(
                         f"features: {path}: the lists of {columns[0]} differ in length."
                     )
+                flat = lists.flatten().to_numpy(zero_copy_only=False)
                 yield flat.reshape(len(lists), -1)
             else:
                 yield np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], axis=1)
@@ -292,9 +360,9 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
         state["held"], state["row"] = state["held"][drop:], start
         return state["held"][: stop - start]
 
-    def column(names: Sequence[str]) -> tuple[Any, ...] | None:
-        name = next((one for one in names if one in schema.names and one not in columns), None)
-        if name is None:
+    def column(usual: Sequence[str]) -> tuple[Any, ...] | None:
+        name = called([one for one in schema.names if one not in columns], usual)
+        if name is None or is_vector(schema.field(name).type):
             return None
         return tuple(pq.read_table(path, columns=[name]).column(0).to_pylist())
 
@@ -304,7 +372,7 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
         shape=(rows, *first.shape[1:]),
         digest=",".join(columns),
         read=read,
-        ids=None if ids is None else tuple(map(str, ids)),
+        ids=None if ids is None else tuple(column_texts(ids, name="ids")),
         labels=column(LABEL_COLUMNS),
     )
 
@@ -315,16 +383,26 @@ def _hdf5(path: Path, key: str | None) -> FeatureFile:
     except ImportError as error:
         raise InputError(f"features: {path} needs h5py: pip install 'mgm_jax[hdf5]'.") from error
     file = h5py.File(path, "r")
-    names: list[str] = []
+    kinds: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
     file.visititems(
         lambda name, one: (
-            names.append(name)
-            if isinstance(one, h5py.Dataset) and one.ndim in (2, 3) and one.dtype.kind == "f"
+            kinds.update({name: (one.shape or (), one.dtype)})
+            if isinstance(one, h5py.Dataset)
             else None
         )
     )
-    name = _chosen(path, key, names)
-    return _of_array(path, file[name], name)
+    name = _chosen(path, None if key is None else key.strip("/"), kinds)
+    array: Any = file[name]
+    _check_type(path, array.dtype)
+
+    def whole(one: str) -> Any:
+        values: Any = file[one]
+        return (values.asstr() if h5py.check_string_dtype(values.dtype) else values)[:]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        return np.asarray(array[start:stop])
+
+    return _with_stated(path, kinds, name, whole, read)
 
 
 def _zarr(path: Path, key: str | None) -> FeatureFile:
@@ -385,7 +463,31 @@ def _of_array(path: Path, array: Any, key: str | None) -> FeatureFile:
     )
 
 
-def _chosen(path: Path, key: str | None, names: Sequence[str]) -> str:
+def _chosen(
+    path: Path, key: str | None, kinds: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+) -> str:
+    """The array that is named, or the only one that can be features."""
+    if key is not None:
+        return _chosen_name(path, key, list(kinds))
+    fitting = [
+        name
+        for name, (shape, dtype) in kinds.items()
+        if len(shape) in (2, 3) and _is_floating(dtype)
+    ]
+    # Labels may be floating-point numbers and have two axes.
+    if len(fitting) > 1:
+        usual = (*ID_COLUMNS, *LABEL_COLUMNS)
+        fitting = [one for one in fitting if called([one], usual) is None]
+    if not fitting and kinds:
+        held = (f"{name} {list(shape)} {dtype}" for name, (shape, dtype) in kinds.items())
+        raise InputError(
+            f"features: {path} must hold floating-point numbers [n, d] or [images, views, d]; it "
+            f"holds {name_some(held)}. Save the features as float32."
+        )
+    return _chosen_name(path, None, fitting)
+
+
+def _chosen_name(path: Path, key: str | None, names: Sequence[str]) -> str:
     if key is not None:
         if key not in names:
             raise InputError(
@@ -401,5 +503,11 @@ def _chosen(path: Path, key: str | None, names: Sequence[str]) -> str:
 
 
 def _check_type(path: Path, dtype: np.dtype[Any]) -> None:
-    if dtype.kind != "f" and dtype.name != "bfloat16":
-        raise InputError(f"features: {path} must hold floating-point numbers; got {dtype}.")
+    if not _is_floating(dtype):
+        raise InputError(
+            f"features: {path} must hold floating-point numbers; got {dtype}. Save them as float32."
+        )
+
+
+def _is_floating(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"

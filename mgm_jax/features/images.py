@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.features.files import ID_COLUMNS, LABEL_COLUMNS, FeatureFile
+from mgm_jax.features.files import FeatureFile
+from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called
+from mgm_jax.files.numpy_files import why_not
+from mgm_jax.files.text_table import read_text_table
 from mgm_jax.images import ImageSource
-from mgm_jax.numpy_files import why_not
-from mgm_jax.text_table import read_text_table
+
+_MAYBE_FLOAT = re.compile(r"(-?\d+(\.0)?|nan)?", re.IGNORECASE)
 
 
 def feature_images(
@@ -48,9 +52,12 @@ def feature_images(
     values = file.labels
     if labels is not None:
         values, of_ids = _column(labels, LABEL_COLUMNS, what="labels")
-        if of_ids is not None and (
-            found_ids is not None or set(map(str, of_ids)) == set(image_ids)
-        ):
+        if of_ids is not None and found_ids is None:
+            # Row numbers, however they are written: 7, 07 or, as pandas has them beside a
+            # missing one, 7.0.
+            numbers = [_row_number(one) for one in of_ids]
+            of_ids = numbers if set(numbers) == set(image_ids) else None
+        if of_ids is not None:
             value_of = _by_id(of_ids, values)
             lacking = [one for one in image_ids if one not in value_of]
             if lacking:
@@ -83,6 +90,14 @@ def feature_images(
         fingerprints=tuple(hashlib.sha256(one.encode()).hexdigest()[:16] for one in image_ids),
         reader=no_pixels,
     )
+
+
+def _row_number(value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return str(int(number)) if number.is_integer() else str(value)
 
 
 def _by_id(ids: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
@@ -143,7 +158,7 @@ def _column(
             return _npy(source), None
         if suffix == ".txt":
             with source.open(encoding="utf-8-sig") as file:
-                return [line.rstrip("\n") for line in file], None
+                return _as_whole_numbers([line.rstrip("\n") for line in file]), None
         if suffix in (".csv", ".tsv"):
             columns: dict[str, list[Any]] = dict(
                 read_text_table(source, where=f"features: {what}: {source}")
@@ -160,8 +175,9 @@ def _column(
         if isinstance(error, InputError):
             raise
         raise InputError(f"features: {what}: {source} cannot be read ({error}).") from error
-    beside = next((columns[one] for one in ID_COLUMNS if one in columns), None)
-    chosen = next((one for one in names if one in columns), None)
+    of_ids = called(columns, ID_COLUMNS)
+    beside = None if of_ids is None else columns[of_ids]
+    chosen = called(columns, names)
     if chosen is None and len(columns) == 1:
         chosen = next(iter(columns))
     if chosen is None:
@@ -169,7 +185,23 @@ def _column(
             f"features: {what}: {source} must have a column {' or '.join(names[:2])}; it has "
             f"{name_some(columns)}."
         )
-    return columns[chosen], None if chosen in ID_COLUMNS else beside
+    values = columns[chosen]
+    if suffix in (".csv", ".tsv") and chosen != of_ids:
+        values = _as_whole_numbers(values)
+    return values, None if chosen == of_ids else beside
+
+
+def _as_whole_numbers(texts: list[str]) -> list[str]:
+    """Numbers as they were before one was missing, which made 1.0 of 1 and nan of nothing."""
+    known = {one: one.strip() for one in set(texts)}
+    if not all(_MAYBE_FLOAT.fullmatch(one) for one in known.values()):
+        return texts
+    if not any(one.endswith(".0") for one in known.values()):
+        return ["" if known[one].lower() == "nan" else one for one in texts]
+    plain = {
+        one: "" if text.lower() == "nan" else text.removesuffix(".0") for one, text in known.items()
+    }
+    return [plain[one] for one in texts]
 
 
 def _npy(source: Path) -> list[Any]:
@@ -186,9 +218,13 @@ def _npy(source: Path) -> list[Any]:
 
 
 def _label(value: Any) -> str:
-    """Name of a class; empty for an image without one."""
-    if value is None or value == "" or value != value:
+    """Name of a class; empty for an image without one.
+
+    Blanks around a name are none of it: they stand behind commas and at the ends of lines.
+    """
+    if value is None or value != value:
         return ""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        value = value.decode("utf-8", "backslashreplace")
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else str(value).strip()

@@ -16,6 +16,7 @@ from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.metrics.columns import FLAG_COLUMNS, INTEGER_COLUMNS, METRIC_COLUMNS
 from mgm_jax.metrics.measure import measure_points
@@ -221,6 +222,7 @@ def manifold_metrics(
     check_policy(duplicates)
     _check_options(options, reference_distance)
     mesh = mesh_of(x) if devices is None and isinstance(x, jax.Array) else devices
+    refuse_other_order(x, groups, names=("x", "groups"))
     x = as_array(x)
     if center is None:
         offset = None if normalize else common_offset(x)

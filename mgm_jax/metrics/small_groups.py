@@ -28,7 +28,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.wide import wide_arithmetic
 from mgm_jax.geometry.local.left_out import LeftOut, left_out_grams, left_out_pca, tail_length
-from mgm_jax.geometry.local.polytope import diameter, radius
+from mgm_jax.geometry.local.polytope import diameters_in_group, radius
 from mgm_jax.geometry.local.spectrum import centred_gram
 from mgm_jax.geometry.local.subspaces import group_overlaps, principal_axes
 from mgm_jax.geometry.local.subspaces_on_cpu import overlaps_on_host
@@ -336,7 +336,7 @@ def _neighbours_left_out(
         saturated=(degree == count) & (degree > 0),
         duplicates=jnp.zeros(len(mask), distance.dtype),
         nnk_degree=degree,
-        nnk_diameter=diameter(distance, support),
+        nnk_diameter=diameters_in_group(distance, support),
         nnk_radius=radius(distance, support),
         nnk_residual=solution.residual,
         nnk_kkt=solution.kkt,

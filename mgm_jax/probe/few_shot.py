@@ -122,7 +122,7 @@ def few_shot_probe(
         raise InputError(f"way and episodes must be at least 2; got {way} and {episodes}.")
     check_level(level)
     points = np.asarray(check_points(x, name="x"), np.float32)
-    groups = encode_labels(labels, len(points))
+    groups = encode_labels(labels, len(points), of=x)
     members = [rows for rows in groups.members() if rows.size >= shot + queries]
     if len(members) < way:
         raise InputError(

@@ -12,6 +12,7 @@ from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.frames import refuse_other_columns
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 from mgm_jax.shown.result import Result
@@ -114,7 +115,7 @@ def knn_accuracy(
                 f"graph must hold at least {k} neighbours of {n} points; "
                 f"got {graph.k} of {graph.n}. Leave it out to compute a new one."
             )
-    classes = encode_labels(labels, graph.n)
+    classes = encode_labels(labels, graph.n, of=x)
     voted = majority(classes.codes[graph.indices[:, :k]])
     return _accuracy(voted, classes.codes, classes.values, k=k, level=level)
 
@@ -155,6 +156,7 @@ def knn_probe(
     k = whole_number(k, name="k")
     cosine = metric == "cosine"
     (base, labels), (x, asked) = check_pair(train, "train"), check_pair(test, "test")
+    refuse_other_columns(base, x, names=("features of train", "features of test"))
     base = check_points(base, name="features of train", cosine=cosine, least=1)
     x = check_points(x, name="features of test", cosine=cosine, least=1)
     known = encode_labels(labels, len(base), name="labels of train")

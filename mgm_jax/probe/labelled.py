@@ -8,6 +8,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 
 
@@ -47,7 +48,7 @@ def check_labelled(x: Any, labels: Any, *, least: int = 1) -> Labelled:
         [1, 0]
     """
     points = np.asarray(check_points(x, name="x"), np.float64)
-    groups = encode_labels(labels, len(points))
+    groups = encode_labels(labels, len(points), of=x)
     refuse_one_class(groups)
     groups.refuse_smaller(
         least,
@@ -64,16 +65,18 @@ def check_pair(part: Any, name: str) -> tuple[Any, Any]:
     if not isinstance(part, tuple | list) or len(part) != 2:
         got = "None" if part is None else type(part).__name__
         raise InputError(f"{name} must be a pair of features and labels; got {got}.")
+    refuse_other_order(*part, names=(f"features of {name}", f"labels of {name}"))
     return part[0], part[1]
 
 
-def encode_labels(labels: Any, n: int, *, name: str = "labels") -> Groups:
+def encode_labels(labels: Any, n: int, *, name: str = "labels", of: Any = None) -> Groups:
     """Classes of n rows.
 
     Args:
         labels: one integer or string a row, as ``encode_groups`` takes them.
         n: rows.
         name: what errors call them.
+        of: the features as the caller got them.
 
     Raises:
         InputError: no labels, not one a row, missing ones or such that are no names; the rows are
@@ -81,7 +84,7 @@ def encode_labels(labels: Any, n: int, *, name: str = "labels") -> Groups:
     """
     if labels is None:
         raise InputError(f"{name} must hold one label for each of the {n} points; got None.")
-    return encode_groups(labels, n, name=name)
+    return encode_groups(labels, n, name=name, of=of)
 
 
 def refuse_one_class(groups: Groups, *, name: str = "labels") -> None:
@@ -105,11 +108,11 @@ def codes_among(groups: Groups, classes: np.ndarray, *, name: str) -> np.ndarray
         InputError: strings where train has numbers or the other way round, or classes that train
             lacks; the rows are named.
     """
-    if (groups.values.dtype.kind in "US") != (classes.dtype.kind in "US"):
-        kinds = [
-            "strings" if values.dtype.kind in "US" else "numbers"
-            for values in (groups.values, classes)
-        ]
+    kinds = [
+        {"U": "strings", "S": "bytes"}.get(values.dtype.kind, "numbers")
+        for values in (groups.values, classes)
+    ]
+    if kinds[0] != kinds[1]:
         raise InputError(
             f"labels of {name} must be of the kind of those of train; got {kinds[0]} where train "
             f"has {kinds[1]}. Convert one of them."

@@ -9,6 +9,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some, note_old_name
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.frames import refuse_other_columns
 from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
@@ -38,7 +39,13 @@ def penalties_of(l2_penalties: Any, *, strengths: Any = None) -> np.ndarray:
         if l2_penalties < 1:
             raise InputError(f"l2_penalties must be at least 1; got {l2_penalties}.")
         return np.logspace(_WEAKEST, _STRONGEST, int(l2_penalties))
-    values = np.sort(np.asarray(l2_penalties, np.float64).reshape(-1))
+    try:
+        values = np.sort(np.asarray(l2_penalties, np.float64).reshape(-1))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"l2_penalties must be a whole number, how many, or numbers above 0; got "
+            f"{l2_penalties!r}."
+        ) from error
     if not values.size or not (np.isfinite(values) & (values > 0)).all():
         raise InputError("l2_penalties must be finite and above 0; got others, or none.")
     return values
@@ -116,6 +123,9 @@ def check_sets(
         if part is not None or name != "validation"
     }
     features = {name: Features.of(x, name=f"features of {name}") for name, (x, _) in pairs.items()}
+    for name, (x, _) in pairs.items():
+        names = ("features of train", f"features of {name}")
+        refuse_other_columns(pairs["train"][0], x, names=names)
     width = features["train"].shape[1]
     for name, x in features.items():
         if x.shape[1] != width:

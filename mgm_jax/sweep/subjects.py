@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import glob
 import re
 from collections import Counter
@@ -26,6 +27,7 @@ from mgm_jax.encoders.catalogue.published import is_published_source, published_
 from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
+from mgm_jax.images.sources.files.names import writable
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry, FeaturesEntry
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
@@ -181,8 +183,16 @@ def _expand(entry: EncoderEntry, *, base: Path) -> Iterator[Job]:
     else:
         raise InputError(
             f"encoders: {entry.source!r} is no file or folder (looked in {base}) and no known "
-            f"architecture or published encoder; `mgm models` lists them"
+            f"architecture or published encoder{_meant(entry.source)}; `mgm models` lists them"
         )
+
+
+def _meant(source: str) -> str:
+    """What a source that stands for nothing may have been to be."""
+    if "$" in source:
+        return "; variables of the shell are not looked up in a study, write their values"
+    near = difflib.get_close_matches(source, [*ARCHITECTURES, *PUBLISHED], n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _told_apart(jobs: list[Job]) -> list[Job]:
@@ -397,4 +407,4 @@ def _stem(path: Path) -> str:
     name = path.name
     while Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
-    return name
+    return writable(name)

@@ -99,6 +99,8 @@ def snapshot(
             f"got shape {x.shape}."
         )
     n = x.shape[0]
+    if not x.shape[-1]:
+        raise InputError(f"features must have at least one column; got shape {x.shape}.")
     if n < 4 or not 2 <= k < n:
         raise InputError(
             f"features must have at least 4 rows and k be 2 to n - 1; got {n} rows and k={k}."
@@ -134,7 +136,8 @@ def points_of(features: Any) -> jax.Array:
 
 def _of_cloud(x: jax.Array) -> dict[str, jax.Array]:
     n, d = x.shape
-    squares, scatter = spectra(x)
+    # Neither measure depends on the unit; squares of values as large as 1e20 would overflow.
+    squares, scatter = spectra(_near_one(x, axis=None))
     return {
         "rankme": _entropy_rank(jnp.sqrt(squares)),
         "alpha_req": _power_law(scatter[: min(n - 1, d)], size=min(n - 1, d)),
@@ -198,7 +201,15 @@ def _of_views(x: jax.Array) -> dict[str, jax.Array]:
 
 
 def _on_sphere(x: jax.Array) -> jax.Array:
-    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+    near_one = _near_one(x, axis=-1)
+    return near_one / jnp.linalg.norm(near_one, axis=-1, keepdims=True)
+
+
+def _near_one(x: jax.Array, *, axis: int | None) -> jax.Array:
+    """Values times a power of two, which rounds nothing, so that the largest along an axis is
+    between a half and one."""
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
+    return jnp.ldexp(x, -exponent)
 
 
 def _entropy_rank(values: jax.Array) -> jax.Array:

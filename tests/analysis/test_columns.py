@@ -86,3 +86,21 @@ def test_columns_of_one_name_are_refused_and_objects_are_numbers() -> None:
     assert cluster_models(SPLIT.astype(object)).labels.tolist() == [1, 1, 1, 2, 2, 2]
     with pytest.raises(InputError, match="got text in name"):
         cluster_models(SPLIT.assign(name=list("uvwxyz")))
+
+
+@pytest.mark.parametrize("unit", [1e200, 1e-200])
+def test_spreads_that_have_no_square_do_not_enter(unit: float) -> None:
+    """They overflowed to infinity, and Ward's tree or the predictions were of zeros."""
+    table = SPLIT.assign(wild=unit * NOISE)
+    if unit > 1:
+        assert "has no square" in cluster_models(table).left_out["wild"]
+    with pytest.raises(InputError, match="no column is finite"):
+        cluster_models(table[["wild"]])
+    with pytest.raises(InputError, match=r"squares float64 holds; those of 'wild'.*constant"):
+        predict_transfer(SPLIT, table["wild"])
+
+
+def test_names_that_are_numbers_in_one_table_are_named() -> None:
+    numbered = SPLIT.set_axis(range(6))
+    with pytest.raises(InputError, match=r"int in metrics and str in scores: take index.map"):
+        predict_transfer(numbered, pd.Series(NOISE, index=list("012345")))

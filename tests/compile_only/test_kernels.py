@@ -57,12 +57,21 @@ _LONG_TO_COMPILE = frozenset(
     ("snapshot", "metrics, large group", "metrics, images of 64 views", "k-NN over a ring")
 )
 
+#: What the compilers are shown by another kernel, too: the widths on both sides of it, the views
+#: before a network, a transformer on the other kind of device.
+_COMPILED_IN_ANOTHER = {
+    "v5e": ("product, d = 768", "k-NN, d = 768", "ResNet-50"),
+    "H200": ("product, d = 768", "k-NN, d = 768", "ResNet-50", "ViT-B/16"),
+}
+
 
 def _marks(kernel: Kernel, device: str, *, traced: bool) -> list[pytest.MarkDecorator]:
-    long = (
-        _LONG_TO_TRACE if traced else _LONG_TO_COMPILE if device.startswith("v5e") else frozenset()
-    )
-    return [pytest.mark.nightly] if kernel.name in long else []
+    if traced:
+        nightly = kernel.name in _LONG_TO_TRACE
+    else:
+        long = device.startswith("v5e") and kernel.name in _LONG_TO_COMPILE
+        nightly = long or kernel.name in _COMPILED_IN_ANOTHER.get(device, ())
+    return [pytest.mark.nightly] if nightly else []
 
 
 def _cases(devices: tuple[str, ...], *, traced: bool = True) -> list[Any]:

@@ -31,6 +31,8 @@ def classes_of(folder: Path, name: str, content: bytes | np.ndarray) -> list[str
         ("l.csv", "\ufefflabel\r\n01\r\n1\r\né\r\n1\r\n".encode()),
         ("l.csv", "label;more\n01;\n1;\né;2,5\n1;\n".encode()),
         ("l.csv", "id,label\n3,1\n1,1\n0,01\n2,é\n".encode()),
+        # Row numbers with zeros before or behind, blanks around values, other usual names.
+        ("l.csv", "ID, Labels\n03.0, 1\n01.0, 1 \n00.0, 01\n02.0, é\n".encode()),
         ("l.txt", "\ufeff01\n1\né\n1\n\n\n".encode()),
         ("l.npy", np.array([["01"], ["1"], ["é"], ["1"]])),
         ("l.npy", np.array(["01", "1", "é", "1"]).astype(object).astype(str)),
@@ -40,6 +42,16 @@ def test_labels_are_those_that_were_written(
     name: str, content: bytes | np.ndarray, tmp_path: Path
 ) -> None:
     assert classes_of(tmp_path, name, content) == ["01", "1", "é", "1"]
+
+
+@pytest.mark.parametrize("content", [b"label\n1.0\nnan\n2.0\n1.0\n", b"label\n1\nNaN\n2\n1\n"])
+def test_numbers_beside_a_missing_one_are_whole(content: bytes, tmp_path: Path) -> None:
+    assert classes_of(tmp_path, "l.csv", content) == ["1", "", "2", "1"]
+    assert classes_of(tmp_path, "l.txt", content.partition(b"\n")[2]) == ["1", "", "2", "1"]
+
+
+def test_a_class_may_be_called_nan(tmp_path: Path) -> None:
+    assert classes_of(tmp_path, "l.txt", b"nan\na\n1.0\na\n") == ["nan", "a", "1.0", "a"]
 
 
 def test_bytes_are_texts(tmp_path: Path) -> None:

@@ -146,6 +146,15 @@ def test_within_a_step_and_under_shard_map(points: np.ndarray, result: dict[str,
     assert float(inside["nnk_degree"]) == pytest.approx(result["nnk_degree"])
 
 
+@pytest.mark.parametrize("unit_of", [2.0**100, 2.0**-100])
+def test_the_unit_does_not_count(
+    points: np.ndarray, labels: np.ndarray, result: dict[str, float], unit_of: float
+) -> None:
+    """Squares of such values do not fit into float32: cosines were 0 and degrees 1."""
+    scaled = taken(points * np.float32(unit_of), labels, anchors=240)
+    assert {name: float(value) for name, value in scaled.items()} == result
+
+
 @pytest.mark.parametrize("wrong", [0.0, np.nan, np.inf])
 def test_a_row_without_a_direction_leaves_no_neighbourhoods(
     points: np.ndarray, labels: np.ndarray, wrong: float
@@ -181,6 +190,7 @@ def test_features_and_labels_of_any_kind(
     [
         (np.ones(8), None, {}, r"got shape \(8,\)"),
         (np.ones((8, 1, 4)), None, {}, "at least 2 views"),
+        (np.ones((8, 0)), None, {}, "at least one column"),
         (np.ones((8, 4)), None, {"k": 8}, "8 rows and k=8"),
         (np.ones((20, 4)), np.ones(3, int), {}, r"the 20 points; got shape \(3,\)"),
         (np.ones((20, 4)), [None] + 19 * ["a"], {}, r"rows 0"),

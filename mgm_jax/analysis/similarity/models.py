@@ -16,6 +16,7 @@ from mgm_jax.analysis.similarity.coordinates import coordinates_of
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.intervals import bootstrap_intervals
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
@@ -181,6 +182,10 @@ def model_similarity(
         )
     if not ridge > 0:
         raise InputError(f"ridge must be above 0; got {ridge}.")
+    tables = list(embeddings.items())
+    for name, x in tables[1:]:
+        names = (f"embeddings[{tables[0][0]!r}]", f"embeddings[{name!r}]")
+        refuse_other_order(tables[0][1], x, names=names)
     points = {
         str(name): np.asarray(
             check_points(x, name=f"embeddings[{name!r}]", cosine="mutual_knn" in asked)

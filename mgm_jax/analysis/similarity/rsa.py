@@ -88,4 +88,4 @@ def rsa_of(
     n = pairs.n
     error = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
     reach = float(norm.ppf((1 + level) / 2) * error)
-    return value, value - reach, min(max(1.0, value), value + reach)
+    return value, value - reach, min(value + reach, max(value, 1.0))

@@ -77,7 +77,7 @@ def procrustes(
         moved -= np.sum(others * others, axis=1) / (2 * spreads[1])
         squares += float(moved @ moved)
     reach = float(norm.ppf((1 + level) / 2)) * value * np.sqrt(squares)
-    return value, value - reach, min(max(1.0, value), value + reach)
+    return value, value - reach, min(value + reach, max(value, 1.0))
 
 
 def svcca(first: Moments, second: Moments, joint: np.ndarray) -> float:

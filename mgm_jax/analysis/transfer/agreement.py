@@ -116,7 +116,9 @@ def score_with_intervals(
         low, high = percentile_interval(score(measured[drawn], predicted[drawn]), level=level)
         value = float(score(measured, predicted))
         # Resamples of an R^2 lie lower than it does, so far that it can be the largest of all.
-        scores |= {name: value, f"{name}_low": min(low, value), f"{name}_high": max(high, value)}
+        # Where it is undefined so is its interval, which minima and maxima with it say.
+        low, high = np.minimum(low, value), np.maximum(high, value)
+        scores |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
     return scores
 
 

@@ -76,6 +76,14 @@ class Predictors:
         return self.values if self.by_task is None else self.by_task.get(task)
 
 
+def _kinds_apart(first: pd.Index, second: pd.Index) -> str:
+    """What to add where names are alike as texts, and yet are not the same."""
+    if not first.map(str).isin(second.map(str)).any():
+        return ""
+    kinds = [type(index[0]).__name__ for index in (first, second)]
+    return f", {kinds[0]} in metrics and {kinds[1]} in scores: take index.map(str) of both"
+
+
 def match_models(
     metrics: pd.DataFrame, scores: pd.DataFrame, *, diagnostics: bool = False
 ) -> Joined:
@@ -97,7 +105,8 @@ def match_models(
         raise InputError(
             f"metrics and scores: expected at least {MIN_MODELS} models with both, got "
             f"{len(models)}; metrics has {name_some(metrics.index, most=4)}, scores has "
-            f"{name_some(scores.index, most=4)}. Models are joined by the name in the index."
+            f"{name_some(scores.index, most=4)}. Models are joined by the name in the index"
+            f"{_kinds_apart(metrics.index, scores.index)}."
         )
     own = metrics.loc[models]
     columns, left_out = usable_columns(own, diagnostics=diagnostics)
@@ -111,6 +120,11 @@ def match_models(
                 f"scores: expected at least {MIN_MODELS} models with scores that differ for "
                 f"each task, got {len(known)} models and {known.nunique()} different scores for "
                 f"{task!r}. Leave that task out."
+            )
+        if not 1e-150 < np.ptp(known) < 1e150:
+            raise InputError(
+                f"scores: expected scores whose squares float64 holds; those of {task!r} are "
+                f"spread by {np.ptp(known):.1g}. Multiply them by a constant."
             )
     own.columns = own.columns.map(str)
     return Joined(

@@ -288,6 +288,17 @@ def _libraries() -> ThreadpoolController | None:
     return ThreadpoolController()
 
 
+def blas_architectures() -> list[str]:
+    """What the libraries of OpenBLAS take the processor for; empty where nothing can tell.
+
+    >>> isinstance(blas_architectures(), list)
+    True
+    """
+    libraries = _libraries()
+    known = [] if libraries is None else libraries.info()
+    return [one["architecture"] for one in known if one.get("internal_api") == "openblas"]
+
+
 _one_thread = _OneThread()
 
 

@@ -141,7 +141,7 @@ def grouped_moments_of(
     n, d = points.shape
     if n == 0:
         raise InputError("x must have at least one row; got none. Leave empty chunks out.")
-    partition = encode_groups(groups, n)
+    partition = encode_groups(groups, n, of=x)
     prepare: Callable[[np.ndarray], np.ndarray] = _unit if on_sphere else _wide
     order = np.argsort(partition.codes, kind="stable")
     means = np.zeros((len(partition), d))

@@ -21,6 +21,7 @@ from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.shown.result import Result
 
@@ -126,6 +127,7 @@ def two_nn(x: Any, *, groups: Any = None, discard: float = 0.1) -> TwoNN:
         True
     """
     _check_discard(discard)
+    refuse_other_order(x, groups, names=("x", "groups"))
     x = as_array(x)
     points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])
@@ -194,6 +196,7 @@ def levina_bickel(
     """
     k = whole_number(k, name="k")
     _check_k(k, unbiased=unbiased)
+    refuse_other_order(x, groups, names=("x", "groups"))
     x = as_array(x)
     points = check_points(x, name="x", offset=common_offset(x))
     partition = encode_groups(groups, points.shape[0])

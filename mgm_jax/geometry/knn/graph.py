@@ -20,6 +20,7 @@ from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.parallel.devices import choose_mesh
 from mgm_jax.shown.result import Result
@@ -154,6 +155,7 @@ def knn_graph(
     tile_columns = None if tile_columns is None else whole_number(tile_columns, name="tile_columns")
     # One point alone has no neighbours, but may be looked up among others.
     cosine = metric == "cosine"
+    refuse_other_order(x, groups, names=("x", "groups"))
     x, base = as_array(x), None if base is None else as_array(base, name="base")
     # Lengths of differences: what all points have in common is taken off before it costs digits.
     offset = None if cosine else common_offset(x, base)

@@ -22,6 +22,7 @@ from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset, normalise
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
@@ -125,6 +126,7 @@ def local_pca(
     """
     if not 0 < threshold <= 1:
         raise InputError(f"threshold must be above 0 and at most 1; got {threshold}.")
+    refuse_other_order(x, groups, names=("x", "groups"))
     x = as_array(x)
     offset = None if normalize else common_offset(x)
     points = check_points(x, name="x", cosine=normalize, offset=offset)

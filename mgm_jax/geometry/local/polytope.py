@@ -30,6 +30,29 @@ def diameter(among: jax.Array, support: jax.Array) -> jax.Array:
     return jnp.where(jnp.sum(support, axis=-1) >= 2, largest, jnp.nan)
 
 
+def diameters_in_group(distance: jax.Array, support: jax.Array) -> jax.Array:
+    """What :func:`diameter` says of all points of a group whose candidates are its members.
+
+    Args:
+        distance: squared distances among the members, ``[m, m]``, finite.
+        support: which members are neighbours of which, ``[m, m]`` bool.
+
+    Returns:
+        ``[m]``.
+
+    Example:
+        >>> support = jnp.array([[False, True, True], [True, False, False], [True, False, False]])
+        >>> distance = jnp.array([[0.0, 1.0, 4.0], [1.0, 0.0, 9.0], [4.0, 9.0, 0.0]])
+        >>> diameters_in_group(distance, support).tolist()
+        [3.0, nan, nan]
+    """
+    # With the points last, CPUs compare several at once.
+    counted = support.T.astype(distance.dtype)
+    farthest = jnp.max(distance[:, :, None] * counted[:, None], axis=0)
+    largest = jnp.sqrt(jnp.max(farthest * counted, axis=0))
+    return jnp.where(jnp.sum(support, axis=1) >= 2, largest, jnp.nan)
+
+
 def radius(to_point: jax.Array, support: jax.Array) -> jax.Array:
     """Largest distance from the point to a neighbour, ``max_{j in N(i)} |x_j - x_i|``.
 

@@ -79,9 +79,9 @@ class Sides(NamedTuple):
     outside: np.ndarray
 
 
-def smaller_sides(
+def smaller_side(
     support: np.ndarray, mask: np.ndarray, values: np.ndarray, squared_lengths: np.ndarray
-) -> Sides:
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose the neighbours of every point or the members that are none, on the host.
 
     Args:
@@ -91,18 +91,32 @@ def smaller_sides(
         squared_lengths: of the points, ``[g, m]``.
 
     Returns:
-        The smaller side of every polytope whose group is safely of full rank, the neighbours of
-        the others; with p a multiple of 8, so that few shapes occur.
+        Which members say what the polytopes span ``[g, m, m]`` bool: the smaller side of every
+        polytope whose group is safely of full rank, the neighbours of the others; and whether they
+        are the members outside ``[g, m]`` bool.
     """
     size = mask.sum(axis=1)
     least = np.take_along_axis(values, np.clip(size - 2, 0, values.shape[1] - 1)[:, None], axis=1)
     rounding = _SAFE_ROUNDING * squared_lengths.max(axis=1)
     safe = least[:, 0] > np.maximum(_SAFE_SHARE * values[:, 0], rounding)
     safe &= (size >= 2) & (size - 1 <= values.shape[1])
-    degree = support.sum(axis=2)
+    degree = np.count_nonzero(support, axis=2)
     outside = safe[:, None] & mask & (size[:, None] - 1 < 2 * degree)
-    others = mask[:, :, None] & mask[:, None, :] & ~np.eye(mask.shape[1], dtype=bool) & ~support
-    chosen = np.where(outside[:, :, None], others, support)
+    if not outside.any():
+        return support, outside
+    chosen = support.copy()
+    group, point = np.nonzero(outside)
+    others = mask[group] & ~support[group, point]
+    others[np.arange(group.size), point] = False
+    chosen[group, point] = others
+    return chosen, outside
+
+
+def smaller_sides(
+    support: np.ndarray, mask: np.ndarray, values: np.ndarray, squared_lengths: np.ndarray
+) -> Sides:
+    """What :func:`smaller_side` chooses by place, with p a multiple of 8: few shapes occur."""
+    chosen, outside = smaller_side(support, mask, values, squared_lengths)
     count = chosen.sum(axis=2)
     columns = min(max(1, -(-int(count.max()) // 8)) * 8, mask.shape[1])
     members = np.full((*mask.shape, columns), -1, np.int32)

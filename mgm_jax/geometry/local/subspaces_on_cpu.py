@@ -17,18 +17,26 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from mgm_jax.geometry.backend.packed_symmetric import (
+    add_to_diagonal,
+    packed_products,
+    packed_size,
+    packed_sums,
+)
+from mgm_jax.geometry.backend.triangular import inverse_of_lower
 from mgm_jax.geometry.local.subspaces import (
     RANK_THRESHOLD,
     Axes,
     orthonormal_basis,
-    smaller_sides,
+    smaller_side,
 )
 from mgm_jax.geometry.nnk.kernel import COINCIDENT
 
-# Points that are made orthonormal together at most, and the steps of how many vectors they have.
-_LOT, _STEP = 64, 4
-# Rows of a triangular factor that LAPACK inverts at once.
-_BLOCK = 8
+# Vectors that are made orthonormal together, of how many points at most, and the steps of how many
+# vectors these have.
+_LOT_BYTES, _LOT, _STEP = 2**20, 128, 4
+# One more axis of coordinates ``[g, m, r]``.
+_ONE_AXIS = ((0, 0), (0, 0), (0, 1))
 # So far above the smallest distance that counts the rounding of a factor does not matter.
 _SAFE = 1e3
 # Largest deviation from orthonormal vectors whose square is below rounding.
@@ -37,8 +45,8 @@ _NEARLY = 1e-9
 # points of these at once.
 _COLUMN_STEP, _GREEDY = 8, 16
 
-# Largest array that a thread keeps for its next call.
-_KEPT_BYTES = 2**22
+# Largest array that a thread keeps for its next call: the projectors of a batch of groups of 50.
+_KEPT_BYTES = 2**24
 
 _basis = jax.jit(orthonormal_basis)
 
@@ -98,9 +106,11 @@ def _overlaps(
     axes: Axes, mask: np.ndarray, squared_lengths: np.ndarray, support: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     values, coordinates = axes
-    r = values.shape[1]
-    members, outside = smaller_sides(support, mask, values, squared_lengths)
-    g, m = mask.shape
+    chosen, outside = smaller_side(support, mask, values, squared_lengths)
+    if values.shape[1] % 2 == 0:
+        # A packed projector has an odd number of rows; an axis of length 0 says nothing.
+        values, coordinates = np.pad(values, ((0, 0), (0, 1))), np.pad(coordinates, _ONE_AXIS)
+    g, m, r = coordinates.shape
     real = np.arange(r) < mask.sum(axis=1)[:, None] - 1
     safe = np.where(values > 0, values, 1)
     gradients = np.where(real[:, None], coordinates / safe[:, None], 0)
@@ -108,51 +118,52 @@ def _overlaps(
     table = np.concatenate(
         [coordinates.reshape(g * m, r), gradients.reshape(g * m, r), np.zeros((1, r))]
     )
-    # Of a symmetric projector its upper triangle, row by row.
-    triangle = np.flatnonzero(np.triu(np.ones((r, r), bool)))
-    diagonal = np.searchsorted(triangle, np.arange(r) * (r + 1))
-    count = (members >= 0).sum(axis=2)
-    projectors = _room.array("projectors", g, m, triangle.size)
-    projectors[~mask] = 0
-    dimension = np.zeros(mask.shape, np.int32)
-    for group, point, p in _lots(mask, count, most=members.shape[2]):
-        parts = group, point
-        beyond = outside[parts]
-        chosen = members[parts][:, :p]
-        own = np.where(beyond, 2 * g * m, group * m + point)
-        first = m * (group + g * beyond)
-        index = np.where(chosen < 0, own[:, None], first[:, None] + chosen)
-        vectors = _room.array("vectors", *chosen.shape, r)
+    count = np.count_nonzero(chosen, axis=2).ravel()
+    # Of all points, one after the other, the members that were chosen, and one that is nobody's.
+    members = np.append(np.flatnonzero(chosen), 0) % m
+    first = np.cumsum(count) - count
+    beyond = outside.ravel()
+    smallest = np.where(outside, 0, COINCIDENT * squared_lengths).ravel()
+    projectors = _room.array("projectors", g * m, packed_size(r))
+    if not mask.all():
+        projectors[~mask.ravel()] = 0
+    dimension = np.zeros(g * m, np.int32)
+    for points, p in _lots(mask.ravel(), count, r):
+        around = beyond[points]
+        own = np.where(around, 2 * g * m, points)
+        column = np.arange(p)
+        counted = column < count[points, None]
+        chosen_members = members.take(first[points, None] + column, mode="clip")
+        # Points of a group stand in the table one after the other.
+        group = points // m
+        start = m * (group + g * around)
+        index = np.where(counted, start[:, None] + chosen_members, own[:, None])
+        vectors = _room.array("vectors", points.size, p, r)
         np.take(table, index, axis=0, out=vectors, mode="clip")
         vectors -= table[own][:, None]
-        smallest = np.where(beyond, 0, COINCIDENT * squared_lengths[parts])
-        sign = np.where(beyond, -1.0, 1.0)
-        packed, spanned = _projectors(_Lot(vectors, chosen >= 0, smallest, sign), triangle)
-        # The projector onto what is orthogonal to the members outside.
-        packed[:, diagonal] += beyond[:, None] & real[group]
-        projectors[parts] = packed
-        dimension[parts] = np.where(beyond, real[group].sum(axis=1) - spanned, spanned)
-    on_diagonal = projectors[:, :, diagonal]
-    # Every entry off the diagonal stands for two.
-    overlaps = 2 * (projectors @ projectors.transpose(0, 2, 1))
-    overlaps -= on_diagonal @ on_diagonal.transpose(0, 2, 1)
-    return overlaps, dimension
+        sign = np.where(around, -1.0, 1.0)
+        packed, spanned = _projectors(_Lot(vectors, counted, smallest[points], sign))
+        if around.any():
+            # The projector onto what is orthogonal to the members outside.
+            add_to_diagonal(packed, real[group] & around[:, None])
+            spanned = np.where(around, real[group].sum(axis=1) - spanned, spanned)
+        projectors[points] = packed
+        dimension[points] = spanned
+    return packed_products(projectors.reshape(g, m, -1)), dimension.reshape(g, m)
 
 
-def _lots(
-    mask: np.ndarray, count: np.ndarray, *, most: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Groups and places of points that need about as many vectors, and for how many there is room.
+def _lots(mask: np.ndarray, count: np.ndarray, r: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Points that need about as many vectors of r numbers, and for how many there is room.
 
     That depends on the number of the point alone, so that no last bit depends on its company.
     """
-    group, point = np.nonzero(mask)
-    room = np.minimum(np.maximum(-(-count[group, point] // _STEP), 1) * _STEP, most)
+    points = np.flatnonzero(mask)
+    room = np.maximum(-(-count[points] // _STEP), 1) * _STEP
     for p in np.unique(room):
-        alike = np.flatnonzero(room == p)
-        for start in range(0, alike.size, _LOT):
-            lot = alike[start : start + _LOT]
-            yield group[lot], point[lot], int(p)
+        alike = points[room == p]
+        lot = max(1, min(_LOT, _LOT_BYTES // (8 * r * int(p))))
+        for start in range(0, alike.size, lot):
+            yield alike[start : start + lot], int(p)
 
 
 def _products(rows: np.ndarray, name: str) -> np.ndarray:
@@ -164,21 +175,6 @@ def _products(rows: np.ndarray, name: str) -> np.ndarray:
     copy = _room.array("copy", *rows.shape)
     copy[:] = rows
     return np.matmul(rows, copy.transpose(0, 2, 1), out=_room.array(name, b, p, p))
-
-
-def _inverse(factor: np.ndarray) -> np.ndarray:
-    """Inverses of lower triangular matrices ``[b, p, p]``; LAPACK would take them as full."""
-    p = factor.shape[1]
-    if p <= _BLOCK:
-        return np.linalg.inv(factor)
-    half = -(-p // (2 * _BLOCK)) * _BLOCK
-    first, last = slice(0, half), slice(half, p)
-    inverse = np.zeros_like(factor)
-    inverse[:, first, first] = _inverse(factor[:, first, first])
-    inverse[:, last, last] = _inverse(factor[:, last, last])
-    between = factor[:, last, first] @ inverse[:, first, first]
-    inverse[:, last, first] = -(inverse[:, last, last] @ between)
-    return inverse
 
 
 class _Lot(NamedTuple):
@@ -201,68 +197,66 @@ class _Lot(NamedTuple):
         return _Lot(*(part[rows] for part in self))
 
 
-def _projectors(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _projectors(lot: _Lot) -> tuple[np.ndarray, np.ndarray]:
     """Projectors onto the spans of vectors, as :func:`orthonormal_basis` counts their directions.
 
     Args:
         lot: vectors of b points.
-        triangle: entries of a projector to keep, ``[t]``.
 
     Returns:
-        The entries ``[b, t]`` in the room, and dimensions ``[b]``.
+        Packed projectors ``[b, t]`` in the room, and dimensions ``[b]``.
     """
     vectors, real, smallest, sign = lot
     b, p, r = vectors.shape
     gram = _products(vectors, "gram")
-    apart = _SAFE * np.maximum(RANK_THRESHOLD * np.trace(gram, axis1=1, axis2=2), smallest)
-    places = np.arange(p)
-    gram[:, places, places] += ~real
+    diagonal = gram.reshape(b, p * p)[:, :: p + 1]
+    apart = _SAFE * np.maximum(RANK_THRESHOLD * diagonal.sum(axis=1), smallest)
+    diagonal += ~real
     try:
-        inverse = _inverse(np.linalg.cholesky(gram))
+        inverse = inverse_of_lower(np.linalg.cholesky(gram))
     except np.linalg.LinAlgError:
         if b > 1:
-            return _one_by_one(lot, triangle)
-        return _greedy_projectors(lot, triangle)
+            return _one_by_one(lot)
+        return _greedy_projectors(lot)
     # One over the squared distance of each vector to the span of all others, the least that it
     # is ever to any of them.
     closeness = np.where(real, np.einsum("bij,bij->bj", inverse, inverse), 0)
     basis = np.matmul(inverse, vectors, out=_room.array("basis", b, p, r))
     # What the rounding of the Gram matrix left is taken off, but for its square.
     deviation = _products(basis, "deviation")
-    deviation[:, places, places] -= real
-    certain = (closeness * apart[:, None] < 1).all(axis=1)
-    certain &= np.abs(deviation).max(axis=(1, 2)) < _NEARLY
+    flat = deviation.reshape(b, p * p)
+    flat[:, :: p + 1] -= real
+    certain = closeness.max(axis=1) * apart < 1
+    certain &= np.maximum(flat.max(axis=1), -flat.min(axis=1)) < _NEARLY
+    np.negative(deviation, out=deviation)
+    flat[:, :: p + 1] += 1
+    deviation *= sign[:, None, None]
     corrected = np.matmul(deviation, basis, out=_room.array("copy", b, p, r))
-    np.subtract(basis, corrected, out=corrected)
-    corrected *= sign[:, None, None]
-    projectors = _room.array("whole", b, r, r)
-    np.matmul(basis.transpose(0, 2, 1), corrected, out=projectors)
-    packed = _room.array("packed", b, triangle.size)
-    np.take(projectors.reshape(b, -1), triangle, axis=1, out=packed, mode="clip")
+    packed = packed_sums(basis, corrected, _room.array("packed", b, packed_size(r)))
     dimension = real.sum(axis=1)
     left = np.flatnonzero(~certain)
     if left.size:
-        packed[left], dimension[left] = _greedy_projectors(lot.take(left), triangle)
+        packed[left], dimension[left] = _greedy_projectors(lot.take(left))
     return packed, dimension
 
 
-def _one_by_one(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _one_by_one(lot: _Lot) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`_projectors` says, where one of them has no Cholesky factor."""
-    b = len(lot.vectors)
-    packed, dimension = np.empty((b, triangle.size)), np.empty(b, np.int64)
+    b, _, r = lot.vectors.shape
+    packed, dimension = np.empty((b, packed_size(r))), np.empty(b, np.int64)
     # The room is written to again.
     lot = lot._replace(vectors=lot.vectors.copy())
     for row in range(b):
         one = slice(row, row + 1)
-        packed[one], dimension[one] = _projectors(lot.take(one), triangle)
+        packed[one], dimension[one] = _projectors(lot.take(one))
     return packed, dimension
 
 
-def _greedy_projectors(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _greedy_projectors(lot: _Lot) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`_projectors` says, of vectors that may depend on each other."""
     vectors, real, smallest, sign = lot
-    b, p, _ = vectors.shape
-    packed, dimension = np.empty((b, triangle.size)), np.empty(b, np.int64)
+    b, p, r = vectors.shape
+    packed, dimension = np.empty((b, packed_size(r))), np.empty(b, np.int64)
     # Filled up, so that few shapes compile.
     vectors = np.pad(vectors, ((0, 0), (0, -p % _COLUMN_STEP), (0, 0)))
     real = np.pad(real, ((0, 0), (0, -p % _COLUMN_STEP)))
@@ -271,5 +265,6 @@ def _greedy_projectors(lot: _Lot, triangle: np.ndarray) -> tuple[np.ndarray, np.
         full = np.pad(part, (0, _GREEDY - part.size), mode="edge")
         results = _basis(vectors[full], real[full], smallest[full])
         basis, dimension[part] = (np.asarray(result)[: part.size] for result in results)
-        packed[part] = (basis @ basis.transpose(0, 2, 1)).reshape(part.size, -1)[:, triangle]
-    return packed * sign[:, None], dimension
+        rows = basis.transpose(0, 2, 1)
+        packed_sums(rows, rows * sign[part, None, None], packed[start : start + part.size])
+    return packed, dimension

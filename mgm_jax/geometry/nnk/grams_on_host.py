@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgm_jax.geometry.backend.row_products import row_products, strip_height
+
 # Differences that stay in the cache of a core until their product is done.
 _BLOCK_BYTES = 2**20
 # Of so few rows a product in full is faster than its triangle.
@@ -33,38 +35,45 @@ def group_grams_on_host(
     from scipy.linalg import get_blas_funcs
 
     grams = np.zeros((*mask.shape, mask.shape[1]))
-    lengths = np.zeros(mask.shape)
+    squared, scales = np.zeros(mask.shape), np.ones(mask.shape)
+    counts = np.count_nonzero(mask, axis=1)
+    # Points come first but where a mask leaves holes.
+    in_front = (mask == (np.arange(mask.shape[1]) < counts[:, None])).all(axis=1)
     room = np.empty(points.shape[1:])
     (ger,) = get_blas_funcs(("ger",), (room,))
-    for group, (rows, real) in enumerate(zip(points, mask, strict=True)):
-        count = int(np.count_nonzero(real))
+    for group, count in enumerate(counts.tolist()):
         if not count:
             continue
+        rows = np.flatnonzero(mask[group])
+        real = slice(0, count) if in_front[group] else rows
         wide = room[:count]
-        wide[:] = rows if count == len(real) else rows[real]
-        squared = np.vecdot(wide, wide)
-        scale = 1 / np.sqrt(np.where(squared > 0, squared, 1)) if normalize else np.ones(count)
+        wide[:] = points[group, real]
+        squares = np.vecdot(wide, wide)
+        scale = 1 / np.sqrt(np.where(squares > 0, squares, 1)) if normalize else np.ones(count)
         # The points stay as long as they are, and the mean is taken off at the length of each:
         # one pass over them instead of three. Their products are put on the sphere.
         mean = (scale / count) @ wide
         ger(-1.0, mean, 1 / scale, a=wide.T, overwrite_a=1)
-        product = _symmetric_product(wide)
-        product *= scale[:, None] * scale
-        squared *= scale**2
-        resolved = np.diagonal(product).max() / 4
-        grams[group][np.ix_(real, real)] = product
-        lengths[group] = resolved
-        lengths[group, real] = np.maximum(squared, resolved)
-    return grams, lengths
+        squared[group, real], scales[group, real] = squares, scale
+        if in_front[group]:
+            _symmetric_product(wide, out=grams[group, :count, :count])
+        else:
+            grams[group][np.ix_(rows, rows)] = _symmetric_product(
+                wide, out=np.empty((count, count))
+            )
+    grams *= scales[:, :, None] * scales[:, None, :]
+    resolved = np.diagonal(grams, axis1=1, axis2=2).max(axis=1) / 4
+    return grams, np.maximum(squared * scales**2, resolved[:, None])
 
 
-def _symmetric_product(rows: np.ndarray) -> np.ndarray:
+def _symmetric_product(rows: np.ndarray, *, out: np.ndarray) -> np.ndarray:
     """Gram matrix of rows, the same above and below the diagonal."""
-    if len(rows) > _FEW_ROWS:
-        # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-        return rows @ rows.T
-    product = rows @ rows.copy().T
-    return (product + product.T) / 2
+    if len(rows) > _FEW_ROWS or strip_height(*rows.shape):
+        return row_products(rows, out)
+    np.matmul(rows, rows.copy().T, out=out)
+    out += out.T.copy()
+    out /= 2
+    return out
 
 
 def gathered_grams_on_host(

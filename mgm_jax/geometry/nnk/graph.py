@@ -48,6 +48,7 @@ from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
 from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import (
     GroupBatch,
     Groups,
@@ -194,6 +195,7 @@ def nnk_graph(
     check_policy(duplicates)
     k = None if k is None else whole_number(k, name="k")
     mesh = mesh_of(x) if devices is None else devices
+    refuse_other_order(x, groups, names=("x", "groups"))
     x = as_array(x)
     offset = None if kernel == "cosine" else common_offset(x)
     points = check_points(x, cosine=kernel == "cosine", offset=offset)

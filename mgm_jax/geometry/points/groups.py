@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.tensors import off_torch
 
 _LIMIT = 2**63
@@ -69,7 +70,7 @@ class GroupBatch:
     mask: np.ndarray
 
 
-def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
+def encode_groups(groups: Any, n: int, *, name: str = "groups", of: Any = None) -> Groups:
     """Turn one label a point into dense codes.
 
     Args:
@@ -78,6 +79,8 @@ def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
             numbers. None puts all points into one group with value 0.
         n: number of points.
         name: what the caller names the argument, for the error message.
+        of: the points as the caller got them; a frame of pandas must have the rows of a series of
+            labels in the same order.
 
     Returns:
         The partition, with codes in the sorted order of the labels, whatever order they come in.
@@ -94,6 +97,7 @@ def encode_groups(groups: Any, n: int, *, name: str = "groups") -> Groups:
         return Groups(
             codes=np.zeros(n, np.int32), values=np.zeros(1, np.int64), sizes=np.array([n], np.int32)
         )
+    refuse_other_order(of, groups, names=("x", name))
     labels = _as_labels(groups, name=name)
     if labels.shape != (n,):
         got = f"shape {labels.shape}" if labels.ndim else type(groups).__name__

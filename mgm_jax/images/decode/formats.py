@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from mgm_jax.found_instead import stands_for_another
+from mgm_jax.files.found_instead import stands_for_another
 
 #: Formats of Pillow that are never opened, by its own names.
 CLOSED_FORMATS = frozenset(("EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF"))
@@ -154,6 +154,8 @@ def what_it_is(content: bytes) -> str | None:
     if (stands_for := stands_for_another(content)) is not None:
         return stands_for
     if content[4:8] == b"ftyp":
+        if content[8:12] in (b"avif", b"avis"):
+            return "AVIF, cut short or damaged: get it again"
         heif = content[8:12] in _HEIF
         return f"HEIF, which Pillow cannot decode: {_CONVERT}" if heif else "a film"
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()

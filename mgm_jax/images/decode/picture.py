@@ -13,6 +13,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.images.decode.formats import open_formats, what_it_is
 from mgm_jax.images.decode.grey_depth import ValueRange, deep_to_bytes
 from mgm_jax.images.decode.limits import LIMITS, Limits
+from mgm_jax.images.decode.png_texts import has_large_texts, without_texts
 from mgm_jax.images.decode.regular_file import read_regular
 
 # Pictures of more pixels are decoded one at a time: a dozen of them side by side, each some ten
@@ -57,6 +58,11 @@ def decode_image(
             content = read_regular(content, name=name, limits=limits)
         except OSError as error:
             raise InputError(f"{name} cannot be read: {error.strerror or error}.") from error
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise InputError(
+            f"{name} must be given as the bytes of its file, or as a Path; got "
+            f"{type(content).__name__}."
+        )
     try:
         with _opened(content, limits) as picture:
             width, height = picture.size
@@ -77,6 +83,8 @@ def decode_image(
             "raise the limit `pixels`."
         ) from error
     except Exception as error:
+        if has_large_texts(error) and len(bare := without_texts(content)) < len(content):
+            return decode_image(bare, name=name, value_range=value_range, limits=limits)
         what = what_it_is(content)
         said = f"it is {what}" if what else _said(error)
         raise InputError(f"{name} cannot be decoded as an image: {said}") from error
@@ -123,7 +131,11 @@ def to_rgb(
         InputError: values deeper than eight bits that do not fit the rule for them.
     """
     if _is_deep(picture):
-        grey = deep_to_bytes(_deep_values(picture, kind), name=name, value_range=value_range)
+        values = _deep_values(picture, kind)
+        grey = deep_to_bytes(values, name=name, value_range=value_range)
+        # One value of a grey PNG may stand for transparent, which is laid over white.
+        if isinstance(clear := picture.info.get("transparency"), int):
+            grey[values == clear] = 255
         return np.repeat(grey[..., None], 3, axis=-1)
     if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +110,13 @@ def open_source(
         value_range=check_value_range(value_range),
         limits=limits,
     )
+    if isinstance(images, bytes):
+        images = os.fsdecode(images)
+    if isinstance(images, list | tuple) and any(isinstance(one, str | Path) for one in images):
+        raise InputError(
+            "images must be one folder, archive or table; got a list of paths. Name the folder "
+            "that they lie in, a pattern such as 'shards/*.tar', or a table with a column of paths."
+        )
     if isinstance(images, str) and not images.strip():
         raise InputError("images must name a folder, a file or a set; got an empty text.")
     if isinstance(images, str | Path):
@@ -209,7 +218,9 @@ def _not_these(path: Path) -> str:
     if _ADDRESS.match(str(path)):
         return " This is an address: fetch the files first, and name their folder."
     if not path.is_file():
-        return ""
+        variable = " Variables of the shell are not looked up here: write their values."
+        near = difflib.get_close_matches(str(path), ("digits", "photo-patches"), n=1, cutoff=0.8)
+        return variable if "$" in str(path) else f" Did you mean {near[0]}?" if near else ""
     suffix = path.suffix.lower()
     if suffix in image_suffixes():
         return " This is one image: name the folder that it lies in."

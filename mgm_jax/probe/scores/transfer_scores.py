@@ -10,6 +10,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
+from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.probe.knn import knn_accuracy
 from mgm_jax.probe.scores.gbc import gbc
@@ -109,6 +110,7 @@ def transfer_scores(
         raise InputError(
             f"scores must be among {name_some(_FEATURE_SCORES)}; got {name_some(unknown)}."
         )
+    refuse_other_order(x, labels, names=("x", "labels"))
     points = np.asarray(check_points(x, name="x"), np.float32)
     computed = {name: _COMPUTE[name](points, labels) for name in scores}
     if source_probabilities is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_layers, rows_of
 from mgm_jax.features.stored import SETTING
 from mgm_jax.images import ImageSource, Setting
+from mgm_jax.images.sources.files.names import writable
 from mgm_jax.study import FeaturesEntry, Study
 from mgm_jax.sweep.plan.cells import CHUNK_ROWS, Cell, ImageSet, cell_of, plain_plan
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
@@ -59,7 +60,7 @@ def open_feature_sets(
             images = known.images if known else ImageSet(name=entry.images, source=own)
             stated = own.ids if entry.ids is not None or first.ids is not None else None
             rows = rows_of(first, images.source, ids=stated)
-            _same_labels(own, images, rows, first)
+            images = _labelled(own, images, rows, first)
             subject = _subject(one, layers, rows)
             others = known.subjects if known else ()
             if subject.name in names_of(tuple(sets.values())):
@@ -105,7 +106,7 @@ def _expanded(entry: FeaturesEntry, *, base: Path) -> Iterator[FeaturesEntry]:
     files = matching_files(source, base=base)
     if not files:
         raise InputError(f"features: no file matches {source!r} below {base}")
-    labels = told_apart(files, stem=lambda file: file.stem)
+    labels = told_apart(files, stem=lambda file: writable(file.stem))
     for file in files:
         name = entry.name
         if len(files) > 1:
@@ -136,12 +137,22 @@ def _layers(
     return layers
 
 
-def _same_labels(own: ImageSource, images: ImageSet, rows: np.ndarray, file: FeatureFile) -> None:
-    """Labels that two models state of one image must be the same."""
-    ours, theirs = images.source, own
-    if theirs is ours or not theirs.classes or not ours.classes:
-        return
-    names = [(*theirs.classes, "")[theirs.labels[row]] for row in rows]
+def _labelled(own: ImageSource, images: ImageSet, rows: np.ndarray, file: FeatureFile) -> ImageSet:
+    """The images with the labels that any of their models states; two must state the same.
+
+    Args:
+        own: the images as one model states them.
+        images: as the models before it do.
+        rows: of each of the images in the file of that model.
+        file: of that model.
+    """
+    ours = images.source
+    if own is ours or not own.classes:
+        return images
+    labels = own.labels[rows]
+    if not ours.classes:
+        return replace(images, source=replace(ours, labels=labels, classes=own.classes))
+    names = [(*own.classes, "")[label] for label in labels]
     known = [(*ours.classes, "")[label] for label in ours.labels]
     differ = [i for i, a, b in zip(ours.ids, names, known, strict=True) if a != b]
     if differ:
@@ -149,13 +160,14 @@ def _same_labels(own: ImageSource, images: ImageSet, rows: np.ndarray, file: Fea
             f"features: labels of {file.path} must be those of the other models of {images.name}; "
             f"{len(differ)} of {len(ours)} images differ: {name_some(differ)}"
         )
+    return images
 
 
 def _subject(entry: FeaturesEntry, layers: dict[str, FeatureFile], rows: np.ndarray) -> Subject:
     meta = {"architecture": entry.architecture or "features"}
     model = StoredFeatures(
         # As the user calls the file: what is unpacked of a pickle has a name of the cache.
-        name=entry.name or Path(entry.source[0]).stem,
+        name=entry.name or writable(Path(entry.source[0]).stem),
         layers=layers,
         rows=rows,
         family=entry.family or "features",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -173,3 +175,42 @@ def test_an_array_that_changes_after_the_opening_is_never_read():
     assert source.read(0).max() == 0
     with pytest.raises(ImageChanged, match="image 1 is not the image"):
         source.read(1)
+
+
+def png(depth: int, colour: int, row: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file of one row of two pixels, with chunks before them."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in parts)
+
+
+def test_the_transparent_value_of_deep_grey_is_laid_over_white() -> None:
+    row = np.array([40000, 257], ">u2").tobytes()
+    clear = png(16, 0, row, (b"tRNS", struct.pack(">H", 40000)))
+    assert decode_image(clear, name="x")[0, :, 0].tolist() == [255, 1]
+    assert decode_image(png(16, 0, row), name="x")[0, :, 0].tolist() == [156, 1]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_texts_larger_than_pillow_unpacks_cost_no_picture(kind: bytes) -> None:
+    packed = zlib.compress(b"a" * 2**21)
+    data = b"k\0\1\0\0\0" + packed if kind == b"iTXt" else b"k\0\0" + packed
+    content = png(8, 2, bytes([10, 100, 200] * 2), (kind, data))
+    assert decode_image(content, name="x").tolist() == [[[10, 100, 200]] * 2]
+
+
+def test_what_is_no_bytes_is_named() -> None:
+    for wrong in ("x.png", RGB):
+        with pytest.raises(InputError, match=r"^x must be given as the bytes of its file"):
+            decode_image(wrong, name="x")  # type: ignore[arg-type]
+
+
+def test_a_part_of_an_avif_file_is_no_film() -> None:
+    content = encoded(Image.fromarray(RGB), "AVIF")
+    with pytest.raises(InputError, match="AVIF, cut short"):
+        decode_image(content[: len(content) // 2], name="x")

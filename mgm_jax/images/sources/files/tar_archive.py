@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import shutil
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.whole import out_of_space
 from mgm_jax.images.decode.formats import TAR_SUFFIXES, why_passed_over
 from mgm_jax.images.decode.limits import FREE_BYTES, Limits
 from mgm_jax.images.image_source import ImageSource
@@ -23,6 +24,7 @@ from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, s
 from mgm_jax.images.sources.files.names import visible
 from mgm_jax.images.sources.files.zip_archive import member_path
 from mgm_jax.images.sources.options import SourceOptions
+from mgm_jax.images.sources.tables.fields import LABEL_COLUMNS
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _PIECE = 2**20
@@ -46,6 +48,7 @@ def tar_source(path: Path, options: SourceOptions) -> ImageSource:
     where, limits = visible(str(path)), options.limits
     passed_over = PassedOverFiles()
     members: dict[str, tuple[int, int]] = {}
+    beside: dict[str, tuple[str, tarfile.TarInfo]] = {}
     file = plain_tar(path, where, limits)
     for inner, member in tar_members(file, where):
         reason = why_passed_over(inner)
@@ -59,10 +62,16 @@ def tar_source(path: Path, options: SourceOptions) -> ImageSource:
             passed_over.add(inner, "earlier versions of files that the archive holds again")
         if reason is not None:
             passed_over.add(inner, reason)
+            if member.isreg() and inner.lower().endswith((".cls", ".json")):
+                beside[inner.rpartition(".")[0]] = (inner, member)
             continue
         members[inner] = member.offset_data, member.size
         limits.check("files", len(members), name=where, what="image files")
     paths = sorted(members)
+    if _is_of_samples(file, paths, beside):
+        from mgm_jax.images.sources.files.webdataset import webdataset_source
+
+        return webdataset_source([path], options.called(_stem(path)), where=where)
     file.seek(0)
     if not paths and (instead := found_instead(file.read(4096))):
         # What begins with zeros is an archive that ends at once.
@@ -77,13 +86,43 @@ def tar_source(path: Path, options: SourceOptions) -> ImageSource:
             raise InputError(f"{title} is cut short: {len(content)} of {size} bytes are there.")
         return content
 
-    stem = path.name
-    for suffix in sorted(TAR_SUFFIXES, key=len, reverse=True):
-        if stem.lower().endswith(suffix):
-            stem = visible(stem[: -len(suffix)])
-            break
     listing = FileListing(where=where, paths=paths, read=read, passed_over=passed_over)
-    return source_of_files(listing, options.called(stem))
+    return source_of_files(listing, options.called(_stem(path)))
+
+
+def _stem(path: Path) -> str:
+    for suffix in sorted(TAR_SUFFIXES, key=len, reverse=True):
+        if path.name.lower().endswith(suffix):
+            return visible(path.name[: -len(suffix)])
+    return path.name
+
+
+def _is_of_samples(
+    file: IO[bytes], paths: list[str], beside: dict[str, tuple[str, tarfile.TarInfo]]
+) -> bool:
+    """Whether images without folders of classes have labels in files beside them, as a webdataset.
+
+    Args:
+        file: the archive.
+        paths: its images.
+        beside: its ``.cls`` and ``.json`` files, by their paths without the suffix.
+    """
+    if len({path.rpartition("/")[0] for path in paths}) != 1:
+        return False
+    first = next(
+        (beside[one] for path in paths if (one := path.rpartition(".")[0]) in beside), None
+    )
+    if first is None:
+        return False
+    name, member = first
+    if name.lower().endswith(".cls"):
+        return True
+    content = os.pread(file.fileno(), min(member.size, _PIECE), member.offset_data)
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and any(one in said for one in LABEL_COLUMNS)
 
 
 def tar_members(
@@ -101,11 +140,41 @@ def tar_members(
                 inner = member_path(member.name)
                 if inner and not member.isdir():
                     yield inner, member
+            _refuse_early_end(file, archive.offset, where)
+    except InputError:
+        raise
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         file.seek(start)
         raise InputError(
-            f"{where} cannot be read as a tar archive: {error}.{found_instead(file.read(4096))}"
+            f"{where} cannot be read as a tar archive: {error}."
+            f"{found_instead(file.read(4096), meant='a tar archive')}"
         ) from error
+
+
+def _refuse_early_end(file: IO[bytes], end: int, where: str) -> None:
+    """Raise InputError where members follow that the reader of archives does not come to.
+
+    It takes a head that is cut short or damaged, unless it is the first, for the end.
+
+    Args:
+        file: the archive.
+        end: byte where its end was found.
+        where: what an error calls it.
+    """
+    file.seek(end)
+    block = file.read(tarfile.BLOCKSIZE)
+    if block.strip(b"\0"):
+        raise InputError(
+            f"{where} is cut short or damaged at byte {end:,}, where a file's head should stand: "
+            "get it again."
+        )
+    while block and not block.strip(b"\0"):
+        block = file.read(_PIECE)
+    if block and block.lstrip(b"\0")[257:262] == b"ustar":
+        raise InputError(
+            f"{where} holds another archive behind its end, as `cat` joins them; name the archives "
+            "one by one, or join them by `tar --concatenate`."
+        )
 
 
 def plain_tar(

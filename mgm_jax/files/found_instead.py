@@ -93,6 +93,8 @@ def found_instead(source: str | Path | bytes, *, meant: str = "") -> str:
     if not head.strip(b"\0"):
         return " The file begins with zeros, as a copy leaves that was not finished: get it again."
     what = _by_start(head, PLACEHOLDERS) or _by_start(head, _FORMATS)
+    if what is None and head[257:262] == b"ustar":
+        what = "a tar archive"
     if what is None:
         return ""
     if what == meant:
