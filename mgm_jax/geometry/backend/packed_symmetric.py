@@ -13,6 +13,8 @@ from functools import cache
 
 import numpy as np
 
+from mgm_jax.geometry.backend.row_products import row_products
+
 _ROOT = np.sqrt(0.5)
 
 
@@ -66,7 +68,8 @@ def add_to_diagonal(packed: np.ndarray, values: np.ndarray) -> None:
 
 def packed_products(packed: np.ndarray) -> np.ndarray:
     """Inner products of all pairs of packed matrices, ``[g, m, t]`` to ``[g, m, m]``."""
-    products = packed @ packed.transpose(0, 2, 1)
+    g, m, _ = packed.shape
+    products = row_products(packed, np.empty((g, m, m)))
     products *= 2
     return products
 

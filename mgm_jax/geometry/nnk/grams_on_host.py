@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgm_jax.geometry.backend.row_products import row_products, strip_height
+
 # Differences that stay in the cache of a core until their product is done.
 _BLOCK_BYTES = 2**20
 # Of so few rows a product in full is faster than its triangle.
@@ -66,9 +68,8 @@ def group_grams_on_host(
 
 def _symmetric_product(rows: np.ndarray, *, out: np.ndarray) -> np.ndarray:
     """Gram matrix of rows, the same above and below the diagonal."""
-    if len(rows) > _FEW_ROWS:
-        # NumPy sees that a matrix meets its own transpose, and computes one triangle only.
-        return np.matmul(rows, rows.T, out=out)
+    if len(rows) > _FEW_ROWS or strip_height(*rows.shape):
+        return row_products(rows, out)
     np.matmul(rows, rows.copy().T, out=out)
     out += out.T.copy()
     out /= 2

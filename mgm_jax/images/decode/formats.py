@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from mgm_jax.found_instead import stands_for_another
+from mgm_jax.files.found_instead import stands_for_another
 
 #: Formats of Pillow that are never opened, by its own names.
 CLOSED_FORMATS = frozenset(("EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "PDF"))

@@ -61,6 +61,9 @@ _COPIED_BYTES = 2**26
 # the closer they are to the next ones, and the coarser a scan, the less it tells them apart.
 _MARGIN_SHARE, _COARSE_SHARE = 0.1, 0.25
 _NOT_THERE = 2**30
+# Fewer values than this are scanned in float32, without compiling, before a product of XLA's has
+# gained what it takes to begin.
+_COARSE_FROM = 2**21
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
 # Fewer lists than this are not worth a thread of their own; so many are read at once.
@@ -90,7 +93,10 @@ def nearest_by_pairs(
             np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
         )
         left = np.arange(n)
-        for turn, dtype in enumerate(_turns(scan_dtype(options.precision, features=x.shape[1]))):
+        first = scan_dtype(options.precision, features=x.shape[1])
+        if options.precision == "auto" and x.size < _COARSE_FROM:
+            first = jnp.float32
+        for turn, dtype in enumerate(_turns(first)):
             scanned, settled = _chunks(left, x, own=own), []
             for rows in scanned:
                 asked = options.tile_rows, options.tile_columns
