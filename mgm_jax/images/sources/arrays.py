@@ -112,6 +112,9 @@ def encode_labels(
         given = given[:, 0]
     if given.shape != (n,):
         raise InputError(f"{name}: expected one label for each of {n} images; got {given.shape}.")
+    if given.dtype.kind == "f" and (given[~np.isnan(given)] % 1 == 0).all():
+        # Whole numbers, as floating-point ones where one is missing.
+        given = np.where(np.isnan(given), -1, given).astype(np.int64)
     if given.dtype.kind not in "iubU":
         raise InputError(f"{name}: labels must be whole numbers or texts; got {given.dtype}.")
     labelled = np.ones(n, bool) if given.dtype.kind in "Ub" else given >= 0

@@ -83,12 +83,12 @@ def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
         if name is None:
             return None
         array = arrays[name]
-        if array.shape != (n,):
+        if array.shape not in ((n,), (n, 1)):
             raise InputError(
                 f"{where}: {name} must hold one value for each of {n} images; got shape "
                 f"{list(array.shape)}."
             )
-        return [_text(one) for one in _read(array, name, where, limits).tolist()]
+        return [_text(one) for one in _read(array, name, where, limits).reshape(n).tolist()]
 
     label = _chosen(fields.label, _LABEL_KEYS, known, split, what="label", where=where)
     labels = values(label)
