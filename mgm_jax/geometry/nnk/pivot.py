@@ -9,6 +9,7 @@ kept instead of k^2, and the terms of a few points fit the cache of a CPU.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ WEIGHT_ROUNDING = 1e-9
 # Relative difference of two scores that counts as none.
 _TIE = 1e-9
 
-# Terms are kept in blocks of so many, and the blocks that hold none yet are passed over.
+# Terms are kept in blocks of so many, and those that hold none yet are left alone.
 _BLOCK = 32
 
 
@@ -80,8 +81,8 @@ class Tableau(NamedTuple):
 
     Attributes:
         pivoted: borders and diagonals.
-        terms: u, block by block ``[b, size + 1, k]`` each.
-        scales: s, 0 where there is no term yet, block by block ``[b, size + 1]`` each.
+        terms: u, block by block ``[b, size, k]`` each.
+        scales: s, 0 where there is no term yet, block by block ``[b, size]`` each.
     """
 
     pivoted: Pivoted
@@ -159,10 +160,7 @@ def pivot_on(
         factor = terms.at[lanes, :, pivot].get(mode="promise_in_bounds") * scales
         return jnp.einsum("bm,bmk->bk", factor, terms)
 
-    def nothing(terms: jax.Array, scales: jax.Array, pivot: jax.Array) -> jax.Array:
-        return jnp.zeros_like(begin.value)
-
-    def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
+    def advance(full: list[tuple[jax.Array, jax.Array]], state: tuple[Any, ...]) -> tuple[Any, ...]:
         (value, slack, inside, pivots, _), terms, scales, count, due = state
         score = decrease(value, slack, inside, diagonal, allowed)
         if due is not None:
@@ -175,10 +173,8 @@ def pivot_on(
         ties = score >= (best * (1 - _TIE))[:, None]
         pivot = jnp.min(jnp.where(ties & active[:, None], candidates, k - 1), axis=1)
         row = row_of(pivot)
-        row -= subtrahend(terms[0], scales[0], pivot)
-        for block in range(1, blocks):
-            begun = count > block * size
-            row -= lax.cond(begun, subtrahend, nothing, terms[block], scales[block], pivot)
+        for block in (*full, (terms, scales)):
+            row -= subtrahend(*block, pivot)
         own_slack = slack.at[lanes, pivot].get(mode="promise_in_bounds")
         own_value = value.at[lanes, pivot].get(mode="promise_in_bounds")
         inverse = jnp.where(active, 1 / own_slack, 0)
@@ -189,41 +185,34 @@ def pivot_on(
         own_step = (own_value * jnp.abs(inverse))[:, None]
         value = jnp.where(at_pivot, own_step, value - row * step)
         slack = jnp.where(at_pivot, -inverse[:, None], slack - row * row * inverse[:, None])
-        # The blocks that are not this term's get it in their last place, which is never read.
-        own = count // size
-        at = [jnp.where(own == block, count % size, size) for block in range(blocks)]
-        terms = tuple(
-            lax.dynamic_update_slice_in_dim(part, term[:, None], column, 1)
-            for part, column in zip(terms, at, strict=True)
-        )
-        scales = tuple(
-            lax.dynamic_update_slice_in_dim(
-                part, jnp.where(column < size, inverse, 0)[:, None], column, 1
-            )
-            for part, column in zip(scales, at, strict=True)
-        )
+        terms = lax.dynamic_update_slice_in_dim(terms, term[:, None], count, 1)
+        scales = lax.dynamic_update_slice_in_dim(scales, inverse[:, None], count, 1)
         due = None if due is None else due & ~at_pivot
         pivoted = Pivoted(value, slack, inside ^ at_pivot, pivots + active, active)
         return pivoted, terms, scales, count + 1, due
 
     def unfinished(state: tuple[Any, ...]) -> jax.Array:
-        return jnp.any(state[0].active) & (state[3] < blocks * size)
+        return jnp.any(state[0].active) & (state[3] < size)
 
-    dtype = begin.value.dtype
-    terms = [jnp.zeros((points, size + 1, k), dtype)] * blocks
-    scales = [jnp.zeros((points, size + 1), dtype)] * blocks
-    if first is not None:
-        terms[0], scales[0] = terms[0].at[:, 0].set(first[0]), scales[0].at[:, 0].set(first[1])
-    count = jnp.asarray(int(first is not None), jnp.int32)
-    nowhere = begin, tuple(terms), tuple(scales), count, due
-    pivoted, kept, factors, *_ = lax.while_loop(unfinished, advance, nowhere)
-    return Tableau(pivoted, kept, factors)
+    # A loop for each block: none asks which blocks have begun, or writes into one that is full.
+    full: list[tuple[jax.Array, jax.Array]] = []
+    pivoted, dtype = begin, begin.value.dtype
+    for _ in range(blocks):
+        terms, scales = jnp.zeros((points, size, k), dtype), jnp.zeros((points, size), dtype)
+        begun = first if not full else None
+        if begun is not None:
+            terms, scales = terms.at[:, 0].set(begun[0]), scales.at[:, 0].set(begun[1])
+        count = jnp.asarray(int(begun is not None), jnp.int32)
+        state = pivoted, terms, scales, count, due
+        pivoted, terms, scales, _, due = lax.while_loop(unfinished, partial(advance, full), state)
+        full = [*full, (terms, scales)]
+    return Tableau(pivoted, *zip(*full, strict=True))
 
 
 def room_for_terms(k: int) -> int:
     """How many terms a point of k candidates has room for."""
     blocks, size = blocks_of(k)
-    return blocks * (size + 1)
+    return blocks * size
 
 
 def blocks_of(k: int) -> tuple[int, int]:
