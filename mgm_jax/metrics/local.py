@@ -162,7 +162,7 @@ def affinity_within(
     xp = np if isinstance(overlap, np.ndarray) else jnp
     each, excess = affinity(overlap, dimension[..., :, None], dimension[..., None, :], width=width)
     rest = mask[..., None, :] & ~xp.eye(mask.shape[-1], dtype=bool)
-    mean = _mean_on_host if xp is np else _mean
+    mean: Any = _mean_on_host if xp is np else _mean
     return Affinity(mean(each, support), mean(excess, support), mean(each, rest))
 
 
