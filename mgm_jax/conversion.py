@@ -23,7 +23,7 @@ def convert_entry(file: Path | str, entry: Any, cache: Path, *, fetch: bool = Fa
     from mgm_converters import convert as convert_checkpoint
     from mgm_converters.reading.files.source import digest_of_source, find_source
     from mgm_jax.encoders import PUBLISHED
-    from mgm_jax.files import safe_name
+    from mgm_jax.files.names import safe_name
     from mgm_jax.study import FeaturesEntry
 
     if isinstance(entry, FeaturesEntry):

@@ -141,6 +141,7 @@ def study(
         ['a', 'b']
     """
     from mgm_jax.conversion import convert_entry, open_model
+    from mgm_jax.images.sources.files.names import writable
     from mgm_jax.report import headline_of_results, write_report
     from mgm_jax.study import make_study
     from mgm_jax.sweep import run_study
@@ -183,7 +184,7 @@ def study(
         if values is not None
     }
     entries = [
-        {"name": str(one), "source": str(path.resolve()), **beside}
+        {"name": writable(str(one)), "source": str(path.resolve()), **beside}
         | ({"family": families[one]} if families and one in families else {})
         | ({"paradigm": paradigms[one]} if paradigms and one in paradigms else {})
         for one, path in written.items()
@@ -312,7 +313,8 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 def _file(folder: Path, name: str, value: Any) -> Path:
     """Features in a file: the one that is named, or one that is written."""
-    from mgm_jax.files import safe_name, whole_file
+    from mgm_jax.files.names import safe_name
+    from mgm_jax.files.whole import whole_file
 
     if isinstance(value, str | Path):
         return Path(value)
@@ -331,17 +333,20 @@ def _file(folder: Path, name: str, value: Any) -> Path:
 
 
 def _column(path: Path, name: str, values: Any) -> Path:
-    from mgm_jax.files import whole_file
+    from mgm_jax.files.whole import whole_file
+    from mgm_jax.images.sources.files.names import writable
 
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([name])
-        writer.writerows([[one] for one in column_texts(values, name=f"{name}s")])
+        texts = column_texts(values, name=f"{name}s")
+        # As the names of files are written, where a folder of images states them.
+        writer.writerows([[writable(one)] for one in texts])
     return path
 
 
 def _scores(folder: Path, scores: Any) -> Path | str:
-    from mgm_jax.files import whole_file
+    from mgm_jax.files.whole import whole_file
 
     if isinstance(scores, str) and scores.startswith("published:"):
         return scores

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from mgm_jax.errors import InputError, note_old_name
-from mgm_jax.seals import digest_of
+from mgm_jax.files.seals import digest_of
 from mgm_jax.strict_yaml import read_yaml
 
 ProbeName = Literal["linear", "ridge", "knn", "few-shot"]

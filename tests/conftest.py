@@ -30,7 +30,7 @@ use_compile_cache(
 
 # What may differ with the versions of Python and of the libraries, a piece of each room.
 _CORE = (
-    "test_files.py",
+    "files/test_whole.py",
     "test_study.py",
     "analysis/clusters/test_ward.py",
     "analysis/transfer/test_ridge.py",

@@ -20,7 +20,7 @@ from benchmarks.zoo.watch import K
 from mgm_converters import convert
 from mgm_converters.reading.safetensors_file import read_safetensors
 from mgm_jax.errors import InputError
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 from mgm_jax.probe.knn import KnnAccuracy, knn_accuracy
 
 #: One encoder, and all of them, in bytes.

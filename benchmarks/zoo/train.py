@@ -27,7 +27,7 @@ from benchmarks.zoo.recipe import Recipe
 from benchmarks.zoo.watch import K, features_of, of_backbone, watch
 from benchmarks.zoo.weights import write_weights
 from mgm_jax.errors import InputError
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 from mgm_jax.progress import progress
 from mgm_jax.training.monitor import Monitor
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from benchmarks.zoo.networks.backbones import PIXELS, ResNet, ViT
 from mgm_jax.encoders.spec import IMAGENET_MEAN, IMAGENET_STD
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 
 _NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 

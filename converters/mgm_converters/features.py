@@ -14,7 +14,8 @@ from mgm_converters.reading.arrays import is_tensor, to_array
 from mgm_converters.reading.read import read_checkpoint
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called
-from mgm_jax.files import safe_name, whole_file
+from mgm_jax.files.names import safe_name
+from mgm_jax.files.whole import whole_file
 
 
 def unpack_features(file: str | Path, folder: str | Path) -> Path:

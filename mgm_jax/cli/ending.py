@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from mgm_jax.errors import InputError, OldNameWarning
-from mgm_jax.files import out_of_space
+from mgm_jax.files.whole import out_of_space
 
 
 def run_command(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from mgm_jax.errors import InputError
-from mgm_jax.seals import check_sum
+from mgm_jax.files.seals import check_sum
 
 #: Columns of a screen that holds the summary with its intervals.
 _WIDE = 150

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 
 
 @dataclass(frozen=True, kw_only=True)

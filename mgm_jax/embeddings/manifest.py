@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import whole_file
-from mgm_jax.seals import sealed, unsealed
+from mgm_jax.files.seals import sealed, unsealed
+from mgm_jax.files.whole import whole_file
 
 StoreDtype = Literal["float32", "bfloat16"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.embeddings.commits import checksum
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 
 _SUFFIX = ".part"
 

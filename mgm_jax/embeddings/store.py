@@ -28,7 +28,7 @@ from mgm_jax.embeddings.failure import ChunkLost
 from mgm_jax.embeddings.manifest import MANIFEST_FILE, Manifest
 from mgm_jax.embeddings.parts import Part, chunks_with_parts, read_part, remove_part, write_part
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import set_aside
+from mgm_jax.files.whole import set_aside
 
 ARRAY_FOLDER = "embeddings.zarr"
 COMMIT_FOLDER = "commits"

@@ -15,7 +15,7 @@ import numpy as np
 from mgm_jax.encoders.framing import frame
 from mgm_jax.encoders.spec import Preprocess
 from mgm_jax.errors import InputError
-from mgm_jax.seals import digest_of
+from mgm_jax.files.seals import digest_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -80,6 +80,14 @@ class AnyEncoder(ABC):
         Raises:
             InputError: other shapes or types, no image, unknown tap.
         """
+        if hasattr(images, "detach"):
+            # A tensor of PyTorch.
+            images = np.asarray(images.detach().cpu())  # type: ignore[union-attr]
+        if not isinstance(images, np.ndarray | jax.Array):
+            raise InputError(
+                f"images: expected an array [b, h, w, {self._channels[0]}] of uint8, got "
+                f"{type(images).__name__}; stack the images into one array"
+            )
         if images.ndim != 4 or images.shape[-1] not in self._channels or 0 in images.shape:
             raise InputError(
                 f"images: expected [b, h, w, {self._channels[0]}] with at least one image, got "

@@ -16,10 +16,11 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called, stated_beside
-from mgm_jax.files import file_sha256, safetensors_head
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.numpy_files import why_not
+from mgm_jax.files.safetensors_head import safetensors_head
+from mgm_jax.files.seals import file_sha256
 from mgm_jax.geometry.points.groups import column_texts
-from mgm_jax.numpy_files import why_not
 
 Block = Callable[[int, int], np.ndarray]
 """From the first row and the one after the last to these rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features.files import FeatureFile
 from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called
+from mgm_jax.files.numpy_files import why_not
+from mgm_jax.files.text_table import read_text_table
 from mgm_jax.images import ImageSource
-from mgm_jax.numpy_files import why_not
-from mgm_jax.text_table import read_text_table
+
+_MAYBE_FLOAT = re.compile(r"(-?\d+(\.0)?|nan)?", re.IGNORECASE)
 
 
 def feature_images(
@@ -155,7 +158,7 @@ def _column(
             return _npy(source), None
         if suffix == ".txt":
             with source.open(encoding="utf-8-sig") as file:
-                return [line.rstrip("\n") for line in file], None
+                return _as_whole_numbers([line.rstrip("\n") for line in file]), None
         if suffix in (".csv", ".tsv"):
             columns: dict[str, list[Any]] = dict(
                 read_text_table(source, where=f"features: {what}: {source}")
@@ -182,7 +185,23 @@ def _column(
             f"features: {what}: {source} must have a column {' or '.join(names[:2])}; it has "
             f"{name_some(columns)}."
         )
-    return columns[chosen], None if chosen == of_ids else beside
+    values = columns[chosen]
+    if suffix in (".csv", ".tsv") and chosen != of_ids:
+        values = _as_whole_numbers(values)
+    return values, None if chosen == of_ids else beside
+
+
+def _as_whole_numbers(texts: list[str]) -> list[str]:
+    """Numbers as they were before one was missing, which made 1.0 of 1 and nan of nothing."""
+    known = {one: one.strip() for one in set(texts)}
+    if not all(_MAYBE_FLOAT.fullmatch(one) for one in known.values()):
+        return texts
+    if not any(one.endswith(".0") for one in known.values()):
+        return ["" if known[one].lower() == "nan" else one for one in texts]
+    plain = {
+        one: "" if text.lower() == "nan" else text.removesuffix(".0") for one, text in known.items()
+    }
+    return [plain[one] for one in texts]
 
 
 def _npy(source: Path) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.groups import column_texts
+from mgm_jax.images.sources.tables.fields import usual_one
 
 ID_COLUMNS = (
     *("id", "image", "path", "file", "filename", "file_name"),
@@ -31,8 +32,9 @@ def called(names: Iterable[str], usual: Sequence[str]) -> str | None:
     >>> called(["x", "Label", "ID"], LABEL_COLUMNS), called(["x"], ID_COLUMNS)
     ('Label', None)
     """
-    lower = {name.rpartition("/")[2].lower(): name for name in reversed(list(names))}
-    return next((lower[one] for one in usual if one in lower), None)
+    bare = {name.rpartition("/")[2]: name for name in reversed(list(names))}
+    found = usual_one(list(bare)[::-1], usual)
+    return None if found is None else bare[found]
 
 
 def stated_beside(

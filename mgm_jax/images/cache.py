@@ -25,7 +25,7 @@ import numpy as np
 import PIL
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space
+from mgm_jax.files.whole import out_of_space
 from mgm_jax.images.image_source import ImageSource
 
 _SUFFIX = ".canvases"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.analysis.collapse.families import CONTROL_FAMILY
-from mgm_jax.files import whole_file
+from mgm_jax.files.whole import whole_file
 from mgm_jax.report.data.definitions import (
     CHECK_METRICS,
     DEFINITIONS,

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from mgm_jax.geometry.cloud.dimensions import intrinsic_dimension
+from mgm_jax.geometry.points.tensors import off_torch
 
 
 class _Dimension(BaseEstimator):
@@ -26,7 +27,9 @@ class _Dimension(BaseEstimator):
         Raises:
             InputError: unusable points, or too few distinct ones.
         """
-        points = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        points = validate_data(
+            self, off_torch(X, name="X"), dtype=[np.float64, np.float32], ensure_min_samples=2
+        )
         result = intrinsic_dimension(points, level=self.level, **self._options(len(points)))
         self.dimension_ = float(result.dimension[0])
         self.low_, self.high_ = float(result.low[0]), float(result.high[0])

@@ -14,6 +14,7 @@ from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.nnk.among_others import nnk_among
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.points.counts import whole_number
+from mgm_jax.geometry.points.tensors import off_torch
 
 
 class _Graph(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -26,7 +27,9 @@ class _Graph(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X: points ``[n, d]``.
             y: not looked at.
         """
-        self._fit_X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        self._fit_X = validate_data(
+            self, off_torch(X, name="X"), dtype=[np.float64, np.float32], ensure_min_samples=2
+        )
         self.n_samples_fit_ = len(self._fit_X)
         return self
 
@@ -36,7 +39,9 @@ class _Graph(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _checked(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        points: Any = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        points: Any = validate_data(
+            self, off_torch(X, name="X"), dtype=[np.float64, np.float32], reset=False
+        )
         return points
 
     def _sparse(self, values: np.ndarray, columns: np.ndarray, kept: np.ndarray) -> csr_matrix:

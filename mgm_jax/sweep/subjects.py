@@ -27,6 +27,7 @@ from mgm_jax.encoders.catalogue.published import is_published_source, published_
 from mgm_jax.encoders.checkpoint import is_encoder_folder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures
+from mgm_jax.images.sources.files.names import writable
 from mgm_jax.progress import progress
 from mgm_jax.study import EncoderEntry, FeaturesEntry
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
@@ -406,4 +407,4 @@ def _stem(path: Path) -> str:
     name = path.name
     while Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
-    return name
+    return writable(name)

@@ -253,7 +253,7 @@ def _read(path: Path) -> list[dict[str, float]]:
 
 
 def _write(path: Path, history: list[dict[str, float]]) -> None:
-    from mgm_jax.files import whole_file
+    from mgm_jax.files.whole import whole_file
 
     names = list(dict.fromkeys(name for row in history for name in row))
     path.parent.mkdir(parents=True, exist_ok=True)

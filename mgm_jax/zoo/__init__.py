@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import safetensors_head
+from mgm_jax.files.safetensors_head import safetensors_head
 
 __all__ = ["ZooEncoder", "is_zoo_source", "zoo_encoders", "zoo_files"]
 

@@ -199,3 +199,12 @@ def test_an_image_has_the_same_features_in_any_company(name: str, count: int):
     alone = np.concatenate([encoder.features(view[None])[encoder.default_tap] for view in views])
     assert together.shape == alone.shape
     np.testing.assert_allclose(together, alone, rtol=0, atol=2e-5 * np.abs(alone).max())
+
+
+def test_images_may_be_a_tensor_and_what_is_no_array_is_named() -> None:
+    torch = pytest.importorskip("torch")
+    images = photos(2)
+    np.testing.assert_array_equal(conv4()(torch.from_numpy(images)), conv4()(images))
+    for wrong, kind in ((list(images), "list"), (None, "NoneType")):
+        with pytest.raises(InputError, match=rf"an array \[b, h, w, 3\] of uint8, got {kind}"):
+            conv4()(wrong)  # type: ignore[arg-type]

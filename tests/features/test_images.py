@@ -44,6 +44,16 @@ def test_labels_are_those_that_were_written(
     assert classes_of(tmp_path, name, content) == ["01", "1", "é", "1"]
 
 
+@pytest.mark.parametrize("content", [b"label\n1.0\nnan\n2.0\n1.0\n", b"label\n1\nNaN\n2\n1\n"])
+def test_numbers_beside_a_missing_one_are_whole(content: bytes, tmp_path: Path) -> None:
+    assert classes_of(tmp_path, "l.csv", content) == ["1", "", "2", "1"]
+    assert classes_of(tmp_path, "l.txt", content.partition(b"\n")[2]) == ["1", "", "2", "1"]
+
+
+def test_a_class_may_be_called_nan(tmp_path: Path) -> None:
+    assert classes_of(tmp_path, "l.txt", b"nan\na\n1.0\na\n") == ["nan", "a", "1.0", "a"]
+
+
 def test_bytes_are_texts(tmp_path: Path) -> None:
     assert classes_of(tmp_path, "l.npy", np.array([b"a", b"b", b"a", b""])) == ["a", "b", "a", ""]
 

@@ -211,3 +211,14 @@ def test_tensors_of_pytorch_are_unpacked(tmp_path: Path) -> None:
     torch.save({"feats": torch.tensor(x).bfloat16().float(), "epoch": 3}, tmp_path / "x.pt")
     file = open_features([unpack_features(tmp_path / "x.pt", tmp_path / "cache")])
     np.testing.assert_allclose(file.read(0, 60), x, rtol=1e-2)
+
+
+def test_names_that_are_no_utf8_are_written_as_those_of_files_are(tmp_path: Path) -> None:
+    """As ``os.listdir`` gives them: no table could be written."""
+    ids = [f"caf\udce9/{row}.png" for row in range(20)]
+    labels = [("ant\udce9", "bee\0")[row % 2] for row in range(20)]
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    options = {"metrics": {"k": 3, "resamples": 100}, "out": tmp_path}
+    result = mgm.study(features={"mod\udce9l": x}, labels=labels, ids=ids, **options)
+    assert result.models["encoder"].tolist() == ["mod\\xe9l"]
+    assert sorted(set(result.groups["group"])) == ["ant\\xe9", "bee\\x00"]

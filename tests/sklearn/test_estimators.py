@@ -98,3 +98,18 @@ def test_k_must_be_a_whole_number(estimator, k) -> None:
     points = np.random.default_rng(0).normal(size=(12, 3))
     with pytest.raises(mgm.InputError, match="k must be a whole number of at least 1"):
         estimator(k=k).fit(points).transform(points)
+
+
+def test_tensors_that_require_gradients_are_taken() -> None:
+    torch = pytest.importorskip("torch")
+    x = cloud()
+    held = torch.tensor(x, requires_grad=True)
+    for estimator in (KNNGraph(k=3), TwoNN()):
+        np.testing.assert_array_equal(_fitted(estimator, held), _fitted(estimator, x), strict=True)
+
+
+def _fitted(estimator: KNNGraph | TwoNN, x: object) -> np.ndarray:
+    fitted = estimator.fit(x)
+    if isinstance(fitted, TwoNN):
+        return np.asarray(fitted.dimension_)
+    return fitted.transform(x).toarray()

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mgm_jax.errors import InputError
+from mgm_jax.files.numpy_files import why_not
 from mgm_jax.images.decode.grey_depth import ValueRange, check_value_range
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.picture import array_to_rgb
 from mgm_jax.images.image_source import ImageChanged, ImageSource
 from mgm_jax.images.sources.options import SourceOptions
-from mgm_jax.numpy_files import why_not
 
 IMAGE_KEYS = ("images", "image", "x")
 LABEL_KEYS = ("labels", "label", "y")
@@ -112,6 +112,9 @@ def encode_labels(
         given = given[:, 0]
     if given.shape != (n,):
         raise InputError(f"{name}: expected one label for each of {n} images; got {given.shape}.")
+    if given.dtype.kind == "f" and (given[~np.isnan(given)] % 1 == 0).all():
+        # Whole numbers, as floating-point ones where one is missing.
+        given = np.where(np.isnan(given), -1, given).astype(np.int64)
     if given.dtype.kind not in "iubU":
         raise InputError(f"{name}: labels must be whole numbers or texts; got {given.dtype}.")
     labelled = np.ones(n, bool) if given.dtype.kind in "Ub" else given >= 0

@@ -71,6 +71,12 @@ def held_source(
     ('a', 'b')
     """
     name, value_range = options.name or "images", options.value_range
+    if hasattr(images, "iloc"):
+        raise InputError(
+            "images must be a path, an array, or a data set with a length and items; got a "
+            f"{type(images).__name__} of pandas. Pass its column of pictures as a list, with "
+            "labels=, or write it to a .parquet or .csv file and name that."
+        )
     if is_array(images):
         array = _channels_last(images, many=True)
         source = array_source(array, name=name, value_range=value_range)
@@ -111,10 +117,18 @@ def _of_items(
     lock = threading.Lock()
 
     def pixels(position: int) -> tuple[np.ndarray, Any]:
-        with lock:
-            item = items[position]
-        image, label = _parts(item, fields, name)
         title = f"{name}, image {position}"
+        try:
+            with lock:
+                item = items[position]
+        except InputError:
+            raise
+        # A data set may raise anything.
+        except Exception as error:
+            raise InputError(
+                f"{title} cannot be read from the data set: {type(error).__name__}: {error}"
+            ) from error
+        image, label = _parts(item, fields, name)
         return _pixels(image, title, value_range, limits), label
 
     n = len(items)

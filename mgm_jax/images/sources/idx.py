@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 from mgm_jax.images.decode.limits import LIMITS, Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source

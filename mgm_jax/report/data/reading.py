@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.seals import check_sum
+from mgm_jax.files.seals import check_sum
 
 
 def read_table(

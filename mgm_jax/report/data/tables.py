@@ -11,10 +11,10 @@ import pandas as pd
 
 from mgm_jax.analysis import layer_profile
 from mgm_jax.errors import InputError
+from mgm_jax.files.seals import check_sum
 from mgm_jax.report.data.definitions import KEY_METRICS, PANEL_METRICS
 from mgm_jax.report.data.optional_tables import OptionalTables, read_optional_tables
 from mgm_jax.report.data.reading import read_table
-from mgm_jax.seals import check_sum
 
 CELL = ("encoder", "images", "setting", "strength", "tap")
 _SUMMARY = (*CELL, "family", "paradigm", "metric", "mean", "low", "high", "groups", "points")

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from mgm_jax.files import DAMAGED, file_sha256
+from mgm_jax.files.seals import SUMS, file_sha256
+from mgm_jax.files.whole import DAMAGED
 from mgm_jax.progress import Bar
-from mgm_jax.seals import SUMS
 from mgm_jax.sweep.bucket.objects import CONTENTS, LEASE, Bucket, is_name_within
 
 #: A request is tens of milliseconds of waiting, and an output has many thousand small files.

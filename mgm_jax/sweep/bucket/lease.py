@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import safe_name
+from mgm_jax.files.names import safe_name
 from mgm_jax.sweep.bucket.objects import LEASE, Bucket
 
 #: Seconds between two renewals.

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import out_of_space, whole_file
+from mgm_jax.files.whole import out_of_space, whole_file
 from mgm_jax.progress import Bar, progress
 from mgm_jax.sweep.bucket.copies import Copies, fetch_all, is_copied, output_files
 from mgm_jax.sweep.bucket.lease import Lease, LeaseLost

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import file_sha256, safe_name, whole_file
+from mgm_jax.files.names import safe_name
+from mgm_jax.files.seals import file_sha256
+from mgm_jax.files.whole import whole_file
 
 #: Beside the copies: the sha256 of each. A later copy removes only what it names.
 CONTENTS = "contents.json"

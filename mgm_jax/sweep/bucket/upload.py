@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import DAMAGED, PART
+from mgm_jax.files.whole import DAMAGED, PART
 from mgm_jax.progress import progress
 from mgm_jax.sweep.bucket.copies import LAST, Copies, output_files
 from mgm_jax.sweep.bucket.lease import Lease, LeaseLost

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from mgm_jax.errors import InputError, name_some
+from mgm_jax.files.seals import digest_of
 from mgm_jax.probe.features import MEMORY_LIMIT, Features
 from mgm_jax.probe.few_shot import few_shot_probe
 from mgm_jax.probe.knn import knn_probe
@@ -28,7 +29,6 @@ from mgm_jax.probe.scoring import (
     score_interval,
     score_of,
 )
-from mgm_jax.seals import digest_of
 from mgm_jax.study import Transfer
 from mgm_jax.sweep.plan.cells import Cell, ImageSet
 from mgm_jax.sweep.plan.target_values import MEASURES_OF

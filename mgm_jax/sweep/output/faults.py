@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mgm_jax.embeddings import ChunkLost
 from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space
-from mgm_jax.seals import DamagedError
+from mgm_jax.files.seals import DamagedError
+from mgm_jax.files.whole import out_of_space
 from mgm_jax.sweep.output.hold import LOCK
 
 # A file system that was made read-only, a share or disk that went away.

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import safe_name
-from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.files.names import safe_name
+from mgm_jax.files.seals import read_sealed, write_sealed
 from mgm_jax.sweep.output.ledger import Ledger
 from mgm_jax.sweep.plan.cells import SEMANTIC
 from mgm_jax.sweep.plan.workload import Workload

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from mgm_jax.embeddings import library_versions
-from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.files.seals import read_sealed, write_sealed
 from mgm_jax.sweep.measures.transfer import TransferCell
 from mgm_jax.sweep.plan.cells import Cell, Failure
 from mgm_jax.sweep.plan.workload import Workload

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mgm_jax.files import whole_file
-from mgm_jax.seals import DamagedError
+from mgm_jax.files.seals import DamagedError
+from mgm_jax.files.whole import whole_file
 
 # Among the ``attrs`` of a table, which Parquet files carry along.
 _KEY = "sha256"

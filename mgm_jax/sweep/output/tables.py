@@ -28,9 +28,9 @@ import pyarrow.parquet as pq
 
 from mgm_jax.analysis.clusters.manifold_draws import condition_name
 from mgm_jax.errors import name_some
-from mgm_jax.files import whole_file
+from mgm_jax.files.seals import DamagedError
+from mgm_jax.files.whole import whole_file
 from mgm_jax.metrics import METRIC_COLUMNS, means_and_summary
-from mgm_jax.seals import DamagedError
 from mgm_jax.study import Study
 from mgm_jax.sweep.measures.directions import LEFT_OUT, lost_directions
 from mgm_jax.sweep.measures.measure import MIN_POINTS, SMALL, VIEWS, Reference

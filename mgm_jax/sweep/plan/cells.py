@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from mgm_jax.embeddings import Manifest, ViewPlan, manifest_for
-from mgm_jax.files import safe_name
+from mgm_jax.files.names import safe_name
+from mgm_jax.files.seals import digest_of
 from mgm_jax.images import ImageSource, find_setting
-from mgm_jax.seals import digest_of
 from mgm_jax.study import Augmentation, MetricOptions, Study
 from mgm_jax.sweep.subjects import Subject
 

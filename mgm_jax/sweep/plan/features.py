@@ -14,6 +14,7 @@ from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import FeatureFile, StoredFeatures, feature_images, open_layers, rows_of
 from mgm_jax.features.stored import SETTING
 from mgm_jax.images import ImageSource, Setting
+from mgm_jax.images.sources.files.names import writable
 from mgm_jax.study import FeaturesEntry, Study
 from mgm_jax.sweep.plan.cells import CHUNK_ROWS, Cell, ImageSet, cell_of, plain_plan
 from mgm_jax.sweep.plan.matching import matching_files, told_apart
@@ -105,7 +106,7 @@ def _expanded(entry: FeaturesEntry, *, base: Path) -> Iterator[FeaturesEntry]:
     files = matching_files(source, base=base)
     if not files:
         raise InputError(f"features: no file matches {source!r} below {base}")
-    labels = told_apart(files, stem=lambda file: file.stem)
+    labels = told_apart(files, stem=lambda file: writable(file.stem))
     for file in files:
         name = entry.name
         if len(files) > 1:
@@ -166,7 +167,7 @@ def _subject(entry: FeaturesEntry, layers: dict[str, FeatureFile], rows: np.ndar
     meta = {"architecture": entry.architecture or "features"}
     model = StoredFeatures(
         # As the user calls the file: what is unpacked of a pickle has a name of the cache.
-        name=entry.name or Path(entry.source[0]).stem,
+        name=entry.name or writable(Path(entry.source[0]).stem),
         layers=layers,
         rows=rows,
         family=entry.family or "features",

@@ -12,7 +12,7 @@ import pandas as pd
 from mgm_jax.analysis.transfer.published import unclaimed
 from mgm_jax.analysis.transfer.published_tasks import PUBLISHED_SCORES, published_tasks
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.text_table import read_text_table
+from mgm_jax.files.text_table import read_text_table
 
 #: Kind of these rows in the table ``transfer``, beside ``probe`` and ``score``.
 GIVEN = "given"

@@ -20,10 +20,10 @@ from mgm_jax.embeddings import library_versions
 from mgm_jax.encoders import Encoder, WrappedEncoder
 from mgm_jax.encoders.callables.wrapped import NO_DIGEST
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import set_aside, whole_file
+from mgm_jax.files.seals import write_sums
+from mgm_jax.files.whole import set_aside, whole_file
 from mgm_jax.images import CACHE_LIMIT, ImageSource
 from mgm_jax.progress import progress
-from mgm_jax.seals import write_sums
 from mgm_jax.study import Study
 from mgm_jax.sweep.measures.directions import lost_directions
 from mgm_jax.sweep.measures.measure import Reference

@@ -21,11 +21,11 @@ from mgm_jax.embeddings import EmbeddingStore, EncoderFailure, embed
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.features import StoredFeatures, copy_features
+from mgm_jax.files.seals import read_sealed, write_sealed
 from mgm_jax.geometry.backend.workers import one_thread_a_product
 from mgm_jax.parallel.devices import default_mesh, own_accelerators
 from mgm_jax.probe.features import Features
 from mgm_jax.progress import Bar
-from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.sweep.measures.directions import LEFT_OUT, have_direction, keep_directions, said_of
 from mgm_jax.sweep.measures.measure import (
     MAX_FEATURES_OF_VIEWS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -80,3 +81,13 @@ def test_what_cannot_be_a_source_is_refused_by_name():
         open_source([{"pixels": PIXELS[0]}])
     with pytest.raises(InputError, match="cannot be decoded"):
         open_source([b"none"])
+    frame = pd.DataFrame({"image": list("ab")})
+    with pytest.raises(InputError, match=r"got a DataFrame of pandas\. Pass its column"):
+        open_source(frame)
+
+    class Broken(Random):
+        def __getitem__(self, i):
+            raise OSError("truncated")
+
+    with pytest.raises(InputError, match="image 0 cannot be read from the data set: OSError: trun"):
+        open_source(Broken())

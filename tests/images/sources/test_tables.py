@@ -279,3 +279,29 @@ def test_a_manifest_says_what_is_wrong(tmp_path, content, problem):
     with pytest.raises(InputError, match="no 'kind', which label= names"):
         (tmp_path / "m.csv").write_text("path\na.png\n")
         open_source(tmp_path / "m.csv", fields={"label": "kind"})
+
+
+def test_names_of_columns_blanks_and_paths_may_be_written_otherwise(pets, tmp_path):
+    (tmp_path / "a").symlink_to(pets / "a")
+    listed = tmp_path / "x.csv"
+    listed.write_text("Image_Path, Label\na/0.png, u\na/1.png,u \n")
+    source = open_source(listed)
+    assert source.classes == ("u",) and source.ids == ("a/0.png", "a/1.png")
+    for twice in ("./a/0.png", str(tmp_path / "a" / "0.png")):
+        listed.write_text(f"path,label\na/0.png,u\n{twice},v\n")
+        with pytest.raises(InputError, match="names files more than once"):
+            open_source(listed)
+
+
+def test_labels_of_arrays_may_be_a_column_or_floats(tmp_path):
+    pixels = np.stack([random_pixels(i) for i in range(3)])
+    labels = np.array([1.0, np.nan, 0.0])
+    np.savez(tmp_path / "x.npz", images=pixels, labels=labels)
+    files = [tmp_path / "x.npz"]
+    if h5py := pytest.importorskip("h5py", reason="HDF5"):
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            file["images"], file["labels"] = pixels, labels[:, None]
+        files.append(tmp_path / "x.h5")
+    for file in files:
+        source = open_source(file)
+        assert source.classes == ("0", "1") and source.labels.tolist() == [1, -1, 0]

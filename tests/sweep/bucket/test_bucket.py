@@ -19,7 +19,7 @@ from mgm_jax.cli import app
 from mgm_jax.embeddings import EmbeddingStore
 from mgm_jax.encoders import Encoder
 from mgm_jax.errors import InputError
-from mgm_jax.seals import read_sealed, write_sealed
+from mgm_jax.files.seals import read_sealed, write_sealed
 from mgm_jax.sweep import (
     bucket_status,
     mirrored,

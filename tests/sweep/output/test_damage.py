@@ -13,8 +13,8 @@ import pytest
 
 from mgm_jax.embeddings import ChunkLost
 from mgm_jax.errors import InputError
+from mgm_jax.files.seals import DamagedError, check_sum, read_sealed, write_sealed, write_sums
 from mgm_jax.report import write_report
-from mgm_jax.seals import DamagedError, check_sum, read_sealed, write_sealed, write_sums
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
 from mgm_jax.sweep.output import tables
 from mgm_jax.sweep.output.faults import OutputError, output_error

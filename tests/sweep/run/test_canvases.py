@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mgm_jax.files.seals import read_sealed, write_sealed
 from mgm_jax.images import loader
-from mgm_jax.seals import read_sealed, write_sealed
 from mgm_jax.study import Study
 from mgm_jax.sweep import collect_garbage, find_garbage, run_study
 from tests.launch import ROOT

@@ -32,6 +32,16 @@ def visible(raw: str) -> str:
     return "/".join(_part(part) for part in parts)
 
 
+def writable(text: str) -> str:
+    """A name or label with what tables cannot hold escaped: bytes that are no UTF-8, controls.
+
+    >>> writable("caf\udce9 "), writable("a\xa0b ")
+    ('caf\\xe9\\x20', 'a\xa0b ')
+    """
+    bare = all(one >= " " and not "\ud800" <= one <= "\udfff" for one in text)
+    return text if bare else visible(text)
+
+
 def _part(part: str) -> str:
     shown = "".join(_escaped(one) if _is_unseen(one) else one for one in part)
     # A space at an end is as good as unseen.

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.whole import out_of_space
 from mgm_jax.images.decode.formats import TAR_SUFFIXES, why_passed_over
 from mgm_jax.images.decode.limits import FREE_BYTES, Limits
 from mgm_jax.images.image_source import ImageSource

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from mgm_jax.errors import InputError
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 from mgm_jax.images.decode.formats import why_passed_over
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.listing import FileListing, PassedOverFiles, source_of_files

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.layout import same_split
 from mgm_jax.images.sources.files.names import visible

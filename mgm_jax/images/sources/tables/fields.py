@@ -16,7 +16,10 @@ from mgm_jax.errors import InputError, name_some
 IMAGE_COLUMNS = ("image", "img", "images", "jpg", "jpeg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "cls", "class", "target")
 ID_COLUMNS = ("id", "image_id", "__key__")
-PATH_COLUMNS = ("path", "file_name", "filename", "file", "filepath", "image", "img")
+PATH_COLUMNS = (
+    *("path", "file_name", "filename", "file", "filepath", "image", "img"),
+    *("image_path", "img_path", "file_path"),
+)
 SPLIT_COLUMNS = ("split",)
 
 
@@ -54,7 +57,17 @@ def column_for(
         raise InputError(
             f"{where} has no {wanted!r}, which {what}= names; it has {name_some(known) or 'none'}."
         )
-    return wanted or next((one for one in usual if one in known), None)
+    return wanted or usual_one(known, usual)
+
+
+def usual_one(known: Sequence[str], usual: Sequence[str]) -> str | None:
+    """The first of the usual names that is among some, in upper or lower case.
+
+    >>> usual_one(["Path", "Label"], LABEL_COLUMNS)
+    'Label'
+    """
+    lower = {name.lower(): name for name in reversed(known)}
+    return next((lower[one] for one in usual if one in lower), None)
 
 
 def encode_classes(
@@ -86,6 +99,9 @@ def encode_classes(
 def _label(value: Any, where: str) -> int | str | None:
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, str):
+        # Blanks stand behind the commas of a table, and are no part of a name.
+        value = value.strip()
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool | int) or (isinstance(value, float) and value.is_integer()):

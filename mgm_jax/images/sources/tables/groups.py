@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import out_of_space
+from mgm_jax.files.whole import out_of_space
 
 # Bytes of a group that stay in memory, of all groups there, and groups in files.
 _GROUP_BYTES = 2**28

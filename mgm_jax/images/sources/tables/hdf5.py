@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.arrays import array_source
@@ -83,12 +83,12 @@ def hdf5_source(path: Path, options: SourceOptions) -> ImageSource:
         if name is None:
             return None
         array = arrays[name]
-        if array.shape != (n,):
+        if array.shape not in ((n,), (n, 1)):
             raise InputError(
                 f"{where}: {name} must hold one value for each of {n} images; got shape "
                 f"{list(array.shape)}."
             )
-        return [_text(one) for one in _read(array, name, where, limits).tolist()]
+        return [_text(one) for one in _read(array, name, where, limits).reshape(n).tolist()]
 
     label = _chosen(fields.label, _LABEL_KEYS, known, split, what="label", where=where)
     labels = values(label)

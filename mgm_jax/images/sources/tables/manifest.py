@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
+from mgm_jax.files.text_table import read_text_table
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.decode.regular_file import read_regular
 from mgm_jax.images.image_source import ImageSource
@@ -31,7 +32,6 @@ from mgm_jax.images.sources.tables.fields import (
     encode_text,
 )
 from mgm_jax.images.sources.tables.rows import rows_of_split
-from mgm_jax.text_table import read_text_table
 
 # A whole number with zeros before it, which is a name.
 _PADDED = re.compile(r"-?0\d+$")
@@ -74,13 +74,13 @@ def manifest_source(path: Path, options: SourceOptions) -> ImageSource:
     classes: tuple[str, ...] = ()
     if label is not None:
         labels, classes = encode_classes(table[label], where=where)
-    ids = _ids(table, paths, fields, where)
+    real = [_real_path(path.parent, one) for one in paths]
+    ids = _ids(table, paths, real, fields, where)
     split_column = column_for(None, SPLIT_COLUMNS, known, what="split", where=where)
     notes = ()
     if split is None and split_column is not None and len(set(table[split_column])) > 1:
         splits = name_some(sorted({str(one) for one in table[split_column]}))
         notes = (f"the rows of the splits {splits} are taken as one set; split: takes one of them",)
-    real = [_real_path(path.parent, one) for one in paths]
     contents = Contents(
         where=where,
         ids=ids,
@@ -107,7 +107,11 @@ def _real_path(folder: Path, written: str) -> str:
 
 
 def _ids(
-    table: Mapping[str, Sequence[Any]], paths: Sequence[str], fields: Fields, where: str
+    table: Mapping[str, Sequence[Any]],
+    paths: Sequence[str],
+    real: Sequence[str],
+    fields: Fields,
+    where: str,
 ) -> tuple[str, ...]:
     column = column_for(fields.id, ID_COLUMNS, list(table), what="id", where=where)
     ids = None if column is None else distinct_texts(table[column])
@@ -116,9 +120,15 @@ def _ids(
     if ids is not None:
         return tuple(map(visible, ids))
     shown = [visible(one) for one in paths]
-    if len(set(shown)) < len(shown):
+    # However it is written: ./0.png is 0.png.
+    files = [os.path.normpath(one) for one in real]
+    if len(set(files)) < len(files) or len(set(shown)) < len(shown):
         seen: set[str] = set()
-        twice = [one for one in shown if one in seen or seen.add(one)]
+        twice = [
+            one
+            for one, file in zip(shown, files, strict=True)
+            if not seen.isdisjoint((one, file)) or seen.update((one, file))
+        ]
         raise InputError(
             f"{where} names files more than once: {name_some(twice, most=3)}. Leave the rows out, "
             "or give a column id whose values differ."

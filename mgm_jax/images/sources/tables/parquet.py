@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 from mgm_jax.images.decode.limits import Limits
 from mgm_jax.images.image_source import ImageSource
 from mgm_jax.images.sources.files.names import visible

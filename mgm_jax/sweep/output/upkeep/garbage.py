@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.files import DAMAGED, PART
+from mgm_jax.files.whole import DAMAGED, PART
 from mgm_jax.sweep.output.hold import hold
 from mgm_jax.sweep.output.layout import read_layouts
 from mgm_jax.sweep.output.ledger import FOLDER as FAILED

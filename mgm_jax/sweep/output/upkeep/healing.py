@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from mgm_jax.embeddings import set_aside_damaged
 from mgm_jax.errors import name_some
-from mgm_jax.files import set_aside
-from mgm_jax.seals import DamagedError, read_sealed
+from mgm_jax.files.seals import DamagedError, read_sealed
+from mgm_jax.files.whole import set_aside
 from mgm_jax.sweep.measures.measure import Reference
 from mgm_jax.sweep.measures.transfer import Outcome
 from mgm_jax.sweep.plan.cells import SEMANTIC

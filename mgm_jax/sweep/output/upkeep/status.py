@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import Enum
 from pathlib import Path
 
-from mgm_jax.seals import read_sealed
+from mgm_jax.files.seals import read_sealed
 from mgm_jax.sweep.output.hold import holder
 from mgm_jax.sweep.output.layout import CellFiles, StudyFiles, read_layouts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mgm_jax.found_instead import found_instead
+from mgm_jax.files.found_instead import found_instead
 
 _OBJECTS = ("allow_pickle", "Python objects", "Object arrays")
 

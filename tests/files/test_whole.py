@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgm_jax.files import file_sha256, safe_name, whole_file
+from mgm_jax.files.names import safe_name
+from mgm_jax.files.seals import file_sha256
+from mgm_jax.files.whole import whole_file
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path) -> None:

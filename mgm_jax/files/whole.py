@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 #: How the names of temporary files begin.
 PART = ".part-"
@@ -120,43 +116,3 @@ def out_of_space(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def file_sha256(path: str | Path) -> str:
-    """sha256 of a file's bytes, hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def safetensors_head(path: str | Path) -> tuple[dict[str, Any], int]:
-    """The head of a safetensors file, JSON behind its length in 8 bytes, and where the data begin.
-
-    Raises:
-        ValueError: it has no such head.
-    """
-    path = Path(path)
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= path.stat().st_size - 8:
-            raise ValueError("its head is longer than the file")
-        head = json.loads(file.read(length))
-    if not isinstance(head, dict):
-        raise ValueError("its head is no mapping")
-    return head, 8 + length
-
-
-def safe_name(text: str, *, most: int = 80) -> str:
-    """Turn any text into a file name: letters, digits, ``.``, ``_``, ``-``, ``@``, ``=`` kept.
-
-    Names that had to be changed or cut get eight digits of their hash, so that two different
-    texts never meet in one file.
-
-    >>> safe_name("resnet18-s0")
-    'resnet18-s0'
-    >>> safe_name("a/b")
-    'a-b-c14cddc0'
-    """
-    kept = re.sub(r"[^A-Za-z0-9._@=-]+", "-", text).strip(".-") or "unnamed"
-    if kept == text and len(kept) <= most:
-        return kept
-    return f"{kept[:most]}-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}"

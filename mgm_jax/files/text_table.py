@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.found_instead import found_instead, stands_for_another
+from mgm_jax.files.found_instead import found_instead, stands_for_another
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 """Suffixes of the files that are read here."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mgm_jax.errors import InputError
-from mgm_jax.text_table import read_text_table
+from mgm_jax.files.text_table import read_text_table
 
 COLUMNS = {"path": ["ä/1.png", "b, c.png"], "label": ["007", ""]}
 

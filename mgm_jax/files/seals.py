@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mgm_jax.errors import InputError
-from mgm_jax.files import file_sha256, whole_file
+from mgm_jax.files.whole import whole_file
 
 #: Beside tables: the sha256 of each.
 SUMS = "SHA256SUMS"
@@ -99,3 +99,9 @@ def check_sum(path: Path) -> None:
 def digest_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of what JSON can say, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """sha256 of a file's bytes, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
