@@ -6,11 +6,12 @@ follow the cut. Here the tiles are always the same, and each is the work of one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product
+from mgm_jax.geometry.backend.workers import in_stages, one_thread_a_product
 
 # Rows of the matrix that are one task.
 _ROWS = 256
@@ -26,21 +27,38 @@ def gram_in_tiles(wide: np.ndarray, *, workers: int) -> np.ndarray:
     >>> gram_in_tiles(np.array([[3.0, 4.0], [1.0, 0.0]]), workers=1).tolist()
     [[25.0, 3.0], [3.0, 1.0]]
     """
-    n = len(wide)
-    gram = np.empty((n, n))
+    gram = np.empty((len(wide), len(wide)))
+    with one_thread_a_product():
+        in_stages([tiles_of_gram(wide, out=gram)], workers=workers)
+    return gram
 
-    def fill(start: int) -> None:
-        stop = min(start + _ROWS, n)
-        rows, rest = slice(start, stop), slice(stop, n)
+
+def rows_of_tiles(n: int) -> list[slice]:
+    """Rows of the matrix of n points that each of the calls of :func:`tiles_of_gram` is for.
+
+    >>> rows_of_tiles(300)
+    [slice(0, 256, None), slice(256, 300, None)]
+    """
+    return [slice(start, min(start + _ROWS, n)) for start in range(0, n, _ROWS)]
+
+
+def tiles_of_gram(wide: np.ndarray, *, out: np.ndarray) -> list[Callable[[], None]]:
+    """Calls that fill in the Gram matrix, side by side, a thread a product.
+
+    After one of them, and those before it, all of its rows are there (:func:`rows_of_tiles`).
+
+    Args:
+        wide: rows ``[n, d]`` float64.
+        out: the matrix ``[n, n]``.
+    """
+
+    def fill(rows: slice) -> None:
+        rest = slice(rows.stop, len(wide))
         tile = wide[rows]
         # NumPy sees that a matrix meets its own transpose: what comes is symmetric.
-        gram[rows, rows] = tile @ tile.T
-        np.matmul(tile, wide[rest].T, out=gram[rows, rest])
-        gram[rest, rows] = gram[rows, rest].T
+        np.matmul(tile, tile.T, out=out[rows, rows])
+        np.matmul(tile, wide[rest].T, out=out[rows, rest])
+        out[rest, rows] = out[rows, rest].T
 
     # The longest first, so that the workers end together.
-    calls = [partial(fill, start) for start in range(0, n, _ROWS)]
-    with one_thread_a_product():
-        for _ in in_order(calls, workers=workers):
-            pass
-    return gram
+    return [partial(fill, rows) for rows in rows_of_tiles(len(wide))]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import jax
 from jax.sharding import Mesh
 
+from mgm_jax.geometry.backend.cores import cores_apart
 from mgm_jax.parallel.cpus import available_cpus
 
 if TYPE_CHECKING:
@@ -115,6 +116,81 @@ def in_order(
                 left.cancel()
 
 
+def in_stages(stages: Sequence[Sequence[Callable[[], object]]], *, workers: int) -> None:
+    """Make calls on some threads, those of a stage when all of the stage before are done.
+
+    Who asks is one of the threads, and the others are woken once for all stages: for a small array
+    that takes as long as a call. Each thread has cores of its own meanwhile (``cores``), so the
+    calls should start no threads. Settings of JAX a call makes itself.
+
+    Args:
+        stages: calls without arguments; in a stage they are begun in their order.
+        workers: number of threads; with one, no thread is started.
+
+    Raises:
+        Exception: the first error of a call, when no other is at work any more.
+
+    Example:
+        >>> order = []
+        >>> in_stages([[lambda: order.append(1)] * 2, [lambda: order.append(2)]], workers=2)
+        >>> order
+        [1, 1, 2]
+    """
+    left = [deque(calls) for calls in stages]
+    workers = min(workers, max(map(len, left), default=1))
+    if workers <= 1:
+        for calls in stages:
+            for call in calls:
+                call()
+        return
+    turn = threading.Barrier(workers)
+
+    def work() -> None:
+        try:
+            for number, calls in enumerate(left):
+                if number:
+                    turn.wait()
+                while True:
+                    try:
+                        call = calls.popleft()
+                    except IndexError:
+                        break
+                    call()
+        except threading.BrokenBarrierError:
+            # Whoever failed says so himself.
+            pass
+        except BaseException:
+            turn.abort()
+            for calls in left:
+                calls.clear()
+            raise
+
+    with threads(workers - 1) as pool, cores_apart(pool.native_ids):
+        try:
+            others = [pool.submit(work) for _ in range(workers - 1)]
+        except BaseException:
+            turn.abort()
+            raise
+        work()
+        for other in others:
+            other.result()
+
+
+class _Pool(ThreadPoolExecutor):
+    """A pool that knows its threads.
+
+    Attributes:
+        native_ids: those that have started, by ``threading.get_native_id``.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.native_ids: list[int] = []
+        super().__init__(workers, thread_name_prefix="mgm-jax", initializer=self._started)
+
+    def _started(self) -> None:
+        self.native_ids.append(threading.get_native_id())
+
+
 class _Pools:
     """Pools of threads that wait for the next who needs one.
 
@@ -125,14 +201,14 @@ class _Pools:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[int, list[ThreadPoolExecutor]] = {}
+        self._idle: dict[int, list[_Pool]] = {}
 
     @contextmanager
-    def borrowed(self, workers: int) -> Iterator[ThreadPoolExecutor]:
+    def borrowed(self, workers: int) -> Iterator[_Pool]:
         with self._lock:
             idle = self._idle.get(workers)
             pool = idle.pop() if idle else None
-        pool = pool or ThreadPoolExecutor(workers, thread_name_prefix="mgm-jax")
+        pool = pool or _Pool(workers)
         try:
             yield pool
         except BaseException:
@@ -157,7 +233,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pools.forget)
 
 
-def threads(workers: int) -> AbstractContextManager[ThreadPoolExecutor]:
+def threads(workers: int) -> AbstractContextManager[_Pool]:
     """A pool of so many threads for the time of a ``with``, kept for the next who asks.
 
     Like a new ``ThreadPoolExecutor``, it is nobody else's meanwhile, and an error within waits for

@@ -10,10 +10,8 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
-from mgm_jax.geometry.backend.workers import workers_for
 from mgm_jax.geometry.knn.cpu.by_gram import CloudGram, gram_of_cloud
-from mgm_jax.geometry.knn.distance import Metric, Points, unit_scales
+from mgm_jax.geometry.knn.distance import Metric
 
 # Bytes of the Gram matrix of a cloud: of 8192 points.
 _GRAM_BYTES = 2**29
@@ -43,21 +41,7 @@ def cloud_gram_if_worth(points: np.ndarray, *, k: int, metric: Metric) -> CloudG
         return None
     if _PRODUCT * n * d / 2 + _ENTRY * n + _LOOK_UP * k**2 >= k * (k + _GATHER) * d:
         return None
-    if metric == "cosine":
-        return _gram_on_sphere(points)
     return gram_of_cloud(points, metric=metric)
-
-
-def _gram_on_sphere(points: np.ndarray) -> CloudGram:
-    """As :func:`gram_of_cloud`, whose scales are rounded to 2^-29, but for exact lengths of 1."""
-    wide = points.astype(np.float64)
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
-    wide /= np.where(lengths > 0, lengths, 1)[:, None]
-    wide -= wide.mean(axis=0)
-    gram = gram_in_tiles(wide, workers=workers_for(None))
-    # What exact distances are computed from keeps the scales of every other search.
-    scaled = Points(points, *unit_scales(lengths))
-    return CloudGram(scaled, gram, np.diagonal(gram).copy(), "cosine", on_sphere=True)
 
 
 def look_up_differences(

@@ -30,13 +30,15 @@ _SUM_BLOCK = 64
 _BLOCK_VALUES = 2**24
 # Values hashed together: 512 KiB of float32.
 _HASH_VALUES = 2**17
-# Columns that tell most rows from all others, and the share of the rows that may be copied where
-# these do not.
-_FIRST_COLUMNS, _FEW = 64, 1 / 16
+# Columns that tell most rows from all others, or else more of them, and the share of the rows that
+# may be copied where these do not.
+_FIRST_COLUMNS, _FEW = (16, 64), 1 / 16
 # Smaller values lose digits in float32, and compilers take them for zero.
 _SMALLEST = np.float32(np.finfo(np.float32).tiny)
 # In a row whose largest value is below this, that costs digits of the row.
 _LOSSY = _SMALLEST * np.float32(2**24)
+# No sum of squares of values below _LOSSY reaches this.
+_LEAST_SQUARE = np.float32(1e-30)
 _KEPT_DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 
 
@@ -191,11 +193,13 @@ def find_duplicates(x: jax.Array | np.ndarray) -> np.ndarray:
         [0, 1, 0]
     """
     codes = np.arange(x.shape[0], dtype=np.int32)
-    if isinstance(x, np.ndarray) and x.shape[1] > 2 * _FIRST_COLUMNS:
-        alike = _shared(_host_hashes(x[:, :_FIRST_COLUMNS]))
-        if alike.size < _FEW * len(x):
-            codes[alike] = alike[_equal_to(x[alike])]
-            return codes
+    for columns in _FIRST_COLUMNS:
+        if isinstance(x, np.ndarray) and x.shape[1] > 2 * columns:
+            alike = _shared(_host_hashes(x[:, :columns]))
+            if alike.size < _FEW * len(x):
+                if alike.size:
+                    codes[alike] = alike[_equal_to(x[alike])]
+                return codes
     return _equal_to(x)
 
 
@@ -378,7 +382,7 @@ def _refuse_bad_rows(points: jax.Array | np.ndarray, *, name: str, cosine: bool)
     # Computed where the points are; only one number a row travels.
     if isinstance(points, jax.Array):
         largest = fetch(_largest(points))
-    elif not cosine and _sound_at_a_glance(points):
+    elif (_directed_at_a_glance if cosine else _sound_at_a_glance)(points):
         return
     else:
         # A maximum hands on NaN and infinity, so one pass without a copy will do.
@@ -435,6 +439,23 @@ def _sound_at_a_glance(points: np.ndarray) -> bool:
     _on_all_cores(look, points)
     # Both hand on NaN.
     return bool(np.isfinite(ends).all() and max(ends) >= _LOSSY)
+
+
+def _directed_at_a_glance(points: np.ndarray) -> bool:
+    """Whether the squared lengths of all rows tell that each has a direction, and is finite."""
+    if points.dtype != np.float32 or not points.size:
+        return False
+    squares = np.empty(len(points), np.float32)
+
+    def add(rows: slice) -> None:
+        part = points[rows]
+        # What is too large is looked at again.
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.einsum("nd,nd->n", part, part, out=squares[rows])
+
+    _on_all_cores(add, points)
+    # With the least of them, a row still has a value far above the smallest that count.
+    return bool((squares >= _LEAST_SQUARE).all() and np.isfinite(squares).all())
 
 
 @jax.jit

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import threadpoolctl
 
-from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, threads
+from mgm_jax.geometry.backend.workers import in_order, in_stages, one_thread_a_product, threads
 
 _AFTER_A_FORK = """
 import os
@@ -106,3 +106,30 @@ def test_an_error_arrives_when_nobody_is_at_work() -> None:
 
 def test_a_forked_process_starts_threads_of_its_own() -> None:
     subprocess.run([sys.executable, "-c", _AFTER_A_FORK], check=True, timeout=120)
+
+
+def test_a_stage_waits_for_the_one_before() -> None:
+    made: list[int] = []
+    begun = threading.Barrier(3)
+
+    def first() -> None:
+        begun.wait(timeout=60)
+        time.sleep(0.01)
+        made.append(0)
+
+    in_stages([[first] * 3, [lambda: made.append(1)] * 5, []], workers=3)
+    assert made == [0] * 3 + [1] * 5
+
+
+def test_an_error_of_a_stage_ends_all_of_them() -> None:
+    made: list[int] = []
+
+    def fails() -> None:
+        raise ArithmeticError("no")
+
+    for calls in ([fails, lambda: None], [lambda: time.sleep(0.01), fails]):
+        with pytest.raises(ArithmeticError, match="no"):
+            in_stages([calls, [lambda: made.append(1)] * 2], workers=2)
+    assert not made
+    in_stages([[lambda: made.append(1)] * 2], workers=2)
+    assert made == [1, 1]

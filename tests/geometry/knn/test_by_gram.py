@@ -11,7 +11,6 @@ from mgm_jax.geometry.knn.cpu.by_pairs import nearest_by_pairs
 from mgm_jax.geometry.knn.distance import METRICS, Metric
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import SearchOptions
-from mgm_jax.geometry.nnk import grams_from_cloud
 from tests.compilations import compiled
 from tests.geometry.neighbour_oracle import clouds, nearest
 
@@ -24,20 +23,6 @@ def test_the_matrix_and_the_scan_find_the_same(kind: str, metric: Metric) -> Non
     other = nearest_by_pairs(
         x, None, SearchOptions(k=7, metric=metric, precision="float32", tile_rows=32)
     )
-    np.testing.assert_array_equal(ours.indices, other.indices)
-    np.testing.assert_array_equal(ours.distances, other.distances)
-
-
-@pytest.mark.parametrize("kind", list(clouds()))
-def test_the_matrix_on_the_sphere_finds_the_same(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    x = clouds()[kind]
-    monkeypatch.setattr(grams_from_cloud, "_LOOK_UP", -(10**7))
-    cloud = grams_from_cloud.cloud_gram_if_worth(x, k=7, metric="cosine")
-    assert cloud is not None and cloud.on_sphere
-    ours = nearest_by_gram(x, k=7, metric="cosine", cloud=cloud)
-    other = nearest_by_gram(x, k=7, metric="cosine")
     np.testing.assert_array_equal(ours.indices, other.indices)
     np.testing.assert_array_equal(ours.distances, other.distances)
 

@@ -8,17 +8,29 @@ the difference of the two points instead. So it is the same as that of every oth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
 
-from mgm_jax.geometry.backend.gram_in_tiles import gram_in_tiles
-from mgm_jax.geometry.backend.workers import even_parts, in_order, workers_for, workers_for_values
+from mgm_jax.geometry.backend.gram_in_tiles import rows_of_tiles, tiles_of_gram
+from mgm_jax.geometry.backend.workers import (
+    in_stages,
+    one_thread_a_product,
+    workers_for,
+)
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
 from mgm_jax.geometry.knn.cpu.shortlist import rough_limits
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
-from mgm_jax.geometry.knn.distance import Metric, Points, distance_above, reported_distance
+from mgm_jax.geometry.knn.distance import (
+    Metric,
+    Points,
+    distance_above,
+    reported_distance,
+    unit_scales,
+)
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
 
@@ -29,44 +41,41 @@ from mgm_jax.geometry.knn.tile import Nearest, in_units, is_certified
 _POINTS, _POINTS_A_NEIGHBOUR, _MAX_POINTS = 1024, 8, 3072
 # Candidates beyond k: a limit in float32 rarely cuts the k-th off, and then the row is done again.
 _MARGIN = 6
-# Points in float64 that stay in the second cache of a core.
-_BLOCK_VALUES = 2**17
-# Scores of a thread's turn: with fewer, threads wait for Python's lock rather than work.
-_SCORES_A_TURN = 2**19
+# Values of points that are scaled at once: with fewer, threads wait for Python's lock, not work.
+_BLOCK_VALUES = 2**18
+# Scores that stay in the second cache of a core.
+_BLOCK_SCORES = 2**16
+# Tiles that are begun before the rows of the first are settled.
+_BEHIND = 3
 _PAIR_VALUES = 2**18
+# Points that tell what is about the mean of all.
+_SAMPLE = 64
 # How far the rounding of a scale that is not cut to few bits, and of what it scales, moves a point.
 _MOVED = 2.0**-51
+_UNIT = 2.0**-52
+
+_Calls = list[Callable[[], None]]
 
 
 class CloudGram(NamedTuple):
-    """Inner products of the points of a cloud about their mean.
+    """Inner products of the points of a cloud about a point near their mean.
 
     Attributes:
-        points: as :func:`scale_on_host` scales them; near the unit sphere for the cosine.
-        gram: inner products of the scaled points about their mean, ``[n, n]`` float64, symmetric.
-        own: its diagonal ``[n]``.
+        points: as :func:`scale_on_host` scales them.
+        gram: inner products of the scaled points, ``[n, n]`` float64, symmetric; for the cosine of
+            points that are scaled to length 1 as well as float64 can, beyond the few bits of the
+            scales of ``points``.
+        own: its diagonal ``[n]``, but for rounding.
+        bounds: the rounding of a squared distance is at most the sum of those of the two points,
+            ``[n]``.
         metric: what the points are scaled for.
-        on_sphere: whether the matrix is that of points scaled to length 1 as well as float64 can,
-            beyond the few bits of the scales of ``points``.
     """
 
     points: Points
     gram: np.ndarray
     own: np.ndarray
+    bounds: np.ndarray
     metric: Metric
-    on_sphere: bool = False
-
-    def rounding(self, lengths: np.ndarray, squared: np.ndarray) -> np.ndarray:
-        """Bound of the rounding of squared distances.
-
-        Args:
-            lengths: sums of the two squared lengths about the mean, any shape.
-            squared: the squared distances, as rounded; their shape.
-        """
-        bound = (2 * self.points.values.shape[1] + 16) * 2.0**-52 * lengths
-        if self.on_sphere:
-            bound += 4 * _MOVED * (np.sqrt(np.maximum(squared, 0) + bound) + _MOVED)
-        return bound
 
 
 def suits_gram(n: int, k: int) -> bool:
@@ -85,23 +94,54 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
         x: points ``[n, d]``.
         metric: which distance.
     """
-    scaled = scale_on_host(x, None, metric=metric)
-    points = scaled.queries
-    centred = np.empty(x.shape)
+    cloud, *stages = _planned(x, metric=metric)
+    # Threads of a library for linear algebra would stay awake for a while, beside ours.
+    with one_thread_a_product():
+        in_stages(stages, workers=workers_for(None))
+    return cloud
+
+
+def _planned(x: np.ndarray, *, metric: Metric) -> tuple[CloudGram, _Calls, _Calls]:
+    """The matrix of a cloud, to be filled in; calls for its points, and then for its tiles."""
+    n = len(x)
+    centred, own, bounds = np.empty(x.shape), np.empty(n), np.empty(n)
+    scales, lengths = np.empty(n), np.empty(n)
+    cosine = metric == "cosine"
+    if cosine:
+        sample = x[:: -(-n // _SAMPLE)].astype(np.float64)
+        middle = (1 / _lengths(sample)) @ sample / len(sample)
+    else:
+        scaled = scale_on_host(x, None, metric=metric)
+        scales[:], lengths[:], middle = scaled.queries.scales, 1, scaled.mean
 
     def centre(rows: slice) -> None:
-        centred[rows] = x[rows]
-        centred[rows] *= points.scales[rows, None]
+        block = centred[rows]
+        block[...] = x[rows]
+        factors = scales[rows]
+        if cosine:
+            found = _lengths(block)
+            scales[rows], lengths[rows] = unit_scales(found)
+            factors = 1 / found
+        block *= factors[:, None]
         # Whatever is taken off, no difference changes; and each number is rounded by its own size.
-        centred[rows] -= scaled.mean
+        block -= middle
+        own[rows] = np.vecdot(block, block)
+        bounds[rows] = (2 * x.shape[1] + 24) * _UNIT * own[rows]
+        if cosine:
+            # No two points are further apart than the sum of their lengths.
+            bounds[rows] += 4 * _MOVED * (np.sqrt(own[rows]) + _MOVED)
 
     step = max(1, _BLOCK_VALUES // x.shape[1])
-    calls = [partial(centre, slice(start, start + step)) for start in range(0, len(x), step)]
-    for _ in in_order(calls, workers=workers_for_values(x.size)):
-        pass
-    # Threads of a library for linear algebra would stay awake for a while, beside ours.
-    gram = gram_in_tiles(centred, workers=workers_for(None))
-    return CloudGram(points, gram, np.diagonal(gram).copy(), metric)
+    blocks = [partial(centre, slice(start, start + step)) for start in range(0, n, step)]
+    gram = np.empty((n, n))
+    cloud = CloudGram(Points(x, scales, lengths), gram, own, bounds, metric)
+    return cloud, blocks, tiles_of_gram(centred, out=gram)
+
+
+def _lengths(wide: np.ndarray) -> np.ndarray:
+    """Lengths of points ``[n, d]`` float64; 1 of those that have none."""
+    lengths = np.sqrt(np.vecdot(wide, wide))
+    return np.where(lengths > 0, lengths, 1)
 
 
 def nearest_by_gram(
@@ -119,80 +159,153 @@ def nearest_by_gram(
         Neighbours, with distances in the units of the points; certified where one comparison in
         float32 was enough to leave out all others.
     """
-    cloud = cloud or gram_of_cloud(x, metric=metric)
-    points, n = cloud.points, len(x)
+    n = len(x)
     results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
-    workers = workers_for(None)
-    turns = even_parts(n, most=max(1, _SCORES_A_TURN // n), workers=workers)
-    calls = [partial(_settle, cloud, results, turn.start, turn.stop, k=k) for turn in turns]
-    for _ in in_order(calls, workers=workers):
-        pass
-    return results._replace(distances=in_units(results.distances, points, metric=metric))
+    stages = []
+    if cloud is None:
+        cloud, blocks, tiles = _planned(x, metric=metric)
+        stages = [blocks, tiles]
+    turns = [partial(_settle, cloud, results, rows, k=k) for rows in rows_of_tiles(n)]
+    if stages:
+        stages[-1] = _interleaved(stages[-1], turns)
+    else:
+        stages = [turns]
+    with one_thread_a_product():
+        in_stages(stages, workers=workers_for(None))
+    return results._replace(distances=in_units(results.distances, cloud.points, metric=metric))
 
 
-def _settle(cloud: CloudGram, results: Nearest, start: int, stop: int, *, k: int) -> None:
-    """Fill in the neighbours of the rows from ``start`` to before ``stop``."""
-    n, rows = len(cloud.own), np.arange(start, stop)
-    # Half squared distances, less half the squared length of the row, which orders nothing.
-    scores = np.empty((rows.size, n), np.float32)
-    np.subtract(cloud.own / 2, cloud.gram[start:stop], out=scores, casting="same_kind")
-    scores[np.arange(rows.size), rows] = np.inf
-    limits = np.full(rows.size, np.inf, np.float32)
-    if k + _MARGIN < n - 1:
-        limits = rough_limits(scores, k + _MARGIN)
-    kept = scores <= limits[:, None]
-    kept[np.arange(rows.size), rows] = False
-    _rank(cloud, results, rows, kept, k=k)
-    half = limits.astype(np.float64)
-    half -= 2.0**-23 * np.abs(np.where(np.isinf(half), 0, half))
-    longest = cloud.own[rows] + cloud.own.max()
-    # No squared distance is more than twice the sum of the two squared lengths.
-    half += (cloud.own[rows] - cloud.rounding(longest, 2 * longest)) / 2
+def _interleaved(tiles: _Calls, turns: _Calls) -> _Calls:
+    """Calls for tiles and for their rows, each of which waits for the tiles that it needs.
+
+    Products leave Python's lock alone, selections do not: as a rule one thread is at each.
+    """
+    done = [Event() for _ in tiles]
+
+    def multiply(number: int) -> None:
+        try:
+            tiles[number]()
+        finally:
+            # Whoever fails says so himself; nobody waits for him forever.
+            done[number].set()
+
+    def settle(number: int) -> None:
+        for tile in done[: number + 1]:
+            tile.wait()
+        turns[number]()
+
+    calls = [partial(multiply, number) for number in range(len(tiles))]
+    for number in range(len(turns)):
+        calls.insert(min(2 * number + _BEHIND, len(calls)), partial(settle, number))
+    return calls
+
+
+def _settle(cloud: CloudGram, results: Nearest, turn: slice, *, k: int) -> None:
+    """Fill in the neighbours of some rows."""
+    limits, positions = _select(cloud, turn, count=k + _MARGIN)
+    rows = np.arange(turn.start, turn.stop)
+    _rank(cloud, results, rows, positions, k=k)
+    own = cloud.own[rows]
+    # A score of h - g for half a square h and a product g, with half a squared distance e, is
+    # rounded by 2^-23 (h + |g|) at most, and both are small where e and the row's own square are:
+    # by Cauchy-Schwarz h + |g| is at most 3 e and 2.5 times the latter.
+    half = (limits + (0.5 - 2.0**-21) * own) * (1 - 2.0**-21)
+    half -= (cloud.bounds[rows] + cloud.bounds.max()) / 2
     unseen = distance_above(half, metric=cloud.metric)
     results.certified[rows] = is_certified(results.distances[rows], unseen)
     left = rows[~results.certified[rows]]
     if left.size:
         # Of all others the distances, most of them by a look at the matrix.
-        _rank(cloud, results, left, np.arange(n) != left[:, None], k=k)
+        n = len(cloud.own)
+        _rank(cloud, results, left, np.flatnonzero(np.arange(n) != left[:, None]), k=k)
+
+
+def _select(cloud: CloudGram, turn: slice, *, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ``count`` nearest of some rows, in a few bits, and some more.
+
+    Returns:
+        Limits ``[r]`` float64 of half the squared distance to all others, less half the square of
+        the row; and what is below, by its entries in the rows ``[r, n]``, ascending.
+    """
+    n = len(cloud.own)
+    halves = (cloud.own / 2).astype(np.float32)
+    limits, positions = np.full(turn.stop - turn.start, np.inf), []
+    step = max(1, _BLOCK_SCORES // n)
+    room = np.empty((step, n), np.float32)
+    for start in range(turn.start, turn.stop, step):
+        rows = np.arange(start, min(start + step, turn.stop))
+        scores = room[: rows.size]
+        scores[...] = cloud.gram[start : start + rows.size]
+        np.subtract(halves, scores, out=scores)
+        scores[rows - start, rows] = np.inf
+        first = start - turn.start
+        if count < n - 1:
+            rough = rough_limits(scores, count)
+            kept = scores <= rough[:, None]
+            limits[first : first + rows.size] = rough
+        else:
+            kept = np.isfinite(scores)
+        positions.append(np.flatnonzero(kept) + first * n)
+    return limits, np.concatenate(positions)
 
 
 def _rank(
-    cloud: CloudGram, results: Nearest, rows: np.ndarray, kept: np.ndarray, *, k: int
+    cloud: CloudGram, results: Nearest, rows: np.ndarray, positions: np.ndarray, *, k: int
 ) -> None:
-    """Order what is kept of some rows ``[r, n]`` bool by distance and index."""
-    n = kept.shape[1]
-    positions = np.flatnonzero(kept)
-    starts = np.searchsorted(positions, np.arange(rows.size + 1) * n)
+    """Order candidates of some rows by distance and index.
+
+    Args:
+        cloud: all points.
+        results: what is filled in.
+        rows: ``[r]``.
+        positions: of the candidates in the rows ``[r, n]``, ascending.
+        k: how many to keep.
+    """
+    n, r = len(cloud.own), np.arange(rows.size + 1)
+    starts = np.searchsorted(positions, r * n)
     counts = np.diff(starts)
-    row = np.repeat(np.arange(rows.size), counts)
-    other = positions - row * n
-    keys = np.full((rows.size, max(k, int(counts.max()))), EMPTY)
-    column = np.arange(positions.size) - np.repeat(starts[:-1], counts)
-    keys[row, column] = pack_keys(_distances(cloud, rows[row], other), other)
+    other = positions - np.repeat(r[:-1] * n, counts)
+    width = max(k, int(counts.max()))
+    keys = np.full((rows.size, width), EMPTY)
+    places = np.repeat(r[:-1] * width - starts[:-1], counts)
+    places += np.arange(positions.size)
+    keys.reshape(-1)[places] = pack_keys(_distances(cloud, rows, counts, other), other)
     keys.sort(axis=1)
     results.distances[rows], results.indices[rows] = unpack_keys(keys[:, :k], nobody=NOBODY)
 
 
-def _distances(cloud: CloudGram, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Distances of pairs ``[p]`` float32 in scaled units."""
-    points, gram, own, metric, on_sphere = cloud
-    lengths = own[first] + own[second]
-    products = gram.reshape(-1)[first * len(own) + second]
-    pair = (1.0, 1.0) if on_sphere else (points.lengths[first], points.lengths[second])
-    low = lengths - 2 * products
-    bound = cloud.rounding(lengths, low)
-    high = low + bound
-    low = reported_distance(np.maximum(low - bound, 0), *pair, metric=metric)
-    high = reported_distance(high, *pair, metric=metric)
+def _distances(
+    cloud: CloudGram, rows: np.ndarray, counts: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    """Distances ``[p]`` float32, in scaled units, of ``counts`` pairs of each of some rows."""
+    points, gram, own, bounds, metric = cloud
+    products = gram.reshape(-1)[np.repeat(rows * len(own), counts) + other]
+
+    def rounded(sign: int) -> np.ndarray:
+        half = (own + sign * bounds) / 2
+        part = half[other]
+        part += np.repeat(half[rows], counts)
+        part -= products
+        return _reported(np.maximum(part, 0, out=part), metric)
+
+    low, high = rounded(-1), rounded(1)
     unsure = np.flatnonzero(low != high)
     step = max(1, _PAIR_VALUES // points.values.shape[1])
+    first = np.repeat(rows, counts) if unsure.size else rows
     for start in range(0, unsure.size, step):
         subset = unsure[start : start + step]
-        a, b = points.take(first[subset]), points.take(second[subset])
+        a, b = points.take(first[subset]), points.take(other[subset])
         gaps = a.values.astype(np.float64) * a.scales[:, None]
         gaps -= b.values.astype(np.float64) * b.scales[:, None]
         exact = np.einsum("pd,pd->p", gaps, gaps)
         high[subset] = reported_distance(exact, a.lengths, b.lengths, metric=metric)
     return high
+
+
+def _reported(half: np.ndarray, metric: Metric) -> np.ndarray:
+    """Reported distances of points of length 1 that half a squared distance ``[p]`` makes."""
+    if metric == "cosine":
+        return half.astype(np.float32)
+    return reported_distance(2 * half, 1.0, 1.0, metric=metric)

@@ -23,6 +23,7 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import even_parts, in_order, threads, workers_for
+from mgm_jax.geometry.knn.cpu.aligned_points import take_on_device
 from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides, positions_in
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
@@ -45,7 +46,6 @@ from mgm_jax.geometry.knn.tile import (
     in_units,
     is_certified,
     margin,
-    pad_points,
 )
 from mgm_jax.parallel.cpus import available_cpus
 from mgm_jax.progress import progress
@@ -61,6 +61,9 @@ _COPIED_BYTES = 2**26
 # the closer they are to the next ones, and the coarser a scan, the less it tells them apart.
 _MARGIN_SHARE, _COARSE_SHARE = 0.1, 0.25
 _NOT_THERE = 2**30
+# Fewer values than this are scanned in float32, without compiling, before a product of XLA's has
+# gained what it takes to begin.
+_COARSE_FROM = 2**21
 # What the rounding of a bound to float32 may have taken off.
 _WIDENED = 1 + 2.0**-22
 # Fewer lists than this are not worth a thread of their own; so many are read at once.
@@ -90,7 +93,10 @@ def nearest_by_pairs(
             np.empty((n, k), np.float32), np.empty((n, k), np.int32), np.zeros(n, bool)
         )
         left = np.arange(n)
-        for turn, dtype in enumerate(_turns(scan_dtype(options.precision, features=x.shape[1]))):
+        first = scan_dtype(options.precision, features=x.shape[1])
+        if options.precision == "auto" and x.size < _COARSE_FROM:
+            first = jnp.float32
+        for turn, dtype in enumerate(_turns(first)):
             scanned, settled = _chunks(left, x, own=own), []
             for rows in scanned:
                 asked = options.tile_rows, options.tile_columns
@@ -207,7 +213,7 @@ class _DeviceScan:
         self.features = scaled.targets.values.shape[1]
 
         def make(points: Points, chosen: np.ndarray, rows: int) -> ScanTable:
-            part, present = pad_points(points.take(chosen), multiple=rows)
+            part, present = take_on_device(points, chosen, rows=rows), np.arange(rows) < len(chosen)
             return scan_table(part, scaled.mean, present, dtype=dtype)
 
         self.queries, self.targets = both_sides(

@@ -21,7 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from mgm_jax.geometry.backend.workers import in_order, one_thread_a_product, workers_for
+from mgm_jax.geometry.backend.workers import (
+    in_order,
+    in_stages,
+    one_thread_a_product,
+    workers_for,
+)
 from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds
 from mgm_jax.geometry.knn.cpu.shortlist import Shortlists
@@ -193,8 +198,11 @@ class HostScan:
             entered = threading.Event()
             latest |= dict.fromkeys(lists, entered)
             calls.append(partial(self._enter, i, j, before, entered))
-        total = n if n > PROGRESS_FROM else 0
-        with progress("neighbours", total=total, unit="point") as bar, one_thread_a_product():
+        if n <= PROGRESS_FROM:
+            with one_thread_a_product():
+                in_stages([calls], workers=workers_for(None))
+            return
+        with progress("neighbours", total=n, unit="point") as bar, one_thread_a_product():
             # Nothing comes back that could pile up, and no thread need wait for a slower one.
             entered = in_order(calls, workers=workers_for(None), ahead=len(calls))
             for done, _ in enumerate(entered, start=1):
