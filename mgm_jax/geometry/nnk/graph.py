@@ -210,7 +210,7 @@ def nnk_graph(
         results = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
     else:
         rows = distinct.rows
-        check_group_sizes(distinct.groups, k, least=1)
+        check_group_sizes(distinct.groups, k, least=1, distinct=True)
         part = None if widths is None else widths[rows]
         results = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
         results = _Rows(*(column[distinct.codes] for column in results))
