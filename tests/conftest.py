@@ -128,6 +128,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     jax.clear_caches()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out of ``-m core`` what holds nothing of it, before it is imported."""
+    of_tests = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if config.getoption("markexpr") != "core" or not of_tests:
+        return None
+    listed = collection_path.relative_to(Path(__file__).parent).as_posix() in _CORE
+    return None if listed or "mark.core" in collection_path.read_text(encoding="utf-8") else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what the lists name; what docstrings show is asked of the newest Python, too."""
     folder = Path(__file__).parent

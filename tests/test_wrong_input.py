@@ -77,6 +77,7 @@ WRONG = [
     (("run", "study.yaml", "-o", "o", "--executor", "slurm"), "--executor"),
     (("run", "study.yaml", "-o", "nonsense://x/y"), "nonsense"),
     (("run", "study.yaml", "--encoder", "pixels", "-o", "o"), "not both"),
+    (("run", "b.npy", "--features", "a.npy", "-o", "o"), "a pattern belongs in quotes"),
     (("run", "--encoder", "pixels"), "--images"),
     (("run", "study.yaml", "-o", "o", "--views", "8"), "--views goes with --images, .*a study"),
     (("run", "--features", "x.npy", "-o", "o", "--count", "8"), "--count .*not with --features"),

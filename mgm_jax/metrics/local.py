@@ -162,15 +162,26 @@ def affinity_within(
     xp = np if isinstance(overlap, np.ndarray) else jnp
     each, excess = affinity(overlap, dimension[..., :, None], dimension[..., None, :], width=width)
     rest = mask[..., None, :] & ~xp.eye(mask.shape[-1], dtype=bool)
-    return Affinity(_mean(each, support), _mean(excess, support), _mean(each, rest))
+    mean: Any = _mean_on_host if xp is np else _mean
+    return Affinity(mean(each, support), mean(excess, support), mean(each, rest))
 
 
-def _mean(values: Any, mask: Any) -> Any:
-    xp = np if isinstance(values, np.ndarray) else jnp
-    counted = mask & ~xp.isnan(values)
-    total = xp.sum(xp.where(counted, values, 0), axis=-1)
-    number = xp.sum(counted, axis=-1)
-    return xp.where(number > 0, total / xp.maximum(number, 1), np.nan)
+def _mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    counted = mask & ~jnp.isnan(values)
+    total = jnp.sum(jnp.where(counted, values, 0), axis=-1)
+    number = jnp.sum(counted, axis=-1)
+    return jnp.where(number > 0, total / jnp.maximum(number, 1), jnp.nan)
+
+
+def _mean_on_host(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    undefined = np.isnan(values)
+    if undefined.any():
+        mask = mask & ~undefined
+        values = np.where(undefined, 0, values)
+    weights = mask.astype(values.dtype)
+    number = weights.sum(axis=-1)
+    total = np.vecdot(values, weights)
+    return np.divide(total, number, out=np.full(number.shape, np.nan), where=number > 0)
 
 
 @partial(jax.jit, static_argnames="near")

@@ -242,7 +242,7 @@ def manifold_metrics(
         columns = measure_points(points, partition, widths, options, mesh)
     else:
         rows = distinct.rows
-        check_group_sizes(distinct.groups, k, least=1)
+        check_group_sizes(distinct.groups, k, least=1, distinct=True)
         part = None if widths is None else widths[rows]
         kept = np.asarray(fetch_rows(points, rows), np.float32)
         columns = measure_points(kept, distinct.groups, part, options, mesh)

@@ -60,15 +60,17 @@ def measure_points(
     n, width = points.shape
     columns = {name: np.full(n, np.nan) for name in MEASURED}
     on_cpu = mesh is None and jax.default_backend() == "cpu"
+    workers = workers_for(None) if on_cpu else 1
     most = options.max_points or min(
-        points_of_batches_on_cpu(n, workers=workers_for(None)) if on_cpu else _BATCH_POINTS,
+        points_of_batches_on_cpu(n, workers=workers) if on_cpu else _BATCH_POINTS,
         max(1, _BATCH_VALUES // width),
     )
     if mesh is not None and mesh.is_multi_process:
         # Enough batches for every process to have some.
         most = min(most, -(-n // jax.process_count()))
     small, large = [], []
-    for batch in trimmed_batches(groups, group_batches(groups, max_points=most)):
+    batches = group_batches(groups, max_points=most, workers=workers)
+    for batch in trimmed_batches(groups, batches):
         (small if batch.rows.shape[1] <= options.gram_limit else large).append(batch)
 
     everybody, near = small, own_devices(mesh)

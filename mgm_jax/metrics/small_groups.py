@@ -135,7 +135,9 @@ def _on_cpu(
 ) -> tuple[Local, Affinity, LocalPcaColumns]:
     points, mask, wanted, bandwidth = inputs
     width = points.shape[2]
-    gram, lengths = group_grams_on_host(points, mask, normalize=options.normalize)
+    rows = np.arange(mask.size).reshape(mask.shape)
+    flat = points.reshape(mask.size, width)
+    gram, lengths = group_grams_on_host(flat, rows, mask, normalize=options.normalize)
     axes = principal_axes(gram, width=width)
     if k == mask.shape[1] - 1:
         parts = gram, lengths, mask, bandwidth

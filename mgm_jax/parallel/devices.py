@@ -39,6 +39,15 @@ def default_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return Mesh(np.array(chosen), (ROWS,))
 
 
+def axis_of(mesh: Mesh) -> str:
+    """Name of the axis of a mesh that has one.
+
+    >>> axis_of(default_mesh())
+    'rows'
+    """
+    return mesh.axis_names[0]
+
+
 def choose_mesh(
     devices: Mesh | Sequence[Any] | None, *, x: jax.Array | np.ndarray | None = None
 ) -> Mesh | None:

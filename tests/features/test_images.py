@@ -85,3 +85,7 @@ def test_models_of_a_table_of_scores_are_names(tmp_path: Path) -> None:
     path.write_text("model,pets\na,0.5\nb,high\n")
     with pytest.raises(InputError, match="numbers in the others; pets"):
         read_scores(path, models=["a"])
+    # The first model would be taken for the names of the tasks.
+    path.write_text("a,0.5\nb,0.75\n")
+    with pytest.raises(InputError, match=r"name its tasks in the first line.*\(0.5\)"):
+        read_scores(path, models=["a", "b"])

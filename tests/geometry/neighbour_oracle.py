@@ -56,3 +56,8 @@ def clouds() -> dict[str, np.ndarray]:
         "one point": np.ones((n, d)),
     }
     return {kind: points.astype(np.float32) for kind, points in kinds.items()}
+
+
+def unequal_groups(n: int) -> np.ndarray:
+    """Labels ``[n]`` of three groups of unequal size, interleaved."""
+    return np.random.default_rng(3).permutation(np.repeat([4, -1, 9], [n - 25, 15, 10]))

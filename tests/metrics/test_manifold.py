@@ -179,6 +179,8 @@ def test_repeated_rows_are_reported_dropped_or_refused():
         np.testing.assert_allclose(dropped.duplicates[group == GROUPS], expected)
     with pytest.raises(InputError, match="distinct rows"):
         manifold_metrics(points, groups=GROUPS, duplicates="raise")
+    with pytest.raises(InputError, match=r"at least 41 distinct points; .*: 40\."):
+        manifold_metrics(points, duplicates="drop", k=40)
 
 
 def test_every_undefined_value_is_flagged_and_nothing_else():

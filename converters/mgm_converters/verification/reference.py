@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mgm_converters.verification.reference_convnext import convnext_activations
+from mgm_converters.verification.reference_layers import Weights
 from mgm_converters.verification.reference_mobilenet import mobilenet_activations
 from mgm_converters.verification.reference_swin import swin_activations
 from mgm_converters.verification.reference_vit import vit_activations
@@ -30,7 +31,6 @@ from mgm_jax.encoders import (
 from mgm_jax.encoders.spec import LOGITS
 from mgm_jax.errors import InputError
 
-Weights = Mapping[str, Tensor]
 Taps = dict[str, Tensor]
 
 

@@ -5,15 +5,15 @@ The twin of :mod:`mgm_converters.verification.reference`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm_converters.verification import reference_layers as layers
+from mgm_converters.verification.reference_layers import Weights
 from mgm_jax.encoders import ConvNeXtSpec
-
-Weights = Mapping[str, Tensor]
 
 
 def convnext_activations(spec: ConvNeXtSpec, weights: Weights, x: Tensor) -> dict[str, Tensor]:
@@ -22,12 +22,8 @@ def convnext_activations(spec: ConvNeXtSpec, weights: Weights, x: Tensor) -> dic
     def conv(name: str, x: Tensor, **options: int) -> Tensor:
         return F.conv2d(x, weights[f"{name}.weight"], weights[f"{name}.bias"], **options)
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return F.layer_norm(x, weight.shape, weight, bias, spec.layer_norm_eps)
+    linear = partial(layers.linear, weights)
+    norm = partial(layers.layer_norm, weights, eps=spec.layer_norm_eps)
 
     def over_channels(name: str, x: Tensor) -> Tensor:
         return norm(name, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

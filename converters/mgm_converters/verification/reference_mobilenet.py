@@ -5,14 +5,11 @@ The twin of :mod:`mgm_converters.verification.reference`; BatchNorm stays in its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm_converters.verification.reference_layers import Weights
 from mgm_jax.encoders import MobileNetSpec
-
-Weights = Mapping[str, Tensor]
 
 
 def mobilenet_activations(spec: MobileNetSpec, weights: Weights, x: Tensor) -> dict[str, Tensor]:

@@ -7,26 +7,22 @@ so that neither the reshaping nor the mask of the checked network is used again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm_converters.verification import reference_layers as layers
+from mgm_converters.verification.reference_layers import Weights
 from mgm_jax.encoders import SwinSpec
-
-Weights = Mapping[str, Tensor]
 
 
 def swin_activations(spec: SwinSpec, weights: Weights, x: Tensor) -> dict[str, Tensor]:
     """Every tap but the logits for normalised images ``[b, 3, h, w]``."""
 
-    def linear(name: str, x: Tensor) -> Tensor:
-        return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-
-    def norm(name: str, x: Tensor) -> Tensor:
-        weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-        return F.layer_norm(x, weight.shape, weight, bias, spec.layer_norm_eps)
+    linear = partial(layers.linear, weights)
+    norm = partial(layers.layer_norm, weights, eps=spec.layer_norm_eps)
 
     def attention(name: str, x: Tensor, *, heads: int, window: int, shift: int) -> Tensor:
         height, width = x.shape[1:3]

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mgm_converters.verification.reference_layers import Weights, layer_norm, linear
 from mgm_jax.encoders import ViTSpec
-
-Weights = Mapping[str, Tensor]
 
 
 def vit_activations(spec: ViTSpec, weights: Weights, x: Tensor) -> dict[str, Tensor]:
@@ -90,20 +89,15 @@ def _features(spec: ViTSpec, weights: Weights, taps: Mapping[str, Tensor]) -> di
     return made
 
 
-def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:
-    return F.linear(x, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
-
-
 def _layer_norm(spec: ViTSpec, weights: Weights, name: str, x: Tensor) -> Tensor:
-    weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
-    return F.layer_norm(x, weight.shape, weight, bias, eps=spec.layer_norm_eps)
+    return layer_norm(weights, name, x, eps=spec.layer_norm_eps)
 
 
 def _attention(
     spec: ViTSpec, weights: Weights, name: str, x: Tensor, grid: tuple[int, int]
 ) -> Tensor:
     batch, tokens, dim = x.shape
-    qkv = _linear(weights, f"{name}.qkv", x).reshape(batch, tokens, 3, spec.heads, -1)
+    qkv = linear(weights, f"{name}.qkv", x).reshape(batch, tokens, 3, spec.heads, -1)
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
     if spec.positions == "rope":
         q, k = (_rotated(spec, weights["rope_periods"], part, grid) for part in (q, k))
@@ -113,7 +107,7 @@ def _attention(
     mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, tokens, dim)
     if spec.attention_norm:
         mixed = _layer_norm(spec, weights, f"{name}.norm", mixed)
-    return _linear(weights, f"{name}.proj", mixed)
+    return linear(weights, f"{name}.proj", mixed)
 
 
 def _rotated(spec: ViTSpec, periods: Tensor, x: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -166,21 +160,21 @@ def _pooled(spec: ViTSpec, weights: Weights, x: Tensor) -> Tensor:
     )
     pooled = pooled[0]
     y = _layer_norm(spec, weights, "attn_pool.norm", pooled)
-    y = _linear(weights, "attn_pool.mlp.fc1", y)
+    y = linear(weights, "attn_pool.mlp.fc1", y)
     y = F.gelu(y, approximate="tanh" if spec.gelu == "tanh" else "none")
-    return pooled + _linear(weights, "attn_pool.mlp.fc2", y)
+    return pooled + linear(weights, "attn_pool.mlp.fc2", y)
 
 
 def _mlp(spec: ViTSpec, weights: Weights, name: str, x: Tensor) -> Tensor:
     if spec.mlp == "swiglu":
-        gate, up = _linear(weights, f"{name}.w12", x).chunk(2, dim=-1)
+        gate, up = linear(weights, f"{name}.w12", x).chunk(2, dim=-1)
         hidden = F.silu(gate) * up
         if spec.mlp_norm:
             hidden = _layer_norm(spec, weights, f"{name}.norm", hidden)
-        return _linear(weights, f"{name}.w3", hidden)
-    x = _linear(weights, f"{name}.fc1", x)
+        return linear(weights, f"{name}.w3", hidden)
+    x = linear(weights, f"{name}.fc1", x)
     if spec.gelu == "quick":
         x = x * torch.sigmoid(1.702 * x)
     else:
         x = F.gelu(x, approximate="tanh" if spec.gelu == "tanh" else "none")
-    return _linear(weights, f"{name}.fc2", x)
+    return linear(weights, f"{name}.fc2", x)

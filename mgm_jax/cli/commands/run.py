@@ -141,8 +141,12 @@ def run(
         )
     if study is not None:
         if encoder or images or setting or features:
+            # A shell that fills in a pattern leaves all files but the first behind the option.
+            is_study = study.suffix.lower() in (".yaml", ".yml")
+            advice = "" if is_study else "; a pattern belongs in quotes, as shells fill it in"
             raise InputError(
-                "give either a study file, or --encoder and --images, or --features, not both"
+                "give either a study file, or --encoder and --images, or --features, not both: "
+                f"{study} stands where a study file does{advice}"
             )
         _refuse_with("a study file", split=split, views=views, count=count)
         context = StudyContext(base=study.parent, file=study, work=work, callables=callables)

@@ -114,9 +114,11 @@ def affinity(overlap: Any, dimension: Any, other: Any, *, width: Any) -> tuple[A
         [1.0, 1.0]
     """
     xp = np if isinstance(overlap, np.ndarray) else jnp
+    # In the type of the overlaps, which NumPy divides by without converting each of them.
+    dimension, other = (xp.asarray(part, overlap.dtype) for part in (dimension, other))
     smaller, larger = xp.minimum(dimension, other), xp.maximum(dimension, other)
     squared = xp.clip(overlap / xp.maximum(smaller, 1), 0, 1)
-    chance = larger.astype(squared.dtype) / width
+    chance = larger / width
     excess = (squared - chance) / xp.where(chance < 1, 1 - chance, 1)
     defined = smaller > 0
     return (

@@ -81,7 +81,7 @@ class Sides(NamedTuple):
 
 def smaller_side(
     support: np.ndarray, mask: np.ndarray, values: np.ndarray, squared_lengths: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Choose the neighbours of every point or the members that are none, on the host.
 
     Args:
@@ -92,8 +92,8 @@ def smaller_side(
 
     Returns:
         Which members say what the polytopes span ``[g, m, m]`` bool: the smaller side of every
-        polytope whose group is safely of full rank, the neighbours of the others; and whether they
-        are the members outside ``[g, m]`` bool.
+        polytope whose group is safely of full rank, the neighbours of the others; how many these
+        are ``[g, m]``; and whether they are the members outside ``[g, m]`` bool.
     """
     size = mask.sum(axis=1)
     least = np.take_along_axis(values, np.clip(size - 2, 0, values.shape[1] - 1)[:, None], axis=1)
@@ -103,21 +103,20 @@ def smaller_side(
     degree = np.count_nonzero(support, axis=2)
     outside = safe[:, None] & mask & (size[:, None] - 1 < 2 * degree)
     if not outside.any():
-        return support, outside
+        return support, degree, outside
     chosen = support.copy()
     group, point = np.nonzero(outside)
     others = mask[group] & ~support[group, point]
     others[np.arange(group.size), point] = False
     chosen[group, point] = others
-    return chosen, outside
+    return chosen, np.where(outside, size[:, None] - 1 - degree, degree), outside
 
 
 def smaller_sides(
     support: np.ndarray, mask: np.ndarray, values: np.ndarray, squared_lengths: np.ndarray
 ) -> Sides:
     """What :func:`smaller_side` chooses by place, with p a multiple of 8: few shapes occur."""
-    chosen, outside = smaller_side(support, mask, values, squared_lengths)
-    count = chosen.sum(axis=2)
+    chosen, count, outside = smaller_side(support, mask, values, squared_lengths)
     columns = min(max(1, -(-int(count.max()) // 8)) * 8, mask.shape[1])
     members = np.full((*mask.shape, columns), -1, np.int32)
     group, point, member = np.nonzero(chosen)

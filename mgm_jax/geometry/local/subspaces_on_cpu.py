@@ -106,7 +106,7 @@ def _overlaps(
     axes: Axes, mask: np.ndarray, squared_lengths: np.ndarray, support: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     values, coordinates = axes
-    chosen, outside = smaller_side(support, mask, values, squared_lengths)
+    chosen, count, outside = smaller_side(support, mask, values, squared_lengths)
     if values.shape[1] % 2 == 0:
         # A packed projector has an odd number of rows; an axis of length 0 says nothing.
         values, coordinates = np.pad(values, ((0, 0), (0, 1))), np.pad(coordinates, _ONE_AXIS)
@@ -118,7 +118,7 @@ def _overlaps(
     table = np.concatenate(
         [coordinates.reshape(g * m, r), gradients.reshape(g * m, r), np.zeros((1, r))]
     )
-    count = np.count_nonzero(chosen, axis=2).ravel()
+    count = count.ravel()
     # Of all points, one after the other, the members that were chosen, and one that is nobody's.
     members = np.append(np.flatnonzero(chosen), 0) % m
     first = np.cumsum(count) - count

@@ -33,13 +33,16 @@ def candidates_of(size: int, k: int | None) -> int:
     return min(DEFAULT_K if k is None else k, size - 1)
 
 
-def check_group_sizes(groups: Groups, k: int | None, *, least: int = 2) -> None:
+def check_group_sizes(
+    groups: Groups, k: int | None, *, least: int = 2, distinct: bool = False
+) -> None:
     """Raise InputError if k is below 1 or a group is too small to have k candidates.
 
     Args:
         groups: the partition.
         k: what the caller asked for; None takes what there is.
         least: fewest points of a group.
+        distinct: whether repeats have been taken out of the groups, for the message.
     """
     if k is not None and k < 1:
         raise InputError(f"k must be at least 1; got {k}.")
@@ -47,7 +50,7 @@ def check_group_sizes(groups: Groups, k: int | None, *, least: int = 2) -> None:
     asked = "Neighbours need" if k is None else f"k={k} needs"
     groups.refuse_smaller(
         needed,
-        need=f"{asked} groups of at least {needed} points; got too few",
+        need=f"{asked} groups of at least {needed} {'distinct ' * distinct}points; got too few",
         remedy="Leave them out or take a smaller k.",
     )
 

@@ -6,27 +6,31 @@ of a symmetric product one triangle is computed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from mgm_jax.geometry.backend.row_products import row_products, strip_height
+from mgm_jax.geometry.backend.row_products import row_products
 
-# Differences that stay in the cache of a core until their product is done.
+# Differences, or groups, that stay near a core until their products are done.
 _BLOCK_BYTES = 2**20
-# Of so few rows a product in full is faster than its triangle.
-_FEW_ROWS = 24
+_GROUPS_BYTES = 2**21
+# Squared distance on the unit sphere from which up nothing is lost by products about the origin.
+_APART = 2.0**-6
 
 
 def group_grams_on_host(
-    points: np.ndarray, mask: np.ndarray, *, normalize: bool
+    points: np.ndarray, rows: np.ndarray, mask: np.ndarray, *, normalize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """What :func:`mgm_jax.geometry.nnk.neighbourhood.group_gram` says of many groups.
 
-    A group stays in the cache of a core from the first step to the product. Nothing depends on
-    the padding.
+    A few groups at a time stay in the cache of a core from the first step to the product, and
+    Python says little to each. Nothing depends on the padding.
 
     Args:
-        points: ``[g, m, d]``.
-        mask: which rows are points, ``[g, m]`` bool.
+        points: ``[n, d]``.
+        rows: the points of each group, ``[g, m]`` int.
+        mask: which of the rows count, ``[g, m]`` bool.
         normalize: whether to put the points on the unit sphere first.
 
     Returns:
@@ -35,45 +39,79 @@ def group_grams_on_host(
     from scipy.linalg import get_blas_funcs
 
     grams = np.zeros((*mask.shape, mask.shape[1]))
-    squared, scales = np.zeros(mask.shape), np.ones(mask.shape)
-    counts = np.count_nonzero(mask, axis=1)
-    # Points come first but where a mask leaves holes.
-    in_front = (mask == (np.arange(mask.shape[1]) < counts[:, None])).all(axis=1)
-    room = np.empty(points.shape[1:])
-    (ger,) = get_blas_funcs(("ger",), (room,))
-    for group, count in enumerate(counts.tolist()):
-        if not count:
-            continue
-        rows = np.flatnonzero(mask[group])
-        real = slice(0, count) if in_front[group] else rows
-        wide = room[:count]
-        wide[:] = points[group, real]
-        squares = np.vecdot(wide, wide)
-        scale = 1 / np.sqrt(np.where(squares > 0, squares, 1)) if normalize else np.ones(count)
+    lengths = np.zeros(mask.shape)
+    (ger,) = get_blas_funcs(("ger",), dtype=np.float64)
+    for groups, places, wide in _wide_groups(points, rows, mask):
+        count = wide.shape[1]
+        squared = np.vecdot(wide, wide)
+        scale = np.ones_like(squared)
+        if normalize:
+            scale /= np.sqrt(np.where(squared > 0, squared, 1))
         # The points stay as long as they are, and the mean is taken off at the length of each:
         # one pass over them instead of three. Their products are put on the sphere.
-        mean = (scale / count) @ wide
-        ger(-1.0, mean, 1 / scale, a=wide.T, overwrite_a=1)
-        squared[group, real], scales[group, real] = squares, scale
-        if in_front[group]:
-            _symmetric_product(wide, out=grams[group, :count, :count])
+        means = ((scale / count)[:, None] @ wide)[:, 0]
+        for group, mean, length in zip(wide, means, 1 / scale, strict=True):
+            ger(-1.0, mean, length, a=group.T, overwrite_a=1)
+        products = row_products(wide, np.empty((len(wide), count, count)))
+        products *= scale[:, :, None] * scale[:, None]
+        squared *= scale**2
+        resolved = np.diagonal(products, axis1=1, axis2=2).max(axis=1, keepdims=True) / 4
+        grams[groups[:, None, None], places[:, :, None], places[:, None]] = products
+        lengths[groups] = resolved
+        lengths[groups[:, None], places] = np.maximum(squared, resolved)
+    return grams, lengths
+
+
+def unit_grams_on_host(points: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Gram matrices of groups on the unit sphere, each about an origin that keeps the digits.
+
+    Points that are well apart are multiplied as they are. About the mean of their group are those
+    of groups in which two points are near each other.
+
+    Args:
+        points: ``[n, d]``, none of them zero.
+        rows: the points of each group, ``[g, m]`` int.
+        mask: which of the rows count, ``[g, m]`` bool.
+
+    Returns:
+        ``[g, m, m]`` float64, symmetric, 0 where masked.
+    """
+    grams = np.zeros((*mask.shape, mask.shape[1]))
+    near = np.zeros(len(mask), bool)
+    for groups, places, wide in _wide_groups(points, rows, mask):
+        count = wide.shape[1]
+        products = row_products(wide, np.empty((len(wide), count, count)))
+        scale = 1 / np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+        products *= scale[:, :, None] * scale[:, None]
+        pairs = products.reshape(len(products), -1) > 1 - _APART / 2
+        near[groups] = np.count_nonzero(pairs, axis=1) > count
+        if count == mask.shape[1]:
+            grams[groups] = products
         else:
-            grams[group][np.ix_(rows, rows)] = _symmetric_product(
-                wide, out=np.empty((count, count))
-            )
-    grams *= scales[:, :, None] * scales[:, None, :]
-    resolved = np.diagonal(grams, axis1=1, axis2=2).max(axis=1) / 4
-    return grams, np.maximum(squared * scales**2, resolved[:, None])
+            grams[groups[:, None, None], places[:, :, None], places[:, None]] = products
+    if near.any():
+        grams[near] = group_grams_on_host(points, rows[near], mask[near], normalize=True)[0]
+    return grams
 
 
-def _symmetric_product(rows: np.ndarray, *, out: np.ndarray) -> np.ndarray:
-    """Gram matrix of rows, the same above and below the diagonal."""
-    if len(rows) > _FEW_ROWS or strip_height(*rows.shape):
-        return row_products(rows, out)
-    np.matmul(rows, rows.copy().T, out=out)
-    out += out.T.copy()
-    out /= 2
-    return out
+def _wide_groups(
+    points: np.ndarray, rows: np.ndarray, mask: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A few groups of one size at a time: which, the places of their points, these in float64.
+
+    The array of the points is to be written to, and the same at every turn.
+    """
+    sizes = np.count_nonzero(mask, axis=1)
+    for size in np.unique(sizes[sizes > 0]).tolist():
+        groups = np.flatnonzero(sizes == size)
+        places = np.nonzero(mask[groups])[1].reshape(-1, size)
+        step = min(max(1, _GROUPS_BYTES // (8 * size * points.shape[1])), len(groups))
+        room = np.empty((step, size, points.shape[1]))
+        for start in range(0, len(groups), step):
+            part = slice(start, start + step)
+            wide = room[: len(groups[part])]
+            wide[:] = points[rows[groups[part, None], places[part]]]
+            yield groups[part], places[part], wide
 
 
 def gathered_grams_on_host(

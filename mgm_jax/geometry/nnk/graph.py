@@ -31,7 +31,7 @@ from mgm_jax.geometry.nnk.candidates import (
     tell_about_repeats,
 )
 from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
-from mgm_jax.geometry.nnk.grams_on_host import group_grams_on_host
+from mgm_jax.geometry.nnk.grams_on_host import unit_grams_on_host
 from mgm_jax.geometry.nnk.in_pairs.settle import settled_groups, settled_rows
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.left_out import solve_groups_left_out, suits_left_out
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Bounds of a batch: its points, and the kernel matrices of its points, in a few MiB. On a CPU a
-# batch is the work of one core.
+# batch is the work of one core, and all cores get as many.
 _BATCH_VALUES = 2**21
 _BATCH_POINTS = 2**10
 
@@ -210,7 +210,7 @@ def nnk_graph(
         results = _solve_groups(points, partition, widths, mesh, k=k, kernel=kernel)
     else:
         rows = distinct.rows
-        check_group_sizes(distinct.groups, k, least=1)
+        check_group_sizes(distinct.groups, k, least=1, distinct=True)
         part = None if widths is None else widths[rows]
         results = _solve_groups(points[rows], distinct.groups, part, mesh, k=k, kernel=kernel)
         results = _Rows(*(column[distinct.codes] for column in results))
@@ -241,11 +241,10 @@ def _solve_groups(
     )
     on_cpu = mesh is None and jax.default_backend() == "cpu"
     small, large = [], []
-    most = min(
-        points_of_batches_on_cpu(n, workers=workers_for(None)) if on_cpu else _BATCH_POINTS,
-        max(1, _BATCH_VALUES // width),
-    )
-    batches = group_batches(groups, max_points=most)
+    workers = workers_for(None) if on_cpu else 1
+    most = points_of_batches_on_cpu(n, workers=workers) if on_cpu else _BATCH_POINTS
+    most = min(most, max(1, _BATCH_VALUES // width))
+    batches = group_batches(groups, max_points=most, workers=workers)
     # Beside devices that compile for long, a few sizes are worth more than the work.
     trimmed = jax.default_backend() == "cpu"
     for batch in trimmed_batches(groups, batches) if trimmed else batches:
@@ -259,7 +258,7 @@ def _solve_groups(
         others = np.maximum(batch.mask.sum(axis=1) - 1, 0)
         if suits_left_out(kernel) and (inputs[1] >= others).all():
             alone = partial(_group_weights, fallback=True, **options)
-            parts = _left_out_weights(points[rows], *inputs, mesh, alone=alone, k=options["k"])
+            parts = _left_out_weights(points, rows, *inputs, mesh, alone=alone, k=options["k"])
         elif wide_arithmetic() == "pairs":
             whole = _in_full(_group_weights)
             parts = settled_groups(whole, points[rows], *inputs, widths, mesh=mesh, **options)
@@ -290,6 +289,7 @@ def _solve_groups(
 
 def _left_out_weights(
     points: np.ndarray,
+    rows: np.ndarray,
     mask: np.ndarray,
     wanted: np.ndarray,
     mesh: Mesh | None,
@@ -300,16 +300,16 @@ def _left_out_weights(
     """What :func:`_group_weights` returns of groups whose points have all others as candidates.
 
     Args:
-        points: ``[g, m, d]``.
+        points: ``[n, d]``.
+        rows: of the points of each group ``[g, m]`` int.
         mask: which of them count ``[g, m]`` bool.
         wanted: candidates of every point ``[g]`` int.
         mesh: devices to spread the groups over; None for one.
         alone: :func:`_group_weights` with the fallback, for groups that ask for more.
         k: columns of the candidates.
     """
-    distance, solution, settled = solve_groups_left_out(
-        *group_grams_on_host(points, mask, normalize=True), mask, mesh
-    )
+    grams = unit_grams_on_host(points, rows, mask)
+    distance, solution, settled = solve_groups_left_out(grams, np.ones(mask.shape), mask, mesh)
     positions = _by_distance(distance, mask)[:, :, :k]
     weights = np.take_along_axis(solution.theta, np.maximum(positions, 0), axis=2)
     weights[(positions < 0) | (weights <= SUPPORT_WEIGHT)] = 0
@@ -319,7 +319,7 @@ def _left_out_weights(
     for group in np.flatnonzero(~settled & mask.any(axis=1)):
         one = slice(group, group + 1)
         with double_precision():
-            *again, _ = alone(points[one], mask[one], wanted[one], None)
+            *again, _ = alone(points[rows[one]], mask[one], wanted[one], None)
         for part, new in zip(parts, again, strict=True):
             part[group] = np.asarray(new)[0]
     return parts

@@ -254,7 +254,7 @@ def padded_size(size: int) -> int:
     return -(-size // step) * step
 
 
-def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
+def group_batches(groups: Groups, *, max_points: int, workers: int = 1) -> Iterator[GroupBatch]:
     """Batch the groups so that only a few shapes occur.
 
     Groups are ordered by padded size, then by code. All batches of one padded size m hold the
@@ -264,6 +264,8 @@ def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
     Args:
         groups: the partition.
         max_points: most points (padding included) of one batch; a larger group is a batch alone.
+        workers: who share the batches of a size; where these are more, as many for each, so that
+            they end together.
 
     Yields:
         Batches that hold every group once.
@@ -282,6 +284,8 @@ def group_batches(groups: Groups, *, max_points: int) -> Iterator[GroupBatch]:
     for m in np.unique(padded).tolist():
         codes = np.flatnonzero(padded == m).astype(np.int32)
         batches = -(-codes.size // max(1, max_points // m))
+        if batches > workers:
+            batches = -(-batches // workers) * workers
         per_batch = -(-codes.size // batches)
         for start in range(0, codes.size, per_batch):
             chosen = codes[start : start + per_batch]
@@ -313,12 +317,11 @@ def trimmed_batches(groups: Groups, batches: Iterator[GroupBatch]) -> Iterator[G
 
 
 def points_of_batches_on_cpu(n: int, *, workers: int) -> int:
-    """Most points of a batch that is the work of one core: 256, 512 or 1024.
+    """Most points of a batch that is the work of one core: 256 or 1024.
 
     Large ones take fewer calls, and small ones share a few points well among the cores.
 
     >>> [points_of_batches_on_cpu(n, workers=2) for n in (1000, 2000, 50000)]
-    [256, 512, 1024]
+    [256, 1024, 1024]
     """
-    share = n // workers
-    return 256 if share < 768 else 512 if share < 4096 else 1024
+    return 256 if n // workers < 768 else 1024

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from mgm_jax.files.formats import JPEG_XL, format_of
 from mgm_jax.files.found_instead import stands_for_another
 
 #: Formats of Pillow that are never opened, by its own names.
@@ -128,20 +129,9 @@ def why_passed_over(path: str) -> str | None:
     return STRANGE if suffix else NO_SUFFIX
 
 
-# What the first bytes of a file say that is no picture, or none that is opened.
-_HEADS = (
-    (b"<svg", f"an SVG drawing: {_CONVERT}"),
-    (b"<?xml", "an XML text"),
-    (b"%pdf", f"a PDF page: {_CONVERT}"),
-    (b"%!ps", f"a PostScript page: {_CONVERT}"),
-    (b"\xc5\xd0\xd3\xc6", f"a PostScript page: {_CONVERT}"),
-    (b"pk\x03\x04", "a zip archive"),
-    (b"\x1f\x8b", "compressed by gzip"),
-    (b"\xff\x0a", f"JPEG XL: {_CONVERT}"),
-    (b"\0\0\0\x0cjxl ", f"JPEG XL: {_CONVERT}"),
-    (b"{", "a JSON text"),
-    (b"\x89hdf", "an HDF5 file"),
-)
+# What Pillow opens if it is whole: of its damage Pillow itself tells more.
+_OPENED = ("a PNG picture", "a JPEG picture", "a GIF picture")
+_TO_CONVERT = ("an SVG drawing", "a PDF document", "a PostScript page", JPEG_XL)
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -158,5 +148,7 @@ def what_it_is(content: bytes) -> str | None:
             return "AVIF, cut short or damaged: get it again"
         heif = content[8:12] in _HEIF
         return f"HEIF, which Pillow cannot decode: {_CONVERT}" if heif else "a film"
-    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return next((what for head, what in _HEADS if start.startswith(head)), None)
+    what = format_of(content)
+    if not what or what in _OPENED:
+        return None
+    return f"{what}: {_CONVERT}" if what in _TO_CONVERT else what

@@ -72,6 +72,12 @@ def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:
             f"transfer: scores: {path} must have the model in its first column and numbers in the "
             f"others; {name_some(texts) or 'there are no others'}."
         )
+    if values.shape[1] and all(_is_number(name) for name in values):
+        raise InputError(
+            f"transfer: scores: {path} must name its tasks in the first line; that holds numbers "
+            f"({name_some(values)}), as if it were a model's. Put a line such as model,task before "
+            "it."
+        )
     if names.duplicated().any():
         raise InputError(
             f"transfer: scores: {path} must have each model once; more than once: "
@@ -85,6 +91,14 @@ def read_scores(path: Path, *, models: Sequence[str]) -> pd.DataFrame:
             f"{name_some(names)}."
         )
     return values.loc[known]
+
+
+def _is_number(name: Any) -> bool:
+    try:
+        float(str(name))
+    except ValueError:
+        return False
+    return True
 
 
 def _texts(path: Path) -> pd.DataFrame:

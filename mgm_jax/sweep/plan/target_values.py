@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +21,9 @@ MEASURES_OF: dict[str, tuple[str, ...]] = {
 
 # What stands between the labels of one image in a text.
 _SEPARATORS = ("|", ";", ",", " ")
+# A list that a program wrote into a text, and the names in it.
+_WRITTEN_LIST = re.compile(r"\s*(\[.*\]|\(.*\)|\{.*\})\s*", re.DOTALL)
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,13 +59,14 @@ def values_of_target(source: ImageSource, entry: TargetEntry) -> TargetValues | 
                 f"{where} has no column {name!r}; it has {name_some(source.columns) or 'none'}. "
                 "Manifests, Parquet, webdataset and HDF5 have columns."
             )
+    given = {name: _switches(source.columns[name]) for name in names}
     if entry.regression is not None:
-        columns = [_numbers(source.columns[name], name, where) for name in names]
+        columns = [_numbers(given[name], name, where) for name in names]
         return TargetValues(kind="real values", names=names, values=np.column_stack(columns))
-    if isinstance(wanted, str) and _are_lists(source.columns[wanted]):
-        names, values = _of_lists(source.columns[wanted], where)
+    if isinstance(wanted, str) and _are_lists(given[wanted]):
+        names, values = _of_lists(given[wanted], where)
     else:
-        values = np.column_stack([_numbers(source.columns[name], name, where) for name in names])
+        values = np.column_stack([_numbers(given[name], name, where) for name in names])
         if values.shape[1] != len(names):
             names = tuple(f"{names[0]}.{column}" for column in range(values.shape[1]))
     known = values[~np.isnan(values).any(axis=1)]
@@ -70,13 +75,31 @@ def values_of_target(source: ImageSource, entry: TargetEntry) -> TargetValues | 
     return TargetValues(kind="several labels", names=names, values=values)
 
 
+def _switches(column: np.ndarray) -> np.ndarray:
+    """True and False of a text table as 1 and 0; any other column as it is."""
+    if column.dtype != object or not all(one is None or isinstance(one, str) for one in column):
+        return column
+    texts = ["" if one is None else one.strip().lower() for one in column]
+    if not set(texts) <= {"true", "false", ""} or set(texts) == {""}:
+        return column
+    value_of = {"true": 1.0, "false": 0.0, "": np.nan}
+    return np.array([value_of[one] for one in texts])
+
+
 def _are_lists(column: np.ndarray) -> bool:
     return column.dtype == object and any(isinstance(one, str | list | tuple) for one in column)
 
 
 def _of_lists(column: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names of the labels, and 0 or 1 ``[n, c]``; texts are taken apart at the first separator."""
+    """Names of the labels, and 0 or 1 ``[n, c]``; texts are taken apart at the first separator.
+
+    Lists that a program wrote into a text, ``['a', 'b']`` or ``["a", "b"]``, are read as such.
+    """
     texts = [one for one in column if isinstance(one, str)]
+    if texts and all(_WRITTEN_LIST.fullmatch(one) for one in texts):
+        column = np.fromiter(
+            (_items(one) if isinstance(one, str) else one for one in column), object, len(column)
+        )
     mark = next((one for one in _SEPARATORS if any(one in text for text in texts)), None)
 
     def labels(one: Any) -> list[str] | None:
@@ -94,6 +117,16 @@ def _of_lists(column: np.ndarray, where: str) -> tuple[tuple[str, ...], np.ndarr
         row[:] = np.nan if one is None else 0
         row[[index[name] for name in one or ()]] = 1
     return names, values
+
+
+def _items(text: str) -> list[str]:
+    """The items of a list as JSON, Python or NumPy writes it; the last puts no commas between.
+
+    >>> _items("['a' 'b']"), _items('["a", "b c"]'), _items("[3, 1]"), _items("[]")
+    (['a', 'b'], ['a', 'b c'], ['3', '1'], [])
+    """
+    quoted = [first or second for first, second in _QUOTED.findall(text)]
+    return quoted or [one for one in re.split(r"[,\s]+", text.strip()[1:-1]) if one]
 
 
 def _numbers(column: np.ndarray, name: str, where: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mgm_jax.analysis.transfer.predict import predict_transfer
 from mgm_jax.analysis.transfer.predictors import MIN_FAMILIES
 from mgm_jax.analysis.transfer.published import published_transfer, unclaimed
 from mgm_jax.encoders.catalogue.methods import is_guessed
+from mgm_jax.errors import name_some
 from mgm_jax.study import Study
 from mgm_jax.sweep.plan.given_scores import GIVEN
 
@@ -61,6 +63,7 @@ def prediction_tables(
     scores = task_scores(transfer)
     if metrics is not None and not scores.empty:
         scores = scores.reindex(metrics.index)
+        _tell_of_unpredicted(scores, transfer)
         enough = (scores.notna().sum() >= MIN_PREDICTED) & (scores.nunique() > 1)
         scores = scores.loc[:, enough]
     if metrics is None or scores.empty:
@@ -86,6 +89,27 @@ def prediction_tables(
         "predictions": results.predictions,
         "features": results.features,
     }
+
+
+def _tell_of_unpredicted(scores: pd.DataFrame, transfer: pd.DataFrame) -> None:
+    """Warn of tasks of given scores that are too few to be predicted, or all the same."""
+    given = set(transfer.loc[transfer["kind"] == GIVEN, "images"].astype(str))
+    reasons = []
+    for task, column in scores.items():
+        known = column.dropna()
+        if str(task) not in given:
+            continue
+        if len(known) < MIN_PREDICTED:
+            lacking = name_some(scores.index.difference(known.index, sort=False), most=3)
+            reasons.append(f"{task} ({len(known)} models have a score, not {lacking})")
+        elif known.nunique() < 2:
+            reasons.append(f"{task} (all scores are the same)")
+    if reasons:
+        warnings.warn(
+            f"transfer is not predicted for {name_some(reasons)}; it takes scores of "
+            f"{MIN_PREDICTED} models that differ.",
+            stacklevel=2,
+        )
 
 
 def task_scores(transfer: pd.DataFrame) -> pd.DataFrame:

@@ -40,9 +40,9 @@ def _npz() -> bytes:
 
 
 OTHERS = {
-    "pointer": (POINTER, "Git LFS pointer.*git lfs pull"),
+    "pointer": (POINTER, "a pointer of Git LFS.*git lfs pull"),
     "page": (b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
-    "error": (b'<?xml version="1.0"?><Error>AccessDenied</Error>', "a web page"),
+    "error": (b'<?xml version="1.0"?><Error>AccessDenied</Error>', "an XML text.*fetch it anew"),
     "json": (json.dumps({"error": "gated", "url": ""}).encode(), "a JSON file with error, url"),
     "gzip": (gzip.compress(b"weights"), "a gzip archive; unpack"),
     "zip": (_zip(run__best_pth=b"x", notes=b"y"), "a zip archive of 2 files .*unpack"),

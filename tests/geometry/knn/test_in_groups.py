@@ -8,16 +8,11 @@ import pytest
 from mgm_jax.geometry.knn import in_groups as knn_grouped
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import knn_graph
-from tests.geometry.neighbour_oracle import clouds, nearest
+from tests.geometry.neighbour_oracle import clouds, nearest, unequal_groups
 
 ONE_ROUNDING = 2.0**-23
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*equal an earlier row")
-
-
-def groups_of(n: int) -> np.ndarray:
-    """Three groups of unequal size, interleaved."""
-    return np.random.default_rng(3).permutation(np.repeat([4, -1, 9], [n - 25, 15, 10]))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +27,7 @@ def groups_of(n: int) -> np.ndarray:
 )
 def test_groups_are_searched_apart(kind: str, metric: Metric) -> None:
     x = clouds()[kind]
-    groups = groups_of(len(x))
+    groups = unequal_groups(len(x))
     graph = knn_graph(x, k=6, metric=metric, groups=groups)
     indices, distances = nearest(x, k=6, metric=metric, groups=groups)
     np.testing.assert_array_equal(graph.indices, indices)
@@ -41,7 +36,7 @@ def test_groups_are_searched_apart(kind: str, metric: Metric) -> None:
 
 def test_order_of_points_changes_nothing() -> None:
     x = clouds()["post-ReLU features"]
-    groups = groups_of(len(x))
+    groups = unequal_groups(len(x))
     order = np.random.default_rng(4).permutation(len(x))
     graph = knn_graph(x, k=6, groups=groups)
     moved = knn_graph(x[order], k=6, groups=groups[order].astype(str))
@@ -51,7 +46,7 @@ def test_order_of_points_changes_nothing() -> None:
 
 def test_large_groups_take_the_other_way_to_the_same_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     x = clouds()["views of few images"]
-    groups = groups_of(len(x))
+    groups = unequal_groups(len(x))
     graph = knn_graph(x, k=6, groups=groups)
     monkeypatch.setattr(knn_grouped, "_LARGE_GROUP", 12)
     monkeypatch.setattr(knn_grouped, "_BATCH_VALUES", 1)

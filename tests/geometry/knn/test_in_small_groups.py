@@ -10,19 +10,15 @@ from mgm_jax.geometry.knn.cpu.in_small_groups import are_small, nearest_in_small
 from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.knn.selection import NOBODY
 from mgm_jax.geometry.points.groups import encode_groups
-from tests.geometry.neighbour_oracle import clouds, nearest
+from tests.geometry.neighbour_oracle import clouds, nearest, unequal_groups
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*equal an earlier row")
-
-
-def _groups(n: int) -> np.ndarray:
-    return np.random.default_rng(3).permutation(np.repeat([4, -1, 9], [n - 25, 15, 10]))
 
 
 @pytest.mark.parametrize("kind", list(clouds()))
 def test_the_graph_is_exact_and_that_of_the_other_way(kind, monkeypatch):
     x = clouds()[kind]
-    groups = _groups(len(x))
+    groups = unequal_groups(len(x))
     graph = knn_graph(x, k=6, metric="euclidean", groups=groups)
     indices, distances = nearest(x, k=6, metric="euclidean", groups=groups)
     np.testing.assert_array_equal(graph.indices, indices)

@@ -10,6 +10,7 @@ import pytest
 from mgm_jax.geometry.backend.precision import ScanPrecision, double_precision
 from mgm_jax.geometry.knn.cpu import by_pairs as knn_pairs
 from mgm_jax.geometry.knn.cpu import kept_tiles, pair_distances, scan_on_host
+from mgm_jax.geometry.knn.cpu.aligned_points import BlockBuffer, take_on_device
 from mgm_jax.geometry.knn.cpu.by_pairs import good_rows, nearest_by_pairs
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import scale_on_host
@@ -23,6 +24,7 @@ from mgm_jax.geometry.knn.cpu.scan_on_host import (
 )
 from mgm_jax.geometry.knn.distance import (
     Metric,
+    Points,
     bound_slack,
     half_distance_bounds,
     scale_points,
@@ -213,6 +215,27 @@ def test_candidates_are_ranked_by_their_exact_distance(
     np.testing.assert_allclose(found, best, rtol=2.0**-23)
     names = np.take_along_axis(candidates, order, axis=1)
     np.testing.assert_array_equal(indices, np.where(np.isinf(best), NOBODY, names))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
+def test_points_are_handed_over_without_another_copy(dtype: np.dtype) -> None:
+    x = np.random.default_rng(4).normal(size=(300, 7)).astype(dtype)
+    points = Points(x, np.arange(300.0), np.ones(300))
+    buffer = BlockBuffer(points, rows=200)
+    chosen = np.array([299, 3, 17])
+    with double_precision():
+        places = set()
+        for start in (0, 200):
+            block = buffer.load(start)
+            places.add(tuple(part.unsafe_buffer_pointer() for part in block))
+            wanted = points.take(slice(start, start + 200))
+            for part, expected in zip(block, wanted, strict=True):
+                np.testing.assert_array_equal(part[: len(expected)], expected)
+                assert not part[len(expected) :].any() and len(part) == 200
+        assert len(places) == 1
+        subset = take_on_device(points, chosen, rows=4)
+    np.testing.assert_array_equal(subset.values, np.pad(x[chosen], ((0, 1), (0, 0))))
+    np.testing.assert_array_equal(subset.scales, [299, 3, 17, 0])
 
 
 @pytest.mark.parametrize("rows", [7, 2048])

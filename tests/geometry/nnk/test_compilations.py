@@ -10,7 +10,9 @@ from mgm_jax.geometry.nnk.graph import nnk_graph
 from tests.compilations import compiled
 
 
-def test_more_groups_compile_nothing() -> None:
+def test_more_groups_compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Batches are shared out evenly.
+    monkeypatch.setattr(nnk, "workers_for", lambda mesh: 2)
     random = np.random.default_rng(0)
     nnk._group_weights.clear_cache()
     nnk_graph(random.normal(size=(32 * 16, 9)), groups=np.arange(512) % 32)

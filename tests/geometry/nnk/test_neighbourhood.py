@@ -6,10 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mgm_jax.geometry.backend import row_products
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.nnk import grams_from_cloud
 from mgm_jax.geometry.nnk.grams_from_cloud import look_up_differences
-from mgm_jax.geometry.nnk.grams_on_host import gathered_grams_on_host, group_grams_on_host
+from mgm_jax.geometry.nnk.grams_on_host import (
+    gathered_grams_on_host,
+    group_grams_on_host,
+    unit_grams_on_host,
+)
 from mgm_jax.geometry.nnk.graph import nnk_graph
 from mgm_jax.geometry.nnk.neighbourhood import (
     all_in_group,
@@ -123,7 +128,9 @@ def test_lengths_at_the_ends_of_float32_are_normalised():
 def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
     points = cloud(kind, n=240)[: 3 * PADDED].reshape(3, PADDED, -1)
     mask = np.arange(PADDED) < np.array([PADDED, SIZE, 0])[:, None]
-    gram, lengths = group_grams_on_host(points, mask, normalize=normalize)
+    rows = np.arange(mask.size).reshape(mask.shape)
+    flat = points.reshape(mask.size, -1)
+    gram, lengths = group_grams_on_host(flat, rows, mask, normalize=normalize)
     for position in (0, 1):
         with double_precision():
             parts = group_gram(points[position], mask[position], normalize=normalize)
@@ -134,6 +141,31 @@ def test_the_host_makes_the_gram_matrices_of_the_device(kind, normalize):
         real = mask[position]
         np.testing.assert_allclose(lengths[position][real], expected_lengths[real], rtol=1e-12)
     assert not gram[2].any()
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["in strips", "in triangles"])
+def test_gram_matrices_on_the_sphere_are_those_of_float64(small, monkeypatch):
+    monkeypatch.setattr(row_products, "_copies_little", lambda: small)
+    random = np.random.default_rng(0)
+    points = np.concatenate([random.normal(size=(40, 512)), cloud("views_1e-3", n=40)])
+    points = points.astype(np.float32)
+    # Points far apart, nearly alike, and only two of them alike.
+    rows = np.stack([random.permutation(40)[:17] for _ in range(3)])
+    rows[1] += 40
+    points[rows[2, 3]] = points[rows[2, 8]] * (1 + 1e-4 * points[rows[2, 9]])
+    mask = np.arange(17) < np.array([17, 15, 17])[:, None]
+    mask[0, 4] = False
+    grams = unit_grams_on_host(points, rows, mask)
+    unit = points[rows].astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=2, keepdims=True)
+    expected = ((unit[:, :, None] - unit[:, None]) ** 2).sum(axis=3)
+    own = np.diagonal(grams, axis1=1, axis2=2)
+    both = mask[:, :, None] & mask[:, None]
+    distances = own[:, :, None] + own[:, None] - 2 * grams
+    np.testing.assert_allclose(distances[both], expected[both], rtol=0, atol=4e-15)
+    np.testing.assert_allclose(distances[1][both[1]], expected[1][both[1]], rtol=0, atol=1e-18)
+    np.testing.assert_array_equal(grams, grams.transpose(0, 2, 1))
+    assert not grams[~both].any()
 
 
 @pytest.mark.parametrize("normalize", [True, False])

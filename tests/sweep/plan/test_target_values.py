@@ -97,3 +97,23 @@ def test_columns_that_do_not_fit_are_refused(tmp_path):
     )
     with pytest.raises(InputError, match="real values, which the probes ridge take"):
         run_study(study, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "written", ['["{}", "{}"]', "['{}', '{}']", "['{}' '{}']", "('{}', '{}')", "{}; {}"]
+)
+def test_lists_that_a_program_wrote_into_a_table_are_lists(tmp_path, written):
+    """As ``DataFrame.to_csv`` writes them: brackets and quotes were part of the names."""
+    for name in "abc":
+        write_picture(tmp_path / f"{name}.png", np.zeros((4, 4, 3), np.uint8))
+    tags = [written.format("sea", "polar bear"), written.format("sea", "sky"), None]
+    table = pd.DataFrame({"path": [f"{one}.png" for one in "abc"], "tags": tags})
+    table["seen"] = ["True", "False", ""]
+    table.to_csv(tmp_path / "m.csv", index=False)
+    source = open_source(tmp_path / "m.csv")
+    held = values_of_target(source, TargetEntry(source="x", multilabel="tags"))
+    assert held is not None and held.names == ("polar bear", "sea", "sky")
+    np.testing.assert_array_equal(held.values, [[1, 1, 0], [0, 1, 1], [np.nan] * 3])
+    one = values_of_target(source, TargetEntry(source="x", multilabel=["seen"]))
+    assert one is not None
+    np.testing.assert_array_equal(one.values, [[1], [0], [np.nan]])

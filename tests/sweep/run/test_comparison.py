@@ -160,3 +160,12 @@ def test_without_ground_there_is_no_prediction() -> None:
     assert prediction_tables(models.iloc[:0], transfer, study=study) == {}
     assert prediction_tables(models.filter(regex=r"^[^.]*$"), transfer, study=study) == {}
     assert prediction_tables(models, transfer.assign(value=0.5), study=study) == {}
+    # Where scores were handed over for it, that is said.
+    given = transfer[transfer["measure"] == "linear"].assign(kind="given", measure="given")
+    cifar = given["images"] == "cifar"
+    names = models["encoder"].tolist()
+    some = given[~cifar | given["encoder"].isin(names[:4])].copy()
+    some.loc[some["images"] == "mnist", "value"] = 0.5
+    said = rf"cifar \(4 models have a score, not {names[4]}, .*mnist \(all scores are the same"
+    with pytest.warns(UserWarning, match=said):
+        assert prediction_tables(models, some, study=study) == {}

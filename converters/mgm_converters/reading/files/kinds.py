@@ -6,44 +6,36 @@ import json
 import zipfile
 from pathlib import Path
 
-# What a file opens with, what it then is, and what to do. Checkpoints open otherwise.
-_OPENINGS: tuple[tuple[bytes, str, str], ...] = (
-    (
-        b"version https://git-lfs",
-        "a Git LFS pointer, a text of three lines that stands for the weights",
-        "run `git lfs pull` in its repository, or fetch the file itself",
-    ),
-    (
-        b"version https://hawser",
-        "a Git LFS pointer of an early version, not the weights",
-        "run `git lfs pull` in its repository",
-    ),
-    (b"\x1f\x8b", "a gzip archive", "unpack it and convert what is inside"),
-    (b"BZh", "a bzip2 archive", "unpack it and convert what is inside"),
-    (b"\xfd7zXZ\x00", "an xz archive", "unpack it and convert what is inside"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and convert what is inside"),
-    (b"Rar!\x1a\x07", "a RAR archive", "unpack it and convert what is inside"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", "unpack it and convert what is inside"),
-    (
-        b"\x89HDF\r\n\x1a\n",
-        "an HDF5 file, in which Keras keeps weights",
-        "load it in Keras and pass its features, or save the same network from PyTorch",
-    ),
-    (
-        b"GGUF",
-        "a GGUF file of quantised weights",
-        "fetch the weights that it was made from",
-    ),
-    (b"\x93NUMPY", "one NumPy array", "a checkpoint holds many arrays with names"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture", "name the checkpoint"),
-    (b"\xff\xd8\xff", "a JPEG picture", "name the checkpoint"),
-    (b"GIF8", "a GIF picture", "name the checkpoint"),
-    (b"%PDF", "a PDF document", "name the checkpoint"),
-    (b"\x7fELF", "a program", "name the checkpoint"),
-    (b"SQLite format 3", "an SQLite database", "name the checkpoint"),
-    (b"ARROW1", "an Arrow table", "name the checkpoint"),
-    (b"PAR1", "a Parquet table", "name the checkpoint"),
+from mgm_jax.files.formats import JPEG_XL, JSON, LFS_POINTER, PICKLE, TAR, WEB_PAGE, XML, format_of
+
+_PAGE_ADVICE = (
+    "it was saved in place of the file (a sign-in, a quota, a missing page): fetch it anew"
 )
+_UNPACK = "unpack it and convert what is inside"
+# What to do instead.
+_ADVICE = {
+    LFS_POINTER: "run `git lfs pull` in its repository, or fetch the file itself",
+    WEB_PAGE: _PAGE_ADVICE,
+    XML: _PAGE_ADVICE,
+    **dict.fromkeys(
+        (
+            "a gzip archive",
+            "a bzip2 archive",
+            "an xz archive",
+            "a Zstandard archive",
+            "a 7-Zip archive",
+            "a RAR archive",
+            TAR,
+        ),
+        _UNPACK,
+    ),
+    "an HDF5 file": "Keras keeps weights in such files: load it in Keras and pass its features, or "
+    "save the same network from PyTorch",
+    "a GGUF file of quantised weights": "fetch the weights that it was made from",
+    "an array of NumPy (.npy)": "a checkpoint holds many arrays with names",
+}
+# Checkpoints begin as pickles and zips do, and two bytes of a picture may be a length.
+_LOOKED_INTO = (PICKLE, JSON, "a zip archive", "an empty zip archive", JPEG_XL)
 # In words, for the documentation.
 KINDS = (
     "Git LFS pointers",
@@ -56,11 +48,6 @@ KINDS = (
     "pictures, documents, programs, databases",
     "files of zeros",
 )
-_PAGE = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<!--")
-_PAGE_ADVICE = (
-    "it was saved in place of the file (a sign-in, a quota, a missing page): fetch it anew"
-)
-
 # As much as is read of a file to tell what it is.
 _HEAD = 1024
 _MAX_JSON_BYTES = 64 << 20
@@ -77,16 +64,12 @@ def other_kind(path: Path) -> str:
     """
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
-    for opening, kind, advice in _OPENINGS:
-        if head.startswith(opening):
-            return f"it is {kind}; {advice}"
+    kind = format_of(head)
+    if kind and kind not in _LOOKED_INTO:
+        return f"it is {kind}; {_ADVICE.get(kind, 'name the checkpoint')}"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n\x00").lower()
     if not text:
         return "it holds nothing but blanks or zeros; fetch it again" if head else ""
-    if text.startswith(_PAGE):
-        return f"it is a web page; {_PAGE_ADVICE}"
-    if head[257:262] == b"ustar":
-        return "it is a tar archive; unpack it and convert what is inside"
     if text[:1] in (b"{", b"["):
         return _json(path)
     if head.startswith(b"PK"):

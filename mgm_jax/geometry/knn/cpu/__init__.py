@@ -9,6 +9,7 @@
 | ``in_small_groups`` | many small groups: one Gram matrix each |
 | ``shortlist`` | the points with the smallest bounds of many rows |
 | ``pair_distances`` | distances of listed pairs of points |
+| ``aligned_points`` | points in memory that XLA reads where it lies |
 | ``scaled_on_host`` | points on the host, scaled for the scan |
 | ``sort_keys`` | ordering by distance and index in one sort |
 """

@@ -23,6 +23,7 @@ from jax.typing import DTypeLike
 
 from mgm_jax.geometry.backend.precision import double_precision, scan_dtype
 from mgm_jax.geometry.backend.workers import even_parts, in_order, threads, workers_for
+from mgm_jax.geometry.knn.cpu.aligned_points import take_on_device
 from mgm_jax.geometry.knn.cpu.kept_tiles import both_sides, positions_in
 from mgm_jax.geometry.knn.cpu.pair_distances import rank_candidates
 from mgm_jax.geometry.knn.cpu.scaled_on_host import ScaledClouds, scale_on_host
@@ -45,7 +46,6 @@ from mgm_jax.geometry.knn.tile import (
     in_units,
     is_certified,
     margin,
-    pad_points,
 )
 from mgm_jax.parallel.cpus import available_cpus
 from mgm_jax.progress import progress
@@ -60,6 +60,9 @@ _COPIED_BYTES = 2**26
 # Candidates beyond k, as a share of it, where that is more than the margin: the more neighbours,
 # the closer they are to the next ones, and the coarser a scan, the less it tells them apart.
 _MARGIN_SHARE, _COARSE_SHARE = 0.1, 0.25
+# Distances in so few features float32 tells apart so well that a shorter margin will do, which is
+# most of what two neighbours cost to list.
+_NARROW, _NARROW_MARGIN = 128, 6
 _NOT_THERE = 2**30
 # Fewer values than this are scanned in float32, without compiling, before a product of XLA's has
 # gained what it takes to begin.
@@ -161,8 +164,7 @@ def _scan_rows(
     itself = int(own and not whole)
     if not whole:
         scaled = scaled._replace(queries=scaled.queries.take(rows))
-    share = _COARSE_SHARE if dtype == jnp.bfloat16 else _MARGIN_SHARE
-    count = k + itself + max(margin(dtype), int(share * k))
+    count = k + itself + _beyond(k, dtype=dtype, features=scaled.targets.values.shape[1])
     # Processors that have instructions for bfloat16 have them for XLA; NumPy knows none of them.
     kind, good = (_DeviceScan, good_rows) if dtype == jnp.bfloat16 else (HostScan, even_rows)
     tiles = asked[0] or good(rows.size), asked[1] or good(len(scaled.targets.values))
@@ -183,6 +185,14 @@ def _scan_rows(
     return Nearest(
         distances, indices, is_certified(distances, distance_above(unseen, metric=metric))
     )
+
+
+def _beyond(k: int, *, dtype: DTypeLike, features: int) -> int:
+    """Candidates beyond the k that are sought."""
+    if dtype == jnp.float32 and features < _NARROW:
+        return max(_NARROW_MARGIN, int(_MARGIN_SHARE * k))
+    share = _COARSE_SHARE if dtype == jnp.bfloat16 else _MARGIN_SHARE
+    return max(margin(dtype), int(share * k))
 
 
 def good_rows(n: int) -> int:
@@ -213,7 +223,7 @@ class _DeviceScan:
         self.features = scaled.targets.values.shape[1]
 
         def make(points: Points, chosen: np.ndarray, rows: int) -> ScanTable:
-            part, present = pad_points(points.take(chosen), multiple=rows)
+            part, present = take_on_device(points, chosen, rows=rows), np.arange(rows) < len(chosen)
             return scan_table(part, scaled.mean, present, dtype=dtype)
 
         self.queries, self.targets = both_sides(

@@ -4,7 +4,7 @@ What takes the time is to fetch the points of a pair, not to compute with them. 
 candidate come one after the other, and the candidates of such rows are taken part by part: most
 points are then in the cache of a core when they are wanted. In a self graph such rows are mostly
 each other's candidates, and a pair that one thread finds both ways round is measured once. Two
-blocks of points are on the device at a time.
+blocks of points are on the device at a time, in memory that one call fills again and again.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 
 from mgm_jax.geometry.backend.precision import double_precision
 from mgm_jax.geometry.backend.workers import even_parts, threads
+from mgm_jax.geometry.knn.cpu.aligned_points import BlockBuffer
 from mgm_jax.geometry.knn.cpu.sort_keys import EMPTY, pack_keys, unpack_keys
 from mgm_jax.geometry.knn.distance import Metric, Points, exact_distances
 from mgm_jax.geometry.knn.selection import NOBODY
-from mgm_jax.geometry.knn.tile import pad_points
 from mgm_jax.parallel.cpus import available_cpus
 
-# Of a block on the device; one that is let go of may still be there when the next one comes.
+# Of a block on the device.
 _BLOCK_BYTES = 2**25
 # Queries of a block: bounds what is held for their candidates.
 _MAX_ROWS = 2**15
@@ -64,16 +64,16 @@ def rank_candidates(
     n, width = len(candidates), candidates.shape[1]
     distances = np.empty((n, k), np.float32)
     indices = np.empty((n, k), np.int32)
-    size = _block_rows(queries)
+    size, step = _block_rows(queries), _block_rows(targets)
+    of_queries, of_targets = BlockBuffer(queries, rows=size), BlockBuffer(targets, rows=step)
     # A call measures its pairs on one core.
     cpus = available_cpus()
     with threads(cpus) as pool:
         for start in range(0, n, size):
-            left = _on_device(queries, start, size)
+            left = of_queries.load(start)
             order = _side_by_side(candidates[start : start + size])
             wanted = candidates[start + order]
             keys = np.full(wanted.shape, EMPTY)
-            whole = queries is targets and n <= size
             wide = queries is targets and queries.values.shape[1] >= _MIRRORED_FROM
             most = _MIRRORED_ROWS if wide else max(1, _PAIRS_A_TURN // width)
             turns = even_parts(len(order), most=most, workers=cpus)
@@ -82,15 +82,14 @@ def rank_candidates(
                 positions = np.full(n, -1)
                 positions[start + order] = np.arange(len(order))
                 mirrors = list(pool.map(partial(_take_mirrors, wanted, positions), turns))
-            for begin in range(0, len(targets.values), _block_rows(targets)):
-                right = left if whole else _on_device(targets, begin, _block_rows(targets))
+            for begin in range(0, len(targets.values), step):
+                same = queries is targets and begin == start
+                right = left if same else of_targets.load(begin)
                 measure = partial(
                     _measure, keys, wanted, order, begin, left=left, right=right, metric=metric
                 )
+                # Done before the next block takes the place of this one.
                 list(pool.map(measure, turns))
-                # Gone before the next one comes.
-                del measure, right
-            del left
 
             def finish(rows: slice, mirrors: _Mirrors, names: np.ndarray, keys: np.ndarray) -> None:
                 flat = keys[rows].reshape(-1)
@@ -190,12 +189,6 @@ def _measure(
             results = _distances(left, right, *pairs, np.int32(count), metric=metric)
             values[part] = np.asarray(results)[:count]
     keys[rows].reshape(-1)[entry] = pack_keys(values, other + np.int32(begin))
-
-
-def _on_device(points: Points, start: int, rows: int) -> Points:
-    """A block, filled up to the size of all blocks; in a small cloud, to one of few sizes."""
-    size = min(rows, max(256, 1 << (len(points.values) - 1).bit_length()))
-    return pad_points(points.take(slice(start, start + rows)), multiple=size)[0]
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ from mgm_jax.geometry.knn.fallback import (
     rank_in_full,
     to_host,
 )
+from mgm_jax.geometry.knn.mesh.ring_points import SpreadSearch
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, merge_smallest
 from mgm_jax.geometry.knn.tile import margin
@@ -43,16 +44,13 @@ from mgm_jax.parallel.processes import from_all_processes
 from mgm_jax.parallel.ring import cut, over_blocks
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
-if TYPE_CHECKING:
-    from mgm_jax.geometry.knn.mesh.ring_fallback import Spread
-
 # Base points that are scanned at once on a device.
 _BLOCK = 4096
 # Queries that are ranked in full at once.
 _AT_ONCE = 1024
 
 
-def turns_to_hosts(search: Spread, mesh: Mesh, *, k: int, metric: Metric) -> list[Turn]:
+def turns_to_hosts(search: SpreadSearch, mesh: Mesh, *, k: int, metric: Metric) -> list[Turn]:
     """Searches for some queries without the fast scan, and without float64 on the devices.
 
     Args:
@@ -68,7 +66,7 @@ def turns_to_hosts(search: Spread, mesh: Mesh, *, k: int, metric: Metric) -> lis
 
 
 def _in_single(
-    search: Spread, mesh: Mesh, rows: np.ndarray, *, k: int, metric: Metric
+    search: SpreadSearch, mesh: Mesh, rows: np.ndarray, *, k: int, metric: Metric
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A scan in float32 on the devices, the ranking on the hosts."""
     share = search.present.shape[0] // mesh.size
@@ -88,7 +86,7 @@ def _in_single(
 
 
 def _in_full_on_hosts(
-    search: Spread, mesh: Mesh, rows: np.ndarray, *, k: int, metric: Metric
+    search: SpreadSearch, mesh: Mesh, rows: np.ndarray, *, k: int, metric: Metric
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every distance: each process to the shares of its own devices."""
     base = search.base

@@ -25,9 +25,9 @@ from mgm_jax.geometry.knn.mesh.ring_buckets import (
     plan_buckets,
     scan_on_mesh,
 )
-from mgm_jax.geometry.knn.mesh.ring_fallback import Spread, fall_back_on_mesh
+from mgm_jax.geometry.knn.mesh.ring_fallback import fall_back_on_mesh
 from mgm_jax.geometry.knn.mesh.ring_pairs import PairPlan, rank_on_mesh
-from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, scale_on_mesh
+from mgm_jax.geometry.knn.mesh.ring_points import SpreadRows, SpreadSearch, scale_on_mesh
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.tile import (
     PROGRESS_FROM,
@@ -74,7 +74,7 @@ def nearest_on_mesh(
         queries, targets, mean = scale_on_mesh(
             mine, None if base is None else others, mesh, metric=metric, single=ranks_in_pairs()
         )
-        search = Spread(queries, targets, others.present, mean, base is None)
+        search = SpreadSearch(queries, targets, others.present, mean, base is None)
         share = others.present.shape[0] // mesh.size
         plan, blocks = plan_ring(
             mesh,
@@ -124,7 +124,7 @@ def nearest_on_mesh(
 
 
 def _search_ring(
-    search: Spread,
+    search: SpreadSearch,
     plan: RingPlan,
     blocks: Blocks,
     *,
@@ -179,7 +179,7 @@ def _search_ring(
 
 
 def _scan_in_tiles(
-    search: Spread, plan: RingPlan, turns: int, after_turn: Callable[[Any], None]
+    search: SpreadSearch, plan: RingPlan, turns: int, after_turn: Callable[[Any], None]
 ) -> tuple[jax.Array, jax.Array]:
     """What ``RingPrograms.arrange`` returns; the tables have done their work and are gone."""
     programs = ring_programs(plan)

@@ -24,10 +24,11 @@ from mgm_jax.geometry.knn.distance import (
     unseen_distance,
     unseen_distance_in_single,
 )
-from mgm_jax.geometry.knn.mesh.ring_points import tabulate
+from mgm_jax.geometry.knn.mesh.ring_points import tabulate, write_rows
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, merge_smallest, order_by_distance
 from mgm_jax.geometry.knn.tile import margin, ranks_in_pairs
+from mgm_jax.parallel.devices import axis_of
 from mgm_jax.parallel.ring import Blocks, Visitor, cut, turn
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
@@ -63,11 +64,6 @@ class RingPlan(NamedTuple):
     columns: int
     own: bool
     in_pairs: bool
-
-    @property
-    def axis(self) -> str:
-        """Name of the axis of the mesh."""
-        return self.mesh.axis_names[0]
 
 
 def candidates_for(k: int, dtype: DTypeLike, *, share: int) -> int:
@@ -160,12 +156,6 @@ def _slice(parts: Any, start: jax.Array, size: int) -> Any:
     return jax.tree.map(lambda part: jax.lax.dynamic_slice_in_dim(part, start, size), parts)
 
 
-def _write(whole: Any, parts: Any, start: jax.Array) -> Any:
-    return jax.tree.map(
-        lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0), whole, parts
-    )
-
-
 def _tabulate(
     points: Points | Scaled, mean: jax.Array, present: jax.Array, *, plan: RingPlan
 ) -> ScanTable:
@@ -187,7 +177,7 @@ def _scan_turn(
 ) -> tuple[jax.Array, jax.Array]:
     share = queries.lengths.shape[0]
     tiles = cut(share, most=plan.rows)
-    home = jax.lax.axis_index(plan.axis) * share
+    home = jax.lax.axis_index(axis_of(plan.mesh)) * share
 
     def visit(lists: tuple, visitor: Visitor) -> tuple[jax.Array, jax.Array]:
         table: ScanTable = visitor.parts
@@ -207,7 +197,7 @@ def _scan_turn(
             # The last tile reaches back over queries that have met this visitor already.
             met = (rows < t * tiles.size)[:, None]
             kept = jax.tree.map(lambda a, b: jnp.where(met, a, b), old, new)
-            return _write(lists, kept, start)
+            return write_rows(lists, kept, start)
 
         return jax.lax.fori_loop(0, tiles.count, scan_tile, lists)
 
@@ -216,7 +206,7 @@ def _scan_turn(
         number,
         lists,
         visit,
-        axis=plan.axis,
+        axis=axis_of(plan.mesh),
         devices=plan.mesh.size,
         size=plan.columns,
     )
@@ -287,7 +277,7 @@ def _rank_turn(
         number,
         ranked,
         visit,
-        axis=plan.axis,
+        axis=axis_of(plan.mesh),
         devices=plan.mesh.size,
         size=plan.columns,
     )

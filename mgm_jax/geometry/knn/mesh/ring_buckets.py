@@ -46,6 +46,7 @@ from mgm_jax.geometry.knn.great_features import FEATURES, SAMPLE, greatest, is_w
 from mgm_jax.geometry.knn.mesh.ring_points import tabulate
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import INFINITY
+from mgm_jax.parallel.devices import axis_of
 from mgm_jax.parallel.ring import Blocks, Visitor, owner_at, turn
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
@@ -83,11 +84,6 @@ class BucketPlan(NamedTuple):
     own: bool
     kernel: str
     in_pairs: bool
-
-    @property
-    def axis(self) -> str:
-        """Name of the axis of the mesh."""
-        return self.mesh.axis_names[0]
 
 
 def plan_buckets(
@@ -245,7 +241,7 @@ def _tabulate(
 
 def _terms(table: ScanTable, *, plan: BucketPlan) -> tuple[Columns, jax.Array]:
     with single_precision():
-        share = moved_as_a_rule(table, axis=plan.axis)
+        share = moved_as_a_rule(table, axis=axis_of(plan.mesh))
         return Columns(table.points, column_terms(table, share)), share
 
 
@@ -269,7 +265,7 @@ def _scan_turn(
 
     def names(place: jax.Array, bucket: jax.Array, *, party: jax.Array | int) -> jax.Array:
         step = party * np.int32(every) + place // np.int32(fills)
-        owner = owner_at(step, axis=plan.axis, devices=devices)
+        owner = owner_at(step, axis=axis_of(plan.mesh), devices=devices)
         local = place % np.int32(fills) * np.int32(BUCKETS) + bucket
         first = jnp.minimum(number * np.int32(size), np.int32(filled - size))
         return owner * np.int32(share) + first + local
@@ -312,7 +308,7 @@ def _scan_turn(
         return merge_tiles(lists, kept_of, visitor.step)
 
     with single_precision():
-        go_round = partial(turn, base, number, axis=plan.axis, devices=devices, size=size)
+        go_round = partial(turn, base, number, axis=axis_of(plan.mesh), devices=devices, size=size)
         if every == 1:
             return go_round(lists, keep_and_merge)
         state = nothing_kept(queries.shape[0]), lists
@@ -330,7 +326,7 @@ def _arrange(
 ) -> tuple[jax.Array, jax.Array]:
     with single_precision():
         rows = jnp.arange(queries.lengths.shape[0], dtype=jnp.int32)
-        home = jax.lax.axis_index(plan.axis).astype(jnp.int32) * np.int32(plan.share)
+        home = jax.lax.axis_index(axis_of(plan.mesh)).astype(jnp.int32) * np.int32(plan.share)
         own = home + rows if plan.own else jnp.full_like(rows, -1)
         names, last = without_own(lists, own, row_terms(queries, share))
     certificate = unseen_distance_in_single if plan.in_pairs else unseen_distance

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ from jax.sharding import Mesh
 from mgm_jax.geometry.knn.distance import Metric, Points, scan_table
 from mgm_jax.geometry.knn.fallback import batches, rank_all, settle_in_turns
 from mgm_jax.geometry.knn.mesh.fallback_to_hosts import turns_to_hosts
+from mgm_jax.geometry.knn.mesh.ring_points import SpreadSearch
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import NOBODY, order_by_distance
 from mgm_jax.geometry.knn.tile import settle
@@ -30,27 +30,8 @@ from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 _BLOCK = 4096
 
 
-class Spread(NamedTuple):
-    """A search over a mesh: the arrays that are spread over it.
-
-    Attributes:
-        queries: n points.
-        base: m points to choose from.
-        present: ``[m]`` bool, False where a row is filling.
-        mean: ``[d]`` float64, about the mean of the scaled base, on every device; float32 with
-            points that do without float64.
-        own: whether the queries are the base.
-    """
-
-    queries: Points | Scaled
-    base: Points | Scaled
-    present: jax.Array
-    mean: jax.Array
-    own: bool
-
-
 def fall_back_on_mesh(
-    search: Spread, rows: np.ndarray, mesh: Mesh, *, k: int, metric: Metric
+    search: SpreadSearch, rows: np.ndarray, mesh: Mesh, *, k: int, metric: Metric
 ) -> tuple[np.ndarray, np.ndarray]:
     """Neighbours of some queries without the fast scan; float64 must be on.
 
@@ -88,7 +69,7 @@ def fall_back_on_mesh(
 
 
 def _turn(
-    search: Spread, on_mesh: Callable[..., tuple[jax.Array, ...]], rows: np.ndarray
+    search: SpreadSearch, on_mesh: Callable[..., tuple[jax.Array, ...]], rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What all devices find for some queries, a few at a time, on the host of every process."""
     parts = []

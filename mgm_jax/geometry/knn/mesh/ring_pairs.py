@@ -30,6 +30,7 @@ from mgm_jax.geometry.knn.in_pairs.rank import (
 )
 from mgm_jax.geometry.knn.scaled import Scaled
 from mgm_jax.geometry.knn.selection import INFINITY, NOBODY, order_by_distance
+from mgm_jax.parallel.devices import axis_of
 from mgm_jax.parallel.ring import Blocks, Visitor, turn
 from mgm_jax.parallel.spread_jit import SPREAD, WHOLE, spread_jit
 
@@ -55,11 +56,6 @@ class PairPlan(NamedTuple):
     features: int
     blocks: Blocks
     kernel: str
-
-    @property
-    def axis(self) -> str:
-        """Name of the axis of the mesh."""
-        return self.mesh.axis_names[0]
 
 
 class Order(NamedTuple):
@@ -105,7 +101,7 @@ def pair_programs(plan: PairPlan, *, share: int, count: int) -> PairPrograms:
     compiled = partial(spread_jit, mesh=plan.mesh)
     return PairPrograms(
         rows=compiled(rows_for_ranking),
-        spread=compiled(spread_of, outputs=WHOLE, axis=plan.axis),
+        spread=compiled(spread_of, outputs=WHOLE, axis=axis_of(plan.mesh)),
         order=compiled(_order, inputs=(SPREAD, SPREAD, SPREAD, WHOLE), plan=plan, share=share),
         turn=compiled(
             _turn,
@@ -135,7 +131,7 @@ def _order(
         reach = reach_of(lengths, unseen, spread[1], metric=plan.metric)
         devices, (turns, size) = plan.mesh.size, plan.blocks
         visitors = turns * devices
-        here = jax.lax.axis_index(plan.axis).astype(jnp.int32)
+        here = jax.lax.axis_index(axis_of(plan.mesh)).astype(jnp.int32)
         owner, local = names // np.int32(share), names % np.int32(share)
         number = local // np.int32(size)
         place = local - jnp.minimum(number * np.int32(size), np.int32(share - size))
@@ -195,7 +191,9 @@ def _turn(
         return jax.lax.fori_loop(np.int32(0), batches, rank_batch, results)
 
     with single_precision():
-        return turn(base, number, results, visit, axis=plan.axis, devices=devices, size=size)
+        return turn(
+            base, number, results, visit, axis=axis_of(plan.mesh), devices=devices, size=size
+        )
 
 
 def _finish(

@@ -36,6 +36,25 @@ class SpreadRows(NamedTuple):
     rows: int
 
 
+class SpreadSearch(NamedTuple):
+    """A search over a mesh: the arrays that are spread over it.
+
+    Attributes:
+        queries: n points.
+        base: m points to choose from.
+        present: ``[m]`` bool, False where a row is filling.
+        mean: ``[d]`` float64, about the mean of the scaled base, on every device; float32 with
+            points that do without float64.
+        own: whether the queries are the base.
+    """
+
+    queries: Points | Scaled
+    base: Points | Scaled
+    present: jax.Array
+    mean: jax.Array
+    own: bool
+
+
 def scale_on_mesh(
     queries: SpreadRows, base: SpreadRows | None, mesh: Mesh, *, metric: Metric, single: bool
 ) -> tuple[Points | Scaled, Points | Scaled, jax.Array]:
@@ -92,7 +111,7 @@ def _near_unit_length(clouds: list[Cloud], *, axis: str) -> tuple[list[Cloud], j
             points, _, mean = scale_points(values, mask, None, None, metric="cosine")
             *columns, total = so_far
             new = (points.scales, points.lengths)
-            return *_write(tuple(columns), new, start), total + mean * jnp.sum(mask)
+            return *write_rows(tuple(columns), new, start), total + mean * jnp.sum(mask)
 
         empty = jnp.zeros(share, jnp.float64), jnp.zeros(share, jnp.float64)
         *columns, total = _over_tiles(
@@ -146,7 +165,7 @@ def tabulate(
     def one_tile(
         points: Points | Scaled, mask: jax.Array, start: jax.Array, table: ScanTable
     ) -> ScanTable:
-        return _write(table, make(points, mean, mask), start)
+        return write_rows(table, make(points, mean, mask), start)
 
     form = jax.eval_shape(make, points, mean, present)
     empty = jax.tree.map(lambda part: jnp.zeros(part.shape, part.dtype), form)
@@ -166,7 +185,8 @@ def _over_tiles(
     return over_blocks(function, parts, present, state, blocks=tiles, fresh_only=fresh_only)
 
 
-def _write(whole: Any, parts: Any, start: jax.Array) -> Any:
+def write_rows(whole: Any, parts: Any, start: jax.Array) -> Any:
+    """A tree of arrays with rows from ``start`` on replaced by those of a smaller tree."""
     return jax.tree.map(
         lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, start, 0), whole, parts
     )

@@ -35,8 +35,8 @@ def visible(raw: str) -> str:
 def writable(text: str) -> str:
     """A name or label with what tables cannot hold escaped: bytes that are no UTF-8, controls.
 
-    >>> writable("caf\udce9 "), writable("a\xa0b ")
-    ('caf\\xe9\\x20', 'a\xa0b ')
+    >>> writable("caf\\udce9 "), writable("a/b ")
+    ('caf\\\\xe9\\\\x20', 'a/b ')
     """
     bare = all(one >= " " and not "\ud800" <= one <= "\udfff" for one in text)
     return text if bare else visible(text)
