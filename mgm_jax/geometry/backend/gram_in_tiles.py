@@ -13,8 +13,9 @@ import numpy as np
 
 from mgm_jax.geometry.backend.workers import in_stages, one_thread_a_product
 
-# Rows of the matrix that are one task.
-_ROWS = 256
+# Rows of the matrix that are one task: fewer in a small one, so that two threads have enough tasks,
+# and a multiple of what a kernel takes at once.
+_MIN_ROWS, _MAX_ROWS, _STEP = 128, 256, 8
 
 
 def gram_in_tiles(wide: np.ndarray, *, workers: int) -> np.ndarray:
@@ -37,9 +38,11 @@ def rows_of_tiles(n: int) -> list[slice]:
     """Rows of the matrix of n points that each of the calls of :func:`tiles_of_gram` is for.
 
     >>> rows_of_tiles(300)
-    [slice(0, 256, None), slice(256, 300, None)]
+    [slice(0, 128, None), slice(128, 256, None), slice(256, 300, None)]
     """
-    return [slice(start, min(start + _ROWS, n)) for start in range(0, n, _ROWS)]
+    quarter = -(-n // (4 * _STEP)) * _STEP
+    step = min(max(quarter, _MIN_ROWS), _MAX_ROWS)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def tiles_of_gram(wide: np.ndarray, *, out: np.ndarray) -> list[Callable[[], None]]:

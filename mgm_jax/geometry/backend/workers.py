@@ -143,37 +143,43 @@ def in_stages(stages: Sequence[Sequence[Callable[[], object]]], *, workers: int)
             for call in calls:
                 call()
         return
-    turn = threading.Barrier(workers)
+    unfinished, lock = [len(calls) for calls in left], threading.Lock()
+    # Set when all of a stage is done, whether or not every thread has woken by then.
+    done = [threading.Event() for _ in left]
 
     def work() -> None:
-        try:
-            for number, calls in enumerate(left):
-                if number:
-                    turn.wait()
-                while True:
-                    try:
-                        call = calls.popleft()
-                    except IndexError:
-                        break
+        for number, calls in enumerate(left):
+            if number:
+                done[number - 1].wait()
+            while calls:
+                try:
+                    call = calls.popleft()
+                except IndexError:
+                    # Another thread took the last one meanwhile.
+                    break
+                try:
                     call()
-        except threading.BrokenBarrierError:
-            # Whoever failed says so himself.
-            pass
-        except BaseException:
-            turn.abort()
-            for calls in left:
-                calls.clear()
-            raise
+                except BaseException:
+                    for others in left:
+                        others.clear()
+                    for event in done:
+                        event.set()
+                    raise
+                with lock:
+                    unfinished[number] -= 1
+                    if not unfinished[number]:
+                        done[number].set()
 
+    for event, calls in zip(done, left, strict=True):
+        if not calls:
+            event.set()
     with threads(workers - 1) as pool, cores_apart(pool.native_ids):
-        try:
-            others = [pool.submit(work) for _ in range(workers - 1)]
-        except BaseException:
-            turn.abort()
-            raise
+        others = [pool.submit(work) for _ in range(workers - 1)]
         work()
         for other in others:
-            other.result()
+            # Who has not begun by now has nothing to do.
+            if not other.cancel():
+                other.result()
 
 
 class _Pool(ThreadPoolExecutor):

@@ -448,10 +448,9 @@ def _directed_at_a_glance(points: np.ndarray) -> bool:
     squares = np.empty(len(points), np.float32)
 
     def add(rows: slice) -> None:
-        part = points[rows]
         # What is too large is looked at again.
         with np.errstate(over="ignore", invalid="ignore"):
-            np.einsum("nd,nd->n", part, part, out=squares[rows])
+            np.vecdot(points[rows], points[rows], out=squares[rows])
 
     _on_all_cores(add, points)
     # With the least of them, a row still has a value far above the smallest that count.

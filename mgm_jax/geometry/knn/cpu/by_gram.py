@@ -43,8 +43,8 @@ _POINTS, _POINTS_A_NEIGHBOUR, _MAX_POINTS = 1024, 8, 3072
 _MARGIN = 6
 # Values of points that are scaled at once: with fewer, threads wait for Python's lock, not work.
 _BLOCK_VALUES = 2**18
-# Scores that stay in the second cache of a core.
-_BLOCK_SCORES = 2**16
+# Scores at once: of more, the last cache would not hold all that is done with them.
+_BLOCK_SCORES = 2**18
 # Tiles that are begun before the rows of the first are settled.
 _BEHIND = 3
 _PAIR_VALUES = 2**18

@@ -32,7 +32,9 @@ def unpack_keys(keys: np.ndarray, *, nobody: int) -> tuple[np.ndarray, np.ndarra
     >>> unpack_keys(np.sort(np.append(keys, EMPTY)), nobody=-1)[1].tolist()
     [3, 7, -1]
     """
-    empty = keys == EMPTY
     values = (keys >> _INDEX_BITS).astype(np.uint32).view(np.float32)
     indices = keys.astype(np.uint32).view(np.int32)
+    empty = keys == EMPTY
+    if not empty.any():
+        return values, indices
     return np.where(empty, np.float32(np.inf), values), np.where(empty, np.int32(nobody), indices)
