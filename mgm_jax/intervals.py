@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError
+from mgm_jax.whole_numbers import seeded
 
 _VALUES_AT_ONCE = 2**20
 
@@ -75,7 +76,7 @@ def bootstrap_intervals(
 def _resampled_means(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
     """Means ``[r, c]`` of resamples of the rows of ``values`` ``[g, c]``."""
     size = len(values)
-    random = np.random.default_rng(seed)
+    random = seeded(seed)
     per_draw = max(1, _VALUES_AT_ONCE // size)
     means = []
     for start in range(0, resamples, per_draw):

@@ -14,7 +14,6 @@ from mgm_jax.geometry.nnk.bandwidth import BandwidthRule, bandwidths, tell_of_na
 from mgm_jax.geometry.nnk.candidates import check_group_sizes, check_policy, tell_about_repeats
 from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
@@ -24,6 +23,7 @@ from mgm_jax.metrics.options import Options
 from mgm_jax.metrics.summary import ManifoldSummary, means_and_summary
 from mgm_jax.parallel.devices import fetch, fetch_rows, mesh_of
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,10 +13,10 @@ import numpy as np
 
 from mgm_jax.errors import InputError, name_some
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import encode_labels
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import seeded, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def _draw(
     members: list[np.ndarray], *, way: int, take: int, episodes: int, seed: int
 ) -> np.ndarray:
     """Rows of every episode, ``[e, way, take]`` int32."""
-    rng = np.random.default_rng(seed)
+    rng = seeded(seed)
     rows = np.empty((episodes, way, take), np.int32)
     for episode in range(episodes):
         for position, of_class in enumerate(rng.choice(len(members), way, replace=False)):

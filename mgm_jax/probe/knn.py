@@ -11,11 +11,11 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import KnnGraph, knn_graph
 from mgm_jax.geometry.points.checks import check_points
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.frames import refuse_other_columns
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

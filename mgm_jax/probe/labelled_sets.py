@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some, note_old_name
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.frames import refuse_other_columns
 from mgm_jax.geometry.points.tensors import off_torch
 from mgm_jax.intervals import check_level
 from mgm_jax.probe.features import MEMORY_LIMIT, Features, block_rows_for
 from mgm_jax.probe.labelled import check_pair, codes_among, encode_labels, refuse_one_class
+from mgm_jax.whole_numbers import whole_number
 
 _WEAKEST, _STRONGEST = -6.0, 5.0
 

@@ -25,6 +25,7 @@ from mgm_jax.probe.scoring import (
     score_interval,
     score_of,
 )
+from mgm_jax.whole_numbers import seeded
 
 _HELD_OUT = 0.2
 # Spreads of features for which the best of the usual penalties is well within them: a penalty of
@@ -151,7 +152,7 @@ def linear_probe(
     )
     if validation is None:
         n = sets["train"].x.shape[0]
-        held = np.random.default_rng(seed).permutation(n) < round(_HELD_OUT * n)
+        held = seeded(seed).permutation(n) < round(_HELD_OUT * n)
         sets["validation"], sets["train"] = (sets["train"].take(part) for part in (held, ~held))
         left = np.bincount(sets["train"].codes, minlength=classes.size) if not several else None
         if left is not None and not left.all():

@@ -9,6 +9,7 @@ import numpy as np
 
 from mgm_jax.errors import InputError
 from mgm_jax.intervals import percentile_interval
+from mgm_jax.whole_numbers import seeded
 
 ScoreName = Literal["top1", "mean_per_class", "map11", "map", "r2"]
 """Share of right answers; mean of that share over the classes; of several labels an image the mean
@@ -181,7 +182,7 @@ def answer_interval(
     if score == "top1":
         # Resampled answers are right as often as a binomial draw says.
         value = right.mean()
-        values = np.random.default_rng(seed).binomial(n, value, resamples) / n
+        values = seeded(seed).binomial(n, value, resamples) / n
     else:
         value = _per_class(right, truth)
         draws = _drawn_images(n, resamples, seed)
@@ -191,7 +192,7 @@ def answer_interval(
 
 def _drawn_images(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Rows ``[n]`` of every resample, drawn with replacement."""
-    rng = np.random.default_rng(seed)
+    rng = seeded(seed)
     return (rng.integers(0, n, n) for _ in range(resamples))
 
 

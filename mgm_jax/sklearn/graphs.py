@@ -13,8 +13,8 @@ from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.graph import knn_graph
 from mgm_jax.geometry.nnk.among_others import nnk_among
 from mgm_jax.geometry.nnk.kernel import KernelName
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.tensors import off_torch
+from mgm_jax.whole_numbers import whole_number
 
 
 class _Graph(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -16,6 +16,7 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.points.choice import choose_rows
 from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ def cluster_stability(
         )
     metrics = as_table(metrics, name="metrics")
     full = cluster_models(metrics, most_groups=most_groups, diagnostics=diagnostics)
-    generator = np.random.default_rng(seed)
+    generator = seeded(seed)
     usable = metrics.set_axis(metrics.columns.map(str), axis=1).loc[:, list(full.columns)]
     draws = None if manifolds is None else ManifoldDraws.make(manifolds, usable)
     kept = max(3, round(share * len(full.models)))
@@ -246,7 +247,7 @@ def label_agreement(
     ari = float(adjusted_rand(of_group[None], of_label[None])[0])
     p_value = float("nan")
     if len(distinct) > 1 and len(named) > 1:
-        generator = np.random.default_rng(seed)
+        generator = seeded(seed)
         shuffled = generator.permuted(np.tile(of_label, (permutations, 1)), axis=1)
         by_chance = adjusted_rand(np.broadcast_to(of_group, shuffled.shape), shuffled)
         p_value = float((1 + (by_chance >= ari - 1e-12).sum()) / (1 + permutations))
@@ -299,7 +300,7 @@ def agreement_over_cuts(
     ari = adjusted_rand(cuts, np.broadcast_to(of_label, cuts.shape))
     p_value = p_any = np.full(len(cuts), np.nan)
     if len(named) > 1:
-        generator = np.random.default_rng(seed)
+        generator = seeded(seed)
         shuffled = generator.permuted(np.tile(of_label, (permutations, 1)), axis=1)
         by_chance = np.stack(
             [adjusted_rand(np.broadcast_to(cut, shuffled.shape), shuffled) for cut in cuts]

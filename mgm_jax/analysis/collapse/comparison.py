@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from mgm_jax.intervals import percentile_interval
+from mgm_jax.whole_numbers import seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class FamilyComparison:
         level: float,
     ) -> FamilyComparison:
         """Resample the families, all on the same draws of groups."""
-        generator = np.random.default_rng(seed)
+        generator = seeded(seed)
         groups = next((of_family.shape[1] for of_family in values.values()), 0)
         draws = generator.integers(0, groups, (resamples, groups)) if groups else np.empty((0, 0))
         means = {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mgm_jax.whole_numbers import seeded
+
 MAX_PAIRS = 2**21
 """Most pairs that are compared: all of 2 048 images, a random sample of more."""
 
@@ -37,7 +39,7 @@ def pairs_of(n: int, *, seed: int) -> Pairs:
     if n * (n - 1) // 2 <= MAX_PAIRS:
         one, other = np.triu_indices(n, 1)
     else:
-        rng = np.random.default_rng(seed)
+        rng = seeded(seed)
         one = rng.integers(n, size=MAX_PAIRS)
         other = (one + rng.integers(1, n, size=MAX_PAIRS)) % n
     return Pairs(one=one, other=other, n=n)

@@ -18,10 +18,10 @@ from mgm_jax.geometry.cloud.shared_neighbours import overlap_error
 from mgm_jax.geometry.cloud.spanning_trees import MIN_POINTS, tree_dimension_with_error
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import seeded, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +189,7 @@ def intrinsic_dimension(
     for name in asked:
         if name == "mst":
             dimension, low, high = _by_trees(
-                points, most=tree_points, reach=reach, rng=np.random.default_rng(seed)
+                points, most=tree_points, reach=reach, rng=seeded(seed)
             )
             rows.append((name, 0, float("nan"), dimension, low, high))
             continue

@@ -18,12 +18,12 @@ from mgm_jax.geometry.backend.precision import ScanPrecision
 from mgm_jax.geometry.knn.distance import Metric
 from mgm_jax.geometry.knn.search import find_neighbours
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import Distinct, distinct_rows
 from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.parallel.devices import choose_mesh
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,12 +20,12 @@ from mgm_jax.geometry.knn.tile import PROGRESS_FROM
 from mgm_jax.geometry.local.gram import spectra_of
 from mgm_jax.geometry.nnk.grams_from_cloud import cloud_gram_if_worth
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset, normalise
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import Groups, encode_groups
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,9 @@ from mgm_jax.geometry.nnk.kernel import KernelName, check_kernel
 from mgm_jax.geometry.nnk.neighbourhood import are_resolved, gathered_gram, regress
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import encode_groups, padded_size
+from mgm_jax.whole_numbers import whole_number
 
 # Points whose neighbourhoods are solved together: fixed, so that they share a compilation.
 _AT_ONCE = 256

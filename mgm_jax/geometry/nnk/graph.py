@@ -46,7 +46,6 @@ from mgm_jax.geometry.nnk.neighbourhood import (
 from mgm_jax.geometry.nnk.settle import settle_groups, settle_rows
 from mgm_jax.geometry.nnk.solve import SUPPORT_WEIGHT
 from mgm_jax.geometry.points.checks import DuplicatePolicy, as_array, check_points, common_offset
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.frames import refuse_other_order
 from mgm_jax.geometry.points.groups import (
@@ -62,6 +61,7 @@ from mgm_jax.parallel.processes import complete, own_share
 from mgm_jax.parallel.spread_calls import call_on_groups, call_on_rows
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

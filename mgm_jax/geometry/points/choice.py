@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mgm_jax.whole_numbers import seeded
+
 
 def choose_rows(n: int, count: int, *, seed: int | np.random.Generator) -> np.ndarray:
     """``count`` of ``n`` rows at random, none twice, ascending; all where there are no more.
@@ -17,4 +19,4 @@ def choose_rows(n: int, count: int, *, seed: int | np.random.Generator) -> np.nd
         >>> choose_rows(3, 5, seed=0).tolist()
         [0, 1, 2]
     """
-    return np.sort(np.random.default_rng(seed).permutation(n)[:count])
+    return np.sort(seeded(seed).permutation(n)[:count])

@@ -13,7 +13,6 @@ from mgm_jax.errors import InputError
 from mgm_jax.geometry.nnk.graph import NnkGraph, nnk_graph
 from mgm_jax.geometry.nnk.kernel import KernelName
 from mgm_jax.geometry.points.checks import as_array, check_points, common_offset, normalise
-from mgm_jax.geometry.points.counts import whole_number
 from mgm_jax.geometry.points.duplicates import distinct_rows
 from mgm_jax.geometry.points.groups import encode_groups
 from mgm_jax.geometry.variants.angles import curvature_angles
@@ -21,6 +20,7 @@ from mgm_jax.geometry.variants.components import DEFAULT_K, THRESHOLD, pca_compo
 from mgm_jax.parallel.devices import fetch
 from mgm_jax.progress import progress
 from mgm_jax.shown.result import Result
+from mgm_jax.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,6 +13,7 @@ from mgm_jax.files.seals import digest_of
 from mgm_jax.images import ImageSource, find_setting
 from mgm_jax.study import Augmentation, MetricOptions, Study
 from mgm_jax.sweep.subjects import Subject
+from mgm_jax.whole_numbers import seeded
 
 #: Raise it when a change of the code changes the numbers of a measured cell. From 4 on the unit of
 #: the relative diameter is the root-mean-square distance of two images (before, the median distance
@@ -162,7 +163,7 @@ def spread_over_classes(source: ImageSource, count: int, *, seed: int) -> np.nda
     is a subset of a larger one.
     """
     labels = np.asarray(source.labels)
-    rng = np.random.default_rng(seed)
+    rng = seeded(seed)
     decks = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     deepest = max(len(deck) for deck in decks)
     dealt = [deck[turn] for turn in range(deepest) for deck in decks if turn < len(deck)]

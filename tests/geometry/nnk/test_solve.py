@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
@@ -219,6 +219,7 @@ def test_no_points_have_no_solution():
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rank=st.integers(1, 12), scale=st.floats(0.01, 100))
+@example(seed=35744, rank=4, scale=1.0)
 def test_any_positive_semidefinite_problem_is_solved(seed, rank, scale):
     random = np.random.default_rng(seed)
     features = random.normal(size=(4, 9, rank))
@@ -227,7 +228,9 @@ def test_any_positive_semidefinite_problem_is_solved(seed, rank, scale):
     target = scale * np.einsum("bjr,br->bj", features[:, :8], features[:, 8])
     solution = solve_nnk(kernel, target, own=np.full(4, scale**2))
     assert (solution.theta >= 0).all()
-    assert solution.kkt.max() <= 1e-6 * max(scale, 1)
+    # In the example four candidates nearly cancel, with weights of millions: the rounding of the
+    # kernel itself, over the root of the least square that counts as independent, is that large.
+    assert (solution.kkt <= 1e-6 * max(scale, 1) + 1e-8 * solution.theta.sum(axis=1)).all()
     best = [nnls(f[:8].T, scale * f[8])[1] ** 2 for f in features]
     np.testing.assert_allclose(solution.residual, best, atol=1e-9 * max(1, scale**2))
 

@@ -94,9 +94,9 @@ def gram_of_cloud(x: np.ndarray, *, metric: Metric) -> CloudGram:
         x: points ``[n, d]``.
         metric: which distance.
     """
-    cloud, *stages = _planned(x, metric=metric)
     # Threads of a library for linear algebra would stay awake for a while, beside ours.
     with one_thread_a_product():
+        cloud, *stages = _planned(x, metric=metric)
         in_stages(stages, workers=workers_for(None))
     return cloud
 
@@ -163,16 +163,16 @@ def nearest_by_gram(
     results = Nearest(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
-    stages = []
-    if cloud is None:
-        cloud, blocks, tiles = _planned(x, metric=metric)
-        stages = [blocks, tiles]
-    turns = [partial(_settle, cloud, results, rows, k=k) for rows in rows_of_tiles(n)]
-    if stages:
-        stages[-1] = _interleaved(stages[-1], turns)
-    else:
-        stages = [turns]
     with one_thread_a_product():
+        stages: list[_Calls] = []
+        if cloud is None:
+            cloud, blocks, tiles = _planned(x, metric=metric)
+            stages = [blocks, tiles]
+        turns = [partial(_settle, cloud, results, rows, k=k) for rows in rows_of_tiles(n)]
+        if stages:
+            stages[-1] = _interleaved(stages[-1], turns)
+        else:
+            stages = [turns]
         in_stages(stages, workers=workers_for(None))
     return results._replace(distances=in_units(results.distances, cloud.points, metric=metric))
 
