@@ -39,7 +39,8 @@ def seeded(seed: Any) -> np.random.Generator:
     """Return NumPy's generator for a seed, or say what is wrong with the seed.
 
     Args:
-        seed: a whole number of at least 0. None is refused: what it draws nobody could draw again.
+        seed: a whole number of at least 0, or a generator, which is returned as it is. None is
+            refused: what it draws nobody could draw again.
 
     Raises:
         InputError: anything else.
@@ -48,4 +49,6 @@ def seeded(seed: Any) -> np.random.Generator:
         >>> int(seeded(0).integers(100))
         85
     """
+    if isinstance(seed, np.random.Generator):
+        return seed
     return np.random.default_rng(whole_number(seed, name="seed", least=0))

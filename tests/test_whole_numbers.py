@@ -26,6 +26,7 @@ def test_anything_else_is_refused(value: Any) -> None:
 def test_a_seed_draws_what_numpy_draws() -> None:
     expected = np.random.default_rng(7).random(3)
     np.testing.assert_array_equal(seeded(np.int32(7)).random(3), expected)
+    np.testing.assert_array_equal(seeded(np.random.default_rng(7)).random(3), expected)
 
 
 @pytest.mark.parametrize("seed", [-1, None, 1.5, "0", True])

@@ -28,7 +28,7 @@ def unpack_features(file: str | Path, folder: str | Path) -> Path:
     Returns:
         The file of safetensors: an array under the name that it had (with those of the tables
         around it where two have one), ``features`` for a single tensor; integers of one or two
-        axes, and ids and labels in lists. Everything else that the file holds is left out.
+        axes, floating-point numbers of one, and ids and labels in lists. Everything else that the file holds is left out.
 
     Raises:
         InputError: what ``read_checkpoint`` refuses, or no array of floating-point numbers.
@@ -90,5 +90,5 @@ def _arrays(content: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
         if array.dtype.kind == "f" and array.ndim in (2, 3):
             kept = np.float64 if array.dtype.itemsize > 4 else np.float32
             yield name, np.ascontiguousarray(array, kept)
-        elif array.dtype.kind in "iu" and array.ndim in (1, 2):
+        elif array.dtype.kind in "iuf" and array.ndim in (1, 2):
             yield name, np.ascontiguousarray(array)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mgm_jax.errors import InputError, name_some
-from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, called, stated_beside
+from mgm_jax.features.stated import ID_COLUMNS, LABEL_COLUMNS, as_classes, called, stated_beside
 from mgm_jax.files.found_instead import found_instead
 from mgm_jax.files.numpy_files import why_not
 from mgm_jax.files.safetensors_head import safetensors_head
@@ -360,20 +360,20 @@ def _parquet(path: Path, key: str | None) -> FeatureFile:
         state["held"], state["row"] = state["held"][drop:], start
         return state["held"][: stop - start]
 
-    def column(usual: Sequence[str]) -> tuple[Any, ...] | None:
+    def column(usual: Sequence[str]) -> tuple[str, list[Any]] | None:
         name = called([one for one in schema.names if one not in columns], usual)
         if name is None or is_vector(schema.field(name).type):
             return None
-        return tuple(pq.read_table(path, columns=[name]).column(0).to_pylist())
+        return name, pq.read_table(path, columns=[name]).column(0).to_pylist()
 
-    ids = column(ID_COLUMNS)
+    ids, labels = column(ID_COLUMNS), column(LABEL_COLUMNS)
     return FeatureFile(
         path=path,
         shape=(rows, *first.shape[1:]),
         digest=",".join(columns),
         read=read,
-        ids=None if ids is None else tuple(column_texts(ids, name="ids")),
-        labels=column(LABEL_COLUMNS),
+        ids=None if ids is None else tuple(column_texts(ids[1], name="ids")),
+        labels=None if labels is None else as_classes(path, *labels),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,8 @@ def stated_beside(
 ) -> dict[str, tuple[Any, ...] | None]:
     """Ids and labels among the arrays beside features, ``ids`` and ``labels`` of their file.
 
-    A single value, or one for something else than the rows, is no statement about them.
+    A single value, or one for something else than the rows, is no statement about them, and
+    numbers with fractions are no classes.
 
     Args:
         path: the file, for an error message.
@@ -80,7 +83,27 @@ def stated_beside(
         else:
             values = np.asarray(read(name)).reshape(rows)
             # An id that is a number is one whether or not it was stored as a floating-point one.
-            found[what] = tuple(
-                column_texts(values, name=name) if what == "ids" else values.tolist()
+            found[what] = (
+                tuple(column_texts(values, name=name))
+                if what == "ids"
+                else as_classes(path, name, values.tolist())
             )
     return found
+
+
+def as_classes(path: Path, name: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
+    """Labels of rows, or None and a warning where they are a quantity, as of a regression.
+
+    Args:
+        path: the file, for the warning.
+        name: what the labels are called there.
+        values: one a row.
+    """
+    if any(isinstance(one, float) and math.isfinite(one) and one % 1 for one in values):
+        warnings.warn(
+            f"features: {path}: {name} holds numbers with fractions, so it is taken for no labels, "
+            "and all rows for one cloud. Give labels to measure classes.",
+            stacklevel=2,
+        )
+        return None
+    return tuple(values)

@@ -63,6 +63,13 @@ def test_labels_are_found(save: Save, name: str, tmp_path: Path) -> None:
     assert file.labels == tuple(Y) and file.ids is None
 
 
+@pytest.mark.parametrize("save", [npz, hdf5, safetensors, pickled, parquet])
+def test_quantities_are_no_labels(save: Save, tmp_path: Path) -> None:
+    path = save(tmp_path, {"x": X, "y": np.linspace(0, 1, len(X))})
+    with pytest.warns(UserWarning, match="y holds numbers with fractions, so it is taken for no"):
+        assert open_features([path]).labels is None
+
+
 def test_a_name_of_the_usual_ones_that_is_of_no_rows_says_nothing(tmp_path: Path) -> None:
     beside = {"label": "cat", "path": "/data", "image": np.zeros((6, 2, 2, 3)), "id": Y[:3]}
     file = open_features([npz(tmp_path, {"a": X, **beside})])
