@@ -28,7 +28,8 @@ def unpack_features(file: str | Path, folder: str | Path) -> Path:
     Returns:
         The file of safetensors: an array under the name that it had (with those of the tables
         around it where two have one), ``features`` for a single tensor; integers of one or two
-        axes, floating-point numbers of one, and ids and labels in lists. Everything else that the file holds is left out.
+        axes, floating-point numbers of one, and ids and labels in lists. Everything else that the
+        file holds is left out.
 
     Raises:
         InputError: what ``read_checkpoint`` refuses, or no array of floating-point numbers.
