@@ -164,15 +164,9 @@ def nearest_by_gram(
         np.full((n, k), np.inf, np.float32), np.full((n, k), NOBODY, np.int32), np.ones(n, bool)
     )
     with one_thread_a_product():
-        stages: list[_Calls] = []
-        if cloud is None:
-            cloud, blocks, tiles = _planned(x, metric=metric)
-            stages = [blocks, tiles]
+        cloud, blocks, tiles = _planned(x, metric=metric) if cloud is None else (cloud, [], [])
         turns = [partial(_settle, cloud, results, rows, k=k) for rows in rows_of_tiles(n)]
-        if stages:
-            stages[-1] = _interleaved(stages[-1], turns)
-        else:
-            stages = [turns]
+        stages = [blocks, _interleaved(tiles, turns)]
         in_stages(stages, workers=workers_for(None))
     return results._replace(distances=in_units(results.distances, cloud.points, metric=metric))
 
